@@ -1,0 +1,51 @@
+"""The event contract of wabus: every fact that it publishes to Kafka, typed, and how to read one."""
+
+from wabus_events.accounts import (
+    AccountAlerted,
+    AccountConnected,
+    AccountDisconnected,
+    AccountReviewed,
+    AccountSettingsChanged,
+    AccountUpdated,
+    CallbackVerified,
+    CapabilityChanged,
+    PhoneNumber,
+    PhoneNumberNameReviewed,
+    PhoneNumberQualityChanged,
+    SecurityChanged,
+    WebhookSeen,
+)
+from wabus_events.credentials import CredentialStored
+from wabus_events.envelope import Record, UndecodableRecord, UnknownEventType, decode, encode, tombstone
+from wabus_events.event import EVENTS, Event, WabaEvent, fact_id
+from wabus_events.messages import MessageReceived, MessageStatusChanged, Unrecognised
+from wabus_events.templates import (
+    Body,
+    Button,
+    Footer,
+    Header,
+    Template,
+    TemplateCategoryChanged,
+    TemplateChanged,
+    TemplateComponentsChanged,
+    TemplateQualityChanged,
+    TemplateRemoved,
+    TemplatesSynced,
+    TemplateStatusChanged,
+    TemplateSyncFailed,
+    TemplateSyncRequested,
+    TemplateSyncStarted,
+)
+from wabus_events.topics import ACCOUNTS, CREDENTIALS, DEADLETTER, MESSAGES, TEMPLATES, TOPICS, Topic
+
+__all__ = [
+    "ACCOUNTS", "CREDENTIALS", "DEADLETTER", "EVENTS", "MESSAGES", "TEMPLATES", "TOPICS",
+    "AccountAlerted", "AccountConnected", "AccountDisconnected", "AccountReviewed", "AccountSettingsChanged",
+    "AccountUpdated", "Body", "Button", "CallbackVerified", "CapabilityChanged", "CredentialStored", "Event",
+    "Footer", "Header", "MessageReceived", "MessageStatusChanged", "PhoneNumber", "PhoneNumberNameReviewed",
+    "PhoneNumberQualityChanged", "Record", "SecurityChanged", "Template", "TemplateCategoryChanged",
+    "TemplateChanged", "TemplateComponentsChanged", "TemplateQualityChanged", "TemplateRemoved",
+    "TemplateStatusChanged", "TemplateSyncFailed", "TemplateSyncRequested", "TemplateSyncStarted",
+    "TemplatesSynced", "Topic", "UndecodableRecord", "UnknownEventType", "Unrecognised", "WabaEvent",
+    "WebhookSeen", "decode", "encode", "fact_id", "tombstone",
+]  # fmt: skip

@@ -1,0 +1,18 @@
+"""The private topic: each WABA's access token, sealed. Nobody outside wabus reads this."""
+
+from datetime import datetime
+
+from wabus_events.event import WabaEvent
+from wabus_events.topics import CREDENTIALS
+
+
+class CredentialStored(WabaEvent, topic=CREDENTIALS):
+    """The sealed access token of a WABA; `org_id` is always set. A tombstone of the same key removes it."""
+
+    key_id: str
+    """Which of `CREDENTIAL_KEYS` sealed it, so that keys can be rotated."""
+    nonce: str
+    ciphertext: str
+    """Both base64. AES-256-GCM, with the organisation and the WABA as associated data."""
+    scopes: list[str] = []
+    expires_at: datetime | None = None

@@ -1,0 +1,102 @@
+"""CloudEvents 1.0 in Kafka's binary mode: attributes in `ce_` headers, the event's own fields as a JSON value.
+
+Source: CloudEvents "Kafka Protocol Binding", section 3.2 (binary content mode); "Distributed Tracing" extension.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+from pydantic import ValidationError
+
+from wabus_events.event import EVENTS, Event
+
+Headers = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What goes into Kafka. `value` is None for a tombstone; `topic` has no prefix."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int | None = None
+
+
+class UndecodableRecord(Exception):
+    """A record that is no event of ours, or a broken one. The message names what is wrong, never the content."""
+
+
+class UnknownEventType(UndecodableRecord):
+    """A CloudEvent of a type that this version of `wabus_events` does not have: skip it, or upgrade."""
+
+
+def encode(event: Event, source: str) -> Record:
+    """The Kafka record of an event; `source` is the publishing service, such as `/wabus/gateway`."""
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event.id.encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", event.type.encode()),
+        ("ce_time", _rfc3339(event.time).encode()),
+        ("content-type", b"application/json"),
+    ]
+    if event.subject:
+        headers.append(("ce_subject", event.subject.encode()))
+    if event.org_id:
+        headers.append(("ce_orgid", event.org_id.encode()))
+    if event.traceparent:
+        headers.append(("ce_traceparent", event.traceparent.encode()))
+    value = orjson.dumps(event.model_dump(), option=orjson.OPT_NON_STR_KEYS)
+    return Record(event.topic.name, event.key.encode(), value, headers)
+
+
+def tombstone(event_type: type[Event], key: str) -> Record:
+    """The record that removes `key` from a compacted topic."""
+    return Record(event_type.topic.name, key.encode(), None, [])
+
+
+def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
+    """The event of a Kafka record.
+
+    Raises `UnknownEventType` where the type is not one of `EVENTS`, `UndecodableRecord` where an attribute is
+    missing, the value is no JSON object, or a field does not fit.
+    """
+    attributes = dict(headers)
+    try:
+        event_type = attributes["ce_type"].decode()
+        fields: dict[str, object] = {
+            "id": attributes["ce_id"].decode(),
+            "time": attributes["ce_time"].decode(),
+            "source": attributes["ce_source"].decode(),
+        }
+    except KeyError as missing:
+        raise UndecodableRecord(f"the record has no {missing.args[0]} header") from None
+    except UnicodeDecodeError:
+        raise UndecodableRecord("a ce_ header is not UTF-8") from None
+    model = EVENTS.get(event_type)
+    if model is None:
+        raise UnknownEventType(f"no event is called {event_type[:100]!r}")
+    for attribute, field in (("ce_orgid", "org_id"), ("ce_traceparent", "traceparent")):
+        if attribute in attributes:
+            fields[field] = attributes[attribute].decode(errors="replace")
+    if value is None:
+        raise UndecodableRecord(f"a record of {event_type} has no value")
+    try:
+        payload = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        raise UndecodableRecord(f"the value of a {event_type} is no JSON") from None
+    if not isinstance(payload, dict):
+        raise UndecodableRecord(f"the value of a {event_type} is no JSON object")
+    try:
+        return model.model_validate({**payload, **fields})
+    except ValidationError as invalid:
+        where = ", ".join(sorted({".".join(map(str, error["loc"])) for error in invalid.errors()}))
+        raise UndecodableRecord(f"a {event_type} does not fit its model at: {where}") from None
+
+
+def _rfc3339(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

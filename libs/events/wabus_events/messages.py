@@ -1,0 +1,61 @@
+"""Facts about messages, and the webhooks that no other model covers."""
+
+from typing import Any
+
+from pydantic import Field
+
+from wabus_events.event import Event, WabaEvent
+from wabus_events.topics import MESSAGES
+
+
+class MessageReceived(WabaEvent, topic=MESSAGES):
+    """A customer sent a message. `value` is Meta's change value with this one message and its contact in it."""
+
+    phone_number_id: str
+    display_phone_number: str | None = None
+    wamid: str
+    contact: str
+    """The sender: their WhatsApp id, or what Meta gives instead of it."""
+    message_type: str
+    """text, image, interactive, … or one that did not exist when this was written."""
+    value: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return f"{self.phone_number_id}:{self.contact}"
+
+
+class MessageStatusChanged(WabaEvent, topic=MESSAGES):
+    """A message that the business sent was sent, delivered, read, played, deleted, or has failed."""
+
+    phone_number_id: str
+    display_phone_number: str | None = None
+    wamid: str
+    contact: str
+    status: str
+    error_codes: list[int] = []
+    """Meta: "Cloud API: Error codes". Empty unless `status` is failed."""
+    value: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return f"{self.phone_number_id}:{self.contact}"
+
+
+class Unrecognised(Event, topic=MESSAGES):
+    """A correctly signed webhook, or a part of one, that this version has no model for. Kept whole.
+
+    Either `value` (the change's JSON value) or `body` (the request's body as base64, where it is no JSON
+    that could be taken apart) holds it.
+    """
+
+    waba_id: str | None = None
+    field: str | None = None
+    reason: str
+    """Why there is no model for it, without quoting it."""
+    value: Any = None
+    body: str | None = Field(default=None)
+
+    @property
+    def subject(self) -> str | None:
+        return self.waba_id
