@@ -1,0 +1,48 @@
+"""Commands that belong to no single service: run them all in one process, make a token, create the topics."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import entry_points
+
+import click
+from wabus_events import TOPICS
+
+from wabus_runtime.auth import make_token
+from wabus_runtime.kafka import ensure_topics, topic_name
+from wabus_runtime.service import ROLES, Role, run
+from wabus_runtime.settings import AuthSettings, KafkaSettings, load
+
+
+@click.command()
+@click.option("--role", type=click.Choice(ROLES), default="all", show_default=True, help="API, worker, or both.")
+@click.argument("services", nargs=-1)
+def serve(role: Role, services: tuple[str, ...]) -> None:
+    """Run SERVICES (all of them unless named) in one process, with the same code as each alone."""
+    found = {entry.name: entry for entry in entry_points(group="wabus.services")}
+    unknown = sorted(set(services) - set(found))
+    if unknown:
+        raise click.UsageError(f"no service is called {unknown[0]!r}; there are: {', '.join(sorted(found))}")
+    run([found[name].load() for name in services or sorted(found)], role)
+
+
+@click.command()
+@click.option("--org", required=True, help="The organisation, as `orgId`.")
+@click.option("--role", type=click.Choice(["admin", "member"]), default="member", show_default=True)
+@click.option("--hours", type=click.IntRange(1, 24 * 30), default=12, show_default=True)
+def token(org: str, role: str, hours: int) -> None:
+    """Print a JWT for the read and command endpoints, signed with JWT_SECRET. For local use."""
+    settings = load(AuthSettings)
+    try:
+        made = make_token(settings, org_id=org, role=role, now=datetime.now(UTC), lifetime=timedelta(hours=hours))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(made)
+
+
+@click.command()
+def topics() -> None:
+    """Create the topics that are missing, and list them."""
+    settings = load(KafkaSettings)
+    asyncio.run(ensure_topics(settings))
+    for topic in TOPICS:
+        click.echo(f"{topic_name(settings, topic):30} key: {topic.key}")

@@ -1,0 +1,146 @@
+"""HTTP as every service answers it: problem details (RFC 9457), JSON, health probes, metrics, no leaks."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
+from pydantic import BaseModel, ValidationError
+
+from wabus_runtime.database import DATABASE_AWAY
+from wabus_runtime.kafka import KafkaUnavailable
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+NOT_READY: web.AppKey[dict[str, str]] = web.AppKey("not_ready", dict)
+"""Why /readyz says no: the name of each part that is not ready yet, and what it is doing."""
+
+REQUESTS = Counter("wabus_http_requests_total", "Requests answered.", ["method", "route", "status"])
+
+log = structlog.get_logger()
+
+
+class Problem(Exception):
+    """An answer other than success, as problem details. `detail` is read by people: friendly, and without secrets."""
+
+    def __init__(
+        self, status: int, code: str, title: str, detail: str, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.headers = headers or {}
+        self.members = members
+
+    def response(self) -> web.Response:
+        body = {
+            "type": f"urn:wabus:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            **self.members,
+        }
+        return web.Response(
+            status=self.status,
+            body=orjson.dumps(body),
+            content_type="application/problem+json",
+            headers={"Cache-Control": "no-store", **self.headers},
+        )
+
+
+def json_response(
+    content: BaseModel | Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """A JSON answer that no cache keeps, for it belongs to one organisation."""
+    plain = content.model_dump() if isinstance(content, BaseModel) else content
+    return web.Response(
+        status=status,
+        body=orjson.dumps(plain, option=orjson.OPT_UTC_Z),
+        content_type="application/json",
+        headers={"Cache-Control": "private, no-store", **(headers or {})},
+    )
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every exception into a problem that names what is wrong and quotes nothing."""
+    status = 500
+    try:
+        response = await _answered(request, handler)
+        status = response.status
+        return response
+    finally:
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else "unmatched"
+        REQUESTS.labels(request.method, route, status).inc()
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Problem as problem:
+        return problem.response()
+    except ValidationError as invalid:
+        fields = sorted({".".join(map(str, error["loc"])) for error in invalid.errors()})
+        return Problem(
+            422, "invalid_request", "The request is invalid", f"Please check: {', '.join(fields)}.", fields=fields
+        ).response()
+    except KafkaUnavailable:
+        return Problem(
+            503,
+            "kafka_unavailable",
+            "Temporarily unavailable",
+            "The event bus can't be reached right now. Please try again in a moment.",
+            headers={"Retry-After": "2"},
+        ).response()
+    except DATABASE_AWAY:
+        return Problem(
+            503,
+            "database_unavailable",
+            "Temporarily unavailable",
+            "The data can't be read right now. Please try again in a moment.",
+            headers={"Retry-After": "2"},
+        ).response()
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        allowed = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+        code = error.reason.lower().replace(" ", "_")
+        detail = "There is nothing at this address." if error.status == 404 else f"{error.reason}."
+        return Problem(error.status, code, error.reason, detail, headers=allowed).response()
+    except Exception:
+        incident = uuid4().hex
+        log.exception("a request failed", action="request_failed", incident=incident, path=request.path)
+        return Problem(
+            500,
+            "internal_error",
+            "Something went wrong",
+            "This is our fault. Please try again; if it goes on, name the incident.",
+            incident=incident,
+        ).response()
+
+
+def add_probes(app: web.Application) -> None:
+    """`/healthz`: the process runs. `/readyz`: it does its work. `/metrics`: Prometheus."""
+    app.router.add_get("/healthz", _alive)
+    app.router.add_get("/readyz", _ready)
+    app.router.add_get("/metrics", _metrics)
+
+
+async def _alive(_request: web.Request) -> web.Response:
+    return json_response({"status": "ok"})
+
+
+async def _ready(request: web.Request) -> web.Response:
+    waiting = request.app[NOT_READY]
+    return json_response({"status": "waiting" if waiting else "ready", "waiting_for": waiting}, 503 if waiting else 200)
+
+
+async def _metrics(_request: web.Request) -> web.Response:
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

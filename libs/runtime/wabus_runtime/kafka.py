@@ -1,0 +1,106 @@
+"""How every client reaches Kafka, and the topics as they must be: created where missing, refused where different."""
+
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.partitioner import murmur2
+from wabus_events import TOPICS, Topic
+
+from wabus_runtime.settings import KafkaSettings
+
+REQUEST_TIMEOUT_MS = 5_000
+
+log = structlog.get_logger()
+
+
+class KafkaUnavailable(Exception):
+    """Kafka did not take it, or not in time. Nothing may be acknowledged; trying again is safe."""
+
+
+class TopicMismatch(Exception):
+    """A topic exists with another number of partitions than declared: keys would change places."""
+
+
+def client_options(settings: KafkaSettings) -> dict[str, Any]:
+    """The connection arguments that every aiokafka client takes."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap_servers,
+        "security_protocol": settings.kafka_security_protocol,
+        "client_id": "wabus",
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "retry_backoff_ms": 100,
+    }
+    if settings.kafka_security_protocol.endswith("SSL"):
+        options["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ca_file)
+    if settings.kafka_security_protocol.startswith("SASL"):
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        options["sasl_plain_username"] = settings.kafka_sasl_username
+        options["sasl_plain_password"] = (
+            settings.kafka_sasl_password.get_secret_value() if settings.kafka_sasl_password else None
+        )
+    return options
+
+
+def topic_name(settings: KafkaSettings, topic: Topic | str) -> str:
+    """The topic's name in Kafka, with this deployment's prefix."""
+    return settings.topic_prefix + (topic if isinstance(topic, str) else topic.name)
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of a key, as Kafka's own default partitioner has it (murmur2)."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic] = TOPICS) -> None:
+    """Create the topics that are missing; any number of processes may do so at once.
+
+    Raises `TopicMismatch` where one exists with other partitions, `KafkaUnavailable` when Kafka does not answer.
+    """
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        await admin.start()
+        wanted = {topic_name(settings, topic): topic for topic in topics}
+        missing = set(wanted) - set(await admin.list_topics())
+        if missing:
+            response: Any = await admin.create_topics(
+                [
+                    NewTopic(
+                        name, wanted[name].partitions, settings.topic_replication, topic_configs=wanted[name].config()
+                    )
+                    for name in sorted(missing)
+                ]
+            )
+            for name, code, *_ in response.topic_errors:
+                error = for_code(code)
+                if code and error is not TopicAlreadyExistsError:
+                    raise KafkaUnavailable(f"Kafka would not create the topic {name}: {error.__name__}")
+            log.info("topics created", action="topics_created", topics=sorted(missing))
+        for described in await admin.describe_topics(sorted(set(wanted) - missing)):
+            found, declared = len(described["partitions"]), wanted[described["topic"]].partitions
+            if described["error_code"] == 0 and found != declared:
+                raise TopicMismatch(f"{described['topic']} has {found} partitions, declared are {declared}")
+    except KafkaError as error:
+        raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
+    finally:
+        await admin.close()
+
+
+async def end_positions(settings: KafkaSettings, partitions: Sequence[tuple[Topic, int]]) -> dict[tuple[str, int], int]:
+    """For each partition the offset after its last committed record (the last stable offset, KIP-98)."""
+    consumer = AIOKafkaConsumer(**client_options(settings), isolation_level="read_committed")
+    try:
+        await consumer.start()
+        asked = {
+            TopicPartition(topic_name(settings, topic), number): (topic.name, number) for topic, number in partitions
+        }
+        ends = await consumer.end_offsets(list(asked))
+        return {asked[partition]: end for partition, end in ends.items()}
+    except KafkaError as error:
+        raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
+    finally:
+        await consumer.stop()

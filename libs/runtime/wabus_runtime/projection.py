@@ -1,0 +1,294 @@
+"""Projections: rows and consumed offsets are written in one PostgreSQL transaction, so each record counts once.
+
+On assignment the consumer seeks to the offsets in PostgreSQL and writes its own id beside them; a zombie that lost
+the partition finds another id there and can write nothing. (Akka Projections, "Messages from and to Kafka".)
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from prometheus_client import Counter, Gauge, Histogram
+from wabus_events import Event, Topic, UndecodableRecord, UnknownEventType, decode
+
+from wabus_runtime.database import DATABASE_AWAY, Connection
+from wabus_runtime.deadletter import DeadLetters
+from wabus_runtime.kafka import client_options, topic_name
+from wabus_runtime.settings import KafkaSettings
+
+MAX_BATCH = 500  # records in one transaction
+POLL_MS = 500
+SESSION_TIMEOUT_MS = 10_000
+POLL_INTERVAL_MAX_MS = 120_000  # a batch that takes longer gives the partitions to another process
+APPLY_TIMEOUT = 60.0  # seconds for one transaction
+
+APPLIED = Counter("wabus_projection_records_total", "Records folded into tables.", ["projection"])
+LAG = Gauge("wabus_projection_lag_records", "Records not yet folded.", ["projection", "topic", "partition"])
+BATCH_SECONDS = Histogram("wabus_projection_batch_seconds", "One transaction of a projection.", ["projection"])
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event with its place in Kafka. `topic` has no prefix; `logged_at` is the record's timestamp."""
+
+    event: Event
+    topic: str
+    partition: int
+    offset: int
+    logged_at: datetime
+
+
+Apply = Callable[[Connection, Sequence[Recorded]], Awaitable[None]]
+
+
+class LostPartition(Exception):
+    """Another process owns the partition now: nothing was written, the consumer joins its group again."""
+
+
+async def project(
+    settings: KafkaSettings,
+    pool: asyncpg.Pool,
+    *,
+    name: str,
+    topics: Sequence[Topic],
+    apply: Apply,
+    ready: Callable[[], None],
+) -> None:
+    """Fold `topics` into tables for ever; returns only by an exception or cancellation.
+
+    `apply` gets a connection inside the transaction and records in the order of each partition. A record that
+    is no event, or that `apply` refuses on its own, goes to the dead-letter topic; an unknown event type is skipped.
+    """
+    runner = _Projection(settings, pool, name, topics, apply)
+    try:
+        await runner.run(ready)
+    finally:
+        await runner.close()
+
+
+async def wait_for(pool: asyncpg.Pool, name: str, positions: Mapping[tuple[str, int], int], timeout: float) -> bool:
+    """Whether the projection reaches all the next offsets within `timeout` seconds: read your own writes.
+
+    `positions` maps (topic, partition) to the offset after the last record that must be in the tables.
+    """
+    moved = asyncio.Event()
+
+    def notified(*_: object) -> None:
+        moved.set()
+
+    try:
+        async with asyncio.timeout(timeout), pool.acquire() as connection:
+            await connection.add_listener(channel(name), notified)
+            try:
+                while not await _reached(connection, name, positions):
+                    await moved.wait()
+                    moved.clear()
+            finally:
+                await connection.remove_listener(channel(name), notified)
+    except TimeoutError:
+        return False
+    return True
+
+
+def channel(name: str) -> str:
+    """The NOTIFY channel on which a projection tells of every transaction."""
+    return "projection_" + name.replace("-", "_")
+
+
+async def _reached(connection: Connection, name: str, positions: Mapping[tuple[str, int], int]) -> bool:
+    rows = await connection.fetch(
+        "SELECT topic, partition, next_offset FROM projection_offsets WHERE projection = $1", name
+    )
+    found = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+    return all(found.get(place, 0) >= offset for place, offset in positions.items())
+
+
+class _Projection(ConsumerRebalanceListener):
+    def __init__(
+        self, settings: KafkaSettings, pool: asyncpg.Pool, name: str, topics: Sequence[Topic], apply: Apply
+    ) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._name = name
+        self._topics = {topic_name(settings, topic): topic for topic in topics}
+        self._apply = apply
+        self._owner: UUID = uuid4()
+        self._next: dict[TopicPartition, int] = {}
+        self._writing = asyncio.Lock()
+        self._dead_letters = DeadLetters(settings, name)
+        self._consumer = AIOKafkaConsumer(
+            **client_options(settings),
+            group_id=f"{settings.topic_prefix}{name}",
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=2_000,
+            max_poll_interval_ms=POLL_INTERVAL_MAX_MS,
+            fetch_max_wait_ms=250,
+        )
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        await self._consumer.start()
+        self._consumer.subscribe(list(self._topics), listener=self)
+        while True:
+            fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_BATCH)
+            async with self._writing:
+                await self._write(fetched)
+            if self._consumer.assignment():
+                ready()
+
+    async def close(self) -> None:
+        try:
+            async with asyncio.timeout(5):
+                await self._consumer.stop()
+                await self._dead_letters.close()
+        except (TimeoutError, KafkaError) as error:
+            log.warning("closing a consumer failed", action="consumer_close", error=type(error).__name__)
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        async with self._writing:
+            self._next.clear()
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        partitions: list[TopicPartition] = sorted(assigned)
+        if not partitions:
+            return
+        # An exception in this listener would be swallowed by the client, and the consumer would read from
+        # wherever Kafka last knew it: so ride out a database that is away, however long it takes.
+        while True:
+            try:
+                claimed = await self._claim(partitions)
+                break
+            except DATABASE_AWAY as error:
+                log.warning("database is away", action="database_away", error=type(error).__name__)
+                await asyncio.sleep(random.uniform(0.2, 1))  # noqa: S311
+        for partition, offset in claimed.items():
+            self._consumer.seek(partition, offset)
+        self._next = claimed
+        log.info("partitions assigned", action="partitions_assigned", projection=self._name, count=len(claimed))
+
+    async def _claim(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Write our id beside the partitions' offsets and return these."""
+        rows = await self._pool.fetch(
+            """
+            INSERT INTO projection_offsets (projection, topic, partition, owner)
+            SELECT $1, topic, partition, $2 FROM unnest($3::text[], $4::int[]) AS claimed(topic, partition)
+            ORDER BY topic, partition
+            ON CONFLICT (projection, topic, partition) DO UPDATE SET owner = excluded.owner
+            RETURNING topic, partition, next_offset
+            """,
+            self._name,
+            self._owner,
+            [self._topics[partition.topic].name for partition in partitions],
+            [partition.partition for partition in partitions],
+        )
+        by_place = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+        return {tp: by_place[self._topics[tp.topic].name, tp.partition] for tp in partitions}
+
+    async def _write(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]) -> None:
+        """Fold what was fetched, with the offsets it brings us to, in one transaction."""
+        ends: dict[TopicPartition, int] = {}
+        for partition in list(self._next):
+            try:
+                ends[partition] = await self._consumer.position(partition)
+            except KafkaError:
+                # Taken away between the fetch and now: its new owner reads these records.
+                continue
+        moved = {partition: end for partition, end in ends.items() if end > self._next[partition]}
+        if not moved:
+            return
+        records: list[Recorded] = []
+        for partition, batch in sorted(fetched.items()):
+            if partition in moved:
+                for record in batch:
+                    if record.offset < self._next[partition]:
+                        continue  # fetched before the seek
+                    recorded = await self._decoded(record)
+                    if recorded is not None:
+                        records.append(recorded)
+        with BATCH_SECONDS.labels(self._name).time():
+            await self._commit(records, moved)
+        self._next.update(moved)
+        APPLIED.labels(self._name).inc(len(records))
+        for partition in moved:
+            end = self._consumer.highwater(partition)
+            if end is not None:
+                LAG.labels(self._name, self._topics[partition.topic].name, partition.partition).set(
+                    max(0, end - moved[partition])
+                )
+
+    async def _commit(self, records: Sequence[Recorded], moved: Mapping[TopicPartition, int]) -> None:
+        try:
+            await self._transaction(records, moved)
+        except (LostPartition, TimeoutError, *DATABASE_AWAY):
+            raise
+        except Exception as error:
+            # Something in this batch can't be folded. One by one, only that record is set aside.
+            log.warning(
+                "a batch was refused", action="batch_refused", projection=self._name, error=type(error).__name__
+            )
+            await self._one_by_one(records)
+            await self._transaction([], moved)
+
+    async def _one_by_one(self, records: Sequence[Recorded]) -> None:
+        for recorded in records:
+            partition = TopicPartition(topic_name(self._settings, recorded.topic), recorded.partition)
+            reached = {partition: recorded.offset + 1}
+            try:
+                await self._transaction([recorded], reached)
+            except (LostPartition, TimeoutError, *DATABASE_AWAY):
+                raise
+            except Exception as error:
+                await self._dead_letters.put_event(recorded.event, _origin(recorded), error)
+            self._next.update(reached)
+
+    async def _transaction(self, records: Sequence[Recorded], moved: Mapping[TopicPartition, int]) -> None:
+        places = [(self._topics[tp.topic].name, tp.partition, self._next[tp], end) for tp, end in sorted(moved.items())]
+        async with asyncio.timeout(APPLY_TIMEOUT), self._pool.acquire() as connection, connection.transaction():
+            updated = await connection.execute(
+                """
+                UPDATE projection_offsets AS stored SET next_offset = moved.next_offset
+                FROM unnest($3::text[], $4::int[], $5::bigint[], $6::bigint[])
+                    AS moved(topic, partition, expected, next_offset)
+                WHERE stored.projection = $1 AND stored.owner = $2 AND stored.topic = moved.topic
+                    AND stored.partition = moved.partition AND stored.next_offset = moved.expected
+                """,
+                self._name,
+                self._owner,
+                *map(list, zip(*places, strict=True)),
+            )
+            if updated != f"UPDATE {len(places)}":
+                raise LostPartition(self._name)
+            if records:
+                await self._apply(connection, records)
+            await connection.execute("SELECT pg_notify($1, '')", channel(self._name))
+
+    async def _decoded(self, record: ConsumerRecord[Any, Any]) -> Recorded | None:
+        topic = self._topics[record.topic].name
+        logged_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+        if record.value is None:
+            return None
+        try:
+            event = decode(record.headers, record.value)
+        except UnknownEventType:
+            log.info("unknown event type skipped", action="event_skipped", topic=topic, offset=record.offset)
+            return None
+        except UndecodableRecord as error:
+            await self._dead_letters.put(record, topic, error)
+            return None
+        return Recorded(event, topic, record.partition, record.offset, logged_at)
+
+
+def _origin(recorded: Recorded) -> tuple[str, int, int]:
+    return recorded.topic, recorded.partition, recorded.offset

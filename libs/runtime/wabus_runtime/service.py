@@ -1,0 +1,142 @@
+"""A process: one or several services, as API, worker or both, behind one HTTP port, from start to drained stop."""
+
+import asyncio
+import random
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from wabus_runtime.auth import VERIFIER, Verifier
+from wabus_runtime.http import NOT_READY, add_probes, problems
+from wabus_runtime.kafka import KafkaUnavailable, ensure_topics
+from wabus_runtime.settings import AuthSettings, HttpSettings, KafkaSettings, LogSettings, SettingsError, load
+from wabus_runtime.telemetry import configure_logs
+
+Role = Literal["api", "worker", "all"]
+ROLES: tuple[str, ...] = get_args(Role)
+DRAIN_TIMEOUT = 5.0  # seconds for requests under way after SIGTERM
+RESTART_DELAY_MAX = 5.0  # seconds before a background loop that failed starts again
+MAX_BODY = 3 * 1024 * 1024  # bytes; Meta's webhooks are no larger
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a service package offers: `install` adds its routes, resources and background loops to an application."""
+
+    name: str
+    settings: type[LogSettings]
+    install: Callable[[web.Application, Any, Role], None]
+
+
+def build_app(parts: Sequence[tuple[Service, Any]], role: Role = "all") -> web.Application:
+    """One application that serves all the services given, each with its settings."""
+    app = web.Application(middlewares=[problems], client_max_size=MAX_BODY)
+    app[NOT_READY] = {}
+    add_probes(app)
+    kafka = next((settings for _, settings in parts if isinstance(settings, KafkaSettings)), None)
+    if kafka is not None:
+        _create_topics_first(app, kafka)
+    auth = next((settings for _, settings in parts if isinstance(settings, AuthSettings)), None)
+    if auth is not None:
+        app[VERIFIER] = Verifier(auth)
+    for service, settings in parts:
+        service.install(app, settings, role)
+    return app
+
+
+def background(app: web.Application, name: str, run: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
+    """Run an endless loop as long as the app runs. When it fails it starts again, later each time.
+
+    `/readyz` names it until it has called the `ready` it is given, and again from a failure on.
+    """
+    app[NOT_READY][name] = "starting"
+
+    def ready() -> None:
+        app[NOT_READY].pop(name, None)
+
+    async def supervised() -> None:
+        delay = 0.2
+        while True:
+            started = asyncio.get_running_loop().time()
+            try:
+                await run(ready)
+            except Exception as error:
+                app[NOT_READY][name] = f"failed: {type(error).__name__}"
+                log.warning(
+                    "a background loop failed",
+                    action="loop_failed",
+                    loop=name,
+                    error=type(error).__name__,
+                    exc_info=not isinstance(error, KafkaUnavailable),
+                )
+            if asyncio.get_running_loop().time() - started > 60:
+                delay = 0.2
+            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
+            delay = min(delay * 2, RESTART_DELAY_MAX)
+
+    async def context(_app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(supervised(), name=name)
+        yield
+        task.cancel()
+        await asyncio.wait([task], timeout=DRAIN_TIMEOUT)
+
+    app.cleanup_ctx.append(context)
+
+
+def run(services: Sequence[Service], role: Role = "all") -> None:
+    """Run a process until SIGTERM or SIGINT, then drain it. Exits with 2 and one line if a setting is wrong."""
+    try:
+        parts = [(service, load(service.settings)) for service in services]
+        http = load(HttpSettings)
+    except SettingsError as error:
+        sys.exit(f"wabus: {error}")
+    name = services[0].name if len(services) == 1 else "wabus"
+    configure_logs(http, name)
+    app = build_app(parts, role)
+    log.info("starting", action="starting", role=role, port=http.http_port)
+    web.run_app(
+        app,
+        host=http.http_host,
+        port=http.http_port,
+        access_log=None,
+        print=None,
+        shutdown_timeout=DRAIN_TIMEOUT,
+        reuse_port=False,
+        loop=uvloop.new_event_loop(),
+    )
+    log.info("stopped", action="stopped")
+
+
+def run_alone(service: Service) -> None:
+    """`python -m wabus_<service> [--role api|worker|all]`."""
+    import click
+
+    @click.command(help=f"Run {service.name} alone.")
+    @click.option("--role", type=click.Choice(ROLES), default="all", show_default=True)
+    def command(role: Role) -> None:
+        run([service], role)
+
+    command()
+
+
+def _create_topics_first(app: web.Application, settings: KafkaSettings) -> None:
+    async def context(_app: web.Application) -> AsyncIterator[None]:
+        delay = 0.1
+        while True:
+            try:
+                await ensure_topics(settings)
+                break
+            except KafkaUnavailable as error:
+                log.warning("waiting for kafka", action="kafka_away", error=str(error))
+                await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
+                delay = min(delay * 2, 2.0)
+        yield
+
+    app.cleanup_ctx.append(context)

@@ -1,0 +1,157 @@
+"""Settings from the environment, in groups that each service composes, checked in full before anything starts."""
+
+import base64
+import binascii
+import os
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting is missing or malformed. The message is one line that names it and never quotes its value."""
+
+
+class LogSettings(BaseSettings):
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
+
+
+class KafkaSettings(LogSettings):
+    kafka_bootstrap_servers: str
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ca_file: Path | None = None
+    topic_prefix: str = "wabus."
+    topic_replication: int = Field(default=3, ge=1)
+
+    @model_validator(mode="after")
+    def _sasl_is_complete(self) -> "KafkaSettings":
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_username and self.kafka_sasl_password
+        ):
+            raise ValueError(
+                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs "
+                "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+            )
+        return self
+
+
+class DatabaseSettings(LogSettings):
+    database_url: SecretStr
+    database_pool_size: int = Field(default=8, ge=1)
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, url: SecretStr) -> SecretStr:
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in ("postgresql", "postgres") or not parts.hostname or not parts.path.strip("/"):
+            raise ValueError("must look like postgresql://user:password@host:5432/database")
+        return url
+
+
+class HttpSettings(LogSettings):
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=8080, ge=0, le=65535)
+
+
+class AuthSettings(LogSettings):
+    jwt_secret: SecretStr | None = None
+    jwt_jwks_url: str | None = None
+    jwt_audience: str | None = None
+    jwt_issuer: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source_of_keys(self) -> "AuthSettings":
+        if not self.jwt_secret and not self.jwt_jwks_url:
+            raise ValueError("JWT_SECRET or JWT_JWKS_URL must be set")
+        if self.jwt_secret and len(self.jwt_secret.get_secret_value()) < 32:
+            raise ValueError("JWT_SECRET must have at least 32 characters (RFC 7518, section 3.2)")
+        return self
+
+
+class MetaSettings(LogSettings):
+    meta_app_id: str
+    meta_app_secrets: Annotated[tuple[SecretStr, ...], NoDecode]
+    meta_verify_token: SecretStr
+    meta_graph_url: str = "https://graph.facebook.com"
+    meta_graph_version: str = Field(default="v23.0", pattern=r"^v\d+\.\d+$")
+    public_url: str
+
+    @field_validator("meta_app_secrets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("meta_app_secrets")
+    @classmethod
+    def _at_least_one(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not secrets:
+            raise ValueError("needs at least one app secret")
+        return secrets
+
+    @field_validator("meta_graph_url", "public_url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an http or https URL")
+        return url.rstrip("/")
+
+
+class CredentialSettings(LogSettings):
+    credential_keys: SecretStr
+    """`keyid:base64-of-32-bytes`, comma separated; the first seals, all open."""
+
+    @field_validator("credential_keys")
+    @classmethod
+    def _are_keys(cls, keys: SecretStr) -> SecretStr:
+        parse_keys(keys)
+        return keys
+
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def load(kind: type[Settings]) -> Settings:
+    """The settings of the process: environment, then `.env`, then what the local stack wrote for its own.
+
+    Raises `SettingsError` naming every variable that is missing or malformed, in one line.
+    """
+    local = Path(os.environ.get("WABUS_HOME", ".wabus")) / "local.env"
+    try:
+        return kind(_env_file=(local, ".env"))  # type: ignore[call-arg]
+    except ValidationError as invalid:
+        raise SettingsError("; ".join(_sentence(error) for error in invalid.errors())) from None
+
+
+def parse_keys(keys: SecretStr) -> dict[str, bytes]:
+    """Key ids and their 32 bytes, in the order given. Raises ValueError saying which entry is wrong."""
+    parsed: dict[str, bytes] = {}
+    for position, entry in enumerate(keys.get_secret_value().split(","), start=1):
+        key_id, separator, encoded = entry.strip().partition(":")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except (ValueError, binascii.Error):
+            key = b""
+        if not separator or not key_id or len(key) != 32:
+            raise ValueError(f"entry {position} must be keyid:base64-of-32-bytes")
+        parsed[key_id] = key
+    return parsed
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """One error of pydantic as a phrase; its `input` is never used, for it may be a secret."""
+    name = "_".join(str(part) for part in error["loc"][:1]).upper()
+    if error["type"] == "missing":
+        return f"{name} is missing"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{name} is malformed: {message}" if name else message
