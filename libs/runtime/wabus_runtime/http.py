@@ -18,6 +18,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 NOT_READY: web.AppKey[dict[str, str]] = web.AppKey("not_ready", dict)
 """Why /readyz says no: the name of each part that is not ready yet, and what it is doing."""
 
+CHECKS: web.AppKey[list[Callable[[], str | None]]] = web.AppKey("checks", list)
+"""Asked by every /readyz: each returns None, or what is not ready."""
+
 REQUESTS = Counter("wabus_http_requests_total", "Requests answered.", ["method", "route", "status"])
 
 log = structlog.get_logger()
@@ -138,7 +141,8 @@ async def _alive(_request: web.Request) -> web.Response:
 
 
 async def _ready(request: web.Request) -> web.Response:
-    waiting = request.app[NOT_READY]
+    found = [check() for check in request.app[CHECKS]]
+    waiting = {**request.app[NOT_READY], **{reason: "away" for reason in found if reason}}
     return json_response({"status": "waiting" if waiting else "ready", "waiting_for": waiting}, 503 if waiting else 200)
 
 

@@ -12,7 +12,7 @@ import uvloop
 from aiohttp import web
 
 from wabus_runtime.auth import VERIFIER, Verifier
-from wabus_runtime.http import NOT_READY, add_probes, problems
+from wabus_runtime.http import CHECKS, NOT_READY, add_probes, problems
 from wabus_runtime.kafka import KafkaUnavailable, ensure_topics
 from wabus_runtime.settings import AuthSettings, HttpSettings, KafkaSettings, LogSettings, SettingsError, load
 from wabus_runtime.telemetry import configure_logs
@@ -39,6 +39,7 @@ def build_app(parts: Sequence[tuple[Service, Any]], role: Role = "all") -> web.A
     """One application that serves all the services given, each with its settings."""
     app = web.Application(middlewares=[problems], client_max_size=MAX_BODY)
     app[NOT_READY] = {}
+    app[CHECKS] = []
     add_probes(app)
     kafka = next((settings for _, settings in parts if isinstance(settings, KafkaSettings)), None)
     if kafka is not None:
@@ -127,16 +128,27 @@ def run_alone(service: Service) -> None:
 
 
 def _create_topics_first(app: web.Application, settings: KafkaSettings) -> None:
-    async def context(_app: web.Application) -> AsyncIterator[None]:
+    """Try once before anything else starts; with Kafka away go on trying beside, so that requests get an answer."""
+
+    async def until_done() -> None:
         delay = 0.1
-        while True:
-            try:
-                await ensure_topics(settings)
-                break
-            except KafkaUnavailable as error:
-                log.warning("waiting for kafka", action="kafka_away", error=str(error))
-                await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
-                delay = min(delay * 2, 2.0)
+        while not await _topics_created(settings):
+            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
+            delay = min(delay * 2, 2.0)
+
+    async def context(_app: web.Application) -> AsyncIterator[None]:
+        task = None if await _topics_created(settings) else asyncio.create_task(until_done())
         yield
+        if task:
+            task.cancel()
 
     app.cleanup_ctx.append(context)
+
+
+async def _topics_created(settings: KafkaSettings) -> bool:
+    try:
+        await ensure_topics(settings)
+    except KafkaUnavailable as error:
+        log.warning("waiting for kafka", action="kafka_away", error=str(error))
+        return False
+    return True

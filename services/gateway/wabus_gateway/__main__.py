@@ -1,0 +1,7 @@
+"""`python -m wabus_gateway`."""
+
+from wabus_runtime.service import run_alone
+
+from wabus_gateway.app import service
+
+run_alone(service)

@@ -1,0 +1,211 @@
+"""The gateway over HTTP: Meta's webhooks in, events to Kafka, and an answer only when Kafka has them.
+
+Stateless but for a replica of who owns which WABA; any number of gateways may run side by side.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime
+
+import structlog
+from aiohttp import web
+from prometheus_client import Counter, Histogram
+from pydantic import Field
+from wabus_events import CallbackVerified, Event, Record, Unrecognised, WebhookSeen, encode, fact_id
+from wabus_runtime.http import CHECKS, Problem
+from wabus_runtime.kafka import KafkaUnavailable
+from wabus_runtime.publisher import Publisher
+from wabus_runtime.replica import CredentialReplica
+from wabus_runtime.service import MAX_BODY, Role, Service, background, build_app
+from wabus_runtime.settings import HttpSettings, KafkaSettings, MetaSettings
+
+from wabus_gateway.ingest import facts_in, whole
+from wabus_gateway.signature import is_handshake, is_signed, verify_token_of
+
+SOURCE = "/wabus/gateway"
+READ_TIMEOUT = 10.0  # seconds for a body to arrive
+RETRY_AFTER = "5"  # seconds; Meta has its own growing delays and goes on for up to 7 days
+EVENTS_AT_ONCE = 100  # events made before other requests get their turn
+SEEN_WABAS = 100_000  # WABAs whose evidence of today is remembered
+
+WEBHOOKS = Counter("wabus_webhooks_total", "Webhooks by what became of them.", ["outcome"])
+EVENTS_MADE = Counter("wabus_webhook_events_total", "Events made from webhooks.", ["type"])
+WEBHOOK_SECONDS = Histogram(
+    "wabus_webhook_seconds",
+    "From the first byte to the answer, for webhooks answered 200.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+
+log = structlog.get_logger()
+
+
+class GatewaySettings(KafkaSettings, HttpSettings, MetaSettings):
+    gateway_max_in_flight: int = Field(default=2_000, ge=1)
+    """Webhooks being handled at once; beyond that the answer is 503 and Meta delivers again."""
+
+
+class Gateway:
+    """The handlers and what they share: the publisher, the replica, and whose evidence was written today."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._secrets = [secret.get_secret_value().encode() for secret in settings.meta_app_secrets]
+        self._publisher = Publisher(settings, SOURCE)
+        self._replica = CredentialReplica(settings)
+        self._in_flight = 0
+        self._seen: OrderedDict[str, date] = OrderedDict()
+
+    def install(self, app: web.Application) -> None:
+        for path in ("/webhooks/whatsapp", "/webhooks/whatsapp/{waba_id}"):
+            app.router.add_get(path, self.handshake, allow_head=False)
+            app.router.add_post(path, self.receive)
+        app.cleanup_ctx.append(self._publishing)
+        app[CHECKS].append(lambda: None if self._publisher.available else "kafka")
+        background(app, "account-owners", self._replica.run)
+
+    async def handshake(self, request: web.Request) -> web.Response:
+        """Meta asks whether a callback URL is ours. For a WABA's own URL the answer is evidence, so it is kept."""
+        waba_id = request.match_info.get("waba_id")
+        token = self._settings.meta_verify_token.get_secret_value()
+        expected = token if waba_id is None else verify_token_of(waba_id, token)
+        if not is_handshake(request.query.get("hub.mode"), request.query.get("hub.verify_token"), expected):
+            log.warning("handshake refused", action="handshake_refused")
+            raise Problem(403, "forbidden", "Forbidden", "This is not a verification request for this callback.")
+        if waba_id is not None:
+            now = datetime.now(UTC)
+            url = f"{self._settings.public_url}/webhooks/whatsapp/{waba_id}"
+            await self._publisher.publish(
+                [
+                    CallbackVerified(
+                        id=fact_id(CallbackVerified.type, waba_id, now.isoformat()),
+                        time=now,
+                        org_id=self._replica.owner(waba_id),
+                        waba_id=waba_id,
+                        callback_url=url,
+                    )
+                ]
+            )
+        log.info("handshake answered", action="handshake_answered", waba_id=waba_id)
+        return web.Response(text=request.query.get("hub.challenge", ""), content_type="text/plain")
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """Verify, publish, and only then answer 200. 403 not Meta's, 413 too large, 503 not durable: deliver again."""
+        if self._in_flight >= self._settings.gateway_max_in_flight or not self._publisher.available:
+            WEBHOOKS.labels("refused_busy").inc()
+            raise _try_again()
+        self._in_flight += 1
+        try:
+            with WEBHOOK_SECONDS.time():
+                return await self._receive(request)
+        finally:
+            self._in_flight -= 1
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        body = await _read(request)
+        if not is_signed(body, request.headers.get("X-Hub-Signature-256"), self._secrets):
+            WEBHOOKS.labels("refused_signature").inc()
+            raise Problem(403, "forbidden", "Forbidden", "The request is not signed as it must be.")
+        now = datetime.now(UTC)
+        try:
+            records, noticed = await self._records(body, now)
+        except Exception as error:
+            # Whatever a signed body holds, it is Meta's word: keep it rather than refuse it for 7 days.
+            log.error("a webhook could not be taken apart", action="webhook_kept_whole", error=type(error).__name__)
+            kept = whole(body, received_at=now, reason=f"it could not be taken apart: {type(error).__name__}")
+            records, noticed = [encode(kept, SOURCE)], {}
+        try:
+            await self._publisher.publish_records(records)
+        except KafkaUnavailable:
+            WEBHOOKS.labels("refused_not_durable").inc()
+            raise _try_again() from None
+        self._remember(noticed)
+        WEBHOOKS.labels("published").inc()
+        return web.Response(text="EVENT_RECEIVED")
+
+    async def _records(self, body: bytes, now: datetime) -> tuple[list[Record], dict[str, date]]:
+        """The records of a webhook, and the WABAs it is the first evidence of today for."""
+        records: list[Record] = []
+        noticed: dict[str, date] = {}
+        for count, event in enumerate(facts_in(body, received_at=now, owner=self._replica.owner), start=1):
+            records.append(encode(event, SOURCE))
+            EVENTS_MADE.labels(type(event).__name__).inc()
+            if isinstance(event, Unrecognised):
+                log.info("no model for a change", action="unrecognised", field=event.field, reason=event.reason)
+            evidence = self._evidence(event, now)
+            if evidence is not None and evidence.waba_id not in noticed:
+                noticed[evidence.waba_id] = evidence.day
+                records.append(encode(evidence, SOURCE))
+            if count % EVENTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return records, noticed
+
+    def _evidence(self, event: Event, now: datetime) -> WebhookSeen | None:
+        waba_id = event.subject
+        if waba_id is None or self._seen.get(waba_id) == now.date():
+            return None
+        return WebhookSeen(
+            id=fact_id(WebhookSeen.type, waba_id, now.date().isoformat()),
+            time=now,
+            org_id=event.org_id,
+            waba_id=waba_id,
+            day=now.date(),
+            field=str(getattr(event, "field", None) or type(event).__name__),
+        )
+
+    def _remember(self, noticed: dict[str, date]) -> None:
+        for waba_id, day in noticed.items():
+            self._seen[waba_id] = day
+            self._seen.move_to_end(waba_id)
+        while len(self._seen) > SEEN_WABAS:
+            self._seen.popitem(last=False)
+
+    async def _publishing(self, _app: web.Application) -> AsyncIterator[None]:
+        await self._publisher.start()
+        yield
+        await self._publisher.stop()
+
+
+async def _read(request: web.Request) -> bytes:
+    if (request.content_length or 0) > MAX_BODY:
+        WEBHOOKS.labels("refused_too_large").inc()
+        raise _too_large()
+    try:
+        async with asyncio.timeout(READ_TIMEOUT):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        WEBHOOKS.labels("refused_too_large").inc()
+        raise _too_large() from None
+    except TimeoutError:
+        WEBHOOKS.labels("refused_slow").inc()
+        raise Problem(408, "request_timeout", "Request timeout", "The body did not arrive in time.") from None
+
+
+def _too_large() -> Problem:
+    return Problem(
+        413, "too_large", "Payload too large", "A webhook has at most 3 MB.", headers={"Connection": "close"}
+    )
+
+
+def _try_again() -> Problem:
+    return Problem(
+        503,
+        "not_stored",
+        "Not stored",
+        "The webhook could not be stored durably; deliver it again.",
+        headers={"Retry-After": RETRY_AFTER},
+    )
+
+
+def install(app: web.Application, settings: GatewaySettings, role: Role) -> None:
+    """The gateway has no background work: in the worker role it adds nothing."""
+    if role != "worker":
+        Gateway(settings).install(app)
+
+
+service = Service("gateway", GatewaySettings, install)
+
+
+def create_app(settings: GatewaySettings, role: Role = "all") -> web.Application:
+    """The gateway alone."""
+    return build_app([(service, settings)], role)

@@ -1,0 +1,34 @@
+"""Is it from Meta? The signature over a webhook's raw bytes, and the tokens of the subscription handshake."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+
+_HEADER = re.compile(r"sha256=([0-9a-fA-F]{64})")
+
+
+def is_signed(body: bytes, header: str | None, secrets: Sequence[bytes]) -> bool:
+    """Whether `X-Hub-Signature-256` is the HMAC-SHA256 of the raw body under one of the app's secrets.
+
+    Several secrets are accepted so that one can be rotated. Every secret is tried and compared in constant time.
+    Source: Meta, "Webhooks: Getting Started", validating payloads.
+    """
+    match = _HEADER.fullmatch(header or "")
+    if match is None:
+        return False
+    claimed = bytes.fromhex(match[1])
+    genuine = False
+    for secret in secrets:
+        genuine |= hmac.compare_digest(hmac.digest(secret, body, hashlib.sha256), claimed)
+    return genuine
+
+
+def verify_token_of(waba_id: str, verify_token: str) -> str:
+    """The verify token of a WABA's own callback URL: derived, so that a gateway needs no table to check it."""
+    return hmac.digest(verify_token.encode(), f"callback:{waba_id}".encode(), hashlib.sha256).hex()
+
+
+def is_handshake(mode: str | None, token: str | None, expected: str) -> bool:
+    """Whether a GET is Meta's verification request (Meta, "Webhooks: Getting Started", verification requests)."""
+    return mode == "subscribe" and hmac.compare_digest((token or "").encode(), expected.encode())

@@ -1,0 +1,183 @@
+"""Kafka and PostgreSQL started once for the whole run; each test gets topics and a database of its own on them."""
+
+import asyncio
+import base64
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from wabus_events import Event, Topic, decode
+from wabus_local.kafka import EmbeddedKafka
+from wabus_local.postgres import EmbeddedPostgres
+from wabus_runtime.auth import make_token
+from wabus_runtime.kafka import client_options, ensure_topics, topic_name
+from wabus_runtime.settings import AuthSettings, KafkaSettings, load
+
+WAIT = 20.0  # seconds until a condition that should hold counts as a failure
+
+Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+@pytest.fixture(scope="session")
+def stack_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stack")
+
+
+@pytest.fixture(scope="session")
+def kafka(stack_home: Path) -> Iterator[EmbeddedKafka]:
+    port, controller_port = free_ports(2)
+    embedded = EmbeddedKafka(stack_home, port, controller_port=controller_port, progress=print)
+    asyncio.run(embedded.start(120))
+    yield embedded
+    asyncio.run(embedded.stop())
+
+
+@pytest.fixture(scope="session")
+def postgres(stack_home: Path) -> Iterator[EmbeddedPostgres]:
+    embedded = EmbeddedPostgres(stack_home, free_ports(1)[0], secrets.token_hex(16), durable=False)
+    asyncio.run(embedded.start(60))
+    yield embedded
+    asyncio.run(embedded.stop())
+
+
+@pytest.fixture
+async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """An empty database of this test's own."""
+    name = f"test_{uuid4().hex}"
+    connection = await asyncpg.connect(postgres.url)
+    try:
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        yield postgres.url_of(name)
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def environment(
+    kafka: EmbeddedKafka, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> dict[str, str]:
+    """Every setting a service needs, in the environment: real Kafka under a topic prefix of its own."""
+    values = {
+        "WABUS_HOME": str(tmp_path),
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "TOPIC_PREFIX": f"test-{uuid4().hex[:12]}.",
+        "TOPIC_REPLICATION": "1",
+        "DATABASE_URL": database_url,
+        "META_APP_ID": "1234567890",
+        "META_APP_SECRETS": "an-app-secret-for-tests,the-one-before-it",
+        "META_VERIFY_TOKEN": "a-verify-token-for-tests",
+        "META_GRAPH_URL": "http://127.0.0.1:9",
+        "PUBLIC_URL": "http://127.0.0.1:8080",
+        "CREDENTIAL_KEYS": "k1:" + base64.b64encode(b"1" * 32).decode(),
+        "JWT_SECRET": "a-secret-of-at-least-32-characters-for-tests",
+        "LOG_FORMAT": "console",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return values
+
+
+@pytest.fixture
+async def topics(environment: dict[str, str]) -> KafkaSettings:
+    """The settings of a Kafka on which this test's topics exist."""
+    settings = load(KafkaSettings)
+    await ensure_topics(settings)
+    return settings
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Wait until an async callable returns something true, and return that; what it last raised or gave is shown."""
+
+    async def wait(condition: Callable[[], Awaitable[object]]) -> object:
+        deadline = asyncio.get_running_loop().time() + WAIT
+        last: object = None
+        while asyncio.get_running_loop().time() < deadline:
+            try:
+                last = await condition()
+            except AssertionError as error:
+                last = error
+            if last and not isinstance(last, AssertionError):
+                return last
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"did not happen within {WAIT} s; last seen: {last!r}")
+
+    return wait
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]]]:
+    """Serve an application on a real port; it is drained after the test."""
+    clients: list[TestClient[web.Request, web.Application]] = []
+
+    async def start(app: web.Application) -> TestClient[web.Request, web.Application]:
+        client = TestClient(TestServer(app))
+        clients.append(client)
+        await client.start_server()
+        return client
+
+    yield start
+    for client in reversed(clients):
+        await client.close()
+
+
+@pytest.fixture
+def bearer(environment: dict[str, str]) -> Callable[..., dict[str, str]]:
+    """The Authorization header of a caller."""
+
+    def header(org: str = "demo", role: str = "admin") -> dict[str, str]:
+        token = make_token(
+            load(AuthSettings), org_id=org, role=role, now=datetime.now(UTC), lifetime=timedelta(minutes=10)
+        )
+        return {"Authorization": f"Bearer {token}"}
+
+    return header
+
+
+@pytest.fixture
+def events_in(topics: KafkaSettings) -> Callable[..., Awaitable[list[Event]]]:
+    """All committed events of a topic, in the order of each partition."""
+
+    async def read(topic: Topic) -> list[Event]:
+        consumer = AIOKafkaConsumer(
+            **client_options(topics), isolation_level="read_committed", auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            name = topic_name(topics, topic)
+            partitions = [TopicPartition(name, number) for number in range(topic.partitions)]
+            consumer.assign(partitions)
+            ends = await consumer.end_offsets(partitions)
+            events: list[Event] = []
+            while True:
+                for batch in (await consumer.getmany(timeout_ms=100)).values():
+                    events += [decode(record.headers, record.value) for record in batch if record.value is not None]
+                positions = [(await consumer.position(partition), ends[partition]) for partition in partitions]
+                if all(position >= end for position, end in positions):
+                    return events
+        finally:
+            await consumer.stop()
+
+    return read

@@ -1,0 +1,170 @@
+"""The gateway on real Kafka: what it answers, and what is in Kafka when it has."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from conftest import free_ports
+from wabus_events import (
+    ACCOUNTS,
+    MESSAGES,
+    CallbackVerified,
+    Event,
+    MessageReceived,
+    MessageStatusChanged,
+    Topic,
+    Unrecognised,
+    WebhookSeen,
+)
+from wabus_gateway.app import GatewaySettings, create_app
+from wabus_gateway.signature import verify_token_of
+from wabus_local.kafka import EmbeddedKafka
+from wabus_runtime.settings import KafkaSettings, load
+from webhooks import WABA, conversation, encoded, signed, status, text, webhook
+
+Client = TestClient[web.Request, web.Application]
+EventsIn = Callable[[Topic], Awaitable[list[Event]]]
+PATH = "/webhooks/whatsapp"
+
+
+@pytest.fixture
+async def gateway(topics: KafkaSettings, serve: Callable[[web.Application], Awaitable[Client]]) -> Client:
+    return await serve(create_app(load(GatewaySettings)))
+
+
+async def test_a_signed_webhook_is_in_kafka_when_it_is_answered(gateway: Client, events_in: EventsIn) -> None:
+    body = encoded(webhook(conversation(messages=[text("wamid.A")], statuses=[status("wamid.B"), status("wamid.C")])))
+    answer = await gateway.post(PATH, data=body, headers=signed(body))
+    assert answer.status == 200
+    wamids = [event.wamid for event in await events_in(MESSAGES) if isinstance(event, MessageReceived | MessageStatusChanged)]
+    assert sorted(wamids) == ["wamid.A", "wamid.B", "wamid.C"]
+
+
+async def test_the_first_webhook_of_a_waba_leaves_evidence_once(gateway: Client, events_in: EventsIn) -> None:
+    for wamid in ("wamid.A", "wamid.B"):
+        body = encoded(webhook(conversation(messages=[text(wamid)])))
+        assert (await gateway.post(PATH, data=body, headers=signed(body))).status == 200
+    assert [event.waba_id for event in await events_in(ACCOUNTS) if isinstance(event, WebhookSeen)] == [WABA]
+
+
+async def test_a_secret_that_is_being_rotated_out_is_still_accepted(gateway: Client) -> None:
+    body = encoded(webhook(conversation(messages=[text("wamid.A")])))
+    assert (await gateway.post(PATH, data=body, headers=signed(body, "the-one-before-it"))).status == 200
+
+
+@pytest.mark.parametrize("break_it", ["tampered", "wrong secret", "sha1", "missing", "short", "no prefix"])
+async def test_what_is_not_signed_by_meta_is_refused_and_leaves_no_event(
+    gateway: Client, events_in: EventsIn, break_it: str
+) -> None:
+    body = encoded(webhook(conversation(messages=[text("wamid.A")])))
+    headers = signed(body)
+    good = headers["X-Hub-Signature-256"]
+    match break_it:
+        case "tampered":
+            body = body.replace(b"Hello", b"Hullo")
+        case "wrong secret":
+            headers = signed(body, "another secret")
+        case "sha1":
+            headers["X-Hub-Signature-256"] = good.replace("sha256", "sha1")
+        case "missing":
+            del headers["X-Hub-Signature-256"]
+        case "short":
+            headers["X-Hub-Signature-256"] = good[:-2]
+        case _:
+            headers["X-Hub-Signature-256"] = good.removeprefix("sha256=")
+    answer = await gateway.post(PATH, data=body, headers=headers)
+    assert answer.status == 403
+    assert await events_in(MESSAGES) == []
+    assert await events_in(ACCOUNTS) == []
+
+
+async def test_what_is_signed_but_not_understood_is_kept_whole(gateway: Client, events_in: EventsIn) -> None:
+    for body in (b'{"not json', b"[1e999]", encoded(webhook({"field": "new_in_2031", "value": {"a": 1}}))):
+        assert (await gateway.post(PATH, data=body, headers=signed(body))).status == 200
+    kept = [event for event in await events_in(MESSAGES) if isinstance(event, Unrecognised)]
+    assert len(kept) == 3
+    assert [event.value for event in kept if event.field == "new_in_2031"] == [{"a": 1}]
+
+
+async def test_a_body_over_3_mb_is_refused_before_its_signature_is_computed(gateway: Client) -> None:
+    answer = await gateway.post(PATH, data=b" " * (3 * 1024 * 1024 + 1), headers=signed(b""))
+    assert answer.status == 413
+
+
+async def test_a_body_of_3_mb_is_published(gateway: Client, events_in: EventsIn) -> None:
+    body = encoded(webhook(conversation(messages=[text("wamid.A", body="x" * 3_140_000)])))
+    assert (await gateway.post(PATH, data=body, headers=signed(body))).status == 200
+    assert len(await events_in(MESSAGES)) == 1
+
+
+async def test_metas_handshake_is_answered_with_its_challenge(gateway: Client) -> None:
+    query = {"hub.mode": "subscribe", "hub.verify_token": "a-verify-token-for-tests", "hub.challenge": "1158201444"}
+    answer = await gateway.get(PATH, params=query)
+    assert (answer.status, answer.content_type, await answer.text()) == (200, "text/plain", "1158201444")
+
+
+@pytest.mark.parametrize("wrong", [{"hub.verify_token": "guess"}, {"hub.mode": "unsubscribe"}])
+async def test_a_handshake_with_a_wrong_token_or_mode_is_refused(gateway: Client, wrong: dict[str, str]) -> None:
+    query = {"hub.mode": "subscribe", "hub.verify_token": "a-verify-token-for-tests", "hub.challenge": "1", **wrong}
+    assert (await gateway.get(PATH, params=query)).status == 403
+
+
+async def test_the_handshake_on_a_wabas_own_callback_is_evidence(gateway: Client, events_in: EventsIn) -> None:
+    token = verify_token_of(WABA, "a-verify-token-for-tests")
+    query = {"hub.mode": "subscribe", "hub.verify_token": token, "hub.challenge": "42"}
+    assert (await gateway.get(f"{PATH}/{WABA}", params=query)).status == 200
+    assert (await gateway.get(f"{PATH}/99", params=query)).status == 403
+    evidence = await events_in(ACCOUNTS)
+    assert [type(event) for event in evidence] == [CallbackVerified]
+
+
+async def test_a_burst_of_concurrent_webhooks_loses_nothing(gateway: Client, events_in: EventsIn) -> None:
+    async def post(number: int) -> int:
+        body = encoded(webhook(conversation(messages=[text(f"wamid.{number}", sender=str(number % 40))])))
+        return (await gateway.post(PATH, data=body, headers=signed(body))).status
+
+    statuses = await asyncio.gather(*(post(number) for number in range(300)))
+    assert set(statuses) == {200}
+    assert len({event.id for event in await events_in(MESSAGES)}) == 300
+
+
+async def test_while_kafka_is_away_the_answer_is_503_and_afterwards_200(
+    environment: dict[str, str],
+    serve: Callable[[web.Application], Awaitable[Client]],
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Callable[[Callable[[], Awaitable[object]]], Awaitable[object]],
+    own_kafka: EmbeddedKafka,
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", own_kafka.bootstrap_servers)
+    gateway = await serve(create_app(load(GatewaySettings)))
+    body = encoded(webhook(conversation(messages=[text("wamid.A")])))
+
+    async def post() -> int:
+        return (await gateway.post(PATH, data=body, headers=signed(body))).status
+
+    assert await post() == 200
+    await own_kafka.kill()
+    answer = await gateway.post(PATH, data=body, headers=signed(body))
+    assert (answer.status, "Retry-After" in answer.headers) == (503, True)
+    started = asyncio.get_running_loop().time()
+    assert await post() == 503
+    assert asyncio.get_running_loop().time() - started < 0.5
+    assert (await gateway.get("/readyz")).status == 503
+    await own_kafka.start()
+
+    async def taken() -> bool:
+        return await post() == 200
+
+    await eventually(taken)
+
+
+@pytest.fixture
+async def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedKafka]:
+    """A broker that a test may kill."""
+    port, controller_port = free_ports(2)
+    broker = EmbeddedKafka(tmp_path_factory.mktemp("kafka"), port, controller_port=controller_port)
+    await broker.start()
+    yield broker
+    await broker.stop()

@@ -1,0 +1,255 @@
+"""What Meta's payloads become: one event for each message, status and change, and nothing lost."""
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wabus_events import (
+    AccountAlerted,
+    AccountReviewed,
+    AccountUpdated,
+    CapabilityChanged,
+    Event,
+    MessageReceived,
+    MessageStatusChanged,
+    PhoneNumberNameReviewed,
+    PhoneNumberQualityChanged,
+    SecurityChanged,
+    TemplateCategoryChanged,
+    TemplateComponentsChanged,
+    TemplateQualityChanged,
+    TemplateStatusChanged,
+    Unrecognised,
+    decode,
+    encode,
+)
+from wabus_gateway.ingest import facts_in
+from webhooks import PHONE, WABA, conversation, encoded, status, template_status, text, webhook
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def facts(payload: Any, *, owner: str | None = "demo") -> list[Event]:
+    body = payload if isinstance(payload, bytes) else encoded(payload)
+    return list(facts_in(body, received_at=NOW, owner=lambda _waba: owner))
+
+
+def test_a_message_keeps_metas_value_with_only_itself_in_it() -> None:
+    contacts = [{"wa_id": "1", "profile": {"name": "Ann"}}, {"wa_id": "2", "profile": {"name": "Bob"}}]
+    first, second = facts(
+        webhook(conversation(messages=[text("wamid.A", "1"), text("wamid.B", "2")], contacts=contacts))
+    )
+    assert isinstance(first, MessageReceived)
+    assert isinstance(second, MessageReceived)
+    assert first.value["messages"] == [text("wamid.A", "1")]
+    assert first.value["contacts"] == [contacts[0]]
+    assert second.value["contacts"] == [contacts[1]]
+    assert (first.key, first.subject, first.org_id) == (f"{PHONE}:1", WABA, "demo")
+    assert first.time == datetime.fromtimestamp(1700000001, UTC)
+
+
+def test_a_message_alone_keeps_its_value_to_the_last_byte() -> None:
+    change = conversation(messages=[text("wamid.A")], contacts=[{"wa_id": "7"}], something_new={"a": [1]})
+    (event,) = facts(webhook(change))
+    assert isinstance(event, MessageReceived)
+    assert event.value == change["value"]
+
+
+def test_a_failed_status_carries_its_error_codes() -> None:
+    (event,) = facts(webhook(conversation(statuses=[status("wamid.A", "failed", errors=[{"code": 131047}])])))
+    assert isinstance(event, MessageStatusChanged)
+    assert (event.status, event.error_codes) == ("failed", [131047])
+
+
+def test_a_message_type_never_seen_before_is_a_message() -> None:
+    (event,) = facts(
+        webhook(conversation(messages=[{"from": "1", "id": "wamid.A", "type": "hologram", "hologram": {}}]))
+    )
+    assert isinstance(event, MessageReceived)
+    assert event.message_type == "hologram"
+
+
+def test_entries_and_changes_are_taken_apart_in_order() -> None:
+    first = webhook(conversation(messages=[text("wamid.A")]), template_status(), waba_id="1")
+    second = webhook(conversation(statuses=[status("wamid.B")]), waba_id="2")
+    payload = {**first, "entry": first["entry"] + second["entry"]}
+    assert [(type(event), event.subject) for event in facts(payload)] == [
+        (MessageReceived, "1"),
+        (TemplateStatusChanged, "1"),
+        (MessageStatusChanged, "2"),
+    ]
+
+
+TEMPLATE = {"message_template_id": 12, "message_template_name": "promo", "message_template_language": "de"}
+CHANGES: list[tuple[str, dict[str, Any], type[Event]]] = [
+    ("message_template_status_update", {"event": "PAUSED", "reason": "x", **TEMPLATE}, TemplateStatusChanged),
+    ("message_template_quality_update", {"new_quality_score": "RED", **TEMPLATE}, TemplateQualityChanged),
+    ("template_category_update", {"new_category": "MARKETING", **TEMPLATE}, TemplateCategoryChanged),
+    ("message_template_components_update", {"message_template_element": "Hi", **TEMPLATE}, TemplateComponentsChanged),
+    ("account_update", {"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "DISABLE"}}, AccountUpdated),
+    ("account_review_update", {"decision": "APPROVED"}, AccountReviewed),
+    ("account_alerts", {"alert_info": {"alert_type": "OBA", "alert_severity": "CRITICAL"}}, AccountAlerted),
+    ("business_capability_update", {"max_daily_conversation_per_phone": 100}, CapabilityChanged),
+    (
+        "phone_number_quality_update",
+        {"display_phone_number": "1", "event": "DOWNGRADE", "current_limit": "TIER_1K"},
+        PhoneNumberQualityChanged,
+    ),
+    ("phone_number_name_update", {"display_phone_number": "1", "decision": "APPROVED"}, PhoneNumberNameReviewed),
+    ("security", {"display_phone_number": "1", "event": "PIN_CHANGED"}, SecurityChanged),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "kind"), CHANGES, ids=[change[0] for change in CHANGES])
+def test_a_field_with_a_model_becomes_its_event(field: str, value: dict[str, Any], kind: type[Event]) -> None:
+    (event,) = facts(webhook({"field": field, "value": value}))
+    assert type(event) is kind
+    assert event.model_dump()["value"] == value
+    assert event.subject == WABA
+
+
+@pytest.mark.parametrize("field", [change[0] for change in CHANGES if change[1]])
+def test_a_known_field_without_what_it_needs_is_kept_whole(field: str) -> None:
+    (event,) = facts(webhook({"field": field, "value": {"odd": True}}))
+    value = event.model_dump()["value"]
+    assert value == {"odd": True}
+
+
+def test_a_field_never_seen_before_is_kept_whole() -> None:
+    (event,) = facts(webhook({"field": "teleportation", "value": {"to": "Mars"}}))
+    assert isinstance(event, Unrecognised)
+    assert (event.field, event.value, event.waba_id) == ("teleportation", {"to": "Mars"}, WABA)
+
+
+def test_what_belongs_to_no_single_message_is_kept_once() -> None:
+    change = conversation(
+        messages=[text("wamid.A"), text("wamid.B")], errors=[{"code": 1}], contacts=[{"wa_id": "else"}]
+    )
+    kept = [event for event in facts(webhook(change)) if isinstance(event, Unrecognised)]
+    assert [(event.value["errors"], event.value["contacts"]) for event in kept] == [
+        ([{"code": 1}], [{"wa_id": "else"}])
+    ]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff", b'"\\ud800"', b"[1e999]", b"nul", b'{"a": 123456789012345678901234}']
+)
+def test_a_body_that_cannot_be_passed_on_as_json_is_kept_as_bytes(body: bytes) -> None:
+    (event,) = facts(body)
+    assert isinstance(event, Unrecognised)
+    assert base64.b64decode(event.body or "") == body
+
+
+def test_a_number_of_19_digits_stays_exact() -> None:
+    (event,) = facts(webhook({"field": "new", "value": {"id": 9_223_372_036_854_775_807}}))
+    assert isinstance(event, Unrecognised)
+    assert event.value == {"id": 9_223_372_036_854_775_807}
+
+
+def test_a_redelivery_has_the_same_ids_and_other_facts_have_others() -> None:
+    payload = webhook(
+        conversation(
+            messages=[text("wamid.A"), text("wamid.B")], statuses=[status("wamid.A"), status("wamid.A", "read")]
+        ),
+        template_status(),
+        template_status("PAUSED"),
+    )
+    ids = [event.id for event in facts(payload)]
+    later = facts_in(encoded(payload), received_at=datetime(2027, 1, 1, tzinfo=UTC), owner=lambda _waba: None)
+    assert ids == [event.id for event in later]
+    assert len(set(ids)) == 6
+
+
+def test_the_same_change_at_another_time_is_another_fact() -> None:
+    (first,) = facts(webhook(template_status(), time=1_700_000_000))
+    (second,) = facts(webhook(template_status(), time=1_700_000_001))
+    assert first.id != second.id
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=12,
+)
+odd_items = st.lists(json_values | st.fixed_dictionaries({"id": st.text(), "from": json_values}), max_size=3)
+odd_changes = json_values | st.fixed_dictionaries(
+    {
+        "field": st.sampled_from(["messages", *[change[0] for change in CHANGES]]) | json_values,
+        "value": json_values
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                "metadata": json_values | st.just({"phone_number_id": PHONE}),
+                "messages": odd_items | json_values,
+                "statuses": odd_items | json_values,
+                "contacts": odd_items | json_values,
+                "message_template_id": json_values,
+                "event": json_values,
+            },
+        ),
+    }
+)
+odd_payloads = json_values | st.fixed_dictionaries(
+    {
+        "object": st.just("whatsapp_business_account"),
+        "entry": st.lists(
+            json_values
+            | st.fixed_dictionaries({"id": json_values, "time": json_values, "changes": st.lists(odd_changes)}),
+            max_size=3,
+        )
+        | json_values,
+    }
+)
+
+
+@settings(max_examples=400)
+@given(odd_payloads)
+def test_nothing_in_a_signed_body_is_lost_or_raises(payload: Any) -> None:
+    events = facts(orjson.dumps(payload))
+    assert events
+    for event in events:
+        record = encode(event, "/wabus/gateway")
+        again = decode(record.headers, record.value)
+        assert again.model_dump() == event.model_dump()
+    bodies = [
+        json.loads(base64.b64decode(event.body)) for event in events if isinstance(event, Unrecognised) and event.body
+    ]
+    kept = json.dumps([*(event.model_dump() for event in events), *bodies])
+    for leaf in leaves(payload):
+        assert json.dumps(leaf)[1:-1] in kept
+
+
+def leaves(value: Any) -> list[str]:
+    """The strings in a payload: if they are all in the events, nothing was dropped."""
+    match value:
+        case dict():
+            return [leaf for part in value.values() for leaf in leaves(part)]  # pyright: ignore[reportUnknownVariableType]
+        case list():
+            return [leaf for part in value for leaf in leaves(part)]  # pyright: ignore[reportUnknownVariableType]
+        case str() if value != "whatsapp_business_account":
+            return [value]
+        case _:
+            return []
+
+
+@pytest.mark.parametrize("depth", [50, 190, 240, 250, 260, 1000, 5000])
+def test_however_deep_it_nests_it_can_be_read_again(depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    body = encoded(webhook({"field": "new", "value": {"deep": 0}})).replace(b"0}", deep + b"}")
+    (event,) = facts(body)
+    record = encode(event, "/wabus/gateway")
+    assert decode(record.headers, record.value).model_dump() == event.model_dump()
+
+
+def test_a_webhook_of_1000_changes_becomes_1000_events() -> None:
+    payload = webhook(*(conversation(messages=[text(f"wamid.{number}")]) for number in range(1000)))
+    assert len(facts(payload)) == 1000
