@@ -1,0 +1,53 @@
+"""The simulated Meta as one aiohttp application."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+from aiohttp import web
+
+from wabus_local.meta import control, graph, oauth
+from wabus_local.meta.context import META, Meta
+from wabus_local.meta.delivery import Sender, handshake
+from wabus_local.meta.faults import Faults
+from wabus_local.meta.state import Store
+
+HANDSHAKE_DELAY_MAX = 5.0  # seconds between tries to verify the app's own callback
+
+
+def create_app(store: Store, *, delay_scale: float = 1.0) -> web.Application:
+    """Graph under `/v23.0/` (any version), the dialog under `/v23.0/dialog/oauth`, control under `/_control`."""
+    app = web.Application(client_max_size=32 * 1024 * 1024)
+    app.cleanup_ctx.append(_meta(store, delay_scale))
+    control.add_routes(app)
+    oauth.add_routes(app)
+    graph.add_routes(app)
+    return app
+
+
+def _meta(store: Store, delay_scale: float):
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as session:
+            sender = Sender(session, delay_scale)
+            meta = app[META] = Meta(store, sender, session, Faults())
+            tasks = [asyncio.create_task(store.save_when_changed()), asyncio.create_task(_verify_callback(meta))]
+            yield
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await sender.close()
+        store.save()
+
+    return context
+
+
+async def _verify_callback(meta: Meta) -> None:
+    """Verify the app's own callback as soon as the gateway answers there, as its owner would in the App Dashboard."""
+    delay = 0.1
+    while meta.world.callback_url and meta.world.verify_token and not meta.world.callback_verified:
+        if await handshake(meta.session, meta.world.callback_url, meta.world.verify_token) is None:
+            meta.world.callback_verified = True
+            meta.store.changed()
+        else:
+            await asyncio.sleep(delay)
+            delay = min(delay * 1.5, HANDSHAKE_DELAY_MAX)

@@ -1,0 +1,45 @@
+"""From a change to a webhook under way: whom it goes to, signed with which secret."""
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+from aiohttp import web
+
+from wabus_local.meta.context import Meta
+from wabus_local.meta.delivery import QueueFull, target_of
+from wabus_local.meta.payloads import envelope
+
+Json = dict[str, Any]
+
+WAIT_MAX = 30.0  # seconds that `?wait=true` holds a request
+
+
+async def fire(
+    meta: Meta, request: web.Request, waba_id: str, field: str, value: Json, *, tamper: bool = False
+) -> Json:
+    """One change of one WABA. `?webhook=false` on the request leaves it out."""
+    if request.query.get("webhook") == "false":
+        return {"webhook": None}
+    return await fire_payload(meta, request, envelope(waba_id, field, value, int(time.time())), tamper=tamper)
+
+
+async def fire_payload(meta: Meta, request: web.Request, payload: Json, *, tamper: bool = False) -> Json:
+    """A whole webhook body. `tamper` signs it with a wrong secret. `?wait=true` waits for the first attempt."""
+    entries = [entry for entry in payload.get("entry") or [] if isinstance(entry, dict)]
+    changes = [(str(entry.get("id")), change) for entry in entries for change in entry.get("changes") or []]
+    names = [str(change.get("field")) for _, change in changes if isinstance(change, dict)]
+    url = target_of(meta.world, changes[0][0] if changes else "", names[0] if names else "")
+    if url is None:
+        return {"webhook": None, "why": "the app has no callback URL"}
+    secret = meta.world.app_secret + ("-tampered" if tamper else "")
+    try:
+        delivery, tried = meta.sender.send(url, payload, names, secret)
+    except QueueFull:
+        raise web.HTTPServiceUnavailable(text="too many webhooks wait") from None
+    if request.query.get("wait") == "true":
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_MAX):
+                await tried.wait()
+    return {"webhook": delivery.as_json()}

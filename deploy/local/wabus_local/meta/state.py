@@ -1,0 +1,132 @@
+"""What the simulated Meta knows: app, WABAs, phone numbers, templates, tokens; kept in one JSON file."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging", "business_management", "public_profile")
+SAVE_DELAY = 0.2  # seconds in which further changes go into the same write
+
+
+class Phone(BaseModel):
+    id: str
+    waba_id: str
+    display_phone_number: str
+    verified_name: str
+    quality_rating: str = "GREEN"
+    status: str = "CONNECTED"
+    throughput: str = "STANDARD"
+    messaging_limit_tier: str = "TIER_2K"
+    name_status: str = "APPROVED"
+    code_verification_status: str = "VERIFIED"
+
+
+class Subscription(BaseModel):
+    override_callback_uri: str | None = None
+    verify_token: str | None = None
+
+
+class Waba(BaseModel):
+    id: str
+    name: str
+    business_id: str
+    account_review_status: str = "APPROVED"
+    business_verification_status: str = "verified"
+    status: str = "ACTIVE"
+    currency: str = "EUR"
+    timezone_id: str = "1"
+    message_template_namespace: str = ""
+    templates: dict[str, dict[str, Any]] = Field(default_factory=dict[str, dict[str, Any]])
+    phones: dict[str, Phone] = Field(default_factory=dict[str, Phone])
+    subscribed_apps: dict[str, Subscription] = Field(default_factory=dict[str, Subscription])
+
+
+class Token(BaseModel):
+    value: str
+    waba_ids: list[str]
+    scopes: list[str] = Field(default_factory=lambda: list(SCOPES))
+    type: str = "SYSTEM_USER"
+    user_id: str = "10222270944537964"
+    issued_at: int
+    expires_at: int = 0
+    """Unix seconds; 0 never."""
+    revoked: bool = False
+
+
+class Code(BaseModel):
+    """An authorisation code of the OAuth dialog. `redirect_uri` is empty for Embedded Signup."""
+
+    value: str
+    waba_ids: list[str]
+    scopes: list[str]
+    redirect_uri: str
+    expires_at: int
+    used: bool = False
+
+
+class World(BaseModel):
+    app_id: str
+    app_name: str = "Demo App"
+    app_secrets: list[str]
+    business_id: str
+    business_name: str = "Demo GmbH"
+    callback_url: str | None = None
+    verify_token: str | None = None
+    callback_verified: bool = False
+    redirect_uris: list[str] = Field(default_factory=list[str])
+    wabas: dict[str, Waba] = Field(default_factory=dict[str, Waba])
+    tokens: dict[str, Token] = Field(default_factory=dict[str, Token])
+    codes: dict[str, Code] = Field(default_factory=dict[str, Code])
+    next_id: int = 1000000000000001
+
+    @property
+    def app_secret(self) -> str:
+        """The secret that signs: with several, the first is the newest."""
+        return self.app_secrets[0]
+
+    def new_id(self) -> str:
+        self.next_id += 1
+        return str(self.next_id)
+
+    def phone(self, phone_id: str) -> Phone | None:
+        return next((waba.phones[phone_id] for waba in self.wabas.values() if phone_id in waba.phones), None)
+
+    def waba_of_template(self, template_id: str) -> Waba | None:
+        return next((waba for waba in self.wabas.values() if template_id in waba.templates), None)
+
+
+class Store:
+    """Keeps a `World` in a file, replaced atomically. Without a path it keeps nothing."""
+
+    def __init__(self, world: World, path: Path | None = None) -> None:
+        self.world = world
+        self._path = path
+        self._changed = asyncio.Event()
+
+    @staticmethod
+    def read(path: Path) -> World | None:
+        return World.model_validate_json(path.read_bytes()) if path.exists() else None
+
+    def changed(self) -> None:
+        """Have the world written within `SAVE_DELAY`."""
+        self._changed.set()
+
+    async def save_when_changed(self) -> None:
+        """Run until cancelled."""
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(SAVE_DELAY)
+            self.save()
+
+    def save(self) -> None:
+        self._changed.clear()
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self._path.with_suffix(".unfinished")
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(self.world.model_dump_json())
+        unfinished.replace(self._path)
