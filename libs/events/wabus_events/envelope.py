@@ -50,7 +50,7 @@ def encode(event: Event, source: str) -> Record:
         headers.append(("ce_orgid", event.org_id.encode()))
     if event.traceparent:
         headers.append(("ce_traceparent", event.traceparent.encode()))
-    value = orjson.dumps(event.model_dump(), option=orjson.OPT_NON_STR_KEYS)
+    value = orjson.dumps(event.model_dump(), option=orjson.OPT_UTC_Z)
     return Record(event.topic.name, event.key.encode(), value, headers)
 
 

@@ -1,5 +1,6 @@
 """The credentials topic in memory: who owns which WABA, and each WABA's sealed token. Read whole, then followed."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -10,6 +11,26 @@ from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
 from wabus_runtime.settings import KafkaSettings
 
 log = structlog.get_logger()
+
+
+READ_TIMEOUT = 30.0  # seconds for a command to read the whole topic
+
+
+async def read_credentials(settings: KafkaSettings) -> "CredentialReplica":
+    """All credentials as they are now, for a command that does not follow them. Raises `KafkaUnavailable`."""
+    replica = CredentialReplica(settings)
+    read = asyncio.Event()
+    following = asyncio.create_task(replica.run(read.set))
+    done = asyncio.create_task(read.wait())
+    try:
+        await asyncio.wait([following, done], timeout=READ_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+        if not read.is_set():
+            raise KafkaUnavailable("the credentials could not be read")
+    finally:
+        following.cancel()
+        done.cancel()
+        await asyncio.wait([following])
+    return replica
 
 
 class CredentialReplica:

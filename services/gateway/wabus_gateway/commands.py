@@ -1,0 +1,96 @@
+"""`wabus connect` and `wabus disconnect`: an organisation's WABA from the command line."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import click
+from pydantic import SecretStr
+from wabus_events import AccountConnected
+from wabus_runtime.graph import Graph
+from wabus_runtime.publisher import TransactionalPublisher
+from wabus_runtime.replica import read_credentials
+from wabus_runtime.settings import LogSettings, load
+from wabus_runtime.telemetry import configure_logs
+
+from wabus_gateway import connect as connecting
+from wabus_gateway.app import SOURCE
+
+
+@click.command()
+@click.option("--org", required=True, help="The organisation, as `orgId` in its tokens.")
+@click.option("--waba", required=True, help="The id of the WhatsApp Business account.")
+@click.option(
+    "--token",
+    envvar="WABUS_TOKEN",
+    prompt="Access token",
+    hide_input=True,
+    help="A system user's access token; better in WABUS_TOKEN or at the prompt than in the shell's history.",
+)
+@click.option("--subscribe/--no-subscribe", default=True, show_default=True, help="Tell Meta the WABA's callback URL.")
+def connect(org: str, waba: str, token: str, subscribe: bool) -> None:
+    """Connect an organisation's WABA: check its token, subscribe to its webhooks, start a template sync."""
+    settings = load(connecting.ConnectSettings)
+    _quiet()
+
+    async def run() -> AccountConnected:
+        publisher = TransactionalPublisher(settings, SOURCE, f"connect-{waba}")
+        async with Graph(settings) as graph:
+            try:
+                return await connecting.connect(
+                    settings,
+                    graph,
+                    publisher,
+                    org_id=org,
+                    waba_id=waba,
+                    token=SecretStr(token.strip()),
+                    now=datetime.now(UTC),
+                    connected_by="wabus connect",
+                    subscribe=subscribe,
+                )
+            finally:
+                await publisher.stop()
+
+    try:
+        connected = asyncio.run(run())
+    except connecting.ConnectRefused as refused:
+        raise click.ClickException(f"{refused.message} ({refused.code})") from None
+    numbers = ", ".join(phone.display_phone_number or phone.phone_number_id for phone in connected.phone_numbers)
+    click.echo(f"{waba} is connected to {org}; phone numbers: {numbers or 'none'}. Its templates are being synced.")
+
+
+@click.command()
+@click.option("--org", required=True, help="The organisation, as `orgId` in its tokens.")
+@click.option("--waba", required=True, help="The id of the WhatsApp Business account.")
+def disconnect(org: str, waba: str) -> None:
+    """Disconnect an organisation's WABA: its token is removed, its templates are synced no more."""
+    settings = load(connecting.ConnectSettings)
+    _quiet()
+
+    async def run() -> None:
+        replica = await read_credentials(settings)
+        publisher = TransactionalPublisher(settings, SOURCE, f"connect-{waba}")
+        async with Graph(settings) as graph:
+            try:
+                await connecting.disconnect(
+                    settings,
+                    graph,
+                    publisher,
+                    org_id=org,
+                    waba_id=waba,
+                    credential=replica.credential(waba),
+                    now=datetime.now(UTC),
+                    reason="requested",
+                )
+            finally:
+                await publisher.stop()
+
+    try:
+        asyncio.run(run())
+    except connecting.ConnectRefused as refused:
+        raise click.ClickException(f"{refused.message} ({refused.code})") from None
+    click.echo(f"{waba} is disconnected from {org}.")
+
+
+def _quiet() -> None:
+    """A person reads the command's one line; the log only matters when something is wrong."""
+    configure_logs(load(LogSettings).model_copy(update={"log_level": "WARNING", "log_format": "console"}), "wabus")

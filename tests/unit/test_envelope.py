@@ -1,0 +1,48 @@
+"""What a reader does with records that are not as they should be."""
+
+from datetime import UTC, datetime
+
+import pytest
+from wabus_events import TOPICS, MessageReceived, UndecodableRecord, UnknownEventType, decode, encode
+
+EVENT = MessageReceived(
+    id="1",
+    time=datetime(2026, 1, 1, tzinfo=UTC),
+    waba_id="7",
+    phone_number_id="8",
+    wamid="wamid.A",
+    contact="9",
+    message_type="text",
+    value={"text": "private"},
+)
+RECORD = encode(EVENT, "/wabus/gateway")
+
+
+@pytest.mark.parametrize("missing", ["ce_id", "ce_type", "ce_time", "ce_source"])
+def test_a_record_without_an_attribute_is_named_as_such(missing: str) -> None:
+    with pytest.raises(UndecodableRecord, match=missing):
+        decode([header for header in RECORD.headers if header[0] != missing], RECORD.value)
+
+
+def test_a_type_from_the_future_can_be_told_from_a_broken_record() -> None:
+    headers = [(name, b"wabus.Teleported.v1" if name == "ce_type" else value) for name, value in RECORD.headers]
+    with pytest.raises(UnknownEventType, match="Teleported"):
+        decode(headers, RECORD.value)
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b'{"value": {"text": "private"}}'])
+def test_what_is_wrong_is_named_and_the_content_never_quoted(value: bytes | None) -> None:
+    with pytest.raises(UndecodableRecord) as caught:
+        decode(RECORD.headers, value)
+    assert "private" not in str(caught.value)
+
+
+def test_a_field_that_a_reader_does_not_know_is_ignored() -> None:
+    assert RECORD.value is not None
+    newer = RECORD.value.replace(b"{", b'{"added_in_2030":1,', 1)
+    assert decode(RECORD.headers, newer).id == "1"
+
+
+def test_topic_names_are_unique_and_compaction_is_for_credentials_alone() -> None:
+    assert len({topic.name for topic in TOPICS}) == len(TOPICS)
+    assert [topic.name for topic in TOPICS if topic.compacted] == ["credentials.v1"]

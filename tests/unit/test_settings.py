@@ -1,0 +1,71 @@
+"""Settings: every missing or malformed one is named, none is quoted."""
+
+import base64
+from pathlib import Path
+
+import pytest
+from wabus_gateway.connect import ConnectSettings
+from wabus_runtime.settings import AuthSettings, DatabaseSettings, KafkaSettings, SettingsError, load
+
+GOOD = {
+    "KAFKA_BOOTSTRAP_SERVERS": "k:9092",
+    "META_APP_ID": "1",
+    "META_APP_SECRETS": "first-secret, second-secret",
+    "META_VERIFY_TOKEN": "v",
+    "PUBLIC_URL": "https://wabus.example/",
+    "CREDENTIAL_KEYS": "k1:" + base64.b64encode(b"1" * 32).decode(),
+}
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # pyright: ignore[reportUnusedFunction]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WABUS_HOME", str(tmp_path))
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(SettingsError, match=f"{name} is missing"):
+        load(ConnectSettings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("CREDENTIAL_KEYS", "k1:c2VjcmV0", ConnectSettings),
+        ("CREDENTIAL_KEYS", "secret", ConnectSettings),
+        ("META_APP_SECRETS", " , ", ConnectSettings),
+        ("META_GRAPH_VERSION", "secret", ConnectSettings),
+        ("PUBLIC_URL", "secret", ConnectSettings),
+        ("TOPIC_REPLICATION", "secret", KafkaSettings),
+        ("DATABASE_URL", "mysql://u:secret@h/d", DatabaseSettings),
+        ("JWT_SECRET", "secret", AuthSettings),
+    ],
+)
+def test_a_malformed_setting_is_named_in_one_line_and_never_quoted(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, kind: type[KafkaSettings]
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name) as caught:
+        load(kind)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value).replace("app secret", "")
+
+
+def test_secrets_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(ConnectSettings)
+    assert [secret.get_secret_value() for secret in settings.meta_app_secrets] == ["first-secret", "second-secret"]
+    assert settings.public_url == "https://wabus.example"
+    assert "first-secret" not in repr(settings)
+
+
+def test_the_environment_goes_before_dot_env_and_that_before_the_local_stack(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "local.env").write_text("TOPIC_PREFIX=local.\nMETA_APP_ID=local\nTOPIC_REPLICATION=5\n")
+    (tmp_path / ".env").write_text("TOPIC_PREFIX=dotenv.\nMETA_APP_ID=dotenv\n")
+    settings = load(ConnectSettings)
+    assert (settings.meta_app_id, settings.topic_prefix, settings.topic_replication) == ("1", "dotenv.", 5)
