@@ -251,6 +251,7 @@ class _Projection(ConsumerRebalanceListener):
                 raise
             except Exception as error:
                 await self._dead_letters.put_event(recorded.event, _origin(recorded), error)
+                await self._transaction([], reached)
             self._next.update(reached)
 
     async def _transaction(self, records: Sequence[Recorded], moved: Mapping[TopicPartition, int]) -> None:

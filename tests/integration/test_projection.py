@@ -1,0 +1,200 @@
+"""Projections on real Kafka and PostgreSQL: each record counts once, whatever is killed or repeated."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer
+from wabus_events import DEADLETTER, MESSAGES, Event, MessageReceived, Record, encode, fact_id
+from wabus_runtime.database import Connection, migrate, open_pool
+from wabus_runtime.kafka import client_options, partition_of, topic_name
+from wabus_runtime.projection import LostPartition, Recorded, project, wait_for
+from wabus_runtime.publisher import Fenced, Position, Publisher, TransactionalPublisher
+from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
+
+Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
+NAME = "counter"
+
+
+def message(number: int, contact: str = "9") -> MessageReceived:
+    return MessageReceived(
+        id=fact_id(MessageReceived.type, str(number)),
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+        waba_id="7",
+        phone_number_id="8",
+        wamid=str(number),
+        contact=contact,
+        message_type="text",
+        value={},
+    )
+
+
+async def count(connection: Connection, records: Sequence[Recorded]) -> None:
+    await connection.executemany(
+        "INSERT INTO counted VALUES ($1, 1) ON CONFLICT (wamid) DO UPDATE SET times = counted.times + 1",
+        [(recorded.event.wamid,) for recorded in records if isinstance(recorded.event, MessageReceived)],
+    )
+
+
+@pytest.fixture
+async def pool(topics: KafkaSettings) -> AsyncIterator[asyncpg.Pool]:
+    settings = load(DatabaseSettings)
+    pool = await open_pool(settings)
+    await migrate(settings, "wabus_runtime")
+    await pool.execute("CREATE TABLE counted (wamid text PRIMARY KEY, times int)")
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def publisher(topics: KafkaSettings) -> AsyncIterator[Publisher]:
+    publisher = Publisher(topics, "/wabus/test")
+    await publisher.start()
+    yield publisher
+    await publisher.stop()
+
+
+@asynccontextmanager
+async def projecting(
+    settings: KafkaSettings,
+    pool: asyncpg.Pool,
+    apply: Callable[[Connection, Sequence[Recorded]], Awaitable[None]] = count,
+) -> AsyncGenerator["asyncio.Task[None]"]:
+    ready = asyncio.Event()
+    task = asyncio.create_task(project(settings, pool, name=NAME, topics=[MESSAGES], apply=apply, ready=ready.set))
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait([task, waiting], timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def after(positions: Sequence[Position]) -> dict[tuple[str, int], int]:
+    reached: dict[tuple[str, int], int] = {}
+    for position in positions:
+        place = position.topic, position.partition
+        reached[place] = max(reached.get(place, 0), position.offset + 1)
+    return reached
+
+
+async def test_a_reader_can_wait_for_what_it_wrote(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+) -> None:
+    async with projecting(topics, pool):
+        positions = await publisher.publish([message(number, str(number)) for number in range(100)])
+        assert await wait_for(pool, NAME, after(positions), 10)
+        assert await pool.fetchval("SELECT count(*) FROM counted WHERE times = 1") == 100
+
+
+async def test_a_wait_for_what_never_comes_ends(topics: KafkaSettings, pool: asyncpg.Pool) -> None:
+    assert not await wait_for(pool, NAME, {("messages.v1", 0): 1_000}, 0.1)
+
+
+async def test_a_projection_killed_again_and_again_counts_each_record_once(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+) -> None:
+    positions: list[Position] = []
+    for round_ in range(4):
+        positions += await publisher.publish([message(round_ * 200 + number, str(number)) for number in range(200)])
+        async with projecting(topics, pool):
+            first = positions[round_ * 200]
+            await wait_for(pool, NAME, {(first.topic, first.partition): first.offset + 1}, 10)
+    async with projecting(topics, pool):
+        assert await wait_for(pool, NAME, after(positions), 10)
+    assert await pool.fetchval("SELECT count(*) FROM counted") == 800
+    assert await pool.fetchval("SELECT max(times) FROM counted") == 1
+
+
+async def test_a_zombie_that_lost_its_partitions_can_write_nothing(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher, eventually: Eventually
+) -> None:
+    async with projecting(topics, pool) as zombie:
+        await pool.execute("UPDATE projection_offsets SET owner = gen_random_uuid()")
+        await publisher.publish([message(1)])
+        done, _ = await asyncio.wait([zombie], timeout=10)
+        assert done
+        assert isinstance(zombie.exception(), LostPartition)
+    assert await pool.fetchval("SELECT count(*) FROM counted") == 0
+    async with projecting(topics, pool):
+
+        async def counted() -> object:
+            return await pool.fetchval("SELECT count(*) FROM counted")
+
+        assert await eventually(counted) == 1
+
+
+async def test_two_instances_share_the_partitions_and_count_once(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+) -> None:
+    async with projecting(topics, pool):
+        positions = await publisher.publish([message(number, str(number)) for number in range(200)])
+        async with projecting(topics, pool):
+            positions += await publisher.publish([message(200 + number, str(number)) for number in range(200)])
+            assert await wait_for(pool, NAME, after(positions), 20)
+    assert await pool.fetchval("SELECT count(*) FROM counted WHERE times = 1") == 400
+
+
+async def test_a_record_that_cannot_be_folded_is_set_aside_and_the_rest_goes_on(
+    topics: KafkaSettings,
+    pool: asyncpg.Pool,
+    publisher: Publisher,
+    events_in: Callable[..., Awaitable[list[Event]]],
+) -> None:
+    async def refuse_the_third(connection: Connection, records: Sequence[Recorded]) -> None:
+        await count(connection, records)
+        if any(isinstance(recorded.event, MessageReceived) and recorded.event.wamid == "3" for recorded in records):
+            raise ZeroDivisionError
+
+    broken = Record(MESSAGES.name, b"8:9", b"no json", encode(message(99), "/wabus/test").headers)
+    positions = await publisher.publish([message(number) for number in range(1, 6)])
+    positions += await publisher.publish_records([broken])
+    positions += await publisher.publish([message(6)])
+    async with projecting(topics, pool, refuse_the_third):
+        assert await wait_for(pool, NAME, after(positions), 20)
+    rows = await pool.fetch("SELECT wamid FROM counted ORDER BY wamid")
+    assert [row["wamid"] for row in rows] == ["1", "2", "4", "5", "6"]
+    letters = await dead_letters(topics)
+    assert sorted(letters) == [("UndecodableRecord", b"no json"), ("ZeroDivisionError", encode(message(3), "").value)]
+
+
+async def dead_letters(settings: KafkaSettings) -> list[tuple[str, bytes | None]]:
+    consumer = AIOKafkaConsumer(
+        topic_name(settings, DEADLETTER), **client_options(settings), auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        letters: list[tuple[str, bytes | None]] = []
+        while len(letters) < 2:
+            record = await asyncio.wait_for(consumer.getone(), 10)
+            letters.append((dict(record.headers)["wabus_dead_reason"].decode(), record.value))
+        return letters
+    finally:
+        await consumer.stop()
+
+
+async def test_the_newest_holder_of_a_transactional_id_fences_the_others(topics: KafkaSettings) -> None:
+    old, new = (TransactionalPublisher(topics, "/wabus/test", "one") for _ in range(2))
+    await old.start()
+    await new.start()
+    with pytest.raises(Fenced):
+        await old.publish([message(1)])
+    assert len(await new.publish([message(2), message(3)])) == 2
+    await old.stop()
+    await new.stop()
+
+
+async def test_positions_are_where_kafka_has_the_records(topics: KafkaSettings, publisher: Publisher) -> None:
+    batches = await asyncio.gather(
+        *(publisher.publish([message(n, str(n % 7)), message(1000 + n, str(n % 5))]) for n in range(100))
+    )
+    positions = [position for batch in batches for position in batch]
+    assert len(set(positions)) == 200
+    assert {position.partition for position in positions} == {
+        partition_of(f"8:{contact}".encode(), MESSAGES.partitions) for contact in range(7)
+    }
