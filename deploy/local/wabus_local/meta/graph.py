@@ -123,7 +123,7 @@ async def _answer(meta: Meta, request: web.Request, parts: list[str]) -> Json:
 
 def _authenticate(meta: Meta, request: web.Request, params: dict[str, str]) -> Token | None:
     """The caller's token; None for the app's own `APP_ID|SECRET`. Raises GraphError."""
-    value = request.headers.get("Authorization", "").removeprefix("Bearer ").strip() or params.get("access_token", "")
+    value = _token_value(request, params)
     if not value:
         raise answers.no_token()
     if value in {f"{meta.world.app_id}|{secret}" for secret in meta.world.app_secrets}:
@@ -141,6 +141,10 @@ def _authenticate(meta: Meta, request: web.Request, params: dict[str, str]) -> T
         message = "Invalid appsecret_proof provided in the API argument"
         raise GraphError(message, 100, type="GraphMethodException")
     return token
+
+
+def _token_value(request: web.Request, params: dict[str, str]) -> str:
+    return request.headers.get("Authorization", "").removeprefix("Bearer ").strip() or params.get("access_token", "")
 
 
 def _waba(meta: Meta, request: web.Request, params: dict[str, str], waba_id: str) -> Waba:
@@ -171,7 +175,7 @@ def _templates(waba: Waba, request: web.Request, params: dict[str, str]) -> Json
         after=params.get("after"),
         before=params.get("before"),
         url=str(request.url.with_query(None)),
-        query=params,
+        query=params | {"access_token": _token_value(request, params)},
     )
     return {"data": [_template(template, params.get("fields")) for template in chosen]} | paging
 
@@ -188,7 +192,7 @@ def _phone_numbers(meta: Meta, waba: Waba, request: web.Request, params: dict[st
         after=params.get("after"),
         before=params.get("before"),
         url=str(request.url.with_query(None)),
-        query=params,
+        query=params | {"access_token": _token_value(request, params)},
     )
     return {"data": [pick(phone, fields, PHONE_FIELDS, "WhatsAppBusinessPhoneNumber") for phone in chosen]} | paging
 
