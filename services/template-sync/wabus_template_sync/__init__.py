@@ -1,0 +1,1 @@
+"""Keeps each WABA's message templates in step with Meta, and answers what they are."""

@@ -1,0 +1,50 @@
+"""Waiting for a row to change: one LISTEN connection a process wakes everybody who waits."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import asyncpg
+from wabus_runtime.projection import channel
+
+LOOK_AGAIN = 1.0  # seconds; a wait outlives a lost connection by looking without being woken
+ALIVE_CHECK = 5.0  # seconds between questions that show whether the connection is still there
+
+
+class Announcements:
+    """What a projection announces with NOTIFY after every transaction."""
+
+    def __init__(self, pool: asyncpg.Pool, projection: str) -> None:
+        self._pool = pool
+        self._channel = channel(projection)
+        self._woken = asyncio.Event()
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Listen for ever; raises when the connection is lost."""
+        async with self._pool.acquire() as connection:
+            await connection.add_listener(self._channel, self._wake)
+            try:
+                ready()
+                while True:
+                    await asyncio.sleep(ALIVE_CHECK)
+                    await connection.execute("SELECT 1")
+            finally:
+                await connection.remove_listener(self._channel, self._wake)
+
+    async def until(self, check: Callable[[], Awaitable[bool]], timeout: float) -> bool:
+        """Whether `check` comes true within `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    woken = self._woken
+                    if await check():
+                        return True
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK_AGAIN):
+                            await woken.wait()
+        except TimeoutError:
+            return False
+
+    def _wake(self, *_: object) -> None:
+        self._woken.set()
+        self._woken = asyncio.Event()

@@ -1,0 +1,108 @@
+"""The process: template-sync's settings, its routes, and the loops that keep the templates in step."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+import aiohttp
+import asyncpg
+from aiohttp import web
+from wabus_events import ACCOUNTS, TEMPLATES
+from wabus_runtime.database import migrated_pool
+from wabus_runtime.projection import project
+from wabus_runtime.publisher import Publisher
+from wabus_runtime.replica import CredentialReplica
+from wabus_runtime.sealing import Keyring
+from wabus_runtime.service import Role, Service, background, build_app
+from wabus_runtime.settings import AuthSettings, CredentialSettings, DatabaseSettings, HttpSettings
+
+from wabus_template_sync.announcements import Announcements
+from wabus_template_sync.api import Api
+from wabus_template_sync.graph import new_session
+from wabus_template_sync.store import PACKAGE, PROJECTION, apply
+from wabus_template_sync.sync import Synchroniser
+from wabus_template_sync.worker import SOURCE, Worker, WorkerSettings
+
+
+class TemplateSyncSettings(WorkerSettings, DatabaseSettings, HttpSettings, AuthSettings, CredentialSettings):
+    """Everything that template-sync can be told."""
+
+
+@dataclass(frozen=True)
+class _Resources:
+    pool: asyncpg.Pool
+    session: aiohttp.ClientSession
+
+
+RESOURCES: web.AppKey[_Resources] = web.AppKey("template_sync_resources", _Resources)
+API: web.AppKey[Api] = web.AppKey("template_sync_api", Api)
+
+
+def install(app: web.Application, settings: TemplateSyncSettings, role: Role) -> None:
+    """Add what the role needs to an application."""
+
+    async def resources(app: web.Application) -> AsyncIterator[None]:
+        async with migrated_pool(settings, PACKAGE) as pool, new_session(settings) as session:
+            app[RESOURCES] = _Resources(pool, session)
+            yield
+
+    app.cleanup_ctx.append(resources)
+    if role in ("api", "all"):
+        _install_api(app, settings)
+    if role in ("worker", "all"):
+        _install_worker(app, settings)
+
+
+def _install_api(app: web.Application, settings: TemplateSyncSettings) -> None:
+    async def api(app: web.Application) -> AsyncIterator[None]:
+        publisher = Publisher(settings, SOURCE)
+        await publisher.start()
+        pool = app[RESOURCES].pool
+        app[API] = Api(pool, publisher, Announcements(pool, PROJECTION), WeakValueDictionary[str, asyncio.Lock]())
+        yield
+        await publisher.stop()
+
+    async def announcements(ready: Callable[[], None]) -> None:
+        await app[API].announcements.run(ready)
+
+    app.cleanup_ctx.append(api)
+    background(app, "template-announcements", announcements)
+
+    async def list_templates(request: web.Request) -> web.Response:
+        return await app[API].list_templates(request)
+
+    async def status(request: web.Request) -> web.Response:
+        return await app[API].status(request)
+
+    async def sync(request: web.Request) -> web.Response:
+        return await app[API].sync(request)
+
+    app.router.add_get("/templates", list_templates)
+    app.router.add_get("/templates/status", status)
+    app.router.add_post("/templates/sync", sync)
+
+
+def _install_worker(app: web.Application, settings: TemplateSyncSettings) -> None:
+    credentials = CredentialReplica(settings)
+    keyring = Keyring(settings)
+
+    async def projection(ready: Callable[[], None]) -> None:
+        pool = app[RESOURCES].pool
+        await project(settings, pool, name=PROJECTION, topics=(ACCOUNTS, TEMPLATES), apply=apply, ready=ready)
+
+    async def worker(ready: Callable[[], None]) -> None:
+        pool, session = app[RESOURCES].pool, app[RESOURCES].session
+        await Worker(settings, pool, Synchroniser(settings, pool, session, credentials, keyring)).run(ready)
+
+    background(app, "template-credentials", credentials.run)
+    background(app, PROJECTION, projection)
+    background(app, "template-sync-worker", worker)
+
+
+service = Service("template-sync", TemplateSyncSettings, install)
+
+
+def create_app(settings: TemplateSyncSettings, role: Role = "all") -> web.Application:
+    """template-sync alone."""
+    return build_app([(service, settings)], role)

@@ -1,0 +1,133 @@
+"""What a sync publishes: when it starts, what it found, or why it failed. Pure; the ids follow from the sync id,
+so that a sync done twice tells nothing new.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from wabus_events import (
+    AccountConnected,
+    Event,
+    TemplateChanged,
+    TemplateRemoved,
+    TemplatesSynced,
+    TemplateSyncFailed,
+    TemplateSyncRequested,
+    TemplateSyncStarted,
+    WabaEvent,
+    fact_id,
+)
+
+from wabus_template_sync.failures import SyncFailure
+from wabus_template_sync.templates import Counts, Differences
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """One comparison of a WABA's templates with Meta's, and what asked for it."""
+
+    sync_id: str
+    waba_id: str
+    org_id: str | None
+    reason: str
+    asked_at: datetime
+    traceparent: str | None = None
+
+
+def sync_for(event: Event) -> Sync | None:
+    """The sync that an event asks for, if it does. The one place that says what leads to a sync."""
+    match event:
+        case AccountConnected():
+            return Sync(connect_sync_id(event), event.waba_id, event.org_id, "connected", event.time, event.traceparent)
+        case TemplateSyncRequested():
+            return Sync(event.sync_id, event.waba_id, event.org_id, event.reason, event.time, event.traceparent)
+        case _:
+            return None
+
+
+def connect_sync_id(event: AccountConnected) -> str:
+    """The id of the sync that a connected account gets without asking."""
+    return fact_id(TemplateSyncRequested.type, event.id)
+
+
+def started(sync: Sync, at: datetime) -> TemplateSyncStarted:
+    """A start has the time in its id: after a crash the same sync starts again, and the last start counts."""
+    return TemplateSyncStarted(
+        id=fact_id(TemplateSyncStarted.type, sync.sync_id, at.isoformat()),
+        time=at,
+        sync_id=sync.sync_id,
+        reason=sync.reason,
+        **_about(sync),
+    )
+
+
+def succeeded(
+    sync: Sync, differences: Differences, listed: Counts, *, observed_at: datetime, finished_at: datetime
+) -> list[WabaEvent]:
+    """The differences and then the counts, to be published together.
+
+    `observed_at` is when the listing began: what happened to a template later, a webhook tells better.
+    """
+    changes = [(template, True, ()) for template in differences.added]
+    changes += [(change.template, False, change.fields) for change in differences.changed]
+    events: list[WabaEvent] = [
+        TemplateChanged(
+            id=fact_id(TemplateChanged.type, sync.sync_id, template.template_id),
+            time=observed_at,
+            template=template,
+            added=added,
+            changed_fields=list(fields),
+            sync_id=sync.sync_id,
+            **_about(sync),
+        )
+        for template, added, fields in changes
+    ]
+    events += [
+        TemplateRemoved(
+            id=fact_id(TemplateRemoved.type, sync.sync_id, template.template_id),
+            time=observed_at,
+            template_id=template.template_id,
+            name=template.name,
+            language=template.language,
+            sync_id=sync.sync_id,
+            **_about(sync),
+        )
+        for template in differences.removed
+    ]
+    synced = TemplatesSynced(
+        id=fact_id(TemplatesSynced.type, sync.sync_id),
+        time=finished_at,
+        sync_id=sync.sync_id,
+        reason=sync.reason,
+        total=listed.total,
+        approved=listed.approved,
+        by_status=listed.by_status,
+        added=len(differences.added),
+        changed=len(differences.changed),
+        removed=len(differences.removed),
+        started_at=observed_at,
+        **_about(sync),
+    )
+    return [*events, synced]
+
+
+def failed(sync: Sync, failure: SyncFailure, *, started_at: datetime, finished_at: datetime) -> TemplateSyncFailed:
+    """Why it ended, for the person who must act."""
+    return TemplateSyncFailed(
+        id=fact_id(TemplateSyncFailed.type, sync.sync_id),
+        time=finished_at,
+        sync_id=sync.sync_id,
+        reason=sync.reason,
+        code=failure.code,
+        message=failure.message,
+        retryable=failure.retryable,
+        graph_code=failure.graph_code,
+        graph_subcode=failure.graph_subcode,
+        started_at=started_at,
+        **_about(sync),
+    )
+
+
+def _about(sync: Sync) -> dict[str, Any]:
+    return {"org_id": sync.org_id, "waba_id": sync.waba_id, "traceparent": sync.traceparent}

@@ -1,0 +1,290 @@
+"""What Meta says of a template, as typed values, and what differs between two listings.
+
+Pure: no I/O, no clock. The shape is that of Meta's "WhatsApp Message Template" reference and "Message templates,
+components"; whatever it does not name is kept as it came.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+from urllib.parse import urlsplit
+
+from wabus_events import Body, Button, Footer, Header, Template
+
+MAX_DEPTH = 60  # levels of JSON; a carousel has 8, and serialisers give up at 255
+APPROVED = "APPROVED"
+
+_VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+
+
+class UnreadableTemplate(Exception):
+    """Meta listed something that can't be told apart from others: it has no id or no name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A template that is other than it was, and in which fields of `Template`."""
+
+    template: Template
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What makes one set of templates into another; each part in the order of template ids."""
+
+    added: tuple[Template, ...] = ()
+    changed: tuple[Change, ...] = ()
+    removed: tuple[Template, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    total: int
+    approved: int
+    by_status: dict[str, int]
+
+
+def parse_template(raw: Any) -> Template:
+    """A template as Graph lists it. What has no field, or not the shape it should have, is kept in `raw` or
+    `other_components`. Raises only `UnreadableTemplate`.
+    """
+    if not isinstance(raw, dict):
+        raise UnreadableTemplate("it is no JSON object")
+    rest: dict[str, Any] = _storable(raw)
+    identifier, name = rest.pop("id", None), rest.pop("name", None)
+    if isinstance(identifier, int) and not isinstance(identifier, bool):
+        identifier = str(identifier)
+    if not _is_text(identifier) or not _is_text(name):
+        raise UnreadableTemplate("it has no id or no name")
+    parts = _Parts()
+    components = rest.get("components")
+    if isinstance(components, list) and all(isinstance(component, dict) for component in components):
+        del rest["components"]
+        for component in components:
+            parts.take(component)
+    reason = _taken(rest, "rejected_reason")
+    return Template(
+        template_id=identifier,
+        name=name,
+        language=_taken(rest, "language") or "und",
+        category=(_taken(rest, "category") or "UNKNOWN").upper(),
+        status=(_taken(rest, "status") or "UNKNOWN").upper(),
+        parameter_format=(_taken(rest, "parameter_format") or parts.parameter_format()).upper(),
+        quality=_quality(rest),
+        rejected_reason=None if reason == "NONE" else reason,
+        header=parts.header,
+        body=parts.body,
+        footer=parts.footer,
+        buttons=parts.buttons,
+        other_components=parts.other,
+        raw=rest,
+    )
+
+
+def dump_template(template: Template) -> dict[str, Any]:
+    """The template in Graph's own form; `parse_template` of it is the same template again."""
+    components: list[dict[str, Any]] = [
+        part.raw for part in (template.header, template.body, template.footer) if part is not None
+    ]
+    if template.buttons:
+        components.append({"type": "BUTTONS", "buttons": [button.raw for button in template.buttons]})
+    dumped: dict[str, Any] = {
+        "id": template.template_id,
+        "name": template.name,
+        "language": template.language,
+        "category": template.category,
+        "status": template.status,
+        "parameter_format": template.parameter_format,
+        "components": components + template.other_components,
+        **({"quality_score": {"score": template.quality}} if template.quality else {}),
+        **({"rejected_reason": template.rejected_reason} if template.rejected_reason else {}),
+    }
+    return dumped | template.raw
+
+
+def variables_in(text: str | None) -> list[str]:
+    """The placeholders of a text in the order of their first use: `{{1}}`, `{{first_name}}`.
+
+    >>> variables_in("{{name}}, your code is {{1}} ({{1}})")
+    ['name', '1']
+    """
+    return list(dict.fromkeys(_VARIABLE.findall(text or "")))
+
+
+def diff(
+    known: Mapping[str, Template], listed: Iterable[Template], told: Mapping[str, Template] | None = None
+) -> Differences:
+    """What Graph's list changes about the templates known so far; of one listed twice the last stands.
+
+    `known` is what Graph said last; `told` those templates that webhooks have changed since, as they are with
+    that. Graph's word differing from either is a change, so that who follows the events ends where Graph is.
+    """
+    now = {template.template_id: template for template in listed}
+    changed: list[Change] = []
+    for template_id in sorted(now.keys() & known.keys()):
+        fields = changed_fields(known[template_id], now[template_id])
+        if told and template_id in told:
+            fields |= changed_fields(told[template_id], now[template_id])
+        if fields:
+            changed.append(Change(now[template_id], tuple(sorted(fields))))
+    return Differences(
+        added=tuple(now[template_id] for template_id in sorted(now.keys() - known.keys())),
+        changed=tuple(changed),
+        removed=tuple(known[template_id] for template_id in sorted(known.keys() - now.keys())),
+    )
+
+
+def changed_fields(before: Template, after: Template) -> set[str]:
+    """The fields of `Template` that differ, leaving out what Meta words anew at every call."""
+    return {
+        field
+        for field in Template.model_fields
+        if getattr(before, field) != getattr(after, field)
+        and _lasting(field, getattr(before, field)) != _lasting(field, getattr(after, field))
+    }
+
+
+def counts(templates: Iterable[Template]) -> Counts:
+    """How many there are, in all and by status (in alphabetical order)."""
+    by_status = Counter(template.status for template in templates)
+    return Counts(by_status.total(), by_status[APPROVED], dict(sorted(by_status.items())))
+
+
+class _Parts:
+    """A template's components, sorted into the typed ones (the first of each) and all the others."""
+
+    def __init__(self) -> None:
+        self.header: Header | None = None
+        self.body: Body | None = None
+        self.footer: Footer | None = None
+        self.buttons: list[Button] = []
+        self.other: list[dict[str, Any]] = []
+        self._has_buttons = False
+
+    def take(self, component: dict[str, Any]) -> None:
+        text = component.get("text")
+        has_text = isinstance(text, str)
+        match str(component.get("type")).upper():
+            case "HEADER" if self.header is None and isinstance(component.get("format"), str):
+                shown = text if has_text else None
+                self.header = Header(
+                    raw=component, format=component["format"].upper(), text=shown, variables=variables_in(shown)
+                )
+            case "BODY" if self.body is None and has_text:
+                self.body = Body(raw=component, text=text, variables=variables_in(text))
+            case "FOOTER" if self.footer is None and has_text:
+                self.footer = Footer(raw=component, text=text)
+            case "BUTTONS" if not self._has_buttons and _are_buttons(component.get("buttons")):
+                self._has_buttons = True
+                self.buttons = [_button(button) for button in component["buttons"]]
+                if component.keys() - {"type", "buttons"}:
+                    self.other.append({key: value for key, value in component.items() if key != "buttons"})
+            case _:
+                self.other.append(component)
+
+    def parameter_format(self) -> str:
+        """What the placeholders look like, for a listing that does not say."""
+        used = [*(self.header.variables if self.header else ()), *(self.body.variables if self.body else ())]
+        return "NAMED" if any(not variable.isdigit() for variable in used) else "POSITIONAL"
+
+
+def _button(raw: dict[str, Any]) -> Button:
+    def text(key: str) -> str | None:
+        return raw[key] if isinstance(raw.get(key), str) else None
+
+    return Button(
+        raw=raw,
+        type=(text("type") or "UNKNOWN").upper(),
+        text=text("text"),
+        url=text("url"),
+        phone_number=text("phone_number"),
+        variables=variables_in(text("url")),
+    )
+
+
+def _are_buttons(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(button, dict) for button in value)
+
+
+def _quality(rest: dict[str, Any]) -> str | None:
+    """The score out of `quality_score`, which is an object with more in it, or was once a bare string."""
+    given = rest.get("quality_score")
+    if _is_text(given):
+        del rest["quality_score"]
+        return given.upper()
+    if isinstance(given, dict) and _is_text(given.get("score")):
+        if given.keys() == {"score"}:
+            del rest["quality_score"]
+        return given["score"].upper()
+    return None
+
+
+def _taken(rest: dict[str, Any], key: str) -> str | None:
+    """The text at `key`, moved out of `rest`; anything but a text stays there."""
+    return rest.pop(key) if _is_text(rest.get(key)) else None
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(value)
+
+
+def _storable(value: Any, levels: int = MAX_DEPTH) -> Any:
+    """A copy with NUL replaced, which PostgreSQL does not store in text."""
+    if levels == 0:
+        raise UnreadableTemplate("its JSON is too deep")
+    match value:
+        case str():
+            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        case dict():
+            return {_storable(key): _storable(inner, levels - 1) for key, inner in value.items()}
+        case list():
+            return [_storable(inner, levels - 1) for inner in value]
+        case _:
+            return value
+
+
+def _lasting(field: str, value: Any) -> Any:
+    """`value` without what Meta words anew at every call: signed links to example media, the date of a score."""
+    match value:
+        case Header():
+            return _component(value.raw)
+        case list() if field == "other_components":
+            return [_component(component) for component in value]
+        case dict() if field == "raw" and isinstance(value.get("quality_score"), dict):
+            score = {key: part for key, part in value["quality_score"].items() if key != "date"}
+            return {**value, "quality_score": score}
+        case _:
+            return value
+
+
+def _component(component: Any) -> Any:
+    """A component with its example media named by path alone, in the cards of a carousel too."""
+    if not isinstance(component, dict):
+        return component
+    lasting = dict(component)
+    example, cards = component.get("example"), component.get("cards")
+    if isinstance(example, dict) and isinstance(example.get("header_handle"), list):
+        lasting["example"] = {**example, "header_handle": [_path(link) for link in example["header_handle"]]}
+    if isinstance(cards, list):
+        lasting["cards"] = [
+            {**card, "components": [_component(inner) for inner in card["components"]]}
+            if isinstance(card, dict) and isinstance(card.get("components"), list)
+            else card
+            for card in cards
+        ]
+    return lasting
+
+
+def _path(link: Any) -> Any:
+    if not isinstance(link, str):
+        return link
+    try:
+        return urlsplit(link).path
+    except ValueError:
+        return link

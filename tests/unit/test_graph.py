@@ -1,0 +1,275 @@
+"""Paging through Graph and sorting its errors, against a real HTTP server that answers as it is told."""
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import orjson
+import pytest
+import structlog
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from wabus_template_sync.failures import (
+    AccountNotFound,
+    BadRequest,
+    GraphError,
+    GraphUnavailable,
+    MalformedAnswer,
+    PermissionLost,
+    RateLimited,
+    TokenExpired,
+    TooMuchData,
+    Usage,
+    classify,
+    usage,
+)
+from wabus_template_sync.graph import GraphSettings, new_session, next_cursor, pause_after, template_pages
+
+TOKEN = "EAAG-a-token-that-nobody-may-see"
+
+
+def error(code: int, subcode: int | None = None, message: str = "no", **more: Any) -> bytes:
+    return orjson.dumps({"error": {"message": message, "code": code, "error_subcode": subcode, **more}})
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "subcode", "expected"),
+    [
+        (401, 190, 463, TokenExpired),
+        (400, 190, None, TokenExpired),
+        (400, 102, None, TokenExpired),
+        (403, 10, None, PermissionLost),
+        (400, 200, None, PermissionLost),
+        (400, 299, None, PermissionLost),
+        (400, 100, 33, AccountNotFound),
+        (400, 100, None, BadRequest),
+        (400, 4, None, RateLimited),
+        (400, 80007, None, RateLimited),
+        (400, 80008, None, RateLimited),
+        (429, 130429, None, RateLimited),
+        (500, 1, None, GraphUnavailable),
+        (503, 2, None, GraphUnavailable),
+        (400, 2, None, GraphUnavailable),
+        (500, 987654, None, GraphUnavailable),
+        (400, 987654, None, BadRequest),
+    ],
+)
+def test_an_error_is_known_by_its_code(status: int, code: int, subcode: int | None, expected: type[GraphError]) -> None:
+    found = classify(status, error(code, subcode), {})
+
+    assert type(found) is expected
+    assert (found.graph_code, found.graph_subcode) == (code, subcode)
+    assert found.message.endswith(".")
+
+
+def test_an_answer_that_is_no_json_is_malformed_or_an_outage() -> None:
+    assert type(classify(502, b"<html>Bad Gateway</html>", {})) is GraphUnavailable
+    assert type(classify(400, b"<html>", {})) is MalformedAnswer
+    assert type(classify(200, b'{"data": 5}', {})) is MalformedAnswer
+    assert type(classify(429, b"", {})) is RateLimited
+
+
+def test_what_meta_calls_transient_is_tried_again_whatever_its_code() -> None:
+    assert type(classify(400, error(987654, is_transient=True), {})) is GraphUnavailable
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7),
+        ({"X-Business-Use-Case-Usage": '{"1":[{"type":"whatsapp","estimated_time_to_regain_access":3}]}'}, 180),
+        ({"Retry-After": "soon", "X-App-Usage": "{"}, 60),
+        ({}, 60),
+    ],
+)
+def test_a_rate_limit_says_how_long_to_wait(headers: dict[str, str], seconds: float) -> None:
+    found = classify(400, error(80008), headers)
+
+    assert isinstance(found, RateLimited)
+    assert found.retry_after == seconds
+
+
+def test_usage_is_the_highest_of_all_that_is_reported() -> None:
+    headers = {
+        "X-App-Usage": '{"call_count":28,"total_time":25,"total_cputime":25}',
+        "X-Business-Use-Case-Usage": '{"7":[{"call_count":10,"total_cputime":91,"estimated_time_to_regain_access":0}]}',
+    }
+
+    assert usage(headers) == Usage(91, 0)
+
+
+def test_calls_slow_down_before_the_limit_and_not_far_from_it() -> None:
+    assert pause_after(Usage(50)) == 0
+    assert 0 < pause_after(Usage(85)) < pause_after(Usage(95)) <= pause_after(Usage(250)) == 10
+
+
+@given(st.integers(), st.binary(), st.dictionaries(st.sampled_from(["Retry-After", "X-App-Usage"]), st.text()))
+def test_whatever_graph_answers_is_some_error(status: int, body: bytes, headers: dict[str, str]) -> None:
+    assert isinstance(classify(status, body, headers), GraphError)
+
+
+def test_a_next_page_on_another_host_is_not_followed() -> None:
+    page = {"paging": {"next": "https://evil.example/v23.0/1/message_templates?after=X"}}
+
+    with pytest.raises(MalformedAnswer):
+        next_cursor(page, "https://graph.facebook.com", full=True)
+
+
+def test_a_next_page_without_cursors_gives_its_own() -> None:
+    page = {"paging": {"next": "https://graph.facebook.com/v23.0/1/message_templates?limit=2&after=X%3D"}}
+
+    assert next_cursor(page, "https://graph.facebook.com", full=True) == "X="
+
+
+def test_a_cursor_without_a_next_page_is_the_end_unless_the_page_was_full() -> None:
+    page = {"paging": {"cursors": {"before": "A", "after": "Z"}}}
+
+    assert next_cursor(page, "https://graph.facebook.com", full=False) is None
+    assert next_cursor(page, "https://graph.facebook.com", full=True) == "Z"
+
+
+Answer = Callable[[web.Request], web.StreamResponse]
+
+
+class Graph:
+    """A server with a list of answers, which it gives one after the other; the last again and again."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.requests: list[web.Request] = []
+        self.settings = GraphSettings.model_construct()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append(request)
+        return (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])(request)
+
+    async def listing(self, **settings: Any) -> list[Any]:
+        given = self.settings.model_copy(update=settings)
+        async with new_session(given) as session:
+            pages = template_pages(session, given, "1029", SecretStr(TOKEN))
+            return [template async for page in pages for template in page]
+
+
+@pytest.fixture
+async def graph() -> AsyncIterator[Graph]:
+    graph = Graph()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", graph.answer)
+    async with TestServer(app) as server:
+        graph.settings = GraphSettings(
+            meta_app_id="1",
+            meta_app_secrets=(SecretStr("app-secret"),),
+            meta_verify_token=SecretStr("v"),
+            meta_graph_url=str(server.make_url("")).rstrip("/"),
+            public_url="http://127.0.0.1",
+        )
+        yield graph
+
+
+def page(*names: str, after: str | None = None) -> Answer:
+    def answer(request: web.Request) -> web.Response:
+        link = f"{request.url.with_query(after=after)}" if after else None
+        paging = {"cursors": {"before": "b", "after": after or "end"}, **({"next": link} if link else {})}
+        return web.json_response({"data": [{"id": name, "name": name} for name in names], "paging": paging})
+
+    return answer
+
+
+def refusal(status: int, body: bytes, **headers: str) -> Answer:
+    return lambda _: web.Response(status=status, body=body, headers=headers)
+
+
+async def test_every_page_is_fetched_with_the_token_in_the_header_alone(graph: Graph) -> None:
+    graph.answers = [page("a", "b", after="c1"), page("c", after="c2"), page("d")]
+
+    listed = await graph.listing()
+
+    assert [template["id"] for template in listed] == ["a", "b", "c", "d"]
+    assert [request.query.get("after") for request in graph.requests] == [None, "c1", "c2"]
+    proof = hmac.new(b"app-secret", TOKEN.encode(), hashlib.sha256).hexdigest()
+    for request in graph.requests:
+        assert request.path == "/v23.0/1029/message_templates"
+        assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+        assert request.query["appsecret_proof"] == proof
+        assert TOKEN not in str(request.url)
+
+
+async def test_a_page_that_is_too_much_for_graph_is_asked_for_in_smaller_ones(graph: Graph) -> None:
+    too_much = refusal(500, error(1, message="Please reduce the amount of data you're asking for, then retry"))
+    graph.answers = [page("a", after="c1"), too_much, too_much, page("b")]
+
+    listed = await graph.listing()
+
+    assert [template["id"] for template in listed] == ["a", "b"]
+    assert [request.query["limit"] for request in graph.requests] == ["100", "100", "25", "6"]
+    assert [request.query.get("after") for request in graph.requests] == [None, "c1", "c1", "c1"]
+
+
+async def test_a_hiccup_is_tried_again_and_an_expired_token_is_not(graph: Graph) -> None:
+    graph.answers = [refusal(503, b"down"), page("a", after="c1"), refusal(401, error(190))]
+
+    with pytest.raises(TokenExpired):
+        await graph.listing()
+
+    assert len(graph.requests) == 3
+
+
+async def test_a_short_rate_limit_is_waited_for(graph: Graph) -> None:
+    limited = refusal(429, error(80008), **{"Retry-After": "0"})
+    graph.answers = [limited, limited, page("a")]
+
+    assert len(await graph.listing()) == 1
+
+
+async def test_a_rate_limit_longer_than_the_patience_fails_with_its_time(graph: Graph) -> None:
+    graph.answers = [refusal(429, error(80008), **{"Retry-After": "3600"})]
+
+    with pytest.raises(RateLimited) as caught:
+        await graph.listing(graph_rate_limit_wait=1)
+
+    assert caught.value.retry_after == 3600
+    assert len(graph.requests) == 1
+
+
+async def test_a_redirect_does_not_get_the_token(graph: Graph) -> None:
+    graph.answers = [refusal(302, b"", Location="http://127.0.0.1:9/elsewhere")]
+
+    with pytest.raises(MalformedAnswer):
+        await graph.listing()
+
+
+async def test_cursors_that_go_round_in_circles_end_the_listing_with_an_error(graph: Graph) -> None:
+    graph.answers = [page("a", after="c1"), page("b", after="c2"), page("a", after="c1")]
+
+    with pytest.raises(MalformedAnswer):
+        await graph.listing()
+
+
+async def test_an_endless_page_is_cut_off(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wabus_template_sync.graph.MAX_PAGE_BYTES", 10_000)
+    graph.answers = [refusal(200, b" " * 20_000)]
+
+    with pytest.raises(TooMuchData):
+        await graph.listing()
+
+
+async def test_no_error_and_no_log_line_has_the_token(graph: Graph, capsys: pytest.CaptureFixture[str]) -> None:
+    graph.answers = [refusal(400, error(190, message=f"Malformed access token {TOKEN}"))]
+
+    with structlog.testing.capture_logs() as logs, pytest.raises(TokenExpired) as caught:
+        await graph.listing()
+
+    printed = capsys.readouterr()
+    assert TOKEN not in "".join([str(logs), repr(caught.value), caught.value.message, printed.out, printed.err])
+
+
+async def test_a_server_that_is_not_there_is_an_outage_without_a_trace_of_the_token(graph: Graph) -> None:
+    with pytest.raises(GraphUnavailable) as caught:
+        await graph.listing(meta_graph_url="http://127.0.0.1:9")
+
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
