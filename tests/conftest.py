@@ -14,12 +14,17 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from hypothesis import settings
 from wabus_events import Event, Topic, decode
 from wabus_local.kafka import EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.auth import make_token
 from wabus_runtime.kafka import client_options, ensure_topics, topic_name
 from wabus_runtime.settings import AuthSettings, KafkaSettings, load
+
+# No deadline for an example: machines are shared, and slowness is for the benchmarks to find.
+settings.register_profile("wabus", deadline=None)
+settings.load_profile("wabus")
 
 WAIT = 20.0  # seconds until a condition that should hold counts as a failure
 
@@ -102,9 +107,9 @@ def environment(
 @pytest.fixture
 async def topics(environment: dict[str, str]) -> KafkaSettings:
     """The settings of a Kafka on which this test's topics exist."""
-    settings = load(KafkaSettings)
-    await ensure_topics(settings)
-    return settings
+    loaded = load(KafkaSettings)
+    await ensure_topics(loaded)
+    return loaded
 
 
 @pytest.fixture

@@ -16,3 +16,5 @@ class CredentialStored(WabaEvent, topic=CREDENTIALS):
     """Both base64. AES-256-GCM, with the organisation and the WABA as associated data."""
     scopes: list[str] = []
     expires_at: datetime | None = None
+    meta_user_id: str | None = None
+    """Whose token it is, at Meta: their deauthorise and data-deletion requests name nothing else."""

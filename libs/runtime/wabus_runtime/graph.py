@@ -69,14 +69,15 @@ class Graph:
         await self._session.close()
 
     async def call(
-        self, method: Method, path: str, token: SecretStr, query: Mapping[str, str] | None = None
+        self, method: Method, path: str, token: SecretStr | None, query: Mapping[str, str] | None = None
     ) -> tuple[dict[str, Any], Usage]:
-        """Graph's answer and how much of the rate limit is used.
+        """Graph's answer and how much of the rate limit is used; without a token for the exchange of a code.
 
         What may be over in a moment is tried again, a rate limit waited for as long as the settings allow.
         Raises a `GraphError` once that is used up.
         """
-        signed = {**(query or {}), "appsecret_proof": _proof(self._settings.meta_app_secrets[0], token)}
+        proof = {"appsecret_proof": _proof(self._settings.meta_app_secrets[0], token)} if token else {}
+        signed = {**(query or {}), **proof}
         loop = asyncio.get_running_loop()
         patience = loop.time() + self._settings.graph_rate_limit_wait
         for _ in range(RATE_LIMIT_WAITS):
@@ -91,7 +92,7 @@ class Graph:
         return await self._with_retries(method, path, token, signed)
 
     async def _with_retries(
-        self, method: Method, path: str, token: SecretStr, query: Mapping[str, str]
+        self, method: Method, path: str, token: SecretStr | None, query: Mapping[str, str]
     ) -> tuple[dict[str, Any], Usage]:
         async for attempt in stamina.retry_context(
             on=_is_passing, attempts=ATTEMPTS, timeout=60, wait_initial=0.2, wait_max=5, wait_jitter=0.5
@@ -101,7 +102,7 @@ class Graph:
         raise GraphUnavailable
 
     async def _counted(
-        self, method: Method, path: str, token: SecretStr, query: Mapping[str, str]
+        self, method: Method, path: str, token: SecretStr | None, query: Mapping[str, str]
     ) -> tuple[dict[str, Any], Usage]:
         outcome = GraphUnavailable.code
         try:
@@ -128,9 +129,9 @@ class Graph:
             CALLS.labels(outcome).inc()
 
     async def _answer(
-        self, method: Method, path: str, token: SecretStr, query: Mapping[str, str]
+        self, method: Method, path: str, token: SecretStr | None, query: Mapping[str, str]
     ) -> tuple[dict[str, Any], Usage]:
-        authorisation = {"Authorization": f"Bearer {token.get_secret_value()}"}
+        authorisation = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         # A redirect would take the token to wherever it points.
         async with self._session.request(
             method, self._root + path, params=query, headers=authorisation, allow_redirects=False

@@ -1,10 +1,12 @@
 """The credentials topic in memory: who owns which WABA, and each WABA's sealed token. Read whole, then followed."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from wabus_events import CREDENTIALS, CredentialStored, UndecodableRecord, decode
 
 from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
@@ -13,24 +15,27 @@ from wabus_runtime.settings import KafkaSettings
 log = structlog.get_logger()
 
 
+REFRESH_TIMEOUT = 5.0  # seconds
 READ_TIMEOUT = 30.0  # seconds for a command to read the whole topic
 
 
-async def read_credentials(settings: KafkaSettings) -> "CredentialReplica":
-    """All credentials as they are now, for a command that does not follow them. Raises `KafkaUnavailable`."""
+@asynccontextmanager
+async def following_credentials(settings: KafkaSettings) -> AsyncGenerator["CredentialReplica"]:
+    """A replica for the length of a command, whole from the start. Raises `KafkaUnavailable`."""
     replica = CredentialReplica(settings)
     read = asyncio.Event()
     following = asyncio.create_task(replica.run(read.set))
-    done = asyncio.create_task(read.wait())
+    reading = asyncio.create_task(read.wait())
     try:
-        await asyncio.wait([following, done], timeout=READ_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([following, reading], timeout=READ_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
         if not read.is_set():
-            raise KafkaUnavailable("the credentials could not be read")
+            cause = following.exception() if following.done() else None
+            raise KafkaUnavailable("the credentials could not be read") from cause
+        yield replica
     finally:
         following.cancel()
-        done.cancel()
-        await asyncio.wait([following])
-    return replica
+        reading.cancel()
+        await asyncio.wait([following, reading])
 
 
 class CredentialReplica:
@@ -39,6 +44,9 @@ class CredentialReplica:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._credentials: dict[str, CredentialStored] = {}
+        self._consumer: AIOKafkaConsumer | None = None
+        self._partitions: list[TopicPartition] = []
+        self._moved = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._credentials)
@@ -52,6 +60,29 @@ class CredentialReplica:
         """The WABA's sealed token, or None while it is not connected."""
         return self._credentials.get(waba_id)
 
+    def of_organisation(self, org_id: str) -> list[CredentialStored]:
+        """The credentials of an organisation, by WABA id."""
+        found = [credential for credential in self._credentials.values() if credential.org_id == org_id]
+        return sorted(found, key=lambda credential: credential.waba_id)
+
+    def all(self) -> list[CredentialStored]:
+        """Every credential, by WABA id."""
+        return sorted(self._credentials.values(), key=lambda credential: credential.waba_id)
+
+    async def refresh(self) -> None:
+        """Return when everything that Kafka has now is in. Raises `KafkaUnavailable`."""
+        consumer = self._consumer
+        if consumer is None:
+            raise KafkaUnavailable("the credentials are not being read")
+        try:
+            async with asyncio.timeout(REFRESH_TIMEOUT):
+                ends = await consumer.end_offsets(self._partitions)
+                while any([await consumer.position(place) < end for place, end in ends.items()]):
+                    self._moved.clear()
+                    await self._moved.wait()
+        except (TimeoutError, KafkaError) as error:
+            raise KafkaUnavailable("the credentials could not be read") from error
+
     async def run(self, ready: Callable[[], None]) -> None:
         """Follow the topic for ever; `ready` is called once everything that was there at the start is in."""
         consumer = AIOKafkaConsumer(
@@ -63,19 +94,18 @@ class CredentialReplica:
         await consumer.start()
         try:
             name = topic_name(self._settings, CREDENTIALS)
-            numbers = consumer.partitions_for_topic(name)
-            if not numbers:
-                raise KafkaUnavailable(f"the topic {name} does not exist yet")
-            partitions = [TopicPartition(name, number) for number in numbers]
+            partitions = self._partitions = [TopicPartition(name, number) for number in range(CREDENTIALS.partitions)]
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
             ends = await consumer.end_offsets(partitions)
+            self._consumer = consumer
             caught_up = False
             while True:
                 fetched = await consumer.getmany(timeout_ms=250)
                 for batch in fetched.values():
                     for record in batch:
                         self._take(record.key, record.value, record.headers)
+                self._moved.set()
                 if not caught_up:
                     positions = [(await consumer.position(partition), ends[partition]) for partition in partitions]
                     caught_up = all(position >= end for position, end in positions)
@@ -83,6 +113,7 @@ class CredentialReplica:
                         log.info("credentials read", action="replica_ready", accounts=len(self._credentials))
                         ready()
         finally:
+            self._consumer = None
             await consumer.stop()
 
     def _take(self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> None:

@@ -45,6 +45,24 @@ class Keyring:
         )
         return Sealed(self._sealing, base64.b64encode(nonce).decode(), base64.b64encode(sealed).decode())
 
+    def seal_text(self, text: str, *, purpose: str) -> str:
+        """Seal a text that leaves us and comes back, such as an OAuth state, so that it fits into a URL."""
+        nonce = os.urandom(12)
+        sealed = nonce + self._ciphers[self._sealing].encrypt(nonce, text.encode(), _for_purpose(purpose))
+        return f"{self._sealing}.{base64.urlsafe_b64encode(sealed).decode().rstrip('=')}"
+
+    def open_text(self, sealed: str, *, purpose: str) -> str:
+        """The text, if it was sealed by us for this purpose. Raises `CannotOpen`."""
+        key_id, _, encoded = sealed.rpartition(".")
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            raise CannotOpen("it was not sealed with one of our keys")
+        try:
+            raw = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+            return cipher.decrypt(raw[:12], raw[12:], _for_purpose(purpose)).decode()
+        except (InvalidTag, ValueError):
+            raise CannotOpen("it was not sealed by us for this") from None
+
     def open(self, credential: CredentialStored) -> SecretStr:
         """The token. Raises `CannotOpen`."""
         cipher = self._ciphers.get(credential.key_id)
@@ -59,6 +77,10 @@ class Keyring:
         except (InvalidTag, ValueError):
             raise CannotOpen(f"the credential of WABA {credential.waba_id} does not open") from None
         return SecretStr(token.decode())
+
+
+def _for_purpose(purpose: str) -> bytes:
+    return f"purpose\x1f{purpose}".encode()
 
 
 def _bound_to(org_id: str, waba_id: str) -> bytes:

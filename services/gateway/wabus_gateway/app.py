@@ -20,10 +20,10 @@ from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.service import MAX_BODY, Role, Service, background, build_app
 from wabus_runtime.settings import HttpSettings, KafkaSettings, MetaSettings
 
+from wabus_gateway.connect import SOURCE
 from wabus_gateway.ingest import facts_in, whole
 from wabus_gateway.signature import is_handshake, is_signed, verify_token_of
 
-SOURCE = "/wabus/gateway"
 READ_TIMEOUT = 10.0  # seconds for a body to arrive
 RETRY_AFTER = "5"  # seconds; Meta has its own growing delays and goes on for up to 7 days
 EVENTS_AT_ONCE = 100  # events made before other requests get their turn

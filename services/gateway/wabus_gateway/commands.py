@@ -7,13 +7,12 @@ import click
 from pydantic import SecretStr
 from wabus_events import AccountConnected
 from wabus_runtime.graph import Graph
-from wabus_runtime.publisher import TransactionalPublisher
-from wabus_runtime.replica import read_credentials
+from wabus_runtime.replica import following_credentials
+from wabus_runtime.sealing import CannotOpen, Keyring
 from wabus_runtime.settings import LogSettings, load
 from wabus_runtime.telemetry import configure_logs
 
 from wabus_gateway import connect as connecting
-from wabus_gateway.app import SOURCE
 
 
 @click.command()
@@ -33,22 +32,18 @@ def connect(org: str, waba: str, token: str, subscribe: bool) -> None:
     _quiet()
 
     async def run() -> AccountConnected:
-        publisher = TransactionalPublisher(settings, SOURCE, f"connect-{waba}")
-        async with Graph(settings) as graph:
-            try:
-                return await connecting.connect(
-                    settings,
-                    graph,
-                    publisher,
-                    org_id=org,
-                    waba_id=waba,
-                    token=SecretStr(token.strip()),
-                    now=datetime.now(UTC),
-                    connected_by="wabus connect",
-                    subscribe=subscribe,
-                )
-            finally:
-                await publisher.stop()
+        async with Graph(settings) as graph, following_credentials(settings) as replica:
+            return await connecting.connect(
+                settings,
+                graph,
+                replica,
+                org_id=org,
+                waba_id=waba,
+                token=SecretStr(token.strip()),
+                now=datetime.now(UTC),
+                connected_by="wabus connect",
+                subscribe=subscribe,
+            )
 
     try:
         connected = asyncio.run(run())
@@ -67,28 +62,43 @@ def disconnect(org: str, waba: str) -> None:
     _quiet()
 
     async def run() -> None:
-        replica = await read_credentials(settings)
-        publisher = TransactionalPublisher(settings, SOURCE, f"connect-{waba}")
-        async with Graph(settings) as graph:
-            try:
-                await connecting.disconnect(
-                    settings,
-                    graph,
-                    publisher,
-                    org_id=org,
-                    waba_id=waba,
-                    credential=replica.credential(waba),
-                    now=datetime.now(UTC),
-                    reason="requested",
-                )
-            finally:
-                await publisher.stop()
+        async with Graph(settings) as graph, following_credentials(settings) as replica:
+            await connecting.disconnect(
+                settings, graph, replica, org_id=org, waba_id=waba, now=datetime.now(UTC), reason="requested"
+            )
 
     try:
         asyncio.run(run())
     except connecting.ConnectRefused as refused:
         raise click.ClickException(f"{refused.message} ({refused.code})") from None
     click.echo(f"{waba} is disconnected from {org}.")
+
+
+@click.command("rotate-keys")
+def rotate_keys() -> None:
+    """Seal every stored token under the first of CREDENTIAL_KEYS, while everything runs.
+
+    Put the new key in front of the old one, restart the services, run this, then take the old key out.
+    """
+    settings = load(connecting.ConnectSettings)
+    _quiet()
+
+    async def run() -> tuple[int, list[str]]:
+        renewed, closed = 0, list[str]()
+        async with following_credentials(settings) as replica:
+            for credential in replica.all():
+                try:
+                    renewed += await connecting.reseal(
+                        settings, replica, waba_id=credential.waba_id, now=datetime.now(UTC)
+                    )
+                except CannotOpen:
+                    closed.append(credential.waba_id)
+        return renewed, closed
+
+    renewed, closed = asyncio.run(run())
+    click.echo(f"{renewed} tokens are now sealed under {Keyring(settings).sealing_key_id}.")
+    if closed:
+        raise click.ClickException(f"none of CREDENTIAL_KEYS opens the token of: {', '.join(closed)}; left as they are")
 
 
 def _quiet() -> None:

@@ -3,7 +3,9 @@
 Sources: Meta's "Debug Token", "WhatsApp Business Account, subscribed_apps", "Overriding the callback URL".
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -20,17 +22,22 @@ from wabus_events import (
 )
 from wabus_runtime.graph import Graph, GraphSettings
 from wabus_runtime.graph_errors import GraphError
-from wabus_runtime.publisher import TransactionalPublisher
+from wabus_runtime.publisher import Fenced, TransactionalPublisher
+from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.sealing import CannotOpen, Keyring
 from wabus_runtime.settings import CredentialSettings, KafkaSettings
 
 from wabus_gateway.signature import verify_token_of
 
+WABA_ID = re.compile(r"[0-9]{1,32}")
 SCOPES_NEEDED = ("whatsapp_business_management", "whatsapp_business_messaging")
 PHONE_FIELDS = "id,display_phone_number,verified_name,quality_rating"
 MAX_PHONE_NUMBERS = 200  # Graph's largest page; Meta allows far fewer numbers to a WABA
 
 log = structlog.get_logger()
+
+
+SOURCE = "/wabus/gateway"
 
 
 class ConnectSettings(KafkaSettings, GraphSettings, CredentialSettings):
@@ -52,10 +59,16 @@ class TokenFacts:
 
     scopes: tuple[str, ...]
     expires_at: datetime | None
+    waba_ids: tuple[str, ...]
+    """The accounts that it was granted for; empty if the grant names none."""
+    meta_user_id: str | None
 
 
-def token_facts(answer: Mapping[str, Any], *, app_id: str, waba_id: str, now: datetime) -> TokenFacts:
-    """What the `data` of Meta's `debug_token` means for connecting this WABA. Raises `ConnectRefused`. Pure."""
+def token_facts(answer: Mapping[str, Any], *, app_id: str, waba_id: str | None, now: datetime) -> TokenFacts:
+    """What the `data` of Meta's `debug_token` means for connecting this WABA, if it is known yet.
+
+    Raises `ConnectRefused`. Pure.
+    """
     expires = answer.get("expires_at") or 0
     expires_at = datetime.fromtimestamp(expires, UTC) if expires else None
     if not answer.get("is_valid") or (expires_at and expires_at <= now):
@@ -66,17 +79,20 @@ def token_facts(answer: Mapping[str, Any], *, app_id: str, waba_id: str, now: da
     missing = [scope for scope in SCOPES_NEEDED if scope not in scopes]
     if missing:
         raise ConnectRefused("permission_missing", f"The access token lacks the permission {' and '.join(missing)}.")
-    for granted in cast(list[dict[str, Any]], answer.get("granular_scopes") or []):
-        targets = granted.get("target_ids")
-        if granted.get("scope") == SCOPES_NEEDED[0] and targets and waba_id not in map(str, targets):
-            raise ConnectRefused("account_not_shared", f"The access token gives no access to the account {waba_id}.")
-    return TokenFacts(tuple(scopes), expires_at)
+    granted = cast(list[dict[str, Any]], answer.get("granular_scopes") or [])
+    targets = [
+        str(target) for one in granted if one.get("scope") == SCOPES_NEEDED[0] for target in one.get("target_ids") or []
+    ]
+    if waba_id is not None and targets and waba_id not in targets:
+        raise ConnectRefused("account_not_shared", f"The access token gives no access to the account {waba_id}.")
+    user = answer.get("user_id")
+    return TokenFacts(tuple(scopes), expires_at, tuple(targets), str(user) if user else None)
 
 
 async def connect(
     settings: ConnectSettings,
     graph: Graph,
-    publisher: TransactionalPublisher,
+    replica: CredentialReplica,
     *,
     org_id: str,
     waba_id: str,
@@ -88,79 +104,136 @@ async def connect(
     """Check the token, subscribe the app to the WABA, and write credential and fact in one Kafka transaction.
 
     With `subscribe` Meta calls the WABA's own callback URL before this goes on, so a gateway must be reachable there.
-    Connecting again replaces the token. Raises `ConnectRefused`, `KafkaUnavailable`, `Fenced`.
+    Connecting again replaces the token. Of two who connect a WABA at once, the later one to begin wins.
+    Raises `ConnectRefused`, `KafkaUnavailable`.
     """
+    if not WABA_ID.fullmatch(waba_id):
+        raise ConnectRefused("account_not_found", "The id of a WhatsApp Business account is a number.")
     callback = f"{settings.public_url}/webhooks/whatsapp/{waba_id}" if subscribe else None
-    try:
-        debugged, _ = await graph.call("GET", "debug_token", token, {"input_token": token.get_secret_value()})
-        facts = token_facts(debugged.get("data") or {}, app_id=settings.meta_app_id, waba_id=waba_id, now=now)
-        phones, _ = await graph.call(
-            "GET", f"{waba_id}/phone_numbers", token, {"fields": PHONE_FIELDS, "limit": str(MAX_PHONE_NUMBERS)}
+    async with _exclusively(settings, replica, waba_id) as (publisher, current):
+        if current is not None and current.org_id != org_id:
+            raise ConnectRefused(
+                "connected_elsewhere",
+                "This WhatsApp account is connected to another organisation. It must be disconnected there first.",
+            )
+        try:
+            facts = await inspect(settings, graph, token, now=now, waba_id=waba_id)
+            phones, _ = await graph.call(
+                "GET", f"{waba_id}/phone_numbers", token, {"fields": PHONE_FIELDS, "limit": str(MAX_PHONE_NUMBERS)}
+            )
+            if callback:
+                await _subscribe(settings, graph, waba_id, token, callback)
+        except GraphError as error:
+            raise ConnectRefused(error.code, error.message) from None
+        sealed = Keyring(settings).seal(token, org_id=org_id, waba_id=waba_id)
+        credential = CredentialStored(
+            id=fact_id(CredentialStored.type, org_id, waba_id, now.isoformat()),
+            time=now,
+            org_id=org_id,
+            waba_id=waba_id,
+            key_id=sealed.key_id,
+            nonce=sealed.nonce,
+            ciphertext=sealed.ciphertext,
+            scopes=list(facts.scopes),
+            expires_at=facts.expires_at,
+            meta_user_id=facts.meta_user_id,
         )
-        if callback:
-            await _subscribe(settings, graph, waba_id, token, callback)
-    except GraphError as error:
-        raise ConnectRefused(error.code, error.message) from None
-    sealed = Keyring(settings).seal(token, org_id=org_id, waba_id=waba_id)
-    credential = CredentialStored(
-        id=fact_id(CredentialStored.type, org_id, waba_id, now.isoformat()),
-        time=now,
-        org_id=org_id,
-        waba_id=waba_id,
-        key_id=sealed.key_id,
-        nonce=sealed.nonce,
-        ciphertext=sealed.ciphertext,
-        scopes=list(facts.scopes),
-        expires_at=facts.expires_at,
-    )
-    connected = AccountConnected(
-        id=fact_id(AccountConnected.type, org_id, waba_id, now.isoformat()),
-        time=now,
-        org_id=org_id,
-        waba_id=waba_id,
-        phone_numbers=phone_numbers(phones.get("data")),
-        scopes=list(facts.scopes),
-        token_expires_at=facts.expires_at,
-        callback_url=callback,
-        connected_by=connected_by,
-    )
-    await publisher.publish([credential, connected])
+        connected = AccountConnected(
+            id=fact_id(AccountConnected.type, org_id, waba_id, now.isoformat()),
+            time=now,
+            org_id=org_id,
+            waba_id=waba_id,
+            phone_numbers=phone_numbers(phones.get("data")),
+            scopes=list(facts.scopes),
+            token_expires_at=facts.expires_at,
+            callback_url=callback,
+            connected_by=connected_by,
+        )
+        await publisher.publish([credential, connected])
     log.info("account connected", action="account_connected", org_id=org_id, waba_id=waba_id)
     return connected
+
+
+async def inspect(
+    settings: ConnectSettings, graph: Graph, token: SecretStr, *, now: datetime, waba_id: str | None = None
+) -> TokenFacts:
+    """What Meta says of a token, checked as `token_facts` does. Raises `ConnectRefused`, `GraphError`."""
+    secret = settings.meta_app_secrets[0].get_secret_value()
+    app_token = SecretStr(f"{settings.meta_app_id}|{secret}")
+    answer, _ = await graph.call("GET", "debug_token", app_token, {"input_token": token.get_secret_value()})
+    return token_facts(answer.get("data") or {}, app_id=settings.meta_app_id, waba_id=waba_id, now=now)
 
 
 async def disconnect(
     settings: ConnectSettings,
     graph: Graph,
-    publisher: TransactionalPublisher,
+    replica: CredentialReplica,
     *,
     org_id: str,
     waba_id: str,
-    credential: CredentialStored | None,
     now: datetime,
     reason: str,
 ) -> AccountDisconnected:
     """Unsubscribe from the WABA as far as its token still allows, then remove the credential and say so.
 
-    Raises `ConnectRefused` when the organisation does not have the WABA, `KafkaUnavailable`, `Fenced`.
+    Raises `ConnectRefused` when the organisation does not have the WABA, `KafkaUnavailable`.
     """
-    if credential is None or credential.org_id != org_id:
-        raise ConnectRefused("not_connected", f"{org_id} has no account {waba_id} connected.")
-    try:
-        await graph.call("DELETE", f"{waba_id}/subscribed_apps", Keyring(settings).open(credential))
-    except (GraphError, CannotOpen) as error:
-        # An expired token must not keep anybody from disconnecting.
-        log.warning("could not unsubscribe", action="unsubscribe_failed", waba_id=waba_id, error=type(error).__name__)
-    disconnected = AccountDisconnected(
-        id=fact_id(AccountDisconnected.type, org_id, waba_id, now.isoformat()),
-        time=now,
-        org_id=org_id,
-        waba_id=waba_id,
-        reason=reason,
-    )
-    await publisher.publish([tombstone(CredentialStored, waba_id), disconnected])
+    async with _exclusively(settings, replica, waba_id) as (publisher, current):
+        if current is None or current.org_id != org_id:
+            raise ConnectRefused("not_connected", f"The account {waba_id} is not connected.")
+        try:
+            await graph.call("DELETE", f"{waba_id}/subscribed_apps", Keyring(settings).open(current))
+        except (GraphError, CannotOpen) as error:
+            # An expired token must not keep anybody from disconnecting.
+            log.warning(
+                "could not unsubscribe", action="unsubscribe_failed", waba_id=waba_id, error=type(error).__name__
+            )
+        disconnected = AccountDisconnected(
+            id=fact_id(AccountDisconnected.type, org_id, waba_id, now.isoformat()),
+            time=now,
+            org_id=org_id,
+            waba_id=waba_id,
+            reason=reason,
+        )
+        await publisher.publish([tombstone(CredentialStored, waba_id), disconnected])
     log.info("account disconnected", action="account_disconnected", org_id=org_id, waba_id=waba_id)
     return disconnected
+
+
+async def reseal(settings: ConnectSettings, replica: CredentialReplica, *, waba_id: str, now: datetime) -> bool:
+    """Seal a WABA's credential under the newest key. Returns whether that was needed. Raises `CannotOpen`."""
+    keyring = Keyring(settings)
+    async with _exclusively(settings, replica, waba_id) as (publisher, current):
+        if current is None or current.org_id is None or current.key_id == keyring.sealing_key_id:
+            return False
+        sealed = keyring.seal(keyring.open(current), org_id=current.org_id, waba_id=waba_id)
+        renewed = {
+            "id": fact_id(CredentialStored.type, current.id, sealed.key_id),
+            "time": now,
+            "key_id": sealed.key_id,
+            "nonce": sealed.nonce,
+            "ciphertext": sealed.ciphertext,
+        }
+        await publisher.publish([current.model_copy(update=renewed)])
+    return True
+
+
+@asynccontextmanager
+async def _exclusively(
+    settings: ConnectSettings, replica: CredentialReplica, waba_id: str
+) -> AsyncGenerator[tuple[TransactionalPublisher, CredentialStored | None]]:
+    """Change a WABA's connection alone: whoever began before can write no more, and what they wrote is visible."""
+    publisher = TransactionalPublisher(settings, SOURCE, f"connect-{waba_id}")
+    try:
+        await publisher.start()
+        await replica.refresh()
+        yield publisher, replica.credential(waba_id)
+    except Fenced:
+        raise ConnectRefused(
+            "connecting_elsewhere", "Somebody else is connecting this account just now. Please look again in a moment."
+        ) from None
+    finally:
+        await publisher.stop()
 
 
 def phone_numbers(listed: Any) -> list[PhoneNumber]:

@@ -1,0 +1,197 @@
+"""Connecting a WABA against the simulated Meta, with a real gateway answering the handshake."""
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from aiokafka import AIOKafkaConsumer
+from pydantic import SecretStr
+from wabus_events import ACCOUNTS, CREDENTIALS, AccountConnected, AccountDisconnected, CallbackVerified, Event, Topic
+from wabus_gateway.app import GatewaySettings
+from wabus_gateway.app import create_app as create_gateway
+from wabus_gateway.connect import ConnectRefused, ConnectSettings, connect, disconnect, reseal
+from wabus_local.meta import Store, create_app, new_world
+from wabus_local.meta.seed import DEMO_WABA
+from wabus_runtime.graph import Graph
+from wabus_runtime.kafka import client_options, topic_name
+from wabus_runtime.replica import following_credentials
+from wabus_runtime.sealing import Keyring
+from wabus_runtime.settings import KafkaSettings, load
+
+Client = TestClient[web.Request, web.Application]
+Serve = Callable[[web.Application], Awaitable[Client]]
+Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
+EventsIn = Callable[[Topic], Awaitable[list[Event]]]
+
+
+@pytest.fixture
+async def store(topics: KafkaSettings, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The simulated Meta's world; Graph and a gateway run, and the settings point to them."""
+    gateway = await serve(create_gateway(load(GatewaySettings)))
+    monkeypatch.setenv("PUBLIC_URL", str(gateway.make_url("")))
+    store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))
+    meta = await serve(create_app(store))
+    monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
+    return store
+
+
+def token_of(store: Store) -> SecretStr:
+    return SecretStr(next(iter(store.world.tokens)))
+
+
+async def connected(
+    store: Store, org_id: str = "demo", waba_id: str = DEMO_WABA, token: SecretStr | None = None
+) -> AccountConnected:
+    settings = load(ConnectSettings)
+    async with Graph(settings) as graph, following_credentials(settings) as replica:
+        return await connect(
+            settings,
+            graph,
+            replica,
+            org_id=org_id,
+            waba_id=waba_id,
+            token=token or token_of(store),
+            now=datetime.now(UTC),
+            connected_by="test",
+        )
+
+
+async def disconnected(org_id: str, waba_id: str = DEMO_WABA) -> AccountDisconnected:
+    settings = load(ConnectSettings)
+    async with Graph(settings) as graph, following_credentials(settings) as replica:
+        return await disconnect(
+            settings, graph, replica, org_id=org_id, waba_id=waba_id, now=datetime.now(UTC), reason="requested"
+        )
+
+
+async def test_connecting_verifies_the_callback_and_writes_credential_and_fact(
+    store: Store, events_in: EventsIn, eventually: Eventually
+) -> None:
+    account = await connected(store)
+    assert [phone.display_phone_number for phone in account.phone_numbers] == ["+1 555-078-3881"]
+
+    async def written() -> bool:
+        return [type(event) for event in await events_in(ACCOUNTS)] == [CallbackVerified, AccountConnected]
+
+    assert await eventually(written)
+    settings = load(ConnectSettings)
+    async with following_credentials(settings) as replica:
+        credential = replica.credential(DEMO_WABA)
+        assert credential is not None
+        assert Keyring(settings).open(credential) == token_of(store)
+        assert replica.owner(DEMO_WABA) == "demo"
+
+
+async def test_the_token_is_nowhere_in_kafka_but_sealed(store: Store, topics: KafkaSettings) -> None:
+    await connected(store)
+    names = [topic_name(topics, topic) for topic in (ACCOUNTS, CREDENTIALS)]
+    consumer = AIOKafkaConsumer(*names, **client_options(topics), auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        records = [await asyncio.wait_for(consumer.getone(), 10) for _ in range(3)]
+    finally:
+        await consumer.stop()
+    secret = token_of(store).get_secret_value().encode()
+    assert not [
+        record for record in records if secret in (record.value or b"") or secret in repr(record.headers).encode()
+    ]
+
+
+async def test_a_waba_of_another_organisation_is_refused_until_it_is_disconnected_there(store: Store) -> None:
+    await connected(store, "first")
+    with pytest.raises(ConnectRefused, match="another organisation"):
+        await connected(store, "second")
+    with pytest.raises(ConnectRefused, match="not connected"):
+        await disconnected("second")
+    await disconnected("first")
+    assert (await connected(store, "second")).org_id == "second"
+
+
+async def test_reconnecting_replaces_the_token(store: Store) -> None:
+    await connected(store)
+    await connected(store)
+    async with following_credentials(load(ConnectSettings)) as replica:
+        assert len(replica) == 1
+
+
+async def test_disconnecting_works_with_a_dead_token_too(
+    store: Store, events_in: EventsIn, eventually: Eventually
+) -> None:
+    await connected(store)
+    next(iter(store.world.tokens.values())).revoked = True
+    await disconnected("demo")
+
+    async def written() -> bool:
+        return isinstance((await events_in(ACCOUNTS))[-1], AccountDisconnected)
+
+    assert await eventually(written)
+    async with following_credentials(load(ConnectSettings)) as replica:
+        assert len(replica) == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        ("revoked", "token_expired"),
+        ("scope", "permission_missing"),
+        ("other account", "account_not_shared"),
+        ("id", "account_not_found"),
+    ],
+)
+async def test_a_token_that_will_not_do_is_refused_with_a_reason(
+    store: Store, events_in: EventsIn, spoil: str, code: str
+) -> None:
+    token = next(iter(store.world.tokens.values()))
+    waba_id = DEMO_WABA
+    match spoil:
+        case "revoked":
+            token.revoked = True
+        case "scope":
+            token.scopes = ["whatsapp_business_messaging"]
+        case "id":
+            waba_id = "../me"
+        case _:
+            token.waba_ids = ["1"]
+    with pytest.raises(ConnectRefused) as caught:
+        await connected(store, waba_id=waba_id)
+    assert caught.value.code == code
+    assert await events_in(ACCOUNTS) == []
+
+
+async def test_a_callback_that_meta_cannot_reach_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBLIC_URL", "http://127.0.0.1:9")
+    with pytest.raises(ConnectRefused, match="PUBLIC_URL") as caught:
+        await connected(store)
+    assert caught.value.code == "callback_unreachable"
+
+
+async def test_keys_are_rotated_while_everything_runs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await connected(store)
+    old = load(ConnectSettings).credential_keys.get_secret_value()
+    new = "k2:" + base64.b64encode(b"2" * 32).decode()
+    monkeypatch.setenv("CREDENTIAL_KEYS", f"{new},{old}")
+    settings = load(ConnectSettings)
+    async with following_credentials(settings) as replica:
+        assert await reseal(settings, replica, waba_id=DEMO_WABA, now=datetime.now(UTC))
+        assert not await reseal(settings, replica, waba_id=DEMO_WABA, now=datetime.now(UTC))
+    monkeypatch.setenv("CREDENTIAL_KEYS", new)
+    settings = load(ConnectSettings)
+    async with following_credentials(settings) as replica:
+        credential = replica.credential(DEMO_WABA)
+        assert credential is not None
+        assert Keyring(settings).open(credential) == token_of(store)
+        assert credential.org_id == "demo"
+
+
+async def test_of_two_who_connect_at_once_one_is_told_or_both_agree(store: Store) -> None:
+    outcomes = await asyncio.gather(connected(store, "a"), connected(store, "b"), return_exceptions=True)
+    won = [outcome for outcome in outcomes if isinstance(outcome, AccountConnected)]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, ConnectRefused)]
+    assert len(won) == 1
+    assert len(refused) == 1
+    async with following_credentials(load(ConnectSettings)) as replica:
+        assert replica.owner(DEMO_WABA) == won[0].org_id
