@@ -255,6 +255,9 @@ class TransactionalPublisher:
 
     async def start(self) -> None:
         """Take the transactional id over, ending whatever its former holder left open."""
+        loop = asyncio.get_running_loop()
+        if loop.get_exception_handler() is None:
+            loop.set_exception_handler(_report_but_fencing)
         await self._connected()
 
     async def stop(self) -> None:
@@ -332,6 +335,12 @@ def _append(batch: Any, record: Record) -> bool:
         batch.append(key=record.key, value=record.value, timestamp=record.timestamp_ms, headers=record.headers)
         is not None
     )
+
+
+def _report_but_fencing(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """The client keeps futures of its own that nobody awaits once it is fenced: `Fenced` has told of that already."""
+    if not isinstance(context.get("exception"), ProducerFenced):
+        loop.default_exception_handler(context)
 
 
 async def _close(producer: AIOKafkaProducer) -> None:
