@@ -13,7 +13,8 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
-from wabus_template_sync.failures import (
+from wabus_runtime.graph import Graph, GraphSettings
+from wabus_runtime.graph_errors import (
     AccountNotFound,
     BadRequest,
     GraphError,
@@ -27,7 +28,7 @@ from wabus_template_sync.failures import (
     classify,
     usage,
 )
-from wabus_template_sync.graph import GraphSettings, new_session, next_cursor, pause_after, template_pages
+from wabus_template_sync.graph import next_cursor, pause_after, template_pages
 
 TOKEN = "EAAG-a-token-that-nobody-may-see"
 
@@ -69,7 +70,6 @@ def test_an_error_is_known_by_its_code(status: int, code: int, subcode: int | No
 def test_an_answer_that_is_no_json_is_malformed_or_an_outage() -> None:
     assert type(classify(502, b"<html>Bad Gateway</html>", {})) is GraphUnavailable
     assert type(classify(400, b"<html>", {})) is MalformedAnswer
-    assert type(classify(200, b'{"data": 5}', {})) is MalformedAnswer
     assert type(classify(429, b"", {})) is RateLimited
 
 
@@ -135,7 +135,7 @@ def test_a_cursor_without_a_next_page_is_the_end_unless_the_page_was_full() -> N
 Answer = Callable[[web.Request], web.StreamResponse]
 
 
-class Graph:
+class Scripted:
     """A server with a list of answers, which it gives one after the other; the last again and again."""
 
     def __init__(self) -> None:
@@ -149,14 +149,14 @@ class Graph:
 
     async def listing(self, **settings: Any) -> list[Any]:
         given = self.settings.model_copy(update=settings)
-        async with new_session(given) as session:
-            pages = template_pages(session, given, "1029", SecretStr(TOKEN))
+        async with Graph(given) as client:
+            pages = template_pages(client, given.meta_graph_url, "1029", SecretStr(TOKEN))
             return [template async for page in pages for template in page]
 
 
 @pytest.fixture
-async def graph() -> AsyncIterator[Graph]:
-    graph = Graph()
+async def graph() -> AsyncIterator[Scripted]:
+    graph = Scripted()
     app = web.Application()
     app.router.add_get("/{path:.*}", graph.answer)
     async with TestServer(app) as server:
@@ -183,7 +183,7 @@ def refusal(status: int, body: bytes, **headers: str) -> Answer:
     return lambda _: web.Response(status=status, body=body, headers=headers)
 
 
-async def test_every_page_is_fetched_with_the_token_in_the_header_alone(graph: Graph) -> None:
+async def test_every_page_is_fetched_with_the_token_in_the_header_alone(graph: Scripted) -> None:
     graph.answers = [page("a", "b", after="c1"), page("c", after="c2"), page("d")]
 
     listed = await graph.listing()
@@ -198,7 +198,7 @@ async def test_every_page_is_fetched_with_the_token_in_the_header_alone(graph: G
         assert TOKEN not in str(request.url)
 
 
-async def test_a_page_that_is_too_much_for_graph_is_asked_for_in_smaller_ones(graph: Graph) -> None:
+async def test_a_page_that_is_too_much_for_graph_is_asked_for_in_smaller_ones(graph: Scripted) -> None:
     too_much = refusal(500, error(1, message="Please reduce the amount of data you're asking for, then retry"))
     graph.answers = [page("a", after="c1"), too_much, too_much, page("b")]
 
@@ -209,7 +209,7 @@ async def test_a_page_that_is_too_much_for_graph_is_asked_for_in_smaller_ones(gr
     assert [request.query.get("after") for request in graph.requests] == [None, "c1", "c1", "c1"]
 
 
-async def test_a_hiccup_is_tried_again_and_an_expired_token_is_not(graph: Graph) -> None:
+async def test_a_hiccup_is_tried_again_and_an_expired_token_is_not(graph: Scripted) -> None:
     graph.answers = [refusal(503, b"down"), page("a", after="c1"), refusal(401, error(190))]
 
     with pytest.raises(TokenExpired):
@@ -218,14 +218,14 @@ async def test_a_hiccup_is_tried_again_and_an_expired_token_is_not(graph: Graph)
     assert len(graph.requests) == 3
 
 
-async def test_a_short_rate_limit_is_waited_for(graph: Graph) -> None:
+async def test_a_short_rate_limit_is_waited_for(graph: Scripted) -> None:
     limited = refusal(429, error(80008), **{"Retry-After": "0"})
     graph.answers = [limited, limited, page("a")]
 
     assert len(await graph.listing()) == 1
 
 
-async def test_a_rate_limit_longer_than_the_patience_fails_with_its_time(graph: Graph) -> None:
+async def test_a_rate_limit_longer_than_the_patience_fails_with_its_time(graph: Scripted) -> None:
     graph.answers = [refusal(429, error(80008), **{"Retry-After": "3600"})]
 
     with pytest.raises(RateLimited) as caught:
@@ -235,29 +235,36 @@ async def test_a_rate_limit_longer_than_the_patience_fails_with_its_time(graph: 
     assert len(graph.requests) == 1
 
 
-async def test_a_redirect_does_not_get_the_token(graph: Graph) -> None:
+async def test_a_redirect_does_not_get_the_token(graph: Scripted) -> None:
     graph.answers = [refusal(302, b"", Location="http://127.0.0.1:9/elsewhere")]
 
     with pytest.raises(MalformedAnswer):
         await graph.listing()
 
 
-async def test_cursors_that_go_round_in_circles_end_the_listing_with_an_error(graph: Graph) -> None:
+async def test_cursors_that_go_round_in_circles_end_the_listing_with_an_error(graph: Scripted) -> None:
     graph.answers = [page("a", after="c1"), page("b", after="c2"), page("a", after="c1")]
 
     with pytest.raises(MalformedAnswer):
         await graph.listing()
 
 
-async def test_an_endless_page_is_cut_off(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wabus_template_sync.graph.MAX_PAGE_BYTES", 10_000)
+async def test_a_page_without_data_is_malformed(graph: Scripted) -> None:
+    graph.answers = [refusal(200, b'{"data": 5}')]
+
+    with pytest.raises(MalformedAnswer):
+        await graph.listing()
+
+
+async def test_an_endless_page_is_cut_off(graph: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wabus_runtime.graph.MAX_ANSWER_BYTES", 10_000)
     graph.answers = [refusal(200, b" " * 20_000)]
 
     with pytest.raises(TooMuchData):
         await graph.listing()
 
 
-async def test_no_error_and_no_log_line_has_the_token(graph: Graph, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_no_error_and_no_log_line_has_the_token(graph: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
     graph.answers = [refusal(400, error(190, message=f"Malformed access token {TOKEN}"))]
 
     with structlog.testing.capture_logs() as logs, pytest.raises(TokenExpired) as caught:
@@ -267,7 +274,7 @@ async def test_no_error_and_no_log_line_has_the_token(graph: Graph, capsys: pyte
     assert TOKEN not in "".join([str(logs), repr(caught.value), caught.value.message, printed.out, printed.err])
 
 
-async def test_a_server_that_is_not_there_is_an_outage_without_a_trace_of_the_token(graph: Graph) -> None:
+async def test_a_server_that_is_not_there_is_an_outage_without_a_trace_of_the_token(graph: Scripted) -> None:
     with pytest.raises(GraphUnavailable) as caught:
         await graph.listing(meta_graph_url="http://127.0.0.1:9")
 

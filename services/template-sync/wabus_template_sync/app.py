@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-import aiohttp
 import asyncpg
 from aiohttp import web
 from wabus_events import ACCOUNTS, TEMPLATES
 from wabus_runtime.database import migrated_pool
+from wabus_runtime.graph import Graph
 from wabus_runtime.projection import project
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.replica import CredentialReplica
@@ -19,7 +19,6 @@ from wabus_runtime.settings import AuthSettings, CredentialSettings, DatabaseSet
 
 from wabus_template_sync.announcements import Announcements
 from wabus_template_sync.api import Api
-from wabus_template_sync.graph import new_session
 from wabus_template_sync.store import PACKAGE, PROJECTION, apply
 from wabus_template_sync.sync import Synchroniser
 from wabus_template_sync.worker import SOURCE, Worker, WorkerSettings
@@ -32,7 +31,7 @@ class TemplateSyncSettings(WorkerSettings, DatabaseSettings, HttpSettings, AuthS
 @dataclass(frozen=True)
 class _Resources:
     pool: asyncpg.Pool
-    session: aiohttp.ClientSession
+    graph: Graph
 
 
 RESOURCES: web.AppKey[_Resources] = web.AppKey("template_sync_resources", _Resources)
@@ -43,8 +42,8 @@ def install(app: web.Application, settings: TemplateSyncSettings, role: Role) ->
     """Add what the role needs to an application."""
 
     async def resources(app: web.Application) -> AsyncIterator[None]:
-        async with migrated_pool(settings, PACKAGE) as pool, new_session(settings) as session:
-            app[RESOURCES] = _Resources(pool, session)
+        async with migrated_pool(settings, PACKAGE) as pool, Graph(settings) as graph:
+            app[RESOURCES] = _Resources(pool, graph)
             yield
 
     app.cleanup_ctx.append(resources)
@@ -92,8 +91,8 @@ def _install_worker(app: web.Application, settings: TemplateSyncSettings) -> Non
         await project(settings, pool, name=PROJECTION, topics=(ACCOUNTS, TEMPLATES), apply=apply, ready=ready)
 
     async def worker(ready: Callable[[], None]) -> None:
-        pool, session = app[RESOURCES].pool, app[RESOURCES].session
-        await Worker(settings, pool, Synchroniser(settings, pool, session, credentials, keyring)).run(ready)
+        pool, graph = app[RESOURCES].pool, app[RESOURCES].graph
+        await Worker(settings, pool, Synchroniser(settings, pool, graph, credentials, keyring)).run(ready)
 
     background(app, "template-credentials", credentials.run)
     background(app, PROJECTION, projection)

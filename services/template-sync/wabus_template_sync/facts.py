@@ -19,7 +19,7 @@ from wabus_events import (
     fact_id,
 )
 
-from wabus_template_sync.failures import SyncFailure
+from wabus_template_sync.failures import Failure
 from wabus_template_sync.templates import Counts, Differences
 
 
@@ -112,7 +112,7 @@ def succeeded(
     return [*events, synced]
 
 
-def failed(sync: Sync, failure: SyncFailure, *, started_at: datetime, finished_at: datetime) -> TemplateSyncFailed:
+def failed(sync: Sync, failure: Failure, *, started_at: datetime, finished_at: datetime) -> TemplateSyncFailed:
     """Why it ended, for the person who must act."""
     return TemplateSyncFailed(
         id=fact_id(TemplateSyncFailed.type, sync.sync_id),

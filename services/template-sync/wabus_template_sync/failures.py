@@ -1,23 +1,12 @@
-"""What can go wrong with a sync: stable codes, one sentence for the person who must act, and Graph's errors sorted.
+"""Why a sync can't go on, apart from what Graph refuses (`wabus_runtime.graph_errors`): codes and friendly words."""
 
-Pure. Sources: Meta's "Handle errors" (Graph API), "Error codes" (WhatsApp Business Platform) and "Rate limits".
-Meta's own error messages are never passed on: some of them quote the access token.
-"""
+from typing import ClassVar
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import orjson
-
-RETRY_AFTER_UNKNOWN = 60.0  # seconds to leave an account alone when Meta does not say how long
-RETRY_AFTER_MAX = 24 * 3600.0  # seconds; Meta's own longest window
-TOO_MUCH_DATA = "reduce the amount of data"
+from wabus_runtime.graph_errors import GraphError
 
 
 class SyncFailure(Exception):
-    """A sync can't go on. `code` is stable; `message` says what happened and what to do."""
+    """`code` is stable; `message` says what happened and what to do."""
 
     code: ClassVar[str] = "internal_error"
     message: ClassVar[str] = (
@@ -25,12 +14,11 @@ class SyncFailure(Exception):
     )
     retryable: ClassVar[bool] = True
     """Whether trying again later may help without anybody doing anything."""
+    graph_code: None = None
+    graph_subcode: None = None
 
-    graph_code: int | None = None
-    graph_subcode: int | None = None
 
-    def __str__(self) -> str:
-        return self.code
+Failure = SyncFailure | GraphError
 
 
 class CredentialMissing(SyncFailure):
@@ -53,199 +41,4 @@ class Disconnected(SyncFailure):
 
 class TimedOut(SyncFailure):
     code = "timed_out"
-    message = "WhatsApp took too long to list all templates. We'll keep the ones we know; please try again later."
-
-
-class GraphError(SyncFailure):
-    """Graph refused, or did not answer. `trace_id` is Meta's `fbtrace_id`, for their support."""
-
-    def __init__(self, graph_code: int | None = None, graph_subcode: int | None = None, trace_id: str | None = None):
-        super().__init__(self.code)
-        self.graph_code = graph_code
-        self.graph_subcode = graph_subcode
-        self.trace_id = trace_id
-
-
-class TokenExpired(GraphError):
-    code = "token_expired"
-    message = "The access to WhatsApp has expired or was revoked. Please connect the account again."
-    retryable = False
-
-
-class PermissionLost(GraphError):
-    code = "permission_lost"
-    message = (
-        "We are no longer allowed to read this account's templates. Please connect the account again and grant "
-        "access to manage WhatsApp."
-    )
-    retryable = False
-
-
-class AccountNotFound(GraphError):
-    code = "account_not_found"
-    message = (
-        "WhatsApp doesn't know this account, or no longer shares it with us. Please check in Meta Business Manager "
-        "that it still exists, then connect it again."
-    )
-    retryable = False
-
-
-class AccountBlocked(GraphError):
-    code = "account_blocked"
-    message = (
-        "Meta has blocked this account for a while because of its policies. Please look at Business Support Home in "
-        "Meta Business Manager."
-    )
-    retryable = False
-
-
-class RateLimited(GraphError):
-    """Too many calls. `retry_after` is in seconds."""
-
-    code = "rate_limited"
-    message = "WhatsApp limits how often templates may be read, and the limit is reached. Please try again in a while."
-
-    def __init__(
-        self,
-        graph_code: int | None = None,
-        graph_subcode: int | None = None,
-        trace_id: str | None = None,
-        retry_after: float = RETRY_AFTER_UNKNOWN,
-    ):
-        super().__init__(graph_code, graph_subcode, trace_id)
-        self.retry_after = retry_after
-
-
-class BadRequest(GraphError):
-    code = "bad_request"
-    message = (
-        "WhatsApp did not accept our request for the templates. This is for us to repair; trying again will not help."
-    )
-    retryable = False
-
-
-class GraphUnavailable(GraphError):
-    code = "graph_unavailable"
-    message = "WhatsApp can't be reached right now. Nothing is lost; please try again in a few minutes."
-
-
-class TooMuchData(GraphUnavailable):
-    """The page asked for is larger than Graph is ready to give, or we to take."""
-
-
-class MalformedAnswer(GraphUnavailable):
-    code = "malformed_answer"
-    message = "WhatsApp's answer could not be understood. Nothing is lost; please try again in a few minutes."
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """How much of its rate limit an account has used up, in percent, and when it may call again if it is over."""
-
-    percent: float = 0.0
-    regain_seconds: float = 0.0
-
-
-def classify(status: int, body: bytes, headers: Mapping[str, str]) -> GraphError:
-    """What an answer other than success means."""
-    error = _error_of(body)
-    if error is None:
-        if status == 429:
-            return RateLimited(retry_after=_retry_after(headers))
-        return GraphUnavailable() if status >= 500 else MalformedAnswer()
-    code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
-    trace = error.get("fbtrace_id")
-    about = (code, subcode, trace if isinstance(trace, str) else None)
-    match code:
-        case 190 | 102 | 463 | 467:
-            return TokenExpired(*about)
-        case 4 | 17 | 32 | 613 | 80007 | 80008 | 130429 | 131056:
-            return RateLimited(*about, retry_after=_retry_after(headers))
-        case 3 | 10:
-            return PermissionLost(*about)
-        case int() if 200 <= code <= 299:
-            return PermissionLost(*about)
-        case 100 if subcode == 33:
-            return AccountNotFound(*about)
-        case 803:
-            return AccountNotFound(*about)
-        case 368 | 131031:
-            return AccountBlocked(*about)
-        case 1 | 2 if TOO_MUCH_DATA in str(error.get("message")).lower():
-            return TooMuchData(*about)
-        case 1 | 2:
-            return GraphUnavailable(*about)
-        case 100:
-            return BadRequest(*about)
-        case _:
-            return _by_status(status, about, error.get("is_transient") is True, headers)
-
-
-def usage(headers: Mapping[str, str]) -> Usage:
-    """The highest of what `X-App-Usage` and `X-Business-Use-Case-Usage` report; zeros where they don't."""
-    reports = [*_reports(headers.get("X-App-Usage")), *_reports(headers.get("X-Business-Use-Case-Usage"))]
-    percents = [
-        float(report[key])
-        for report in reports
-        for key in ("call_count", "total_cputime", "total_time")
-        if _is_number(report.get(key))
-    ]
-    minutes = [
-        float(report["estimated_time_to_regain_access"])
-        for report in reports
-        if _is_number(report.get("estimated_time_to_regain_access"))
-    ]
-    return Usage(max(percents, default=0.0), min(max(minutes, default=0.0) * 60, RETRY_AFTER_MAX))
-
-
-def _by_status(
-    status: int, about: tuple[int | None, int | None, str | None], transient: bool, headers: Mapping[str, str]
-) -> GraphError:
-    if transient or status >= 500:
-        return GraphUnavailable(*about)
-    match status:
-        case 401:
-            return TokenExpired(*about)
-        case 403:
-            return PermissionLost(*about)
-        case 429:
-            return RateLimited(*about, retry_after=_retry_after(headers))
-        case _:
-            return BadRequest(*about)
-
-
-def _error_of(body: bytes) -> dict[str, Any] | None:
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    error = answer.get("error") if isinstance(answer, dict) else None
-    return error if isinstance(error, dict) else None
-
-
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds: `Retry-After` (RFC 9110; Meta sends seconds) or what the usage headers estimate, else a guess."""
-    given = headers.get("Retry-After", "")
-    if given.isascii() and given.isdigit():
-        return min(float(given), RETRY_AFTER_MAX)
-    return usage(headers).regain_seconds or RETRY_AFTER_UNKNOWN
-
-
-def _reports(header: str | None) -> Iterable[dict[str, Any]]:
-    """`X-App-Usage` is one report; `X-Business-Use-Case-Usage` has a list of them for each business object id."""
-    try:
-        parsed = orjson.loads(header or "{}")
-    except orjson.JSONDecodeError:
-        return []
-    if not isinstance(parsed, dict):
-        return []
-    nested = [report for value in parsed.values() if isinstance(value, list) for report in value]
-    return [report for report in (parsed, *nested) if isinstance(report, dict)]
-
-
-def _number(value: Any) -> int | None:
-    return value if _is_number(value) and isinstance(value, int) else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    message = "WhatsApp took too long to list all templates. We keep the ones we know; please try again later."

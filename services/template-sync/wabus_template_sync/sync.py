@@ -11,13 +11,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import aiohttp
 import asyncpg
 import structlog
 from prometheus_client import Counter, Histogram
 from pydantic import Field, SecretStr
-from wabus_events import CredentialStored, Template, WabaEvent
+from wabus_events import Template, WabaEvent
 from wabus_runtime.database import DATABASE_AWAY
+from wabus_runtime.graph import Graph, GraphSettings
+from wabus_runtime.graph_errors import GraphError
+from wabus_runtime.kafka import KafkaUnavailable
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.sealing import CannotOpen, Keyring
 
@@ -26,17 +28,13 @@ from wabus_template_sync.failures import (
     CredentialMissing,
     CredentialUnreadable,
     Disconnected,
+    Failure,
     SyncFailure,
     TimedOut,
-    TokenExpired,
 )
-from wabus_template_sync.graph import GraphSettings, template_pages
+from wabus_template_sync.graph import template_pages
 from wabus_template_sync.queries import known_templates, owner
 from wabus_template_sync.templates import UnreadableTemplate, counts, diff, parse_template
-
-CREDENTIAL_WAIT = 5.0  # seconds; it comes by another topic than the event that it belongs to
-NEWER_CREDENTIAL_WAIT = 2.0  # seconds to hope for the one stored with a connect, when there is an older one
-CREDENTIAL_POLL = 0.05  # seconds
 
 SYNCS = Counter("wabus_template_syncs_total", "Syncs that ended.", ["outcome"])
 SYNC_SECONDS = Histogram(
@@ -61,7 +59,7 @@ class Synchroniser:
 
     settings: SyncSettings
     pool: asyncpg.Pool
-    session: aiohttp.ClientSession
+    graph: Graph
     credentials: CredentialReplica
     keyring: Keyring
 
@@ -76,7 +74,8 @@ class Synchroniser:
         try:
             observed_at, listed = await self._listing_in_time(sync)
             known = await known_templates(self.pool, sync.waba_id)
-        except SyncFailure as error:
+            await self._check_owner(sync)
+        except (SyncFailure, GraphError) as error:
             failure = await self._explained(sync, error)
             now = datetime.now(UTC)
             await publish([failed(sync, failure, started_at=started_at, finished_at=now)])
@@ -105,36 +104,32 @@ class Synchroniser:
                 return await self._listing(sync)
         except TimeoutError:
             raise TimedOut from None
-        except (SyncFailure, *DATABASE_AWAY):
+        except (SyncFailure, GraphError, KafkaUnavailable, *DATABASE_AWAY):
             raise
         except Exception as error:
             # Whatever it is, it would happen again: end this sync rather than all that wait behind it.
             log.exception("a sync broke", action="sync_broke", waba_id=sync.waba_id, sync_id=sync.sync_id)
             raise SyncFailure from error
 
-    async def _explained(self, sync: Sync, failure: SyncFailure) -> SyncFailure:
+    async def _explained(self, sync: Sync, failure: Failure) -> Failure:
         """The failure itself, unless the account is no longer this organisation's: that explains it better."""
-        gone = await owner(self.pool, sync.waba_id) != sync.org_id
-        return Disconnected() if gone else failure
+        try:
+            await self._check_owner(sync)
+        except Disconnected as gone:
+            return gone
+        return failure
+
+    async def _check_owner(self, sync: Sync) -> None:
+        if await owner(self.pool, sync.waba_id) != sync.org_id:
+            raise Disconnected
 
     async def _listing(self, sync: Sync) -> tuple[datetime, list[Template]]:
         """All templates at Meta, and when we began to ask."""
-        if await owner(self.pool, sync.waba_id) != sync.org_id:
-            raise Disconnected
-        credential = await self._credential(sync)
-        try:
-            return await self._list_with(sync, self._token(credential))
-        except TokenExpired:
-            # The organisation may have connected again in the meantime.
-            newer = self.credentials.credential(sync.waba_id)
-            if newer is None or newer == credential or newer.org_id != sync.org_id:
-                raise
-            return await self._list_with(sync, self._token(newer))
-
-    async def _list_with(self, sync: Sync, token: SecretStr) -> tuple[datetime, list[Template]]:
+        await self._check_owner(sync)
+        token = await self._token(sync)
         observed_at = datetime.now(UTC)
         listed: dict[str, Template] = {}
-        async for page in template_pages(self.session, self.settings, sync.waba_id, token):
+        async for page in template_pages(self.graph, self.settings.meta_graph_url, sync.waba_id, token):
             for raw in page:
                 try:
                     template = parse_template(raw)
@@ -147,21 +142,12 @@ class Synchroniser:
                     listed[template.template_id] = template
         return observed_at, list(listed.values())
 
-    async def _credential(self, sync: Sync) -> CredentialStored:
-        """The WABA's credential of this organisation, the one stored with a connect where that led here."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        while True:
-            waited = loop.time() - began
-            found = self.credentials.credential(sync.waba_id)
-            if found is not None and found.org_id == sync.org_id:
-                if found.time >= sync.asked_at or sync.reason != "connected" or waited >= NEWER_CREDENTIAL_WAIT:
-                    return found
-            elif waited >= CREDENTIAL_WAIT:
-                raise CredentialMissing
-            await asyncio.sleep(CREDENTIAL_POLL)
-
-    def _token(self, credential: CredentialStored) -> SecretStr:
+    async def _token(self, sync: Sync) -> SecretStr:
+        """The organisation's token for the WABA, no older than the event that led to this sync."""
+        await self.credentials.refresh()
+        credential = self.credentials.credential(sync.waba_id)
+        if credential is None or credential.org_id != sync.org_id:
+            raise CredentialMissing
         try:
             return self.keyring.open(credential)
         except CannotOpen:
