@@ -1,0 +1,47 @@
+"""The health-projector as a process: the projection as worker, its read endpoints as API."""
+
+from collections.abc import AsyncIterator, Callable
+
+import asyncpg
+from aiohttp import web
+from wabus_runtime.database import migrated_pool
+from wabus_runtime.service import Role, Service, background, build_app
+from wabus_runtime.settings import AuthSettings, DatabaseSettings, HttpSettings, KafkaSettings
+
+from wabus_health_projector import projector
+from wabus_health_projector.api import Api
+from wabus_health_projector.lag import Lag
+
+
+class HealthProjectorSettings(KafkaSettings, DatabaseSettings, HttpSettings, AuthSettings):
+    pass
+
+
+POOL: web.AppKey[asyncpg.Pool] = web.AppKey("health_projector_pool", asyncpg.Pool)
+
+
+def install(app: web.Application, settings: HealthProjectorSettings, role: Role) -> None:
+    async def pool(_app: web.Application) -> AsyncIterator[None]:
+        async with migrated_pool(settings, "wabus_health_projector") as opened:
+            app[POOL] = opened
+            yield
+
+    app.cleanup_ctx.append(pool)
+    if role in ("worker", "all"):
+
+        async def project(ready: Callable[[], None]) -> None:
+            await projector.run(settings, app[POOL], ready)
+
+        background(app, projector.NAME, project)
+    if role in ("api", "all"):
+        lag = Lag(settings)
+        background(app, "health-projector-lag", lag.run)
+        Api(lambda: app[POOL], lag).install(app)
+
+
+service = Service("health-projector", HealthProjectorSettings, install)
+
+
+def create_app(settings: HealthProjectorSettings, role: Role = "all") -> web.Application:
+    """The health-projector alone."""
+    return build_app([(service, settings)], role)

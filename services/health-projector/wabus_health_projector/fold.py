@@ -1,0 +1,260 @@
+"""What an event means for a WABA's health. Pure: the order, batching and repetition of events do not matter.
+
+Each event joins facts into the state: the latest by (time, id) stands, or the earliest, or the latest few. Such a
+join is associative, commutative and idempotent, so any interleaving of topics and partitions gives the same state.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, TypeVar
+
+from wabus_events import (
+    AccountAlerted,
+    AccountConnected,
+    AccountDisconnected,
+    AccountReviewed,
+    AccountUpdated,
+    CallbackVerified,
+    CapabilityChanged,
+    Event,
+    PhoneNumberNameReviewed,
+    PhoneNumberQualityChanged,
+    SecurityChanged,
+    TemplateChanged,
+    TemplateQualityChanged,
+    TemplateRemoved,
+    TemplatesSynced,
+    TemplateStatusChanged,
+    TemplateSyncFailed,
+    TemplateSyncRequested,
+    TemplateSyncStarted,
+    WebhookSeen,
+)
+
+from wabus_health_projector.payloads import account_event, alert
+from wabus_health_projector.state import (
+    Capability,
+    Connection,
+    Disconnection,
+    Evidence,
+    Fact,
+    Flag,
+    MessagingLimit,
+    NameReview,
+    NumberHealth,
+    Review,
+    SecurityNotice,
+    SyncDone,
+    SyncFailure,
+    SyncStep,
+    TemplateHealth,
+    TemplateQuality,
+    TemplateStatus,
+    WabaHealth,
+    digits,
+    order,
+)
+
+DAYS_KEPT = 60  # days with a webhook, to know how often a WABA usually speaks
+FAILURES_KEPT = 10  # failed syncs
+
+BACK_IN_ORDER = frozenset({"REINSTATED", "UNLOCKED", "UNARCHIVED"})
+"""Template status events that end a trouble without naming the status itself."""
+
+F = TypeVar("F", bound=Fact)
+
+
+def fold(health: WabaHealth, event: Event, logged_at: datetime) -> WabaHealth:
+    """The state after one more event, which Kafka got at `logged_at`. Events without meaning for health are ignored."""
+    changes = _changes(health, event, {"at": event.time.astimezone(UTC), "id": event.id, "logged_at": logged_at})
+    first = health.first_logged_at
+    if first is None or logged_at < first:
+        changes["first_logged_at"] = logged_at
+    return health.model_copy(update=changes) if changes else health
+
+
+def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[str, Any]:
+    match event:
+        case AccountConnected(org_id=str(org_id)):
+            connection = Connection(
+                **place,
+                callback_url=event.callback_url,
+                scopes=tuple(sorted(event.scopes)),
+                token_expires_at=event.token_expires_at and event.token_expires_at.astimezone(UTC),
+                phone_numbers=tuple(sorted(event.phone_numbers, key=lambda number: number.phone_number_id)),
+            )
+            return {
+                "connections": _latest_of(health.connections, org_id, connection),
+                "first_connections": _with(
+                    health.first_connections, org_id, earliest(health.first_connections.get(org_id), Fact(**place))
+                ),
+            }
+        case AccountDisconnected():
+            ended = Disconnection(**place, reason=event.reason)
+            return {"disconnections": _latest_of(health.disconnections, event.org_id or "", ended)}
+        case CallbackVerified():
+            proof = Evidence(**place, detail=event.callback_url)
+            return {
+                "handshake_first": earliest(health.handshake_first, proof),
+                "handshake_last": latest(health.handshake_last, proof),
+            }
+        case WebhookSeen():
+            proof = Evidence(**place, detail=event.field)
+            return {
+                "webhook_first": earliest(health.webhook_first, proof),
+                "webhook_last": latest(health.webhook_last, proof),
+                "days_seen": _newest_days(health.days_seen, event.day),
+            }
+        case TemplateSyncRequested():
+            return {"sync_requested": latest(health.sync_requested, SyncStep(**place, sync_id=event.sync_id))}
+        case TemplateSyncStarted():
+            return {"sync_started": latest(health.sync_started, SyncStep(**place, sync_id=event.sync_id))}
+        case TemplatesSynced():
+            done = SyncDone(
+                **place,
+                sync_id=event.sync_id,
+                started_at=event.started_at.astimezone(UTC),
+                total=event.total,
+                approved=event.approved,
+                by_status=dict(sorted(event.by_status.items())),
+            )
+            return {"sync_done": latest(health.sync_done, done)}
+        case TemplateSyncFailed():
+            failure = SyncFailure(
+                **place,
+                sync_id=event.sync_id,
+                started_at=event.started_at.astimezone(UTC),
+                code=event.code,
+                message=event.message,
+                retryable=event.retryable,
+                graph_code=event.graph_code,
+            )
+            return {"sync_failures": latest_few(health.sync_failures, failure, FAILURES_KEPT)}
+        case TemplateChanged():
+            return _template_changes(health, event, place)
+        case TemplateRemoved() | TemplateStatusChanged():
+            found = "DELETED" if isinstance(event, TemplateRemoved) else event.event.upper()
+            status = TemplateStatus(
+                **place,
+                name=event.name,
+                language=event.language,
+                status="APPROVED" if found in BACK_IN_ORDER else found,
+                reason=event.reason if isinstance(event, TemplateStatusChanged) else None,
+            )
+            return _template(health, event.template_id, status=status)
+        case TemplateQualityChanged():
+            quality = TemplateQuality(
+                **place, name=event.name, language=event.language, quality=event.new_quality.upper()
+            )
+            return _template(health, event.template_id, quality=quality)
+        case PhoneNumberQualityChanged():
+            return _number_quality(health, event, place)
+        case PhoneNumberNameReviewed():
+            number = _number(health, event.display_phone_number)
+            review = NameReview(
+                **place,
+                decision=event.decision.upper(),
+                name=event.requested_verified_name,
+                rejection_reason=event.rejection_reason,
+            )
+            return _with_number(health, number.model_copy(update={"name": latest(number.name, review)}))
+        case SecurityChanged(display_phone_number=str(display)):
+            number = _number(health, display)
+            notice = SecurityNotice(**place, event=event.event.upper())
+            return _with_number(health, number.model_copy(update={"security": latest(number.security, notice)}))
+        case AccountUpdated():
+            update = account_event(event.value, place)
+            return {"account_events": _latest_of(health.account_events, event.event.upper(), update)}
+        case AccountReviewed():
+            return {"review": latest(health.review, Review(**place, decision=event.decision.upper()))}
+        case AccountAlerted():
+            alerted = alert(event, place)
+            about = f"{alerted.kind} {event.value.get('entity_id', '')}".strip()
+            return {"alerts": _latest_of(health.alerts, about, alerted)}
+        case CapabilityChanged(max_daily_conversation_per_phone=int(limit)):
+            return {"capabilities": latest_few(health.capabilities, Capability(**place, limit=limit), 2)}
+        case _:
+            return {}
+
+
+def latest(held: F | None, new: F) -> F:
+    """The later of two facts about the same thing. The same fact again keeps the time it was logged first."""
+    if held is None or order(new) > order(held):
+        return new
+    return _same(held, new) if order(new) == order(held) else held
+
+
+def earliest(held: F | None, new: F) -> F:
+    if held is None or order(new) < order(held):
+        return new
+    return _same(held, new) if order(new) == order(held) else held
+
+
+def latest_few(held: Sequence[F], new: F, keep: int) -> tuple[F, ...]:
+    """The latest `keep` different facts, newest first."""
+    by_place = {order(fact): fact for fact in held}
+    by_place[order(new)] = latest(by_place.get(order(new)), new)
+    return tuple(by_place[place] for place in sorted(by_place, reverse=True)[:keep])
+
+
+def _same(held: F, again: F) -> F:
+    return again if again.logged_at < held.logged_at else held
+
+
+def _latest_of(held: Mapping[str, F], key: str, new: F) -> dict[str, F]:
+    return _with(held, key, latest(held.get(key), new))
+
+
+V = TypeVar("V")
+
+
+def _with(held: Mapping[str, V], key: str, value: V) -> dict[str, V]:
+    return {**held, key: value}
+
+
+def _newest_days(held: Sequence[date], day: date) -> tuple[date, ...]:
+    return tuple(sorted({*held, day}, reverse=True)[:DAYS_KEPT])
+
+
+def _template_changes(health: WabaHealth, event: TemplateChanged, place: dict[str, Any]) -> dict[str, Any]:
+    template = event.template
+    named: dict[str, Any] = {**place, "name": template.name, "language": template.language}
+    status = TemplateStatus(**named, status=template.status.upper(), reason=template.rejected_reason)
+    quality = TemplateQuality(**named, quality=template.quality.upper()) if template.quality else None
+    return _template(health, template.template_id, status=status, quality=quality)
+
+
+def _template(
+    health: WabaHealth,
+    template_id: str,
+    *,
+    status: TemplateStatus | None = None,
+    quality: TemplateQuality | None = None,
+) -> dict[str, Any]:
+    held = health.templates.get(template_id, TemplateHealth())
+    changed = TemplateHealth(
+        status=latest(held.status, status) if status else held.status,
+        quality=latest(held.quality, quality) if quality else held.quality,
+    )
+    return {"templates": _with(health.templates, template_id, changed)}
+
+
+def _number_quality(health: WabaHealth, event: PhoneNumberQualityChanged, place: dict[str, Any]) -> dict[str, Any]:
+    """FLAGGED and UNFLAGGED say how customers like the number, the other events what it may send."""
+    number = _number(health, event.display_phone_number)
+    kind = event.event.upper()
+    if kind in ("FLAGGED", "UNFLAGGED"):
+        changed: dict[str, Any] = {"flag": latest(number.flag, Flag(**place, flagged=kind == "FLAGGED"))}
+    else:
+        limit = MessagingLimit(**place, event=kind, tier=event.current_limit)
+        changed = {"limits": latest_few(number.limits, limit, 2)}
+    return _with_number(health, number.model_copy(update=changed))
+
+
+def _number(health: WabaHealth, display: str) -> NumberHealth:
+    key = digits(display)
+    return health.numbers.get(key) or NumberHealth(display_phone_number=key)
+
+
+def _with_number(health: WabaHealth, number: NumberHealth) -> dict[str, Any]:
+    return {"numbers": _with(health.numbers, digits(number.display_phone_number), number)}

@@ -1,0 +1,51 @@
+"""Records become rows: WABAs are folded, organisations summed up and messages counted, in the caller's transaction."""
+
+from collections.abc import Callable, Sequence
+
+import asyncpg
+from wabus_events import ACCOUNTS, MESSAGES, TEMPLATES, WabaEvent
+from wabus_runtime.database import Connection
+from wabus_runtime.projection import Recorded, project
+from wabus_runtime.settings import KafkaSettings
+
+from wabus_health_projector import store
+from wabus_health_projector.counts import Counter
+from wabus_health_projector.fold import fold
+
+NAME = "health-projector"
+TOPICS = (ACCOUNTS, TEMPLATES, MESSAGES)
+
+
+async def run(settings: KafkaSettings, pool: asyncpg.Pool, ready: Callable[[], None]) -> None:
+    """Project for ever."""
+    counter = Counter()
+
+    async def apply(connection: Connection, records: Sequence[Recorded]) -> None:
+        await fold_wabas(connection, [record for record in records if record.topic != MESSAGES.name])
+        messages = [record for record in records if record.topic == MESSAGES.name]
+        if messages:
+            await counter.count(connection, messages)
+            await store.notify_owners(connection, [record.event.subject for record in messages if record.event.subject])
+
+    await project(settings, pool, name=NAME, topics=TOPICS, apply=apply, ready=ready)
+
+
+async def fold_wabas(connection: Connection, records: Sequence[Recorded]) -> None:
+    """Fold records into the WABAs they are about, and sum up every organisation that this concerns."""
+    by_waba: dict[str, list[Recorded]] = {}
+    for record in records:
+        if isinstance(record.event, WabaEvent):
+            by_waba.setdefault(record.event.waba_id, []).append(record)
+    if not by_waba:
+        return
+    before = await store.locked_wabas(connection, by_waba)
+    after = dict(before)
+    for waba_id, concerning in by_waba.items():
+        for record in concerning:
+            after[waba_id] = fold(after[waba_id], record.event, record.logged_at)
+    changed = [waba_id for waba_id in sorted(after) if after[waba_id] != before[waba_id]]
+    if not changed:
+        return
+    await store.save_wabas(connection, [after[waba_id] for waba_id in changed])
+    owners = {health.owner for waba_id in changed for health in (before[waba_id], after[waba_id])}
+    await store.refresh_organisations(connection, [owner for owner in owners if owner is not None])

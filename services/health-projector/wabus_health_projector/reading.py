@@ -1,0 +1,117 @@
+"""What the read endpoints ask PostgreSQL: everything of one organisation, in one query each."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import orjson
+
+from wabus_health_projector.projector import NAME
+from wabus_health_projector.state import WabaHealth
+from wabus_health_projector.store import waba_health
+from wabus_health_projector.summary import WebhookHealth
+from wabus_health_projector.traffic import Traffic
+
+DAY, WEEK, MONTH = timedelta(days=1), timedelta(days=7), timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class KindCount:
+    """Messages of one phone number and one kind. Counted by the hour: a window may be up to an hour longer."""
+
+    phone_number_id: str
+    kind: str
+    last_24h: int
+    last_7d: int
+    last_30d: int
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Waba:
+    """A WABA as it is stored, with only those of its templates that need attention."""
+
+    health: WabaHealth
+    traffic: Traffic
+    counts: tuple[KindCount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    row: WebhookHealth
+    wabas: tuple[Waba, ...]
+    """Those it owns, by id."""
+
+
+async def organisation(pool: asyncpg.Pool, org_id: str, now: datetime) -> Organisation | None:
+    """The organisation's row and WABAs, or None if it never connected one."""
+    rows = await pool.fetch(_HEALTH, org_id, _hour(now - DAY))
+    wabas = tuple(Waba(waba_health(row["state"]), Traffic.model_validate_json(row["traffic"])) for row in rows)
+    return Organisation(WebhookHealth.model_validate(dict(rows[0])), wabas) if rows else None
+
+
+async def organisation_with_counts(pool: asyncpg.Pool, org_id: str, now: datetime) -> Organisation | None:
+    """The same with the counts of the last day, week and month."""
+    rows = await pool.fetch(_DETAILED, org_id, _hour(now - DAY), _hour(now - WEEK), _hour(now - MONTH))
+    wabas = tuple(
+        Waba(
+            waba_health(row["state"]),
+            Traffic.model_validate_json(row["traffic"]),
+            tuple(
+                KindCount(phone, kind, day, week, month, datetime.fromisoformat(last_at).astimezone(UTC))
+                for phone, kind, day, week, month, last_at in orjson.loads(row["counts"] or "[]")
+            ),
+        )
+        for row in rows
+    )
+    return Organisation(WebhookHealth.model_validate(dict(rows[0])), wabas) if rows else None
+
+
+async def next_offsets(pool: asyncpg.Pool) -> dict[tuple[str, int], int]:
+    """How far the projection has got in each partition."""
+    rows = await pool.fetch("SELECT topic, partition, next_offset FROM projection_offsets WHERE projection = $1", NAME)
+    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+_TRAFFIC = """
+    (
+        SELECT jsonb_build_object(
+            'last_at', max(last_at),
+            'last_sent_at', max(last_at) FILTER (WHERE kind IN ('sent', 'delivered', 'read')),
+            'sent', coalesce(sum(count) FILTER (WHERE kind = 'sent'), 0),
+            'failed', coalesce(sum(count) FILTER (WHERE kind = 'failed'), 0),
+            'errors', coalesce((
+                SELECT jsonb_agg(jsonb_build_object('code', code, 'count', count, 'last_at', last_at))
+                FROM (
+                    SELECT code, sum(count) AS count, max(last_at) AS last_at FROM message_errors
+                    WHERE waba_id = waba.waba_id AND hour >= $2 GROUP BY code ORDER BY 2 DESC, 1 LIMIT 10
+                ) AS errors
+            ), '[]')
+        )::text FROM message_counts WHERE waba_id = waba.waba_id AND hour >= $2
+    ) AS traffic
+"""
+_STATE = """
+    (waba.state || jsonb_build_object('waba_id', waba.waba_id, 'templates', waba.attention))::text AS state
+"""
+_HEALTH = f"""
+    SELECT organisation.*, {_STATE}, {_TRAFFIC}
+    FROM webhook_health AS organisation JOIN waba_health AS waba ON waba.org_id = organisation.org_id
+    WHERE organisation.org_id = $1 ORDER BY waba.waba_id
+"""  # noqa: S608
+_DETAILED = f"""
+    SELECT organisation.*, {_STATE}, {_TRAFFIC}, (
+        SELECT jsonb_agg(jsonb_build_array(phone_number_id, kind, day, week, month, last_at)
+            ORDER BY phone_number_id, kind)::text
+        FROM (
+            SELECT phone_number_id, kind, coalesce(sum(count) FILTER (WHERE hour >= $2), 0) AS day,
+                coalesce(sum(count) FILTER (WHERE hour >= $3), 0) AS week, sum(count) AS month, max(last_at) AS last_at
+            FROM message_counts WHERE waba_id = waba.waba_id AND hour >= $4 GROUP BY phone_number_id, kind
+        ) AS counted
+    ) AS counts
+    FROM webhook_health AS organisation JOIN waba_health AS waba ON waba.org_id = organisation.org_id
+    WHERE organisation.org_id = $1 ORDER BY waba.waba_id
+"""  # noqa: S608

@@ -1,0 +1,25 @@
+"""A reason for a verdict: what is wrong, in a stable code and in words, since when, and what to do about it."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Severity = Literal["failing", "degraded", "pending", "notice"]
+SEVERITIES: tuple[Severity, ...] = ("failing", "degraded", "pending", "notice")
+"""The worst first."""
+
+
+class Reason(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    """Stable: programs may depend on it."""
+    severity: Severity
+    """What the status is at best while this lasts. A `notice` is worth knowing and leaves the status alone."""
+    message: str
+    """One friendly sentence for the customer's people."""
+    remedy: str
+    """What they should do."""
+    since: datetime | None = None
+    waba_id: str | None = None

@@ -1,0 +1,263 @@
+"""What is known of one WABA, as the fold of its events: only the facts that can still decide about its health.
+
+Every fact carries its own place in history. Of two facts about the same thing the one with the greater
+(`at`, `id`) stands, so the state is the same in whatever order, and however often, the events were read.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from wabus_events import PhoneNumber
+
+SyncStatus = Literal["never", "requested", "syncing", "synced", "failed"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Fact(_Frozen):
+    """Something that an event said."""
+
+    at: datetime
+    """The event's own time, UTC."""
+    id: str
+    """The event's id: decides between facts of the same time."""
+    logged_at: datetime
+    """When Kafka got it; for an event delivered several times, the first time."""
+
+
+class Connection(Fact):
+    """The organisation's latest connection of this WABA."""
+
+    callback_url: str | None = None
+    scopes: tuple[str, ...] = ()
+    token_expires_at: datetime | None = None
+    phone_numbers: tuple[PhoneNumber, ...] = ()
+
+
+class Disconnection(Fact):
+    reason: str
+
+
+class Evidence(Fact):
+    """Proof that Meta reaches us: `detail` is the callback URL of a handshake, or the field of a signed webhook."""
+
+    detail: str
+
+
+class SyncStep(Fact):
+    sync_id: str
+
+
+class SyncDone(SyncStep):
+    started_at: datetime
+    total: int
+    approved: int
+    by_status: dict[str, int]
+
+
+class SyncFailure(SyncStep):
+    started_at: datetime
+    code: str
+    message: str
+    retryable: bool
+    graph_code: int | None = None
+
+
+class Flag(Fact):
+    flagged: bool
+
+
+class MessagingLimit(Fact):
+    event: str
+    tier: str | None = None
+
+
+class NameReview(Fact):
+    decision: str
+    name: str | None = None
+    rejection_reason: str | None = None
+
+
+class SecurityNotice(Fact):
+    event: str
+
+
+class NumberHealth(_Frozen):
+    """What Meta's webhooks said of one business phone number."""
+
+    display_phone_number: str
+    flag: Flag | None = None
+    limits: tuple[MessagingLimit, ...] = ()
+    """The latest two, newest first."""
+    name: NameReview | None = None
+    security: SecurityNotice | None = None
+
+
+class Restriction(_Frozen):
+    kind: str
+    expires_at: datetime | None = None
+
+
+class AccountEvent(Fact):
+    """The latest `account_update` of its kind."""
+
+    ban_state: str | None = None
+    restrictions: tuple[Restriction, ...] = ()
+    violation: str | None = None
+
+
+class Review(Fact):
+    decision: str
+
+
+class Alert(Fact):
+    kind: str
+    severity: str
+    active: bool
+    description: str | None = None
+
+
+class Capability(Fact):
+    """`limit` is conversations a day that the business may start, -1 for no limit."""
+
+    limit: int
+
+
+class TemplateStatus(Fact):
+    name: str
+    language: str
+    status: str
+    reason: str | None = None
+
+
+class TemplateQuality(Fact):
+    name: str
+    language: str
+    quality: str
+
+
+class TemplateHealth(_Frozen):
+    status: TemplateStatus | None = None
+    quality: TemplateQuality | None = None
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether anything but a template in good order is known of it."""
+        return (self.status is not None and self.status.status in TROUBLED) or (
+            self.quality is not None and self.quality.quality == "RED"
+        )
+
+
+TROUBLED = frozenset({"PAUSED", "DISABLED", "REJECTED", "FLAGGED", "LOCKED"})
+
+
+class WabaHealth(_Frozen):
+    """The state of one WABA. Read `owner`, `connection` and `sync_status` rather than the fields they come from."""
+
+    waba_id: str
+    first_logged_at: datetime | None = None
+
+    connections: dict[str, Connection] = {}
+    """The latest of each organisation that ever connected it."""
+    first_connections: dict[str, Fact] = {}
+    disconnections: dict[str, Disconnection] = {}
+    """The latest of each organisation; of nobody in particular under the empty string."""
+
+    handshake_first: Evidence | None = None
+    handshake_last: Evidence | None = None
+    webhook_first: Evidence | None = None
+    webhook_last: Evidence | None = None
+    days_seen: tuple[date, ...] = ()
+    """The UTC days with a signed webhook, newest first, at most `fold.DAYS_KEPT`."""
+
+    sync_requested: SyncStep | None = None
+    sync_started: SyncStep | None = None
+    sync_done: SyncDone | None = None
+    sync_failures: tuple[SyncFailure, ...] = ()
+    """Newest first, at most `fold.FAILURES_KEPT`."""
+
+    numbers: dict[str, NumberHealth] = {}
+    """By the digits of the display phone number."""
+    account_events: dict[str, AccountEvent] = {}
+    review: Review | None = None
+    alerts: dict[str, Alert] = {}
+    capabilities: tuple[Capability, ...] = ()
+    """The latest two, newest first."""
+    templates: dict[str, TemplateHealth] = {}
+    """By template id."""
+
+    @property
+    def owner(self) -> str | None:
+        """The organisation that connected it last, whether or not it is still connected."""
+        if not self.connections:
+            return None
+        return max(self.connections, key=lambda org_id: (*order(self.connections[org_id]), org_id))
+
+    @property
+    def connection(self) -> Connection | None:
+        """The owner's connection, or None if there is none or it has been given up since."""
+        owner = self.owner
+        if owner is None:
+            return None
+        connection = self.connections[owner]
+        ended = (self.disconnections.get(owner), self.disconnections.get(""))
+        return None if any(end and order(end) > order(connection) for end in ended) else connection
+
+    @property
+    def verified_at(self) -> datetime | None:
+        """When the first proof came that Meta's webhooks reach us, or None without any."""
+        return min((proof.at for proof in (self.handshake_first, self.webhook_first) if proof), default=None)
+
+    @property
+    def sync_status(self) -> SyncStatus:
+        """Where the newest sync is. One that has ended stays ended: clocks of two processes may disagree."""
+        failed, done, begun, asked = self.last_failure, self.sync_done, self.sync_started, self.sync_requested
+        ended = {end.sync_id for end in (failed, done) if end}
+        steps: list[tuple[tuple[datetime, str], SyncStatus]] = []
+        if failed:
+            steps.append((order(failed), "failed"))
+        if done:
+            steps.append((order(done), "synced"))
+        if begun and begun.sync_id not in ended:
+            steps.append((order(begun), "syncing"))
+        if asked and asked.sync_id not in ended and not (begun and begun.sync_id == asked.sync_id):
+            steps.append((order(asked), "requested"))
+        return max(steps)[1] if steps else "never"
+
+    @property
+    def last_failure(self) -> SyncFailure | None:
+        return self.sync_failures[0] if self.sync_failures else None
+
+    @property
+    def updated_at(self) -> datetime | None:
+        """When the log last changed what stands here: the newest `logged_at` of all facts that stand."""
+        return max((fact.logged_at for fact in facts(self)), default=self.first_logged_at)
+
+
+def order(fact: Fact) -> tuple[datetime, str]:
+    """Which of two facts about the same thing stands: the greater."""
+    return fact.at, fact.id
+
+
+def facts(state: Any) -> Iterator[Fact]:
+    """Every fact in a state."""
+    if isinstance(state, Fact):
+        yield state
+    elif isinstance(state, BaseModel):
+        for name in type(state).model_fields:
+            yield from facts(getattr(state, name))
+    elif isinstance(state, dict):
+        for value in state.values():
+            yield from facts(value)
+    elif isinstance(state, tuple):
+        for value in state:
+            yield from facts(value)
+
+
+def digits(number: str) -> str:
+    """A phone number's digits: Graph writes "+1 555-010-9999", webhooks 15550109999."""
+    return "".join(character for character in number if character.isdigit()) or number

@@ -1,0 +1,300 @@
+"""The health-projector on real Kafka and PostgreSQL: events become rows, each counted once, and answers."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from wabus_events import (
+    MESSAGES,
+    AccountConnected,
+    AccountDisconnected,
+    CallbackVerified,
+    Event,
+    MessageReceived,
+    MessageStatusChanged,
+    Template,
+    TemplateChanged,
+    TemplatesSynced,
+    TemplateStatusChanged,
+    TemplateSyncFailed,
+    WebhookSeen,
+    fact_id,
+)
+from wabus_health_projector import projector
+from wabus_health_projector.app import HealthProjectorSettings, create_app
+from wabus_health_projector.counts import Counter
+from wabus_runtime.database import migrated_pool
+from wabus_runtime.projection import Recorded, wait_for
+from wabus_runtime.publisher import Position, Publisher
+from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
+
+Client = TestClient[web.Request, web.Application]
+Serve = Callable[[web.Application], Awaitable[Client]]
+Bearer = Callable[..., dict[str, str]]
+Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
+START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
+TABLES = ("webhook_health", "waba_health", "message_counts", "message_errors", "counted_events")
+
+
+def fact(kind: type[Event], second: int = 0, waba_id: str = "1", **details: Any) -> Event:
+    time = START + timedelta(seconds=second)
+    event_id = fact_id(kind.type, waba_id, str(details), time.isoformat())
+    return kind.model_validate({"waba_id": waba_id, "id": event_id, "time": time, "value": {}, **details})
+
+
+def connected(waba_id: str = "1", org_id: str = "demo", second: int = 0) -> Event:
+    return fact(AccountConnected, second, waba_id, org_id=org_id)
+
+
+def synced(waba_id: str = "1", second: int = 2, total: int = 3) -> Event:
+    counts = {"total": total, "approved": 2, "by_status": {"APPROVED": 2}, "added": 0, "changed": 0, "removed": 0}
+    return fact(TemplatesSynced, second, waba_id, sync_id="s", reason="connected", started_at=START, **counts)
+
+
+def received(number: int, waba_id: str = "1") -> Event:
+    sender = {"phone_number_id": "9", "wamid": f"in-{number}", "contact": str(number % 20)}
+    return fact(MessageReceived, 5, waba_id, message_type="text", **sender)
+
+
+def status(number: int, name: str = "delivered", *codes: int) -> Event:
+    about = {"phone_number_id": "9", "wamid": f"out-{number}", "contact": str(number % 20)}
+    return fact(MessageStatusChanged, 6, status=name, error_codes=list(codes), **about)
+
+
+def good(waba_id: str = "1", org_id: str = "demo") -> list[Event]:
+    handshake = fact(CallbackVerified, 1, waba_id, callback_url="https://wabus.example")
+    return [connected(waba_id, org_id), handshake, synced(waba_id)]
+
+
+@pytest.fixture
+async def pool(topics: KafkaSettings) -> AsyncIterator[asyncpg.Pool]:
+    async with migrated_pool(load(DatabaseSettings), "wabus_health_projector") as pool:
+        yield pool
+
+
+@pytest.fixture
+async def publisher(topics: KafkaSettings) -> AsyncIterator[Publisher]:
+    publisher = Publisher(topics, "/wabus/test")
+    await publisher.start()
+    yield publisher
+    await publisher.stop()
+
+
+@asynccontextmanager
+async def projecting(settings: KafkaSettings, pool: asyncpg.Pool) -> AsyncGenerator[None]:
+    task = asyncio.create_task(projector.run(settings, pool, lambda: None))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def reached(pool: asyncpg.Pool, positions: Sequence[Position]) -> bool:
+    ends: dict[tuple[str, int], int] = {}
+    for position in positions:
+        place = position.topic, position.partition
+        ends[place] = max(ends.get(place, 0), position.offset + 1)
+    return await wait_for(pool, projector.NAME, ends, 20)
+
+
+async def rows(pool: asyncpg.Pool) -> dict[str, list[str]]:
+    """Every row of every table as text, to the byte."""
+    return {
+        table: [row[0] for row in await pool.fetch(f"SELECT t::text FROM {table} AS t ORDER BY 1")] for table in TABLES
+    }
+
+
+async def counts(pool: asyncpg.Pool) -> dict[str, int]:
+    return dict(await pool.fetch("SELECT kind, sum(count)::int FROM message_counts GROUP BY kind"))
+
+
+async def test_what_is_published_is_the_answer(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher, serve: Serve, bearer: Bearer
+) -> None:
+    client = await serve(create_app(load(HealthProjectorSettings)))
+    assert await reached(pool, await publisher.publish([*good(), received(1), status(2)]))
+    answer = await client.get("/webhook/health", headers=bearer())
+    health = await answer.json()
+    assert (answer.status, health["status"], health["reasons"]) == (200, "healthy", [])
+    assert (health["org_id"], health["waba_id"], health["webhook_verified"]) == ("demo", "1", True)
+    assert (health["template_sync_status"], health["template_total"], health["template_approved"]) == ("synced", 3, 2)
+    assert datetime.fromisoformat(health["last_sync_at"]) == START + timedelta(seconds=2)
+    assert datetime.fromisoformat(health["last_webhook_at"]) == START + timedelta(seconds=6)
+
+
+async def test_an_organisation_that_never_connected_is_pending(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher, serve: Serve, bearer: Bearer
+) -> None:
+    client = await serve(create_app(load(HealthProjectorSettings)))
+    assert await reached(pool, await publisher.publish(good()))
+    for path in ("/webhook/health", "/webhook/health/detailed"):
+        answer = await client.get(path, headers=bearer("someone-else"))
+        health = await answer.json()
+        assert (answer.status, health["status"], health["reasons"][0]["code"]) == (200, "pending", "not_connected")
+        assert health["waba_id"] is None
+
+
+async def test_without_a_token_nothing_is_told(serve: Serve, environment: dict[str, str]) -> None:
+    client = await serve(create_app(load(HealthProjectorSettings), "api"))
+    for path in ("/webhook/health", "/webhook/health/detailed"):
+        assert (await client.get(path)).status == 401
+
+
+async def test_the_detailed_answer_says_what_is_behind_the_verdict(
+    topics: KafkaSettings,
+    pool: asyncpg.Pool,
+    publisher: Publisher,
+    serve: Serve,
+    bearer: Bearer,
+    eventually: Eventually,
+) -> None:
+    client = await serve(create_app(load(HealthProjectorSettings)))
+    paused = Template(template_id="t", name="offer", language="en", category="MARKETING", status="PAUSED")
+    fine = paused.model_copy(update={"template_id": "u", "status": "APPROVED"})
+    failure: dict[str, Any] = {"code": "rate_limited", "message": "Meta asks us to slow down.", "retryable": True}
+    events = [
+        *good(),
+        fact(TemplateChanged, 3, template=paused.model_dump(), added=True),
+        fact(TemplateChanged, 3, template=fine.model_dump(), added=True),
+        fact(TemplateSyncFailed, 4, sync_id="x", reason="manual", started_at=START, **failure),
+        fact(WebhookSeen, 5, day=START.date(), field="messages"),
+        *(received(number) for number in range(3)),
+        status(1, "failed", 131026),
+    ]
+    assert await reached(pool, await publisher.publish(events))
+
+    async def fresh() -> dict[str, Any] | None:
+        health = await (await client.get("/webhook/health/detailed", headers=bearer())).json()
+        return health if health["lag"] and health["lag"]["records"] == 0 else None
+
+    health: Any = await eventually(fresh)
+    waba = health["wabas"][0]
+    assert health["status"] == waba["status"] == "degraded"
+    assert [reason["code"] for reason in waba["reasons"]] == ["sync_failing", "template_paused"]
+    assert waba["counts"]["last_24h"] == {"received": 3, "sent": 0, "delivered": 0, "read": 0, "failed": 1}
+    assert waba["counts_by_phone"]["9"]["last_30d"]["received"] == 3
+    assert [proof["kind"] for proof in waba["evidence"]] == ["callback_handshake", "signed_webhook"]
+    assert [template["template_id"] for template in waba["templates_needing_attention"]] == ["t"]
+    assert [(error["kind"], error["code"]) for error in waba["recent_errors"]] == [
+        ("message", "131026"),
+        ("sync", "rate_limited"),
+    ]
+    assert (health["template_sync_status"], health["last_error"]) == ("failed", "Meta asks us to slow down.")
+
+
+async def test_a_redelivered_message_is_counted_once(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+) -> None:
+    events = [*good(), *(received(number) for number in range(30)), *(status(number) for number in range(30))]
+    async with projecting(topics, pool):
+        assert await reached(pool, await publisher.publish([*events, *events[:40]]))
+        before = await rows(pool)
+        assert await reached(pool, await publisher.publish(events))
+    assert await counts(pool) == {"received": 30, "delivered": 30}
+    assert await rows(pool) == before
+
+
+async def test_a_replay_from_the_beginning_gives_byte_identical_rows(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+) -> None:
+    events = [
+        *(event for waba in range(12) for event in good(str(waba), f"org-{waba % 5}")),
+        fact(AccountDisconnected, 9, "3", org_id="org-3", reason="asked"),
+        connected("4", "org-0", 8),
+        fact(TemplateStatusChanged, 7, "2", template_id="t", name="offer", language="en", event="PAUSED"),
+        *(received(number, str(number % 12)) for number in range(300)),
+        *(status(number, "failed", 131026, 131049) for number in range(50)),
+    ]
+    random.Random(7).shuffle(events)
+    positions = await publisher.publish([*events, *events[:100]])
+    async with projecting(topics, pool):
+        assert await reached(pool, positions)
+    live = await rows(pool)
+    await pool.execute(f"TRUNCATE {', '.join(TABLES)}, projection_offsets")
+    async with projecting(topics, pool):
+        assert await reached(pool, positions)
+    assert await rows(pool) == live
+    assert len(live["webhook_health"]) == 5
+    assert len(live["counted_events"]) == 350
+
+
+async def test_a_waba_that_moves_to_another_organisation_leaves_the_first(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+) -> None:
+    async with projecting(topics, pool):
+        assert await reached(pool, await publisher.publish(good(org_id="first")))
+        assert await pool.fetchval("SELECT org_id FROM webhook_health") == "first"
+        assert await reached(pool, await publisher.publish([connected(org_id="second", second=10)]))
+    assert [tuple(row) for row in await pool.fetch("SELECT org_id, waba_id FROM webhook_health")] == [("second", "1")]
+
+
+async def test_a_projector_stopped_at_random_moments_counts_nothing_twice(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+) -> None:
+    chance = random.Random(11)
+    positions: list[Position] = []
+    for round_ in range(6):
+        wabas = [event for waba in range(10) for event in good(str(waba))]
+        positions += await publisher.publish([*wabas, *(received(round_ * 500 + number) for number in range(500))])
+        task = asyncio.create_task(projector.run(topics, pool, lambda: None))
+        await asyncio.wait([task], timeout=chance.uniform(0.05, 1.2))
+        task.cancel()
+        await asyncio.wait([task])
+    async with projecting(topics, pool):
+        assert await reached(pool, positions)
+    assert await counts(pool) == {"received": 3000}
+    assert await pool.fetchval("SELECT template_total FROM webhook_health") == 30
+
+
+async def test_transactions_side_by_side_lose_no_update_and_never_deadlock(pool: asyncpg.Pool) -> None:
+    logged_at = datetime.now(UTC)
+
+    async def one(number: int) -> None:
+        order = random.Random(number)
+        counter = Counter()
+        for round_ in range(10):
+            wabas = order.sample(range(6), 6)
+            batch = [
+                Recorded(event, event.topic.name, number, round_, logged_at)
+                for waba in wabas
+                for event in (connected(str(waba)), synced(str(waba), second=number * 100 + round_, total=number))
+            ]
+            messages = [
+                Recorded(
+                    received((number * 10 + round_) * 50 + each, str(each % 6)), MESSAGES.name, number, 0, logged_at
+                )
+                for each in range(50)
+            ]
+            async with pool.acquire() as connection, connection.transaction():
+                await projector.fold_wabas(connection, batch)
+                await counter.count(connection, messages)
+
+    await asyncio.gather(*(one(number) for number in range(4)))
+    assert await pool.fetchval("SELECT template_total FROM webhook_health WHERE org_id = 'demo'") == 6 * 3
+    assert await counts(pool) == {"received": 2000}
+
+
+async def test_old_counts_and_remembered_ids_are_forgotten(pool: asyncpg.Pool) -> None:
+    counter = Counter()
+    now = datetime.now(UTC)
+
+    async def log(event: Event, at: datetime) -> None:
+        async with pool.acquire() as connection, connection.transaction():
+            await counter.count(connection, [Recorded(event, MESSAGES.name, 3, 0, at)])
+
+    old = received(1).model_copy(update={"time": now - timedelta(days=35)})
+    await log(old, old.time)
+    assert await counts(pool) == {"received": 1}
+    await log(received(2), now)
+    await log(old.model_copy(update={"id": fact_id("another")}), now)
+    assert await counts(pool) == {"received": 1}
+    assert await pool.fetchval("SELECT min(last_at) > $1 FROM message_counts", now - timedelta(days=30))
+    assert await pool.fetchval("SELECT count(*) FROM counted_events") == 2

@@ -1,0 +1,279 @@
+"""The fold of health: the same state whatever the order, the repetition and the batching of events."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import reduce
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wabus_events import (
+    AccountAlerted,
+    AccountConnected,
+    AccountDisconnected,
+    AccountReviewed,
+    AccountUpdated,
+    CallbackVerified,
+    CapabilityChanged,
+    Event,
+    PhoneNumber,
+    PhoneNumberNameReviewed,
+    PhoneNumberQualityChanged,
+    SecurityChanged,
+    Template,
+    TemplateChanged,
+    TemplateQualityChanged,
+    TemplateRemoved,
+    TemplatesSynced,
+    TemplateStatusChanged,
+    TemplateSyncFailed,
+    TemplateSyncRequested,
+    TemplateSyncStarted,
+    WebhookSeen,
+    fact_id,
+)
+from wabus_health_projector.fold import fold
+from wabus_health_projector.state import WabaHealth, order
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+Log = list[tuple[Event, datetime]]
+
+
+def folded(log: Sequence[tuple[Event, datetime]]) -> WabaHealth:
+    return reduce(lambda health, entry: fold(health, *entry), log, WabaHealth(waba_id="1"))
+
+
+def _details(kind: type[Event]) -> st.SearchStrategy[dict[str, Any]]:
+    """The fields of an event beside its envelope, from pools small enough that facts meet."""
+    one_of = st.sampled_from
+    template = {"template_id": one_of("tu"), "name": st.just("offer"), "language": one_of(["en", "de"])}
+    number = {"display_phone_number": one_of(["15550001", "15550002"]), "value": st.just({})}
+    sync = {"sync_id": one_of("xyz"), "reason": st.just("manual")}
+    value = {"value": st.just({})}
+    fields: dict[type[Event], dict[str, Any]] = {
+        AccountConnected: {
+            "org_id": one_of(["org-a", "org-b"]),
+            "token_expires_at": one_of([None, START + timedelta(days=60)]),
+            "scopes": one_of([[], ["b", "a"]]),
+            "phone_numbers": one_of([[], [PhoneNumber(phone_number_id="9", display_phone_number="+1 555-0001")]]),
+        },
+        AccountDisconnected: {"org_id": one_of(["org-a", "org-b", None]), "reason": st.just("asked")},
+        CallbackVerified: {"callback_url": one_of(["https://a.example", "https://b.example"])},
+        WebhookSeen: {"day": one_of([date(2026, 3, day) for day in range(1, 9)]), "field": st.just("messages")},
+        TemplateSyncRequested: sync,
+        TemplateSyncStarted: sync,
+        TemplatesSynced: {
+            **sync,
+            "total": one_of([3, 5]),
+            "approved": one_of([1, 2]),
+            "by_status": st.just({"APPROVED": 1}),
+            **{name: st.just(0) for name in ("added", "changed", "removed")},
+            "started_at": st.just(START),
+        },
+        TemplateSyncFailed: {
+            **sync,
+            "code": one_of(["token_expired", "rate_limited"]),
+            "message": st.just("It failed."),
+            "retryable": st.booleans(),
+            "started_at": st.just(START),
+        },
+        TemplateChanged: {
+            "template": st.builds(
+                Template,
+                template_id=one_of("tu"),
+                name=st.just("offer"),
+                language=st.just("en"),
+                category=st.just("UTILITY"),
+                status=one_of(["APPROVED", "PAUSED"]),
+                quality=one_of([None, "GREEN", "RED"]),
+            ),
+            "added": st.booleans(),
+        },
+        TemplateRemoved: template,
+        TemplateStatusChanged: {**template, **value, "event": one_of(["APPROVED", "PAUSED", "REINSTATED", "DISABLED"])},
+        TemplateQualityChanged: {**template, **value, "new_quality": one_of(["GREEN", "RED"])},
+        PhoneNumberQualityChanged: {
+            **number,
+            "event": one_of(["FLAGGED", "UNFLAGGED", "UPGRADE", "DOWNGRADE"]),
+            "current_limit": one_of([None, "TIER_250", "TIER_1K"]),
+        },
+        PhoneNumberNameReviewed: {**number, "decision": one_of(["APPROVED", "REJECTED"])},
+        SecurityChanged: {**number, "event": one_of(["PIN_CHANGED", "PIN_RESET_REQUEST"])},
+        AccountUpdated: {
+            "event": one_of(["DISABLED_UPDATE", "ACCOUNT_RESTRICTION"]),
+            "value": one_of(
+                [
+                    {"ban_info": {"waba_ban_state": "DISABLE"}},
+                    {"restriction_info": [{"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING"}]},
+                ]
+            ),
+        },
+        AccountReviewed: {**value, "decision": one_of(["APPROVED", "REJECTED"])},
+        AccountAlerted: {**value, "alert_type": one_of(["OBA_REJECTED", None]), "severity": st.just("CRITICAL")},
+        CapabilityChanged: {**value, "max_daily_conversation_per_phone": one_of([None, -1, 250, 1000])},
+    }
+    return st.fixed_dictionaries(fields[kind])
+
+
+KINDS: tuple[type[Event], ...] = (
+    AccountConnected, AccountDisconnected, CallbackVerified, WebhookSeen, TemplateSyncRequested, TemplateSyncStarted,
+    TemplatesSynced, TemplateSyncFailed, TemplateChanged, TemplateRemoved, TemplateStatusChanged,
+    TemplateQualityChanged, PhoneNumberQualityChanged, PhoneNumberNameReviewed, SecurityChanged, AccountUpdated,
+    AccountReviewed, AccountAlerted, CapabilityChanged,
+)  # fmt: skip
+
+
+@st.composite
+def events(draw: st.DrawFn) -> Event:
+    kind = draw(st.sampled_from(KINDS))
+    details = draw(_details(kind))
+    time = START + timedelta(seconds=draw(st.integers(0, 6)))
+    return kind.model_validate(
+        {"waba_id": "1", "id": fact_id(kind.type, str(details), time.isoformat()), "time": time, **details}
+    )
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> Log:
+    """A log in the order of its writing, with events that were delivered again."""
+    written = draw(st.lists(events(), max_size=40))
+    again = draw(st.lists(st.sampled_from(written), max_size=10)) if written else []
+    return [(event, START + timedelta(minutes=minute)) for minute, event in enumerate([*written, *again])]
+
+
+@given(logs(), st.randoms())
+def test_the_order_of_events_does_not_matter(log: Log, random: Any) -> None:
+    shuffled = list(log)
+    random.shuffle(shuffled)
+    assert folded(shuffled) == folded(log)
+
+
+@given(logs())
+def test_events_delivered_again_do_not_matter(log: Log) -> None:
+    first_times = list({event.id: (event, at) for event, at in reversed(log)}.values())
+    assert folded(first_times) == folded(log)
+    assert folded([*log, *log]) == folded(log)
+
+
+@given(logs(), st.integers(0, 50))
+def test_a_state_that_went_through_json_folds_on_like_one_that_did_not(log: Log, cut: int) -> None:
+    stored = WabaHealth.model_validate_json(folded(log[:cut]).model_dump_json(exclude_defaults=True))
+    assert reduce(lambda health, entry: fold(health, *entry), log[cut:], stored) == folded(log)
+
+
+def naive(log: Log) -> dict[str, Any]:
+    """The same facts the plain way: drop repetitions, sort by time and id, let each event overwrite."""
+    seen: dict[str, Any] = {
+        "owner": None,
+        "connected": None,
+        "done": None,
+        "templates": {},
+        "flags": {},
+        "review": None,
+    }
+    connected_at: dict[str | None, tuple[datetime, str]] = {}
+    for event in sorted({event.id: event for event, _ in log}.values(), key=lambda event: (event.time, event.id)):
+        place = event.time, event.id
+        match event:
+            case AccountConnected():
+                seen["owner"], seen["connected"] = event.org_id, True
+                connected_at[event.org_id] = place
+            case AccountDisconnected() if event.org_id in (seen["owner"], None) and seen["owner"]:
+                seen["connected"] = False
+            case TemplatesSynced():
+                seen["done"] = event.sync_id, event.total, event.approved
+            case TemplateChanged():
+                seen["templates"][event.template.template_id] = event.template.status
+            case TemplateRemoved():
+                seen["templates"][event.template_id] = "DELETED"
+            case TemplateStatusChanged():
+                seen["templates"][event.template_id] = "APPROVED" if event.event == "REINSTATED" else event.event
+            case PhoneNumberQualityChanged(event="FLAGGED" | "UNFLAGGED"):
+                seen["flags"][event.display_phone_number] = event.event == "FLAGGED"
+            case AccountReviewed():
+                seen["review"] = event.decision
+            case _:
+                pass
+    return seen
+
+
+@settings(max_examples=300)
+@given(logs(), st.randoms())
+def test_the_fold_agrees_with_a_naive_one_over_sorted_events(log: Log, random: Any) -> None:
+    shuffled = list(log)
+    random.shuffle(shuffled)
+    health = folded(shuffled)
+    done = health.sync_done
+    assert naive(log) == {
+        "owner": health.owner,
+        "connected": health.connection is not None if health.owner else None,
+        "done": (done.sync_id, done.total, done.approved) if done else None,
+        "templates": {key: each.status.status for key, each in health.templates.items() if each.status},
+        "flags": {key: each.flag.flagged for key, each in health.numbers.items() if each.flag},
+        "review": health.review.decision if health.review else None,
+    }
+
+
+@given(logs())
+def test_times_of_the_row_come_from_the_log(log: Log) -> None:
+    health = folded(log)
+    assert health.first_logged_at == min((at for _, at in log), default=None)
+    assert health.updated_at is None or health.updated_at in {at for _, at in log}
+
+
+def at(second: int, kind: type[Event], **details: Any) -> tuple[Event, datetime]:
+    time = START + timedelta(seconds=second)
+    event_id = fact_id(kind.type, str(details), time.isoformat())
+    return kind.model_validate({"waba_id": "1", "id": event_id, "time": time, **details}), time
+
+
+def test_a_waba_belongs_to_the_organisation_that_connected_it_last() -> None:
+    log = [at(1, AccountConnected, org_id="a"), at(3, AccountConnected, org_id="b")]
+    late = at(5, AccountDisconnected, org_id="a", reason="moved")
+    assert folded([*log, late]).owner == "b"
+    assert folded([*log, late]).connection is not None
+    assert folded([*log, at(5, AccountDisconnected, org_id="b", reason="asked")]).connection is None
+
+
+def test_evidence_from_before_the_connection_counts() -> None:
+    health = folded([at(1, CallbackVerified, callback_url="https://a.example"), at(2, AccountConnected, org_id="a")])
+    assert health.verified_at == START + timedelta(seconds=1)
+
+
+def test_a_sync_that_has_ended_stays_ended_though_a_clock_says_it_began_later() -> None:
+    started = at(9, TemplateSyncStarted, sync_id="x", reason="manual")
+    ended = at(
+        5, TemplateSyncFailed, sync_id="x", reason="manual", code="c", message="m", retryable=True, started_at=START
+    )
+    assert folded([started]).sync_status == "syncing"
+    assert folded([ended, started]).sync_status == "failed"
+    assert folded([ended, at(10, TemplateSyncRequested, sync_id="y", reason="manual")]).sync_status == "requested"
+
+
+def test_only_the_newest_sixty_days_with_a_webhook_are_kept() -> None:
+    days = [date(2026, 1, 1) + timedelta(days=number) for number in range(100)]
+    health = folded([at(number, WebhookSeen, day=day, field="messages") for number, day in enumerate(days)])
+    assert health.days_seen == tuple(sorted(days[-60:], reverse=True))
+
+
+def test_graph_and_webhooks_write_the_same_number_differently() -> None:
+    health = folded(
+        [
+            at(1, PhoneNumberQualityChanged, display_phone_number="+1 555-0001", event="FLAGGED", value={}),
+            at(2, PhoneNumberQualityChanged, display_phone_number="15550001", event="UNFLAGGED", value={}),
+        ]
+    )
+    assert [number.flag and number.flag.flagged for number in health.numbers.values()] == [False]
+
+
+def test_a_value_that_is_not_as_meta_documents_it_is_no_error() -> None:
+    strange = [
+        {"ban_info": [], "restriction_info": "x", "violation_info": None},
+        {"restriction_info": [1, {"restriction_type": "X", "expiration": "soon"}, {"restriction_type": "Y"}]},
+        {"restriction_info": {"restriction_type": "Z", "expiration": 1e30}},
+    ]
+    health = folded(
+        [at(number, AccountUpdated, event=str(number), value=value) for number, value in enumerate(strange)]
+    )
+    assert [len(event.restrictions) for event in health.account_events.values()] == [0, 2, 1]
+    assert max(health.account_events.values(), key=order).restrictions[0].expires_at is None

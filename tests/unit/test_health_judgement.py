@@ -1,0 +1,359 @@
+"""Each reason for a verdict: what leads to it, how bad it is, since when, and what ends it."""
+
+from datetime import UTC, date, datetime, timedelta
+from functools import reduce
+from typing import Any
+
+import pytest
+from wabus_events import (
+    AccountAlerted,
+    AccountConnected,
+    AccountDisconnected,
+    AccountReviewed,
+    AccountUpdated,
+    CallbackVerified,
+    CapabilityChanged,
+    Event,
+    PhoneNumber,
+    PhoneNumberNameReviewed,
+    PhoneNumberQualityChanged,
+    SecurityChanged,
+    TemplateQualityChanged,
+    TemplateRemoved,
+    TemplatesSynced,
+    TemplateStatusChanged,
+    TemplateSyncFailed,
+    TemplateSyncRequested,
+    TemplateSyncStarted,
+    WebhookSeen,
+    fact_id,
+)
+from wabus_health_projector.fold import fold
+from wabus_health_projector.judgement import Verdict, judge, judge_organisation
+from wabus_health_projector.state import WabaHealth
+from wabus_health_projector.summary import summarise
+from wabus_health_projector.traffic import ErrorCount, Traffic
+
+CONNECTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NOW = CONNECTED + timedelta(hours=2)
+HOUR = timedelta(hours=1)
+
+
+def fact(kind: type[Event], at: datetime = CONNECTED + HOUR, waba_id: str = "1", **details: Any) -> Event:
+    event_id = fact_id(kind.type, waba_id, str(details), at.isoformat())
+    return kind.model_validate({"waba_id": waba_id, "id": event_id, "time": at, "value": {}, **details})
+
+
+def connected(at: datetime = CONNECTED, **details: Any) -> Event:
+    return fact(AccountConnected, at, **{"org_id": "org", **details})
+
+
+def synced(at: datetime = CONNECTED + timedelta(seconds=2), **details: Any) -> Event:
+    counts: dict[str, Any] = {"total": 3, "approved": 2, "by_status": {}, "added": 3, "changed": 0, "removed": 0}
+    about: dict[str, Any] = {"sync_id": "s", "reason": "r", "started_at": at}
+    return fact(TemplatesSynced, at, **{**about, **counts, **details})
+
+
+def failed(code: str, at: datetime = CONNECTED + HOUR, retryable: bool = False) -> Event:
+    said: dict[str, Any] = {"code": code, "message": f"A sentence about {code}.", "retryable": retryable}
+    return fact(TemplateSyncFailed, at, sync_id=f"f{at}", reason="r", started_at=at, **said)
+
+
+def template(status: str, at: datetime = CONNECTED + HOUR, name: str = "offer") -> Event:
+    return fact(TemplateStatusChanged, at, template_id=name, name=name, language="en", event=status)
+
+
+def number(event: str, tier: str | None = None, at: datetime = CONNECTED + HOUR) -> Event:
+    return fact(PhoneNumberQualityChanged, at, display_phone_number="15550001", event=event, current_limit=tier)
+
+
+def account(event: str, at: datetime = CONNECTED + HOUR, **value: Any) -> Event:
+    return fact(AccountUpdated, at, event=event, value=value)
+
+
+HANDSHAKE = fact(CallbackVerified, CONNECTED, callback_url="https://wabus.example")
+GOOD = (connected(), HANDSHAKE, synced())
+
+
+def state(*events: Event) -> WabaHealth:
+    return reduce(
+        lambda health, event: fold(health, event, event.time), events, WabaHealth(waba_id=events[0].subject or "")
+    )
+
+
+def codes(verdict: Verdict) -> list[str]:
+    return [reason.code for reason in verdict.reasons]
+
+
+def test_a_connected_verified_and_synced_account_is_healthy() -> None:
+    assert judge(state(*GOOD), NOW) == Verdict(status="healthy", reasons=())
+
+
+RED = PhoneNumber(phone_number_id="9", display_phone_number="+1 555-0001", quality_rating="RED")
+REASONS: list[tuple[str, str, tuple[Event, ...]]] = [
+    ("token_expired", "failing", (failed("token_expired"),)),
+    ("token_expired", "failing", (connected(CONNECTED + HOUR, token_expires_at=CONNECTED + HOUR),)),
+    ("token_expires_soon", "degraded", (connected(CONNECTED + HOUR, token_expires_at=NOW + timedelta(days=6)),)),
+    ("permission_lost", "failing", (failed("permission_lost"),)),
+    ("permission_lost", "failing", (account("PARTNER_REMOVED"),)),
+    ("permission_lost", "failing", (account("PARTNER_APP_UNINSTALLED"),)),
+    ("account_deleted", "failing", (account("ACCOUNT_DELETED"),)),
+    ("account_offboarded", "failing", (account("ACCOUNT_OFFBOARDED"),)),
+    ("sync_failing", "degraded", (failed("graph_unavailable", retryable=True),)),
+    ("sync_failing", "failing", (failed("account_not_found"),)),
+    ("template_paused", "degraded", (template("PAUSED"),)),
+    ("template_disabled", "degraded", (template("DISABLED"),)),
+    ("template_flagged", "degraded", (template("FLAGGED"),)),
+    ("template_locked", "degraded", (template("LOCKED"),)),
+    ("template_rejected", "healthy", (template("REJECTED"),)),
+    (
+        "template_quality_red",
+        "degraded",
+        (fact(TemplateQualityChanged, template_id="t", name="offer", language="en", new_quality="RED"),),
+    ),
+    ("phone_flagged", "degraded", (number("FLAGGED"),)),
+    ("phone_quality_red", "degraded", (connected(CONNECTED + HOUR, phone_numbers=[RED]),)),
+    (
+        "phone_quality_yellow",
+        "degraded",
+        (connected(CONNECTED + HOUR, phone_numbers=[RED.model_copy(update={"quality_rating": "yellow"})]),),
+    ),
+    ("messaging_limit_lowered", "degraded", (number("DOWNGRADE", "TIER_250"),)),
+    (
+        "messaging_limit_lowered",
+        "degraded",
+        (number("THROUGHPUT_UPGRADE", "TIER_1K"), number("ONBOARDING", "TIER_10K", CONNECTED)),
+    ),
+    (
+        "messaging_limit_lowered",
+        "degraded",
+        (
+            fact(CapabilityChanged, CONNECTED, max_daily_conversation_per_phone=-1),
+            fact(CapabilityChanged, max_daily_conversation_per_phone=1000),
+        ),
+    ),
+    (
+        "display_name_rejected",
+        "healthy",
+        (fact(PhoneNumberNameReviewed, display_phone_number="15550001", decision="REJECTED"),),
+    ),
+    (
+        "pin_reset_requested",
+        "degraded",
+        (fact(SecurityChanged, display_phone_number="15550001", event="PIN_RESET_REQUEST"),),
+    ),
+    ("account_banned", "failing", (account("DISABLED_UPDATE", ban_info={"waba_ban_state": "DISABLE"}),)),
+    ("account_disabled", "failing", (account("DISABLED_UPDATE"),)),
+    (
+        "account_disable_scheduled",
+        "degraded",
+        (account("DISABLED_UPDATE", ban_info={"waba_ban_state": ["SCHEDULE_FOR_DISABLE"]}),),
+    ),
+    (
+        "account_restricted",
+        "failing",
+        (
+            account(
+                "ACCOUNT_RESTRICTION", restriction_info=[{"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING"}]
+            ),
+        ),
+    ),
+    (
+        "account_restricted",
+        "degraded",
+        (
+            account(
+                "ACCOUNT_RESTRICTION", restriction_info=[{"restriction_type": "RESTRICTED_ADD_PHONE_NUMBER_ACTION"}]
+            ),
+        ),
+    ),
+    ("account_violation", "degraded", (account("ACCOUNT_VIOLATION", violation_info={"violation_type": "SCAM"}),)),
+    ("account_review_rejected", "failing", (fact(AccountReviewed, decision="REJECTED"),)),
+    ("account_alert", "degraded", (fact(AccountAlerted, alert_type="OBA_REJECTED", severity="CRITICAL"),)),
+    ("account_alert", "healthy", (fact(AccountAlerted, alert_type="OBA_REJECTED", severity="WARNING"),)),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "events"), REASONS, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_trouble_has_a_reason_with_a_remedy(code: str, status: str, events: tuple[Event, ...]) -> None:
+    verdict = judge(state(*GOOD, *events), NOW)
+    assert (verdict.status, codes(verdict)) == (status, [code])
+    reason = verdict.reasons[0]
+    assert reason.message.endswith(".")
+    assert reason.remedy.endswith(".")
+    assert reason.waba_id == "1"
+    assert reason.since is not None
+    assert reason.since <= NOW
+
+
+LATER = CONNECTED + HOUR + timedelta(minutes=30)
+ENDED: list[tuple[Event, Event]] = [
+    (failed("token_expired"), connected(LATER)),
+    (failed("permission_lost"), connected(LATER)),
+    (failed("account_not_found"), synced(LATER)),
+    (connected(CONNECTED + HOUR, token_expires_at=CONNECTED + HOUR), connected(LATER)),
+    (account("PARTNER_REMOVED"), connected(LATER)),
+    (account("PARTNER_REMOVED"), account("PARTNER_ADDED", LATER)),
+    (account("ACCOUNT_OFFBOARDED"), account("ACCOUNT_RECONNECTED", LATER)),
+    (template("PAUSED"), template("APPROVED", LATER)),
+    (template("DISABLED"), template("REINSTATED", LATER)),
+    (template("LOCKED"), template("UNLOCKED", LATER)),
+    (template("REJECTED"), fact(TemplateRemoved, LATER, template_id="offer", name="offer", language="en")),
+    (number("FLAGGED"), number("UNFLAGGED", at=LATER)),
+    (connected(CONNECTED + HOUR, phone_numbers=[RED]), number("UNFLAGGED", at=LATER)),
+    (number("DOWNGRADE", "TIER_250"), number("UPGRADE", "TIER_1K", LATER)),
+    (
+        account("DISABLED_UPDATE", ban_info={"waba_ban_state": "DISABLE"}),
+        account("DISABLED_UPDATE", LATER, ban_info={"waba_ban_state": "REINSTATE"}),
+    ),
+    (
+        account("ACCOUNT_RESTRICTION", restriction_info=[{"restriction_type": "X_MESSAGING"}]),
+        account("DISABLED_UPDATE", LATER, ban_info={"waba_ban_state": "REINSTATE"}),
+    ),
+    (fact(AccountReviewed, decision="REJECTED"), fact(AccountReviewed, LATER, decision="APPROVED")),
+    (
+        fact(AccountAlerted, alert_type="A", severity="CRITICAL"),
+        fact(
+            AccountAlerted, LATER, alert_type="A", severity="CRITICAL", value={"alert_info": {"alert_status": "NONE"}}
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("trouble", "end"), ENDED, ids=lambda event: type(event).__name__)
+def test_a_trouble_ends_with_the_event_that_takes_it_back(trouble: Event, end: Event) -> None:
+    assert judge(state(*GOOD, trouble), NOW).reasons
+    assert judge(state(*GOOD, trouble, end), NOW).reasons == ()
+    assert judge(state(end, trouble, *GOOD), NOW).reasons == ()
+
+
+def test_a_restriction_ends_on_its_day() -> None:
+    ends = CONNECTED + timedelta(days=7)
+    restriction = {"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING", "expiration": ends.isoformat()}
+    health = state(*GOOD, account("ACCOUNT_RESTRICTION", restriction_info=[restriction]), synced(ends))
+    assert "8 March 2026" in judge(health, ends - HOUR).reasons[0].message
+    assert judge(health, ends).status == "healthy"
+
+
+def test_nothing_connected_is_pending() -> None:
+    verdict = judge_organisation([], NOW)
+    assert (verdict.status, codes(verdict)) == ("pending", ["not_connected"])
+
+
+def test_a_disconnected_account_says_so_and_since_when() -> None:
+    health = state(*GOOD, fact(AccountDisconnected, LATER, org_id="org", reason="asked"), template("PAUSED"))
+    verdict = judge_organisation([(health, Traffic())], NOW)
+    assert (verdict.status, codes(verdict), verdict.reasons[0].since) == ("pending", ["not_connected"], LATER)
+
+
+def test_a_connected_account_without_evidence_is_pending_until_a_webhook_arrives() -> None:
+    unverified = state(connected(), synced())
+    assert (judge(unverified, NOW).status, codes(judge(unverified, NOW))) == ("pending", ["webhook_unverified"])
+    seen = fact(WebhookSeen, LATER, day=LATER.date(), field="messages")
+    assert judge(state(connected(), synced(), seen), NOW).status == "healthy"
+
+
+def test_the_first_sync_is_pending_and_degraded_when_it_takes_too_long() -> None:
+    health = state(connected(), HANDSHAKE)
+    assert codes(judge(health, CONNECTED + timedelta(minutes=1))) == ["first_sync_pending"]
+    assert codes(judge(health, NOW)) == ["sync_stalled"]
+    begun = state(connected(), HANDSHAKE, fact(TemplateSyncStarted, NOW, sync_id="x", reason="connected"))
+    assert codes(judge(begun, NOW)) == ["first_sync_pending"]
+
+
+def test_a_sync_that_was_asked_for_and_never_ends_is_noticed() -> None:
+    health = state(*GOOD, fact(TemplateSyncRequested, LATER, sync_id="x", reason="manual"))
+    assert judge(health, LATER + timedelta(minutes=1)).reasons == ()
+    assert codes(judge(health, LATER + HOUR)) == ["sync_stalled"]
+
+
+def test_templates_are_stale_a_day_after_the_last_good_sync() -> None:
+    done = CONNECTED + timedelta(seconds=2)
+    assert judge(state(*GOOD), done + timedelta(hours=24)).status == "healthy"
+    verdict = judge(state(*GOOD), done + timedelta(hours=25))
+    assert (codes(verdict), verdict.reasons[0].since) == (["templates_stale"], done + timedelta(hours=24))
+
+
+def test_a_failing_sync_fails_since_its_first_failure_after_the_last_success() -> None:
+    failures = [failed("graph_unavailable", CONNECTED + HOUR * hours / 4, retryable=True) for hours in (1, 2, 3)]
+    verdict = judge(state(*GOOD, *failures), NOW)
+    assert verdict.reasons[0].since == CONNECTED + HOUR / 4
+    assert verdict.reasons[0].message == "A sentence about graph_unavailable."
+
+
+def seen_on(*days: date) -> list[Event]:
+    at = [datetime(day.year, day.month, day.day, 10, tzinfo=UTC) for day in days]
+    return [fact(WebhookSeen, when, day=when.date(), field="messages") for when in at]
+
+
+@pytest.mark.parametrize(("every", "silent_after"), [(1, 4), (3, 7)])
+def test_silence_is_measured_by_the_habit_of_the_account(every: int, silent_after: int) -> None:
+    days = [date(2026, 3, 1) + timedelta(days=every * number) for number in range(8)]
+    last = datetime.combine(days[-1], datetime.max.time(), UTC)
+    quiet = state(*GOOD, *seen_on(*days), synced(last + timedelta(days=silent_after - 1)))
+    assert judge(quiet, last + timedelta(days=silent_after - 2)).status == "healthy"
+    verdict = judge(quiet, last + timedelta(days=silent_after - 0.5))
+    assert (verdict.status, codes(verdict)) == ("degraded", ["webhook_silent"])
+
+
+def test_an_account_that_hardly_ever_spoke_is_not_called_silent() -> None:
+    later = NOW + timedelta(days=90)
+    assert judge(state(*GOOD, *seen_on(date(2026, 3, 2), date(2026, 3, 3)), synced(later)), later).status == "healthy"
+
+
+def test_several_templates_are_named_in_one_sentence() -> None:
+    verdict = judge(state(*GOOD, *(template("PAUSED", name=name) for name in "abcde")), NOW)
+    assert verdict.reasons[0].message.startswith("5 templates are paused")
+    assert "a (en), b (en), c (en) and 2 more" in verdict.reasons[0].message
+
+
+def test_the_worst_reason_decides_and_comes_first() -> None:
+    verdict = judge(state(*GOOD, template("PAUSED"), template("REJECTED", name="other"), failed("token_expired")), NOW)
+    assert verdict.status == "failing"
+    assert codes(verdict) == ["token_expired", "template_paused", "template_rejected"]
+
+
+def test_an_error_of_the_account_counts_until_a_message_gets_through() -> None:
+    error = ErrorCount(code=131042, count=1, last_at=LATER)
+    broken = Traffic(failed=1, errors=(error,), last_at=LATER)
+    assert codes(judge(state(*GOOD), NOW, broken)) == ["payment_problem"]
+    assert judge(state(*GOOD), NOW, broken.model_copy(update={"last_sent_at": NOW})).status == "healthy"
+
+
+def test_many_failed_messages_are_a_reason_and_few_are_not() -> None:
+    error = ErrorCount(code=131026, count=30, last_at=LATER)
+    assert codes(judge(state(*GOOD), NOW, Traffic(sent=50, failed=30, errors=(error,)))) == ["messages_failing"]
+    assert judge(state(*GOOD), NOW, Traffic(sent=500, failed=30, errors=(error,))).status == "healthy"
+    assert judge(state(*GOOD), NOW, Traffic(sent=2, failed=3, errors=(error,))).status == "healthy"
+
+
+def other(*events: Event) -> WabaHealth:
+    return state(*(event.model_copy(update={"waba_id": "2"}) for event in events))
+
+
+def test_an_organisation_is_as_healthy_as_its_worst_account() -> None:
+    wabas = [(state(*GOOD), Traffic()), (other(*GOOD, template("PAUSED")), Traffic())]
+    verdict = judge_organisation(wabas, NOW)
+    assert (verdict.status, [reason.waba_id for reason in verdict.reasons]) == ("degraded", ["2"])
+
+
+def test_an_account_that_was_given_up_says_nothing_while_another_is_connected() -> None:
+    left = other(*GOOD, fact(AccountDisconnected, LATER, org_id="org", reason="asked"), failed("token_expired"))
+    assert judge_organisation([(state(*GOOD), Traffic()), (left, Traffic())], NOW).status == "healthy"
+
+
+def test_the_row_of_an_organisation_joins_its_accounts() -> None:
+    first = state(*GOOD)
+    second = other(connected(LATER), HANDSHAKE, failed("rate_limited", LATER), synced(CONNECTED, total=10, approved=5))
+    row = summarise("org", [(first, CONNECTED), (second, LATER)])
+    assert (row.waba_id, row.webhook_verified, row.webhook_verified_at) == ("2", True, CONNECTED)
+    assert (row.template_sync_status, row.template_total, row.template_approved) == ("failed", 13, 7)
+    assert (row.last_error, row.last_error_at) == ("A sentence about rate_limited.", LATER)
+    assert (row.last_sync_at, row.created_at, row.updated_at) == (CONNECTED + timedelta(seconds=2), CONNECTED, LATER)
+
+
+def test_one_unverified_account_makes_the_row_unverified() -> None:
+    row = summarise("org", [(state(*GOOD), NOW), (other(connected()), NOW)])
+    assert (row.webhook_verified, row.webhook_verified_at, row.template_sync_status) == (False, None, "never")
