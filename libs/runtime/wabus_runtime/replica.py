@@ -71,11 +71,11 @@ class CredentialReplica:
 
     async def refresh(self) -> None:
         """Return when everything that Kafka has now is in. Raises `KafkaUnavailable`."""
-        consumer = self._consumer
-        if consumer is None:
-            raise KafkaUnavailable("the credentials are not being read")
         try:
             async with asyncio.timeout(REFRESH_TIMEOUT):
+                while (consumer := self._consumer) is None:
+                    self._moved.clear()
+                    await self._moved.wait()
                 ends = await consumer.end_offsets(self._partitions)
                 while any([await consumer.position(place) < end for place, end in ends.items()]):
                     self._moved.clear()
@@ -99,6 +99,7 @@ class CredentialReplica:
             await consumer.seek_to_beginning(*partitions)
             ends = await consumer.end_offsets(partitions)
             self._consumer = consumer
+            self._moved.set()
             caught_up = False
             while True:
                 fetched = await consumer.getmany(timeout_ms=250)

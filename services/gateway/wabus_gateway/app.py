@@ -18,9 +18,10 @@ from wabus_runtime.kafka import KafkaUnavailable
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.service import MAX_BODY, Role, Service, background, build_app
-from wabus_runtime.settings import HttpSettings, KafkaSettings, MetaSettings
+from wabus_runtime.settings import HttpSettings
 
 from wabus_gateway.connect import SOURCE
+from wabus_gateway.connect_api import ConnectApi, ConnectApiSettings
 from wabus_gateway.ingest import facts_in, whole
 from wabus_gateway.signature import is_handshake, is_signed, verify_token_of
 
@@ -40,7 +41,7 @@ WEBHOOK_SECONDS = Histogram(
 log = structlog.get_logger()
 
 
-class GatewaySettings(KafkaSettings, HttpSettings, MetaSettings):
+class GatewaySettings(HttpSettings, ConnectApiSettings):
     gateway_max_in_flight: int = Field(default=2_000, ge=1)
     """Webhooks being handled at once; beyond that the answer is 503 and Meta delivers again."""
 
@@ -63,6 +64,7 @@ class Gateway:
         app.cleanup_ctx.append(self._publishing)
         app[CHECKS].append(lambda: None if self._publisher.available else "kafka")
         background(app, "account-owners", self._replica.run)
+        ConnectApi(self._settings, self._replica).install(app)
 
     async def handshake(self, request: web.Request) -> web.Response:
         """Meta asks whether a callback URL is ours. For a WABA's own URL the answer is evidence, so it is kept."""

@@ -1,9 +1,12 @@
 """Is it from Meta? The signature over a webhook's raw bytes, and the tokens of the subscription handshake."""
 
+import base64
 import hashlib
 import hmac
+import json
 import re
 from collections.abc import Sequence
+from typing import Any, cast
 
 _HEADER = re.compile(r"sha256=([0-9a-fA-F]{64})")
 
@@ -32,3 +35,26 @@ def verify_token_of(waba_id: str, verify_token: str) -> str:
 def is_handshake(mode: str | None, token: str | None, expected: str) -> bool:
     """Whether a GET is Meta's verification request (Meta, "Webhooks: Getting Started", verification requests)."""
     return mode == "subscribe" and hmac.compare_digest((token or "").encode(), expected.encode())
+
+
+def signed_request(text: str, secrets: Sequence[bytes]) -> dict[str, Any] | None:
+    """The payload of Meta's `signed_request`, or None if it is not signed with one of the app's secrets.
+
+    Source: Meta, "Data Deletion Request Callback", parsing the request.
+    """
+    encoded, _, payload = text.partition(".")
+    try:
+        claimed, content = _base64url(encoded), json.loads(_base64url(payload))
+    except ValueError:
+        return None
+    genuine = False
+    for secret in secrets:
+        genuine |= hmac.compare_digest(hmac.digest(secret, payload.encode(), hashlib.sha256), claimed)
+    if not genuine or not isinstance(content, dict):
+        return None
+    fields = cast(dict[str, Any], content)
+    return fields if str(fields.get("algorithm")).upper() == "HMAC-SHA256" else None
+
+
+def _base64url(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

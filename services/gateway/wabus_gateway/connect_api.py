@@ -1,0 +1,326 @@
+"""Connecting over HTTP: the login dialog and its way back, Embedded Signup, disconnecting, Meta's own requests."""
+
+import json
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, Field, SecretStr
+from wabus_events import AccountConnected
+from wabus_runtime.auth import authenticate, require_admin
+from wabus_runtime.graph import Graph
+from wabus_runtime.graph_errors import GraphError
+from wabus_runtime.http import Problem, json_response
+from wabus_runtime.kafka import KafkaUnavailable
+from wabus_runtime.replica import CredentialReplica
+from wabus_runtime.sealing import Keyring
+from wabus_runtime.settings import AuthSettings
+
+from wabus_gateway import oauth
+from wabus_gateway.connect import WABA_ID, ConnectRefused, ConnectSettings, connect, disconnect, inspect
+from wabus_gateway.pages import choice_page, message_page
+from wabus_gateway.signature import signed_request
+
+COOKIE = "wabus_connect"
+USED_STATES = 10_000  # states remembered as used until they expire anyway
+
+STATUS_OF = {
+    "connected_elsewhere": 409,
+    "connecting_elsewhere": 409,
+    "not_connected": 404,
+    "rate_limited": 503,
+    "graph_unavailable": 502,
+    "malformed_answer": 502,
+}
+"""HTTP status of a refusal; any other is 422: the account or the token will not do."""
+
+log = structlog.get_logger()
+
+
+class ConnectApiSettings(ConnectSettings, AuthSettings):
+    pass
+
+
+class Signup(BaseModel):
+    """What Embedded Signup gives to the page that opened it."""
+
+    code: str = Field(min_length=1, max_length=4096)
+    waba_id: str = Field(pattern=WABA_ID.pattern)
+    phone_number_id: str | None = Field(default=None, pattern=WABA_ID.pattern)
+
+
+class ConnectApi:
+    """The handlers, with a client for Graph and the replica of credentials that the gateway follows."""
+
+    def __init__(self, settings: ConnectApiSettings, replica: CredentialReplica) -> None:
+        self._settings = settings
+        self._replica = replica
+        self._keyring = Keyring(settings)
+        self._graph: Graph | None = None
+        self._used: OrderedDict[str, None] = OrderedDict()
+
+    def install(self, app: web.Application) -> None:
+        app.router.add_get("/whatsapp/connect", self.start)
+        app.router.add_post("/whatsapp/connect", self.embedded_signup)
+        app.router.add_get("/whatsapp/callback", self.returned)
+        app.router.add_post("/whatsapp/callback", self.chosen)
+        app.router.add_get("/whatsapp/connection", self.connections)
+        app.router.add_delete("/whatsapp/connection", self.end)
+        app.router.add_post("/whatsapp/deauthorize", self.deauthorised)
+        app.router.add_post("/whatsapp/data-deletion", self.data_deletion)
+        app.cleanup_ctx.append(self._client)
+
+    async def start(self, request: web.Request) -> web.Response:
+        """Begin: a state bound to this browser, and where Meta's dialog is; a redirect if HTML is asked for."""
+        caller = await authenticate(request)
+        cookie = secrets.token_urlsafe(32)
+        now = datetime.now(UTC)
+        pending = oauth.begin(org_id=caller.org_id, subject=caller.subject or "", cookie=cookie, now=now)
+        url = oauth.dialog_url(self._settings, pending.seal(self._keyring))
+        if "text/html" in request.headers.get("Accept", ""):
+            response = web.Response(status=303, headers={"Location": url, "Cache-Control": "no-store"})
+        else:
+            expires_at = datetime.fromtimestamp(pending.expires_at, UTC)
+            response = json_response({"authorization_url": url, "expires_at": expires_at})
+        response.set_cookie(
+            COOKIE,
+            cookie,
+            path="/whatsapp",
+            httponly=True,
+            samesite="Lax",
+            secure=self._settings.public_url.startswith("https:"),
+            max_age=int(oauth.STATE_LIFETIME.total_seconds()),
+        )
+        return response
+
+    async def returned(self, request: web.Request) -> web.Response:
+        """Back from Meta's dialog, with a code or without."""
+        try:
+            pending = self._resumed(request.query.get("state", ""), request)
+        except oauth.StateRefused as refused:
+            return self._ended(_refused_page(refused))
+        if "code" not in request.query:
+            denied = request.query.get("error") == "access_denied"
+            log.info("consent not given", action="connect_denied", denied=denied)
+            return self._ended(_denied() if denied else _unfinished())
+        try:
+            token = await oauth.exchange(self._settings, self._client_of(), request.query["code"], redirected=True)
+            facts = await inspect(self._settings, self._client_of(), token, now=datetime.now(UTC))
+            wabas = await oauth.granted_wabas(self._client_of(), token, facts.waba_ids)
+        except ConnectRefused as refused:
+            return self._ended(message_page(422, "WhatsApp is not connected yet", refused.message))
+        except GraphError as error:
+            return self._ended(message_page(502, "WhatsApp is not connected yet", error.message))
+        if not wabas:
+            return self._ended(_no_account())
+        if len(wabas) == 1:
+            return await self._finish(pending, next(iter(wabas)), token)
+        choosing = oauth.Pending(
+            pending.org_id, pending.subject, pending.browser, pending.expires_at, token.get_secret_value(), tuple(wabas)
+        )
+        return choice_page(choosing.seal(self._keyring), wabas)
+
+    async def chosen(self, request: web.Request) -> web.Response:
+        """The person chose one of several accounts."""
+        form = await request.post()
+        try:
+            pending = self._resumed(str(form.get("state", "")), request)
+        except oauth.StateRefused as refused:
+            return self._ended(_refused_page(refused))
+        waba_id = str(form.get("waba_id", ""))
+        if pending.token is None or waba_id not in pending.waba_ids:
+            return self._ended(_unfinished())
+        return await self._finish(pending, waba_id, SecretStr(pending.token))
+
+    async def embedded_signup(self, request: web.Request) -> web.Response:
+        """Embedded Signup's result: the code is exchanged and the account it names is connected."""
+        caller = await authenticate(request)
+        signup = Signup.model_validate(await _json(request))
+        try:
+            token = await oauth.exchange(self._settings, self._client_of(), signup.code, redirected=False)
+            account = await self._connect(caller.org_id, signup.waba_id, token, caller.subject or "")
+        except ConnectRefused as refused:
+            raise _problem(refused) from None
+        return json_response(_connection(account), status=201, headers={"Location": "/whatsapp/connection"})
+
+    async def connections(self, request: web.Request) -> web.Response:
+        """The caller's connected accounts; never their tokens."""
+        caller = await authenticate(request)
+        found = [
+            {
+                "waba_id": credential.waba_id,
+                "connected_at": credential.time,
+                "token_expires_at": credential.expires_at,
+                "scopes": credential.scopes,
+            }
+            for credential in self._replica.of_organisation(caller.org_id)
+        ]
+        return json_response({"org_id": caller.org_id, "connections": found})
+
+    async def end(self, request: web.Request) -> web.Response:
+        """Disconnect one account (`waba_id`) or all of the caller's organisation."""
+        caller = await require_admin(request)
+        await self._replica.refresh()
+        owned = [credential.waba_id for credential in self._replica.of_organisation(caller.org_id)]
+        asked = request.query.get("waba_id")
+        ending = owned if asked is None else [asked]
+        try:
+            if not ending:
+                raise ConnectRefused("not_connected", "No WhatsApp account is connected.")
+            for waba_id in ending:
+                await self._disconnect(caller.org_id, waba_id, "requested")
+        except ConnectRefused as refused:
+            raise _problem(refused) from None
+        return json_response({"disconnected": ending})
+
+    async def deauthorised(self, request: web.Request) -> web.Response:
+        """A person removed our app at Meta: what was connected with their token ends."""
+        ended = await self._end_for(await self._meta_user(request), "deauthorised")
+        return json_response({"disconnected": len(ended)})
+
+    async def data_deletion(self, request: web.Request) -> web.Response:
+        """A person asked Meta that we delete their data: the token goes, and the answer says where to follow it up."""
+        user = await self._meta_user(request)
+        await self._end_for(user, "data deletion requested")
+        code = secrets.token_hex(8)
+        return json_response({"url": f"{self._settings.public_url}/", "confirmation_code": code})
+
+    async def _connect(self, org_id: str, waba_id: str, token: SecretStr, subject: str) -> AccountConnected:
+        return await connect(
+            self._settings,
+            self._client_of(),
+            self._replica,
+            org_id=org_id,
+            waba_id=waba_id,
+            token=token,
+            now=datetime.now(UTC),
+            connected_by=subject,
+        )
+
+    async def _disconnect(self, org_id: str, waba_id: str, reason: str) -> None:
+        await disconnect(
+            self._settings,
+            self._client_of(),
+            self._replica,
+            org_id=org_id,
+            waba_id=waba_id,
+            now=datetime.now(UTC),
+            reason=reason,
+        )
+
+    async def _finish(self, pending: oauth.Pending, waba_id: str, token: SecretStr) -> web.Response:
+        try:
+            await self._connect(pending.org_id, waba_id, token, pending.subject)
+        except ConnectRefused as refused:
+            status = STATUS_OF.get(refused.code, 422)
+            return self._ended(message_page(status, "WhatsApp is not connected yet", refused.message))
+        except KafkaUnavailable:
+            return self._ended(
+                message_page(
+                    503, "WhatsApp is not connected yet", "We could not store the connection. Please try again."
+                )
+            )
+        return self._ended(
+            web.Response(
+                status=303, headers={"Location": "/?" + urlencode({"connected": waba_id}), "Cache-Control": "no-store"}
+            )
+        )
+
+    def _resumed(self, sealed: str, request: web.Request) -> oauth.Pending:
+        """The sign-up of this state; each state works once here, whatever the browser keeps."""
+        if sealed in self._used:
+            raise oauth.StateRefused("used")
+        pending = oauth.resume(sealed, cookie=request.cookies.get(COOKIE), keyring=self._keyring, now=datetime.now(UTC))
+        self._used[sealed] = None
+        while len(self._used) > USED_STATES:
+            self._used.popitem(last=False)
+        return pending
+
+    def _ended(self, response: web.Response) -> web.Response:
+        response.del_cookie(COOKIE, path="/whatsapp")
+        return response
+
+    async def _meta_user(self, request: web.Request) -> str:
+        form = await request.post()
+        app_secrets = [secret.get_secret_value().encode() for secret in self._settings.meta_app_secrets]
+        payload = signed_request(str(form.get("signed_request", "")), app_secrets)
+        user = payload.get("user_id") if payload else None
+        if not user:
+            raise Problem(403, "forbidden", "Forbidden", "The request is not signed as it must be.")
+        return str(user)
+
+    async def _end_for(self, meta_user_id: str, reason: str) -> list[str]:
+        await self._replica.refresh()
+        ended: list[str] = []
+        for credential in self._replica.all():
+            if credential.meta_user_id == meta_user_id and credential.org_id:
+                await self._disconnect(credential.org_id, credential.waba_id, reason)
+                ended.append(credential.waba_id)
+        return ended
+
+    def _client_of(self) -> Graph:
+        if self._graph is None:
+            raise RuntimeError("the application has not started")
+        return self._graph
+
+    async def _client(self, _app: web.Application) -> AsyncIterator[None]:
+        async with Graph(self._settings) as graph:
+            self._graph = graph
+            yield
+
+
+def _connection(account: AccountConnected) -> dict[str, Any]:
+    return {
+        "org_id": account.org_id,
+        "waba_id": account.waba_id,
+        "phone_numbers": [phone.model_dump() for phone in account.phone_numbers],
+        "connected_at": account.time,
+        "token_expires_at": account.token_expires_at,
+    }
+
+
+async def _json(request: web.Request) -> Any:
+    try:
+        return json.loads(await request.read())
+    except ValueError:
+        raise Problem(400, "invalid_json", "Not JSON", "The body of the request must be JSON.") from None
+
+
+def _problem(refused: ConnectRefused) -> Problem:
+    return Problem(STATUS_OF.get(refused.code, 422), refused.code, "Not connected", refused.message)
+
+
+def _refused_page(refused: oauth.StateRefused) -> web.Response:
+    log.warning("a state was refused", action="state_refused", reason=refused.code)
+    if refused.code in ("expired", "used"):
+        return message_page(
+            410, "This sign-up is over", "It took too long, or was finished already. Please start again."
+        )
+    return message_page(403, "This sign-up was not started here", "Please start again from your own browser.")
+
+
+def _denied() -> web.Response:
+    return message_page(
+        403,
+        "WhatsApp is not connected",
+        "You did not give your consent at Meta, so nothing was changed. You can start again any time.",
+    )
+
+
+def _unfinished() -> web.Response:
+    return message_page(
+        400, "The sign-up was not finished", "Meta sent you back before you were done. Please start again."
+    )
+
+
+def _no_account() -> web.Response:
+    return message_page(
+        422,
+        "There is no WhatsApp account to connect",
+        "You gave access, but to no WhatsApp Business account. Please start again and choose one or create one.",
+    )

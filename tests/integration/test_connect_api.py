@@ -1,0 +1,263 @@
+"""Connecting over HTTP as a browser does it, with a real gateway and the simulated Meta's login dialog."""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+import jwt
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from conftest import free_ports
+from wabus_gateway.app import GatewaySettings
+from wabus_gateway.app import create_app as create_gateway
+from wabus_local.meta import Store, create_app, new_world
+from wabus_local.meta.seed import DEMO_WABA, new_waba
+from wabus_runtime.settings import KafkaSettings, load
+
+Client = TestClient[web.Request, web.Application]
+Serve = Callable[[web.Application], Awaitable[Client]]
+Bearer = Callable[..., dict[str, str]]
+Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
+SECRET = "an-app-secret-for-tests"
+
+
+@dataclass
+class World:
+    """A gateway, the simulated Meta, and a person's browser."""
+
+    store: Store
+    gateway: str
+    browser: aiohttp.ClientSession
+
+    async def start(self, headers: dict[str, str]) -> str:
+        """The address of Meta's dialog."""
+        async with self.browser.get(f"{self.gateway}/whatsapp/connect", headers=headers) as answer:
+            assert answer.status == 200
+            return (await answer.json())["authorization_url"]
+
+    async def decide(self, dialog: str, decision: str = "allow", waba: str = DEMO_WABA) -> str:
+        """Where Meta sends the browser after the person has decided."""
+        form = {"decision": decision, "waba": waba}
+        async with self.browser.post(dialog, data=form, allow_redirects=False) as answer:
+            assert answer.status == 302
+            return answer.headers["Location"]
+
+    async def visit(self, url: str) -> tuple[int, str, str]:
+        """Status, text, and where a redirect points."""
+        async with self.browser.get(url, allow_redirects=False) as answer:
+            return answer.status, await answer.text(), answer.headers.get("Location", "")
+
+    async def connections(self, headers: dict[str, str]) -> list[str]:
+        async with self.browser.get(f"{self.gateway}/whatsapp/connection", headers=headers) as answer:
+            return [connection["waba_id"] for connection in (await answer.json())["connections"]]
+
+
+@pytest.fixture
+async def world(topics: KafkaSettings, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    port = free_ports(1)[0]
+    url = f"http://127.0.0.1:{port}"
+    store = Store(new_world("1234567890", [SECRET]))
+    store.world.redirect_uris = [url]
+    meta = await serve(create_app(store))
+    monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
+    monkeypatch.setenv("PUBLIC_URL", url)
+    runner = web.AppRunner(create_gateway(load(GatewaySettings)))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+        yield World(store, url, browser)
+    await runner.cleanup()
+
+
+def connected(world: World, bearer: dict[str, str], waba_id: str = DEMO_WABA) -> Callable[[], Awaitable[object]]:
+    async def seen() -> bool:
+        return waba_id in await world.connections(bearer)
+
+    return seen
+
+
+async def test_a_person_connects_by_allowing_at_meta(world: World, bearer: Bearer, eventually: Eventually) -> None:
+    back = await world.decide(await world.start(bearer()))
+    status, _, target = await world.visit(back)
+    assert (status, target) == (303, f"/?connected={DEMO_WABA}")
+    await eventually(connected(world, bearer()))
+    assert await world.connections(bearer("other")) == []
+
+
+async def test_denied_consent_is_explained_and_changes_nothing(world: World, bearer: Bearer) -> None:
+    status, text, _ = await world.visit(await world.decide(await world.start(bearer()), "deny"))
+    assert status == 403
+    assert "consent" in text
+    assert await world.connections(bearer()) == []
+
+
+async def test_a_state_works_once(world: World, bearer: Bearer) -> None:
+    back = await world.decide(await world.start(bearer()))
+    assert (await world.visit(back))[0] == 303
+    assert (await world.visit(back))[0] == 410
+
+
+async def test_a_state_works_only_in_the_browser_it_was_made_for(world: World, bearer: Bearer) -> None:
+    back = await world.decide(await world.start(bearer()))
+    world.browser.cookie_jar.clear()
+    assert (await world.visit(back))[0] == 403
+    assert await world.connections(bearer()) == []
+
+
+@pytest.mark.parametrize("state", ["", "k1.AAAA", "forged", "k1." + "A" * 400, "é"])
+async def test_a_forged_state_is_refused(world: World, bearer: Bearer, state: str) -> None:
+    await world.start(bearer())
+    async with world.browser.get(
+        f"{world.gateway}/whatsapp/callback", params={"state": state, "code": "x"}, allow_redirects=False
+    ) as answer:
+        assert answer.status == 403
+
+
+async def test_a_code_that_meta_refuses_is_explained(world: World, bearer: Bearer) -> None:
+    state = parse_qs(urlsplit(await world.start(bearer())).query)["state"][0]
+    async with world.browser.get(
+        f"{world.gateway}/whatsapp/callback", params={"state": state, "code": "made up"}, allow_redirects=False
+    ) as answer:
+        assert answer.status == 422
+        assert "start again" in await answer.text()
+
+
+async def test_missing_permissions_are_named(world: World, bearer: Bearer) -> None:
+    dialog = (await world.start(bearer())).replace("whatsapp_business_management%2C", "")
+    status, text, _ = await world.visit(await world.decide(dialog))
+    assert status == 422
+    assert "whatsapp_business_management" in text
+
+
+async def test_of_several_accounts_the_person_chooses(world: World, bearer: Bearer, eventually: Eventually) -> None:
+    second = new_waba(world.store.world, name="<b>Second</b>")
+    back = await world.decide(await world.start(bearer()))
+    code = next(iter(world.store.world.codes.values()))
+    code.waba_ids = [DEMO_WABA, second.id]
+    status, page, _ = await world.visit(back)
+    assert status == 200
+    assert "&lt;b&gt;Second" in page
+    state = page.split('name="state" value="')[1].split('"')[0]
+    assert not [token for token in world.store.world.tokens if token in page]
+    async with world.browser.post(
+        f"{world.gateway}/whatsapp/callback", data={"state": state, "waba_id": second.id}, allow_redirects=False
+    ) as answer:
+        assert answer.status == 303
+    await eventually(connected(world, bearer(), second.id))
+
+
+async def test_an_account_that_was_not_granted_cannot_be_chosen(world: World, bearer: Bearer) -> None:
+    second = new_waba(world.store.world)
+    back = await world.decide(await world.start(bearer()))
+    next(iter(world.store.world.codes.values())).waba_ids = [DEMO_WABA, second.id]
+    _, page, _ = await world.visit(back)
+    state = page.split('name="state" value="')[1].split('"')[0]
+    async with world.browser.post(
+        f"{world.gateway}/whatsapp/callback", data={"state": state, "waba_id": "999"}, allow_redirects=False
+    ) as answer:
+        assert answer.status == 400
+
+
+async def test_embedded_signup_connects_with_its_code(world: World, bearer: Bearer, eventually: Eventually) -> None:
+    back = await world.decide(await world.start(bearer()))
+    code = next(iter(world.store.world.codes.values()))
+    code.redirect_uri = ""
+    assert "code=" in back
+    signup = {"code": code.value, "waba_id": DEMO_WABA, "phone_number_id": "106540352242922"}
+    async with world.browser.post(f"{world.gateway}/whatsapp/connect", json=signup, headers=bearer()) as answer:
+        assert answer.status == 201
+        body = await answer.json()
+    assert body["waba_id"] == DEMO_WABA
+    assert not [token for token in world.store.world.tokens if token in json.dumps(body)]
+    await eventually(connected(world, bearer()))
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"code": "x"}', b'{"code": "x", "waba_id": "../me"}'])
+async def test_a_malformed_signup_is_refused(world: World, bearer: Bearer, body: bytes) -> None:
+    async with world.browser.post(f"{world.gateway}/whatsapp/connect", data=body, headers=bearer()) as answer:
+        assert answer.status in (400, 422)
+        assert answer.content_type == "application/problem+json"
+
+
+async def test_only_an_administrator_disconnects_and_only_their_own(
+    world: World, bearer: Bearer, eventually: Eventually
+) -> None:
+    await world.visit(await world.decide(await world.start(bearer())))
+    await eventually(connected(world, bearer()))
+
+    async def end(headers: dict[str, str]) -> int:
+        url = f"{world.gateway}/whatsapp/connection"
+        async with world.browser.delete(url, params={"waba_id": DEMO_WABA}, headers=headers) as answer:
+            return answer.status
+
+    assert await end(bearer(role="member")) == 403
+    assert await end(bearer("other")) == 404
+    assert await end(bearer()) == 200
+    assert await end(bearer()) == 404
+
+
+async def test_a_person_who_removes_the_app_at_meta_is_disconnected(
+    world: World, bearer: Bearer, eventually: Eventually
+) -> None:
+    await world.visit(await world.decide(await world.start(bearer())))
+    await eventually(connected(world, bearer()))
+    user = next(token.user_id for token in world.store.world.tokens.values())
+    url = f"{world.gateway}/whatsapp/deauthorize"
+    async with world.browser.post(url, data={"signed_request": sign({"user_id": user}, "wrong")}) as answer:
+        assert answer.status == 403
+    async with world.browser.post(url, data={"signed_request": sign({"user_id": user})}) as answer:
+        assert (answer.status, (await answer.json())["disconnected"]) == (200, 1)
+
+    async def gone() -> bool:
+        return await world.connections(bearer()) == []
+
+    await eventually(gone)
+
+
+async def test_a_data_deletion_request_gets_a_confirmation_code(world: World) -> None:
+    url = f"{world.gateway}/whatsapp/data-deletion"
+    async with world.browser.post(url, data={"signed_request": sign({"user_id": "nobody"})}) as answer:
+        assert answer.status == 200
+        assert (await answer.json())["confirmation_code"]
+
+
+def sign(payload: dict[str, Any], secret: str = SECRET) -> str:
+    encoded = (
+        base64.urlsafe_b64encode(json.dumps({"algorithm": "HMAC-SHA256", **payload}).encode()).decode().rstrip("=")
+    )
+    signature = hmac.new(secret.encode(), encoded.encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(signature).decode().rstrip("=") + "." + encoded
+
+
+@pytest.mark.parametrize(
+    "trick", ["none", "wrong secret", "expired", "no org", "no exp", "garbage", "missing", "basic"]
+)
+async def test_no_trick_with_a_token_gets_in(world: World, environment: dict[str, str], trick: str) -> None:
+    claims: dict[str, Any] = {"orgId": "demo", "role": "admin", "exp": 4_000_000_000}
+    secret = environment["JWT_SECRET"]
+    match trick:
+        case "none":
+            token = jwt.encode(claims, "", algorithm="none")
+        case "wrong secret":
+            token = jwt.encode(claims, "x" * 32, algorithm="HS256")
+        case "expired":
+            token = jwt.encode({**claims, "exp": 1_000_000_000}, secret, algorithm="HS256")
+        case "no org":
+            token = jwt.encode({"role": "admin", "exp": 4_000_000_000}, secret, algorithm="HS256")
+        case "no exp":
+            token = jwt.encode({"orgId": "demo"}, secret, algorithm="HS256")
+        case _:
+            token = "a.b.c"
+    scheme = "Basic" if trick == "basic" else "Bearer"
+    headers = {} if trick == "missing" else {"Authorization": f"{scheme} {token}"}
+    for method, path in (("GET", "connect"), ("POST", "connect"), ("GET", "connection"), ("DELETE", "connection")):
+        async with world.browser.request(method, f"{world.gateway}/whatsapp/{path}", headers=headers) as answer:
+            assert answer.status == 401
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
