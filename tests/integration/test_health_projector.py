@@ -30,7 +30,7 @@ from wabus_events import (
 from wabus_health_projector import projector
 from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_health_projector.counts import Counter
-from wabus_runtime.database import migrated_pool
+from wabus_runtime.database import Connection, migrated_pool
 from wabus_runtime.projection import Recorded, wait_for
 from wabus_runtime.publisher import Position, Publisher
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
@@ -237,20 +237,33 @@ async def test_a_waba_that_moves_to_another_organisation_leaves_the_first(
 
 
 async def test_a_projector_stopped_at_random_moments_counts_nothing_twice(
-    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher, eventually: Eventually
 ) -> None:
     chance = random.Random(11)
+    wabas = [event for waba in range(10) for event in good(str(waba))]
     positions: list[Position] = []
-    for round_ in range(6):
-        wabas = [event for waba in range(10) for event in good(str(waba))]
-        positions += await publisher.publish([*wabas, *(received(round_ * 500 + number) for number in range(500))])
+
+    async def progress() -> int:
+        return await pool.fetchval("SELECT coalesce(sum(next_offset), 0)::int FROM projection_offsets")
+
+    unfinished = 0
+    for round_ in range(5):
+        positions += await publisher.publish([*wabas, *(received(round_ * 2000 + number) for number in range(2000))])
+        before = await progress()
+
+        async def moved(before: int = before) -> bool:
+            return await progress() > before
+
         task = asyncio.create_task(projector.run(topics, pool, lambda: None))
-        await asyncio.wait([task], timeout=chance.uniform(0.05, 1.2))
+        await eventually(moved)
+        await asyncio.wait([task], timeout=chance.uniform(0, 0.05))
         task.cancel()
         await asyncio.wait([task])
+        unfinished += await progress() < len(positions)
     async with projecting(topics, pool):
         assert await reached(pool, positions)
-    assert await counts(pool) == {"received": 3000}
+    assert unfinished
+    assert await counts(pool) == {"received": 10_000}
     assert await pool.fetchval("SELECT template_total FROM webhook_health") == 30
 
 
@@ -280,6 +293,28 @@ async def test_transactions_side_by_side_lose_no_update_and_never_deadlock(pool:
     await asyncio.gather(*(one(number) for number in range(4)))
     assert await pool.fetchval("SELECT template_total FROM webhook_health WHERE org_id = 'demo'") == 6 * 3
     assert await counts(pool) == {"received": 2000}
+
+
+async def test_two_wabas_of_an_organisation_changed_at_once_are_both_summed_up(
+    pool: asyncpg.Pool, eventually: Eventually
+) -> None:
+    async def change(connection: Connection, waba_id: str) -> None:
+        events = (connected(waba_id), synced(waba_id, total=10))
+        await projector.fold_wabas(connection, [Recorded(event, event.topic.name, 0, 0, START) for event in events])
+
+    async def other() -> None:
+        async with pool.acquire() as connection, connection.transaction():
+            await change(connection, "2")
+
+    async def other_waits() -> bool:
+        return await pool.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == 1
+
+    async with pool.acquire() as connection, connection.transaction():
+        await change(connection, "1")
+        task = asyncio.create_task(other())
+        await eventually(other_waits)
+    await task
+    assert await pool.fetchval("SELECT template_total FROM webhook_health") == 20
 
 
 async def test_old_counts_and_remembered_ids_are_forgotten(pool: asyncpg.Pool) -> None:
