@@ -44,10 +44,11 @@ from wabus_runtime.projection import Recorded
 from wabus_runtime.publisher import Fenced, TransactionalPublisher
 from wabus_runtime.sealing import Keyring
 from wabus_runtime.settings import CredentialSettings, KafkaSettings, load
+from wabus_template_sync.api import preferred_wait
 from wabus_template_sync.app import TemplateSyncSettings, create_app
 from wabus_template_sync.store import PACKAGE, apply
 from wabus_template_sync.templates import parse_template
-from wabus_template_sync.worker import Lane
+from wabus_template_sync.worker import Lane, Progress
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
@@ -282,6 +283,27 @@ async def test_a_token_that_no_longer_works_fails_the_sync_with_its_own_code(
     assert status["last_error"]["message"] == failed.message
 
 
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ({"rate_limit": {"minutes": 30}}, "rate_limited"),
+        ({"fail": {"times": 99, "status": 502, "body": "html"}}, "graph_unavailable"),
+        ({"fail": {"times": 99, "status": 200, "body": "truncated"}}, "malformed_answer"),
+        ({"fail": {"times": 99, "status": 400, "code": 100, "subcode": 33}}, "account_not_found"),
+    ],
+)
+async def test_what_meta_refuses_is_told_apart(
+    service: Client, meta: Meta, publish: Publish, until: Until, fault: dict[str, Any], code: str
+) -> None:
+    await meta.control("POST", "/faults", **fault)
+
+    await publish(connection(meta.token))
+    [failed] = await until(TemplateSyncFailed)
+
+    assert failed.code == code
+    assert meta.token not in failed.model_dump_json()
+
+
 async def test_an_account_without_a_credential_fails_with_its_own_code(
     service: Client, publish: Publish, until: Until
 ) -> None:
@@ -446,6 +468,35 @@ async def test_a_sync_delivered_again_after_it_ended_is_skipped(
 
     assert [event.reason for event in await until(TemplatesSynced, 2)] == ["connected", "manual"]
     assert len(await all_of(events_in, TemplateSyncStarted)) == 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        (["wait=10"], 10),
+        (["respond-async, wait=5"], 5),
+        (["respond-async", 'WAIT = "7"'], 7),
+        (["wait=3600"], 30),
+        (["wait=-1"], None),
+        (["await=9"], None),
+        ([], None),
+    ],
+)
+def test_the_preference_to_wait_is_understood_and_bounded(headers: list[str], seconds: int | None) -> None:
+    assert preferred_wait(headers) == seconds
+
+
+def test_an_offset_is_committed_only_when_all_before_it_are_done() -> None:
+    progress = Progress()
+    for offset in (4, 5, 9):
+        progress.take(offset)
+
+    committable = [progress.committable]
+    for offset in (5, 4, 9):
+        progress.done(offset)
+        committable.append(progress.committable)
+
+    assert committable == [4, 4, 9, 10]
 
 
 async def rows_of(pool: asyncpg.Pool) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ import asyncpg
 from wabus_runtime.projection import channel
 
 LOOK_AGAIN = 1.0  # seconds; a wait outlives a lost connection by looking without being woken
+SHARE = 0.01  # seconds between two looks of all who wait, so that many of them don't drown the database
 ALIVE_CHECK = 5.0  # seconds between questions that show whether the connection is still there
 
 
@@ -18,6 +19,7 @@ class Announcements:
         self._pool = pool
         self._channel = channel(projection)
         self._woken = asyncio.Event()
+        self._waiting = 0
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Listen for ever; raises when the connection is lost."""
@@ -33,6 +35,7 @@ class Announcements:
 
     async def until(self, check: Callable[[], Awaitable[bool]], timeout: float) -> bool:
         """Whether `check` comes true within `timeout` seconds."""
+        self._waiting += 1
         try:
             async with asyncio.timeout(timeout):
                 while True:
@@ -42,8 +45,11 @@ class Announcements:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(LOOK_AGAIN):
                             await woken.wait()
+                    await asyncio.sleep(SHARE * self._waiting)
         except TimeoutError:
             return False
+        finally:
+            self._waiting -= 1
 
     def _wake(self, *_: object) -> None:
         self._woken.set()

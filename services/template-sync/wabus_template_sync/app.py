@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 import asyncpg
 from aiohttp import web
+from pydantic import Field
 from wabus_events import ACCOUNTS, TEMPLATES
 from wabus_runtime.database import migrated_pool
 from wabus_runtime.graph import Graph
@@ -26,6 +27,9 @@ from wabus_template_sync.worker import SOURCE, Worker, WorkerSettings
 
 class TemplateSyncSettings(WorkerSettings, DatabaseSettings, HttpSettings, AuthSettings, CredentialSettings):
     """Everything that template-sync can be told."""
+
+    database_pool_size: int = Field(default=8, ge=4)
+    """Two connections wait most of the time, and the projection must never wait for them."""
 
 
 @dataclass(frozen=True)

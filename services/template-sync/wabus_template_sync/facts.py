@@ -35,8 +35,12 @@ class Sync:
     traceparent: str | None = None
 
 
+TRIGGERS = (AccountConnected, TemplateSyncRequested)
+"""The events that `sync_for` has an answer to: nothing else needs to be decoded to ask it."""
+
+
 def sync_for(event: Event) -> Sync | None:
-    """The sync that an event asks for, if it does. The one place that says what leads to a sync."""
+    """The sync that an event asks for, if it does. What leads to a sync is said here."""
     match event:
         case AccountConnected():
             return Sync(connect_sync_id(event), event.waba_id, event.org_id, "connected", event.time, event.traceparent)

@@ -47,6 +47,9 @@ log = structlog.get_logger()
 Publish = Callable[[Sequence[WabaEvent]], Awaitable[None]]
 """Publishes all or nothing; raises where this process may not, or Kafka is away."""
 
+CatchUp = Callable[[], Awaitable[None]]
+"""Returns when the tables hold all that has been published about the WABA until now."""
+
 
 class SyncSettings(GraphSettings):
     sync_timeout: float = Field(default=600, gt=0)
@@ -63,10 +66,11 @@ class Synchroniser:
     credentials: CredentialReplica
     keyring: Keyring
 
-    async def run(self, sync: Sync, publish: Publish) -> None:
+    async def run(self, sync: Sync, publish: Publish, catch_up: CatchUp) -> None:
         """Carry a sync through to its `TemplatesSynced` or `TemplateSyncFailed`.
 
-        The tables must have caught up with everything published about the WABA. Raises what `publish` raises.
+        The tables must have caught up with everything published about the WABA. Raises what `publish` and
+        `catch_up` raise.
         """
         about = log.bind(waba_id=sync.waba_id, org_id=sync.org_id, sync_id=sync.sync_id, reason=sync.reason)
         started_at = datetime.now(UTC)
@@ -76,6 +80,8 @@ class Synchroniser:
             known = await known_templates(self.pool, sync.waba_id)
             await self._check_owner(sync)
         except (SyncFailure, GraphError) as error:
+            # A credential may be gone before our tables know that the account is.
+            await catch_up()
             failure = await self._explained(sync, error)
             now = datetime.now(UTC)
             await publish([failed(sync, failure, started_at=started_at, finished_at=now)])

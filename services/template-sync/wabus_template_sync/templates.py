@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
+import orjson
 from wabus_events import Body, Button, Footer, Header, Template
 
 MAX_DEPTH = 60  # levels of JSON; a carousel has 8, and serialisers give up at 255
@@ -64,7 +65,7 @@ def parse_template(raw: Any) -> Template:
         raise UnreadableTemplate("it has no id or no name")
     parts = _Parts()
     components = rest.get("components")
-    if isinstance(components, list) and all(isinstance(component, dict) for component in components):
+    if _are_objects(components):
         del rest["components"]
         for component in components:
             parts.take(component)
@@ -165,7 +166,6 @@ class _Parts:
         self.footer: Footer | None = None
         self.buttons: list[Button] = []
         self.other: list[dict[str, Any]] = []
-        self._has_buttons = False
 
     def take(self, component: dict[str, Any]) -> None:
         text = component.get("text")
@@ -180,8 +180,7 @@ class _Parts:
                 self.body = Body(raw=component, text=text, variables=variables_in(text))
             case "FOOTER" if self.footer is None and has_text:
                 self.footer = Footer(raw=component, text=text)
-            case "BUTTONS" if not self._has_buttons and _are_buttons(component.get("buttons")):
-                self._has_buttons = True
+            case "BUTTONS" if not self.buttons and component.get("buttons") and _are_objects(component["buttons"]):
                 self.buttons = [_button(button) for button in component["buttons"]]
                 if component.keys() - {"type", "buttons"}:
                     self.other.append({key: value for key, value in component.items() if key != "buttons"})
@@ -208,8 +207,8 @@ def _button(raw: dict[str, Any]) -> Button:
     )
 
 
-def _are_buttons(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(button, dict) for button in value)
+def _are_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+    return isinstance(value, list) and all(isinstance(inner, dict) for inner in value)
 
 
 def _quality(rest: dict[str, Any]) -> str | None:
@@ -234,17 +233,29 @@ def _is_text(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and bool(value)
 
 
-def _storable(value: Any, levels: int = MAX_DEPTH) -> Any:
-    """A copy with NUL replaced, which PostgreSQL does not store in text."""
+def _storable(raw: dict[str, Any]) -> dict[str, Any]:
+    """A template that Kafka and PostgreSQL can hold. Raises `UnreadableTemplate` where there is no such."""
+    try:
+        text = orjson.dumps(raw)
+    except orjson.JSONEncodeError:
+        raise UnreadableTemplate("it can't be written as JSON again") from None
+    # It is as deep as it has brackets at most, so nearly all templates need no closer look.
+    if text.count(b"{") + text.count(b"[") <= MAX_DEPTH and b"\\u0000" not in text:
+        return dict(raw)
+    return _without_nul(raw, MAX_DEPTH)
+
+
+def _without_nul(value: Any, levels: int) -> Any:
+    """A copy with NUL replaced, which PostgreSQL does not store in text. Raises `UnreadableTemplate` if too deep."""
     if levels == 0:
         raise UnreadableTemplate("its JSON is too deep")
     match value:
         case str():
             return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
         case dict():
-            return {_storable(key): _storable(inner, levels - 1) for key, inner in value.items()}
+            return {_without_nul(key, 1): _without_nul(inner, levels - 1) for key, inner in value.items()}
         case list():
-            return [_storable(inner, levels - 1) for inner in value]
+            return [_without_nul(inner, levels - 1) for inner in value]
         case _:
             return value
 

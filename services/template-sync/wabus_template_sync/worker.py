@@ -12,6 +12,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -28,7 +29,7 @@ from wabus_runtime.projection import wait_for
 from wabus_runtime.publisher import Fenced, TransactionalPublisher
 from wabus_runtime.settings import KafkaSettings
 
-from wabus_template_sync.facts import Sync, sync_for
+from wabus_template_sync.facts import TRIGGERS, Sync, sync_for
 from wabus_template_sync.queries import is_finished
 from wabus_template_sync.store import PROJECTION
 from wabus_template_sync.sync import Synchroniser, SyncSettings
@@ -39,8 +40,9 @@ POLL_MS = 250
 POLL_RECORDS = 200
 SESSION_TIMEOUT_MS = 10_000
 CATCH_UP_TIMEOUT = 120.0  # seconds for the tables to hold what was published before a sync
-CATCH_UPS_AT_ONCE = 3  # each holds a connection of the pool that the projection needs too
+CATCHING_UP = 3  # one in so many of the pool's connections, for each such wait holds one, and the projection needs some
 CLOSE_TIMEOUT = 2.0  # seconds
+TRIGGERING = {event.type.encode() for event in TRIGGERS}
 
 RUNNING = Gauge("wabus_template_syncs_running", "Syncs taken from Kafka and not ended.")
 
@@ -127,7 +129,7 @@ class Worker(ConsumerRebalanceListener):
         self._synchroniser = synchroniser
         self._topics = {topic_name(settings, topic): topic for topic in (ACCOUNTS, TEMPLATES)}
         self._slots = asyncio.Semaphore(settings.sync_concurrency)
-        self._catching_up = asyncio.Semaphore(CATCH_UPS_AT_ONCE)
+        self._catching_up = asyncio.Semaphore(max(1, pool.get_max_size() // CATCHING_UP))
         self._most = settings.sync_concurrency * WAITING_PER_SLOT
         self._wabas: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._lanes: dict[int, Lane] = {}
@@ -202,7 +204,7 @@ class Worker(ConsumerRebalanceListener):
                 )
 
     def _sync_of(self, record: ConsumerRecord[Any, Any]) -> Sync | None:
-        if record.value is None:
+        if dict(record.headers).get("ce_type") not in TRIGGERING:
             return None
         try:
             return sync_for(decode(record.headers, record.value))
@@ -230,7 +232,7 @@ class Worker(ConsumerRebalanceListener):
             if await is_finished(self._pool, sync.sync_id):
                 log.info("already synced", action="sync_skipped", waba_id=sync.waba_id, sync_id=sync.sync_id)
                 return
-            await self._synchroniser.run(sync, lane.publish)
+            await self._synchroniser.run(sync, lane.publish, partial(self._catch_up, partition))
 
     async def _catch_up(self, partition: int) -> None:
         """Wait until the tables hold all that has been published in this partition until now."""
