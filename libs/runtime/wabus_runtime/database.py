@@ -37,9 +37,13 @@ DATABASE_AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.QueryCanceledError,
+    asyncpg.InsufficientResourcesError,
     OSError,
 )
-"""What asyncpg raises when PostgreSQL is away or going away, rather than when a query is wrong."""
+"""What asyncpg raises when PostgreSQL is away, full or in trouble: the same statement may succeed later."""
 
 
 async def open_pool(settings: DatabaseSettings) -> asyncpg.Pool:
