@@ -22,6 +22,7 @@ LEFT_OVER_TIMEOUT = 10.0  # seconds that the children of a killed stack have to 
 
 
 def main() -> None:
+    os.umask(0o077)  # what the stack writes is for its owner only
     try:
         stack = resolve(given_settings())
         stack.home.mkdir(parents=True, exist_ok=True, mode=0o700)
