@@ -1,6 +1,7 @@
 """A child process that cannot outlive its parent, with its output in a log file of its own."""
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
@@ -93,7 +94,8 @@ class Child:
     async def kill(self) -> None:
         """SIGKILL to it and everything in its session, then reap it."""
         for descendant in _descendants(self.pid):
-            descendant.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                descendant.kill()
         self.send(signal.SIGKILL)
         await self.exited(5)
 
