@@ -4,6 +4,7 @@ import asyncio
 import base64
 import secrets
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,8 +45,10 @@ def free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture(scope="session")
-def stack_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("stack")
+def stack_home() -> Iterator[Path]:
+    """Not under pytest's own temporary folder: a second run would close that to the user that PostgreSQL runs as."""
+    with tempfile.TemporaryDirectory(prefix="wabus-tests-", ignore_cleanup_errors=True) as home:
+        yield Path(home)
 
 
 @pytest.fixture(scope="session")

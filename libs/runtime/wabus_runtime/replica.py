@@ -91,8 +91,8 @@ class CredentialReplica:
             enable_auto_commit=False,
             fetch_max_wait_ms=250,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             name = topic_name(self._settings, CREDENTIALS)
             partitions = self._partitions = [TopicPartition(name, number) for number in range(CREDENTIALS.partitions)]
             consumer.assign(partitions)
