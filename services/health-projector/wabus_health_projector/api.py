@@ -1,4 +1,4 @@
-"""GET /webhook/health and /webhook/health/detailed: is the caller's connection healthy, and if not, why?"""
+"""GET /webhook/health, /detailed and /stream: is the caller's connection healthy, and if not, why?"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from wabus_runtime.http import json_response
 
 from wabus_health_projector import answers, reading
 from wabus_health_projector.lag import Lag
+from wabus_health_projector.live import detailed_answer
 
 
 class Api:
@@ -33,7 +34,5 @@ class Api:
     async def detailed(self, request: web.Request) -> web.Response:
         caller = await authenticate(request)
         now = datetime.now(UTC)
-        # Read before the rows: these have at least what the offsets promise.
-        reached = await reading.next_offsets(self._pool())
-        stored = await reading.organisation_with_counts(self._pool(), caller.org_id, now)
-        return json_response(answers.detailed(caller.org_id, stored, now, self._lag.of(reached, now)))
+        answer, _ = await detailed_answer(self._pool(), self._lag, caller.org_id, now)
+        return json_response(answer)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 from aiohttp import web
+from pydantic import Field
 from wabus_runtime.database import migrated_pool
 from wabus_runtime.service import Role, Service, background, build_app
 from wabus_runtime.settings import AuthSettings, DatabaseSettings, HttpSettings, KafkaSettings
@@ -11,10 +12,13 @@ from wabus_runtime.settings import AuthSettings, DatabaseSettings, HttpSettings,
 from wabus_health_projector import projector
 from wabus_health_projector.api import Api
 from wabus_health_projector.lag import Lag
+from wabus_health_projector.live import Live
+from wabus_health_projector.stream import Streams
 
 
 class HealthProjectorSettings(KafkaSettings, DatabaseSettings, HttpSettings, AuthSettings):
-    pass
+    health_streams_per_org: int = Field(default=20, ge=1)
+    """Live streams that an organisation can have open at a time, in one process."""
 
 
 POOL: web.AppKey[asyncpg.Pool] = web.AppKey("health_projector_pool", asyncpg.Pool)
@@ -37,6 +41,18 @@ def install(app: web.Application, settings: HealthProjectorSettings, role: Role)
         lag = Lag(settings)
         background(app, "health-projector-lag", lag.run)
         Api(lambda: app[POOL], lag).install(app)
+        _install_stream(app, settings, lag)
+
+
+def _install_stream(app: web.Application, settings: HealthProjectorSettings, lag: Lag) -> None:
+    live = Live(lambda: app[POOL], lag)
+    background(app, "health-live", live.run)
+    app.router.add_get("/webhook/health/stream", Streams(live, settings.health_streams_per_org).stream)
+
+    async def close(_app: web.Application) -> None:
+        live.close()
+
+    app.on_shutdown.append(close)
 
 
 service = Service("health-projector", HealthProjectorSettings, install)

@@ -1,0 +1,194 @@
+"""The newest answer of every organisation that somebody is watching, kept in step with the tables of any process.
+
+One connection a process listens for what projectors announce (PostgreSQL LISTEN/NOTIFY). Each organisation that is
+followed has one feed, however many follow it: it looks again when its rows have changed, and when enough time has
+passed that the same rows may mean something else. Followers see the newest answer only, never a backlog.
+"""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import asyncpg
+import orjson
+import structlog
+
+from wabus_health_projector import answers, reading
+from wabus_health_projector.lag import Lag
+from wabus_health_projector.store import CHANNEL
+
+JUDGE_AGAIN = 30.0  # seconds until the same rows are judged anew
+LOOK_AGAIN = 2.0  # seconds between looks while nothing can be announced to us
+LOOK_PAUSE = 0.25  # seconds between two looks for a busy organisation
+LOOK_TIMEOUT = 10.0  # seconds
+ALIVE_CHECK = 5.0  # seconds between questions that show whether the listening connection is still there
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An answer at a moment. `id` grows with the offsets that the rows have reached, then with time, in all processes.
+
+    It ends with a digest of the answer: whoever names an id again has the same answer exactly if that is the same.
+    """
+
+    id: str
+    body: bytes
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.id)
+
+
+def digest_of(snapshot_id: str) -> str:
+    """The part of a snapshot's id that stands for its content; of anything else a text that no snapshot has."""
+    return snapshot_id.rpartition("-")[2]
+
+
+def snapshot(answer: answers.DetailedHealth, reached: int, now: datetime) -> Snapshot:
+    """The answer's JSON and its id. When it was judged and how fresh it is are no news by themselves. Pure."""
+    content = orjson.dumps(answer.model_dump(exclude={"checked_at", "lag"}), option=orjson.OPT_SORT_KEYS)
+    digest = hashlib.blake2b(content, digest_size=8).hexdigest()
+    body = orjson.dumps(answer.model_dump(), option=orjson.OPT_UTC_Z)
+    return Snapshot(f"{reached:015d}-{int(now.timestamp() * 1000):013d}-{digest}", body)
+
+
+async def detailed_answer(
+    pool: asyncpg.Pool, lag: Lag, org_id: str, now: datetime
+) -> tuple[answers.DetailedHealth, int]:
+    """The detailed answer, and how many records its rows hold at least: the sum of the projection's offsets."""
+    reached = await reading.next_offsets(pool)
+    stored = await reading.organisation_with_counts(pool, org_id, now)
+    return answers.detailed(org_id, stored, now, lag.of(reached, now)), sum(reached.values())
+
+
+class Feed:
+    """One organisation's newest answer, and whoever waits for the next one."""
+
+    def __init__(self) -> None:
+        self.newest: Snapshot | None = None
+        self.followers = 0
+        self.task: asyncio.Task[None] | None = None
+        self._stale = asyncio.Event()
+        self._news = asyncio.Event()
+        self._begun = 0
+        self._done = 0
+
+    def look(self) -> None:
+        """The rows have changed, or may have."""
+        self._stale.set()
+
+    def wake(self) -> None:
+        """Let everybody who waits look at `newest`."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def news(self, timeout: float) -> None:
+        """Return at the next answer, or after `timeout` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._news.wait()
+
+    async def fresh(self, timeout: float) -> Snapshot | None:
+        """An answer from rows read after now, or None if there is none within `timeout` seconds."""
+        wanted = self._begun + 1
+        self.look()
+        try:
+            async with asyncio.timeout(timeout):
+                while self._done < wanted:
+                    await self._news.wait()
+        except TimeoutError:
+            return None
+        return self.newest
+
+    async def run(self, org_id: str, read: Callable[[str], Awaitable[Snapshot]], every: Callable[[], float]) -> None:
+        """Look for ever. What goes wrong is logged and tried again: those who follow keep what they have."""
+        while True:
+            self._stale.clear()
+            self._begun += 1
+            begun = self._begun
+            try:
+                async with asyncio.timeout(LOOK_TIMEOUT):
+                    found = await read(org_id)
+            except Exception as error:
+                log.warning("health could not be read", action="live_read_failed", error=type(error).__name__)
+                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
+                continue
+            self._done = begun
+            if self.newest is None or found.digest != self.newest.digest:
+                self.newest = found
+            self.wake()
+            await asyncio.sleep(LOOK_PAUSE)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(every() * random.uniform(0.9, 1)):  # noqa: S311
+                    await self._stale.wait()
+
+
+class Live:
+    """All feeds of a process, and its one listening connection."""
+
+    def __init__(self, pool: Callable[[], asyncpg.Pool], lag: Lag) -> None:
+        self._pool = pool
+        self._lag = lag
+        self._feeds: dict[str, Feed] = {}
+        self._listening = False
+        self.closing = False
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Listen for ever; raises when the connection is lost, and misses nothing when it is called again."""
+        async with self._pool().acquire() as connection:
+            await connection.add_listener(CHANNEL, self._announced)
+            try:
+                self._listening = True
+                for feed in self._feeds.values():
+                    feed.look()
+                ready()
+                while True:
+                    await asyncio.sleep(ALIVE_CHECK)
+                    await connection.execute("SELECT 1")
+            finally:
+                self._listening = False
+                for feed in self._feeds.values():
+                    feed.look()
+                if not connection.is_closed():
+                    await connection.remove_listener(CHANNEL, self._announced)
+
+    @asynccontextmanager
+    async def follow(self, org_id: str) -> AsyncGenerator[Feed]:
+        """The organisation's feed, which lives as long as somebody follows it."""
+        feed = self._feeds.get(org_id)
+        if feed is None:
+            feed = self._feeds[org_id] = Feed()
+            feed.task = asyncio.create_task(feed.run(org_id, self._read, self._every), name=f"feed {org_id}")
+        feed.followers += 1
+        try:
+            yield feed
+        finally:
+            feed.followers -= 1
+            if feed.followers == 0 and feed.task:
+                feed.task.cancel()
+                del self._feeds[org_id]
+
+    def close(self) -> None:
+        """Wake everybody who follows, for the process is about to end."""
+        self.closing = True
+        for feed in self._feeds.values():
+            feed.wake()
+
+    def _announced(self, _connection: object, _process: int, _channel: str, org_id: object) -> None:
+        feed = self._feeds.get(str(org_id))
+        if feed:
+            feed.look()
+
+    def _every(self) -> float:
+        return JUDGE_AGAIN if self._listening else LOOK_AGAIN
+
+    async def _read(self, org_id: str) -> Snapshot:
+        now = datetime.now(UTC)
+        answer, reached = await detailed_answer(self._pool(), self._lag, org_id, now)
+        return snapshot(answer, reached, now)
