@@ -24,6 +24,7 @@ from wabus_gateway.connect import SOURCE
 from wabus_gateway.connect_api import ConnectApi, ConnectApiSettings
 from wabus_gateway.ingest import facts_in, whole
 from wabus_gateway.signature import is_handshake, is_signed, verify_token_of
+from wabus_gateway.ui import UiSettings, install_ui
 
 READ_TIMEOUT = 10.0  # seconds for a body to arrive
 RETRY_AFTER = "5"  # seconds; Meta has its own growing delays and goes on for up to 7 days
@@ -41,7 +42,7 @@ WEBHOOK_SECONDS = Histogram(
 log = structlog.get_logger()
 
 
-class GatewaySettings(HttpSettings, ConnectApiSettings):
+class GatewaySettings(HttpSettings, ConnectApiSettings, UiSettings):
     gateway_max_in_flight: int = Field(default=2_000, ge=1)
     """Webhooks being handled at once; beyond that the answer is 503 and Meta delivers again."""
 
@@ -65,6 +66,7 @@ class Gateway:
         app[CHECKS].append(lambda: None if self._publisher.available else "kafka")
         background(app, "account-owners", self._replica.run)
         ConnectApi(self._settings, self._replica).install(app)
+        install_ui(app, self._settings)
 
     async def handshake(self, request: web.Request) -> web.Response:
         """Meta asks whether a callback URL is ours. For a WABA's own URL the answer is evidence, so it is kept."""

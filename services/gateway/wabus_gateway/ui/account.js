@@ -1,0 +1,99 @@
+// One connected account: is its webhook verified and by what, where its templates are, its numbers and its traffic.
+
+import { bar, h, icon } from "./dom.js";
+import { isVerified, progressBar, syncButton } from "./overview.js";
+import { SYNC, ago, badge, day, limit, number, plain, plural, quality, templateStatus } from "./words.js";
+
+const EVIDENCE = {
+  callback_handshake: () => "Meta checked our callback",
+  signed_webhook: ({ detail }) => `Signed webhook received (${detail.replaceAll("_", " ")})`,
+};
+const TRAFFIC = ["received", "sent", "delivered", "read", "failed"];
+
+export function accountCard(account, isAdmin) {
+  const { waba_id, name } = account;
+  return h("section", { class: "card account", "data-key": waba_id, "data-waba": waba_id, "aria-label": name },
+    h("div", { class: "section-head" },
+      h("span", { class: "avatar", "aria-hidden": "true" }, initials(name)),
+      h("div", { class: "grow" }, h("h2", {}, name), h("p", { class: "fine" }, "WhatsApp Business account ", h("span", { class: "id" }, waba_id))),
+      isAdmin ? h("button", { class: "button text", type: "button", "data-action": "disconnect", "data-waba": waba_id }, "Disconnect", h("span", { class: "unseen" }, ` ${name}`)) : null),
+    h("div", { class: "tiles" }, webhook(account), templates(account), sync(account, isAdmin)),
+    account.phones.length ? [h("h3", { class: "label" }, "Phone numbers"), h("ul", { class: "phones" }, account.phones.map(phone))] : null,
+    traffic(account),
+    details(account));
+}
+
+function webhook(account) {
+  const verified = isVerified(account);
+  return h("div", { class: "tile", "data-tile": "webhook" },
+    h("h3", { class: "label" }, "Webhook"),
+    badge(verified ? { kind: "good", glyph: "check", text: "Verified" } : { kind: "wait", glyph: "pending", text: "Pending" }),
+    verified
+      ? h("ul", { class: "evidence" }, account.evidence.map((proof) =>
+          h("li", {}, (EVIDENCE[proof.kind] ?? (() => plain(proof.kind)))(proof), h("span", { class: "fine" }, ago(proof.last_at)))))
+      : h("p", { class: "muted" }, "Waiting for Meta's first call. This normally takes a few seconds."));
+}
+
+function templates({ sync }) {
+  const by = Object.entries(sync.by_status ?? {}).filter(([, count]) => count > 0)
+    .sort(([a], [b]) => (b === "APPROVED") - (a === "APPROVED") || a.localeCompare(b));
+  return h("div", { class: "tile", "data-tile": "templates" },
+    h("h3", { class: "label" }, "Approved templates"),
+    h("p", { class: "figure" }, h("strong", {}, number(sync.approved)), h("span", {}, ` of ${number(sync.total)}`)),
+    by.length ? bar(by.map(([status, count]) => ({ count, kind: templateStatus(status).kind }))) : null,
+    h("p", { class: "muted" }, by.length
+      ? by.filter(([status]) => status !== "APPROVED").map(([status, count]) => `${number(count)} ${plain(status).toLowerCase()}`).join(" · ") || "All of them can be sent"
+      : sync.status === "synced" ? "Create one in WhatsApp Manager; it will show here." : "Not known yet"));
+}
+
+function sync(account, isAdmin) {
+  const { status, last_sync_at, progress, last_error } = account.sync;
+  const look = SYNC[status] ?? SYNC.never;
+  return h("div", { class: "tile", "data-tile": "sync" },
+    h("h3", { class: "label" }, "Sync with Meta"),
+    h("span", { class: `badge ${look.kind}` }, icon(look.glyph, status === "syncing" ? "spin" : ""), look.text),
+    status === "syncing"
+      ? [h("p", { class: "muted" }, progress?.fetched !== undefined && progress?.fetched !== null
+          ? `Fetched ${number(progress.fetched)}${progress.expected ? ` of about ${number(progress.expected)}` : ""} templates`
+          : "Asking Meta for your templates…"), progressBar(progress)]
+      : [h("p", { class: "muted" }, last_sync_at ? ["Last sync ", ago(last_sync_at)] : "No sync has ended yet"),
+         status === "failed" && last_error ? h("p", { class: "error" }, last_error.message) : null],
+    isAdmin ? syncButton(account) : null);
+}
+
+function phone(each) {
+  return h("li", {},
+    icon("phone"),
+    h("span", { class: "grow" }, h("strong", { dir: "ltr" }, each.display_phone_number), each.verified_name && h("span", { class: "muted" }, each.verified_name)),
+    quality(each.quality),
+    h("span", { class: "muted limit" }, limit(each.messaging_limit)));
+}
+
+function traffic({ counts }) {
+  const last = counts?.last_24h ?? {};
+  return [h("h3", { class: "label" }, "Messages in the last 24 hours"),
+    h("dl", { class: "traffic" }, TRAFFIC.map((kind) =>
+      h("div", { class: kind === "failed" && last[kind] ? "bad" : null }, h("dt", {}, plain(kind)), h("dd", {}, number(last[kind])))))];
+}
+
+function details(account) {
+  const errors = account.recent_errors.slice(0, 5);
+  return h("details", {},
+    h("summary", {}, "Connection details"),
+    h("dl", { class: "facts" },
+      fact("Connected", ago(account.connected_at)),
+      fact("Access", account.token_expires_at ? ["until ", day(account.token_expires_at)] : "does not expire"),
+      fact("Callback", h("code", {}, account.callback_url ?? "the app's own")),
+      fact("Permissions", account.scopes.length ? account.scopes.map((scope) => h("code", {}, scope)) : "not reported"),
+      account.last_events?.webhook_at ? fact("Last webhook", ago(account.last_events.webhook_at)) : null,
+      errors.length ? fact("Recent errors", h("ul", {}, errors.map((error) =>
+        h("li", {}, error.message ?? `${plural(error.count, "message")} failed with Meta's error ${error.code}`, h("span", { class: "fine" }, ago(error.at)))))) : null));
+}
+
+function fact(name, value) {
+  return h("div", {}, h("dt", {}, name), h("dd", {}, value));
+}
+
+function initials(name) {
+  return name.split(/\s+/).slice(0, 2).map((word) => [...word][0] ?? "").join("").toUpperCase();
+}

@@ -1,0 +1,66 @@
+// Calls to our own APIs: the token goes along, is renewed once when refused, and failures get words.
+
+import { bearer, renew } from "./session.js";
+
+const TIMEOUT = 20_000; // ms
+
+/** The server said no: `message` is for people, `status` and `code` for programs. */
+export class Refused extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** No answer came. */
+export class Unreachable extends Error {}
+
+/** No token is accepted any more. */
+export class SignedOut extends Error {}
+
+/** The JSON of an answer. Throws `Refused`, `Unreachable` or `SignedOut`. */
+export async function call(path, { method = "GET", body, headers = {} } = {}) {
+  const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+  const answer = await open(path, {
+    method,
+    body: sent.body,
+    headers: { Accept: "application/json", ...sent.headers, ...headers },
+    signal: AbortSignal.timeout(TIMEOUT),
+  });
+  try {
+    return await answer.json();
+  } catch {
+    throw new Unreachable();
+  }
+}
+
+/** A successful answer whose body has not been read. Throws like `call`. */
+export async function open(path, options = {}) {
+  let answer = await send(path, options);
+  if (answer.status === 401 && (await renewed())) answer = await send(path, options);
+  if (answer.status === 401) throw new SignedOut();
+  if (answer.ok) return answer;
+  const problem = await answer.json().catch(() => ({}));
+  if (answer.status >= 500 && !problem.detail) throw new Unreachable();
+  throw new Refused(answer.status, problem.code ?? "", problem.detail ?? "That did not work. Please try again.");
+}
+
+async function send(path, options) {
+  try {
+    return await fetch(path, { ...options, headers: { ...options.headers, Authorization: `Bearer ${bearer() ?? ""}` } });
+  } catch {
+    throw new Unreachable();
+  }
+}
+
+let renewing = null;
+
+async function renewed() {
+  renewing ??= renew().finally(() => (renewing = null));
+  try {
+    return await renewing;
+  } catch {
+    throw new Unreachable();
+  }
+}
