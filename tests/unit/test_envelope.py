@@ -1,9 +1,13 @@
 """What a reader does with records that are not as they should be."""
 
 from datetime import UTC, datetime
+from uuid import uuid5
 
 import pytest
-from wabus_events import TOPICS, MessageReceived, UndecodableRecord, UnknownEventType, decode, encode
+from hypothesis import given
+from hypothesis import strategies as st
+from wabus_events import TOPICS, MessageReceived, UndecodableRecord, UnknownEventType, decode, encode, fact_id
+from wabus_events.event import NAMESPACE
 
 EVENT = MessageReceived(
     id="1",
@@ -46,3 +50,8 @@ def test_a_field_that_a_reader_does_not_know_is_ignored() -> None:
 def test_topic_names_are_unique_and_compaction_is_for_credentials_alone() -> None:
     assert len({topic.name for topic in TOPICS}) == len(TOPICS)
     assert [topic.name for topic in TOPICS if topic.compacted] == ["credentials.v1"]
+
+
+@given(st.text(), st.lists(st.text() | st.integers(), max_size=4))
+def test_an_id_is_the_uuid5_of_type_and_parts(kind: str, parts: list[str | int]) -> None:
+    assert fact_id(kind, *parts) == str(uuid5(NAMESPACE, "\x1f".join([kind, *map(str, parts)])))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from wabus_events.event import EVENTS, Event
 
@@ -50,7 +50,8 @@ def encode(event: Event, source: str) -> Record:
         headers.append(("ce_orgid", event.org_id.encode()))
     if event.traceparent:
         headers.append(("ce_traceparent", event.traceparent.encode()))
-    value = orjson.dumps(event.model_dump(), option=orjson.OPT_UTC_Z)
+    fields = {name: part for name, part in event.__dict__.items() if name not in _ENVELOPE}
+    value = orjson.dumps(fields, default=_plain, option=orjson.OPT_UTC_Z)
     return Record(event.topic.name, event.key.encode(), value, headers)
 
 
@@ -96,6 +97,15 @@ def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
     except ValidationError as invalid:
         where = ", ".join(sorted({".".join(map(str, error["loc"])) for error in invalid.errors()}))
         raise UndecodableRecord(f"a {event_type} does not fit its model at: {where}") from None
+
+
+_ENVELOPE = frozenset(Event.model_fields)
+
+
+def _plain(part: object) -> object:
+    if isinstance(part, BaseModel):
+        return part.model_dump()
+    raise TypeError(f"{type(part).__name__} is no JSON")
 
 
 def _rfc3339(time: datetime) -> str:

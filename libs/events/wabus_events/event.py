@@ -1,7 +1,8 @@
 """What every event is: a frozen pydantic model that knows its type, its topic and its key."""
 
+from hashlib import sha1
 from typing import Any, ClassVar
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -75,4 +76,9 @@ def fact_id(event_type: str, *parts: str | int) -> str:
     >>> fact_id("wabus.MessageReceived.v1", "wamid.A") == fact_id("wabus.MessageReceived.v1", "wamid.A")
     True
     """
-    return str(uuid5(NAMESPACE, "\x1f".join((event_type, *map(str, parts)))))
+    name = "\x1f".join((event_type, *map(str, parts)))
+    digest = sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()
+    # uuid.uuid5 does the same in three times the time, and every event has an id.
+    number = int.from_bytes(digest[:16]) & ~(0xF000 << 64 | 0xC000 << 48) | (0x5000 << 64 | 0x8000 << 48)
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,228 @@
+"""The gateway beside bare aiohttp and a straightforward gateway, in one run on one machine, as ratios.
+
+    .venv/bin/python benchmarks/gateway.py [--seconds 8] [--connections 1 32 128 512]
+
+Needs `wrk` (a Debian package). Kafka is the embedded one, with `acks=all`, on the same machine: its CPU is not counted,
+its share of the cores is felt by all that publish. One row of numbers is noise; look at the ratios.
+"""
+
+import argparse
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from wabus_local.kafka import EmbeddedKafka
+from wabus_runtime.kafka import ensure_topics
+from wabus_runtime.settings import KafkaSettings
+
+SECRET = "a-secret-for-the-benchmark"
+PORTS = {"kafka": 29392, "bare": 29380, "straightforward": 29381, "wabus": 29382}
+BODIES = 64  # different senders, so that all partitions get their part
+BODY_BYTES = 826
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One server at one concurrency. Latencies in ms, CPU in ms of the server's process for a webhook."""
+
+    server: str
+    connections: int
+    per_second: float
+    cpu_ms: float
+    p50: float
+    p99: float
+    rss_mb: float
+    failed: int
+
+
+def body(number: int) -> bytes:
+    """A message webhook of `BODY_BYTES` bytes."""
+    message = {
+        "from": f"1650555{number:04d}",
+        "id": f"wamid.HBgLMTY1MDU1NTEyMzQVAgASGBQzQTdCNTg5RTQ5NDk5{number:06d}==",
+        "timestamp": "1764000000",
+        "type": "text",
+        "text": {"body": ""},
+    }
+    value = {
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": "15550783881", "phone_number_id": "106540352242922"},
+        "contacts": [{"profile": {"name": "Sheena Nelson"}, "wa_id": message["from"]}],
+        "messages": [message],
+    }
+    payload = {
+        "object": "whatsapp_business_account",
+        "entry": [{"id": "102290129340398", "changes": [{"value": value, "field": "messages"}]}],
+    }
+    message["text"] = {"body": "x" * (BODY_BYTES - len(json.dumps(payload)))}
+    return json.dumps(payload).encode()
+
+
+def lua() -> str:
+    """The script by which wrk sends one of the signed bodies after the other."""
+    bodies = [body(number) for number in range(BODIES)]
+    signatures = [hmac.new(SECRET.encode(), one, hashlib.sha256).hexdigest() for one in bodies]
+    pairs = ",\n".join(f"{{[==[{one.decode()}]==], '{mark}'}}" for one, mark in zip(bodies, signatures, strict=True))
+    return f"""
+local requests = {{}}
+for _, pair in ipairs({{{pairs}}}) do
+  requests[#requests + 1] = wrk.format("POST", "/webhooks/whatsapp",
+    {{["X-Hub-Signature-256"] = "sha256=" .. pair[2], ["Host"] = "localhost"}}, pair[1])
+end
+local at = 0
+request = function() at = at % #requests + 1; return requests[at] end
+"""
+
+
+def measure(name: str, process: psutil.Process, script: Path, connections: int, seconds: int) -> Measured:
+    before = process.cpu_times()
+    arguments = ["-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", "-s", str(script)]
+    run = subprocess.run(
+        ["wrk", *arguments, f"http://127.0.0.1:{PORTS[name]}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=seconds + 60,
+    ).stdout
+    after = process.cpu_times()
+    count = int(found(run, r"(\d+) requests in"))
+    failed = int(found(run, r"Non-2xx or 3xx responses: (\d+)", "0"))
+    return Measured(
+        name,
+        connections,
+        float(found(run, r"Requests/sec:\s+([\d.]+)")),
+        1000 * (after.user + after.system - before.user - before.system) / max(count, 1),
+        milliseconds(found(run, r"\n\s+50%\s+(\S+)")),
+        milliseconds(found(run, r"\n\s+99%\s+(\S+)")),
+        process.memory_info().rss / 1e6,
+        failed,
+    )
+
+
+def found(text: str, pattern: str, default: str | None = None) -> str:
+    match = re.search(pattern, text)
+    if match is None and default is None:
+        raise SystemExit(f"wrk said something unexpected:\n{text}")
+    return match[1] if match else str(default)
+
+
+def milliseconds(text: str) -> float:
+    number, unit = found(text, r"^([\d.]+)"), text.lstrip("0123456789.")
+    return float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}[unit]
+
+
+def start(name: str, environment: dict[str, str], home: Path) -> psutil.Process:
+    here = Path(__file__).parent
+    command = {
+        "wabus": [sys.executable, "-m", "wabus_gateway", "--role", "api"],
+        "bare": [sys.executable, str(here / "gateway_baselines.py"), "bare", str(PORTS["bare"])],
+        "straightforward": [
+            *(sys.executable, str(here / "gateway_baselines.py")),
+            *("straightforward", str(PORTS["straightforward"])),
+        ],
+    }[name]
+    with (home / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env={**environment, "HTTP_PORT": str(PORTS["wabus"])}, stdout=log, stderr=log
+        )
+    deadline = time.monotonic() + 30
+    while not answers(PORTS[name]):
+        if time.monotonic() > deadline or process.poll() is not None:
+            raise SystemExit(f"{name} did not start; see {log.name}")
+        time.sleep(0.1)
+    return psutil.Process(process.pid)
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code == 404  # a baseline has no probe
+    except OSError:
+        return False
+
+
+async def prepared_kafka(home: Path, environment: dict[str, str]) -> EmbeddedKafka:
+    kafka = EmbeddedKafka(home, PORTS["kafka"], progress=print)
+    await kafka.start(120)
+    await ensure_topics(KafkaSettings.model_validate({name.lower(): value for name, value in environment.items()}))
+    return kafka
+
+
+def table(rows: list[Measured]) -> str:
+    lines = [
+        "| server | connections | webhooks/s | CPU ms | p50 ms | p99 ms | p99 ÷ p50 | MB | CPU ÷ bare | rate ÷ bare |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        base = next(one for one in rows if one.server == "bare" and one.connections == row.connections)
+        lines.append(
+            f"| {row.server} | {row.connections} | {row.per_second:,.0f} | {row.cpu_ms:.3f} "
+            f"| {row.p50:.1f} | {row.p99:.1f} | {row.p99 / row.p50:.1f} | {row.rss_mb:.0f} "
+            f"| {row.cpu_ms / base.cpu_ms:.2f} | {row.per_second / base.per_second:.2f} |"
+            + (f" {row.failed} refused" if row.failed else "")
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 32, 128, 512])
+    arguments = parser.parse_args()
+    if shutil.which("wrk") is None:
+        raise SystemExit("this benchmark needs wrk on PATH")
+    with tempfile.TemporaryDirectory(prefix="wabus-bench-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        environment = {
+            **os.environ,
+            "WABUS_HOME": folder,
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{PORTS['kafka']}",
+            "TOPIC_PREFIX": "bench.",
+            "TOPIC_REPLICATION": "1",
+            "META_APP_ID": "1",
+            "META_APP_SECRETS": SECRET,
+            "META_VERIFY_TOKEN": "v",
+            "PUBLIC_URL": "http://127.0.0.1",
+            "CREDENTIAL_KEYS": "k1:" + base64.b64encode(b"1" * 32).decode(),
+            "JWT_SECRET": "x" * 32,
+            "LOG_LEVEL": "WARNING",
+        }
+        kafka = asyncio.run(prepared_kafka(home, environment))
+        script = home / "webhooks.lua"
+        script.write_text(lua())
+        rows: list[Measured] = []
+        servers: dict[str, psutil.Process] = {}
+        try:
+            for name in ("bare", "straightforward", "wabus"):
+                servers[name] = start(name, environment, home)
+            for name, process in servers.items():
+                measure(name, process, script, 32, 2)
+            for connections in arguments.connections:
+                for name, process in servers.items():
+                    rows.append(measure(name, process, script, connections, arguments.seconds))
+                    print(rows[-1], file=sys.stderr)
+        finally:
+            for process in servers.values():
+                process.terminate()
+            asyncio.run(kafka.stop())
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
