@@ -1,0 +1,168 @@
+"""`wabus deadletter`: look at the records that were set aside, put them back where they came from, or give them up.
+
+Kafka deletes no single record, so what became of a letter is a record of its own in the same topic.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import click
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from wabus_events import DEADLETTER, Record
+
+from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
+from wabus_runtime.publisher import Publisher
+from wabus_runtime.settings import KafkaSettings, load
+
+PREFIX = "wabus_dead_"
+SETTLED = "wabus_dead_settled"
+READ_TIMEOUT = 60.0  # seconds to read the topic
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record that was set aside. `id` is its place in the dead-letter topic."""
+
+    id: str
+    about: dict[str, str]
+    record: Record
+    at: datetime
+
+    @property
+    def line(self) -> str:
+        """Who set it aside, where it came from and why; never what is in it."""
+        about = self.about
+        event = dict(self.record.headers).get("ce_type", b"?").decode(errors="replace")
+        return (
+            f"{self.id:>8}  {self.at:%Y-%m-%d %H:%M:%S}  {about.get('consumer', '?'):24} {about.get('reason', '?'):24} "
+            f"{about.get('topic', '?')}/{about.get('partition', '?')}@{about.get('offset', '?')}  {event}"
+        )
+
+
+def letters_in(records: Sequence[ConsumerRecord[bytes, bytes]]) -> list[Letter]:
+    """The letters that nobody has settled yet, oldest first. Pure."""
+    settled: set[str] = set()
+    letters: list[Letter] = []
+    for record in records:
+        about = {
+            name.removeprefix(PREFIX): value.decode(errors="replace")
+            for name, value in record.headers
+            if name.startswith(PREFIX)
+        }
+        if "settled" in about:
+            settled.add(about["letter"])
+            continue
+        original = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
+        letters.append(
+            Letter(
+                f"{record.partition}:{record.offset}",
+                about,
+                Record(about.get("topic", ""), record.key or b"", record.value, original),
+                datetime.fromtimestamp(record.timestamp / 1000, UTC),
+            )
+        )
+    return sorted((letter for letter in letters if letter.id not in settled), key=lambda letter: letter.at)
+
+
+async def read_letters(settings: KafkaSettings) -> list[Letter]:
+    """All open letters. Raises `KafkaUnavailable`."""
+    consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
+    try:
+        async with asyncio.timeout(READ_TIMEOUT):
+            await consumer.start()
+            name = topic_name(settings, DEADLETTER)
+            partitions = [TopicPartition(name, number) for number in range(DEADLETTER.partitions)]
+            consumer.assign(partitions)
+            await consumer.seek_to_beginning(*partitions)
+            ends = await consumer.end_offsets(partitions)
+            records: list[ConsumerRecord[bytes, bytes]] = []
+            while any([await consumer.position(place) < end for place, end in ends.items()]):
+                for batch in (await consumer.getmany(timeout_ms=200)).values():
+                    records += batch
+            return letters_in(records)
+    except (KafkaError, TimeoutError) as error:
+        raise KafkaUnavailable(f"the dead letters could not be read: {type(error).__name__}") from error
+    finally:
+        await consumer.stop()
+
+
+async def settle(settings: KafkaSettings, letters: Sequence[Letter], how: str) -> None:
+    """`replayed`: back to the topics they came from, with the same ids. `dropped`: not. Then note it. At least once."""
+    publisher = Publisher(settings, "/wabus/deadletter")
+    await publisher.start()
+    try:
+        for letter in letters:
+            if how == "replayed":
+                await publisher.publish_records([letter.record])
+            note = [(SETTLED, how.encode()), (f"{PREFIX}letter", letter.id.encode())]
+            await publisher.publish_records([Record(DEADLETTER.name, letter.record.key, None, note)])
+    finally:
+        await publisher.stop()
+
+
+@click.group()
+def deadletter() -> None:
+    """Records that a consumer could not handle."""
+
+
+@deadletter.command("list")
+@click.option("--consumer", help="Only of this consumer.")
+def list_(consumer: str | None) -> None:
+    """Open dead letters, oldest first: id, when, consumer, reason, origin, event type."""
+    letters = _chosen(asyncio.run(read_letters(load(KafkaSettings))), (), consumer, everything=True)
+    for letter in letters:
+        click.echo(letter.line)
+    click.echo(f"{len(letters)} open", err=True)
+
+
+@deadletter.command()
+@click.argument("letter_id")
+@click.option("--content", is_flag=True, help="The record's value too: it may hold personal data.")
+def show(letter_id: str, content: bool) -> None:
+    """One letter with its headers."""
+    (letter,) = _chosen(asyncio.run(read_letters(load(KafkaSettings))), (letter_id,), None, everything=False)
+    click.echo(letter.line)
+    for name, value in [
+        *sorted(letter.about.items()),
+        *((n, v.decode(errors="replace")) for n, v in letter.record.headers),
+    ]:
+        click.echo(f"  {name}: {value}")
+    if content:
+        click.echo((letter.record.value or b"").decode(errors="replace"))
+
+
+def _settling(how: str, help_: str) -> click.Command:
+    @click.command(help=help_)
+    @click.argument("letter_ids", nargs=-1)
+    @click.option("--all", "everything", is_flag=True, help="All open ones.")
+    @click.option("--consumer", help="With --all: only of this consumer.")
+    def command(letter_ids: tuple[str, ...], everything: bool, consumer: str | None) -> None:
+        settings = load(KafkaSettings)
+        letters = _chosen(asyncio.run(read_letters(settings)), letter_ids, consumer, everything=everything)
+        asyncio.run(settle(settings, letters, how))
+        click.echo(f"{len(letters)} {how}")
+
+    return command
+
+
+deadletter.add_command(
+    _settling("replayed", "Put letters back where they came from, with the same event ids."), "replay"
+)
+deadletter.add_command(_settling("dropped", "Give letters up: they are listed no more, and age out."), "drop")
+
+
+def _chosen(
+    letters: Sequence[Letter], letter_ids: Sequence[str], consumer: str | None, *, everything: bool
+) -> list[Letter]:
+    if everything:
+        return [letter for letter in letters if consumer in (None, letter.about.get("consumer"))]
+    if not letter_ids:
+        raise click.UsageError("name the letters, or use --all")
+    by_id = {letter.id: letter for letter in letters}
+    missing = [letter_id for letter_id in letter_ids if letter_id not in by_id]
+    if missing:
+        raise click.ClickException(f"no open dead letter is called {', '.join(missing)}")
+    return [by_id[letter_id] for letter_id in letter_ids]

@@ -1,0 +1,99 @@
+"""Dead letters on real Kafka: set aside, listed, put back with their ids, given up, and never a whole topic of them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import pytest
+from click.testing import CliRunner
+from wabus_events import MESSAGES, Event, MessageReceived, Record, Topic, encode, fact_id
+from wabus_runtime import deadletter
+from wabus_runtime.deadletter import DeadLetters, TooManyDeadLetters
+from wabus_runtime.deadletter_commands import deadletter as command
+from wabus_runtime.deadletter_commands import read_letters, settle
+from wabus_runtime.settings import KafkaSettings
+
+EventsIn = Callable[[Topic], Awaitable[list[Event]]]
+
+
+def message(number: int) -> MessageReceived:
+    return MessageReceived(
+        id=fact_id(MessageReceived.type, str(number)),
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+        waba_id="7",
+        phone_number_id="8",
+        wamid=str(number),
+        contact="9",
+        message_type="text",
+        value={"text": {"body": "private words"}},
+        source="/wabus/gateway",
+    )
+
+
+async def set_aside(settings: KafkaSettings, *numbers: int) -> None:
+    letters = DeadLetters(settings, "counter")
+    for number in numbers:
+        await letters.put_event(message(number), ("messages.v1", 3, number), ValueError("private words"))
+    await letters.close()
+
+
+async def test_a_letter_keeps_the_record_and_says_where_it_came_from_and_why(topics: KafkaSettings) -> None:
+    await set_aside(topics, 1)
+    (letter,) = await read_letters(topics)
+    original = encode(message(1), "/wabus/gateway")
+    assert letter.record == Record(MESSAGES.name, original.key, original.value, original.headers)
+    assert letter.about["reason"] == "ValueError"
+    assert (letter.about["topic"], letter.about["partition"], letter.about["offset"]) == ("messages.v1", "3", "1")
+    assert "private" not in letter.line
+
+
+async def test_a_replayed_letter_goes_back_with_its_id_and_is_open_no_more(
+    topics: KafkaSettings, events_in: EventsIn
+) -> None:
+    await set_aside(topics, 1, 2)
+    letters = await read_letters(topics)
+    await settle(topics, letters[:1], "replayed")
+    assert [event.id for event in await events_in(MESSAGES)] == [dict(letters[0].record.headers)["ce_id"].decode()]
+    assert [letter.id for letter in await read_letters(topics)] == [letters[1].id]
+
+
+async def test_a_dropped_letter_is_listed_no_more_and_goes_nowhere(topics: KafkaSettings, events_in: EventsIn) -> None:
+    await set_aside(topics, 1)
+    await settle(topics, await read_letters(topics), "dropped")
+    assert await read_letters(topics) == []
+    assert await events_in(MESSAGES) == []
+
+
+async def test_the_command_lists_shows_replays_and_never_quotes_unasked(
+    topics: KafkaSettings, events_in: EventsIn
+) -> None:
+    await set_aside(topics, 1, 2, 3)
+
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    listed = await asyncio.to_thread(run, "list")
+    assert "3 open" in listed
+    letter_id = listed.split()[0]
+    shown = await asyncio.to_thread(run, "show", letter_id)
+    assert "MessageReceived" in shown
+    assert "private words" not in listed + shown
+    assert "private words" in await asyncio.to_thread(run, "show", "--content", letter_id)
+    assert "1 dropped" in await asyncio.to_thread(run, "drop", letter_id)
+    assert "2 replayed" in await asyncio.to_thread(run, "replay", "--all", "--consumer", "counter")
+    assert {event.id for event in await events_in(MESSAGES)} == {message(2).id, message(3).id}
+
+
+async def test_a_letter_that_is_not_there_is_named(topics: KafkaSettings) -> None:
+    result = await asyncio.to_thread(CliRunner().invoke, command, ["replay", "0:99"])
+    assert result.exit_code == 1
+    assert "0:99" in result.output
+
+
+async def test_too_many_dead_letters_stop_the_consumer(topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadletter, "MOST_IN_WINDOW", 2)
+    with pytest.raises(TooManyDeadLetters):
+        await set_aside(topics, 1, 2, 3)
+    assert len(await read_letters(topics)) == 2
