@@ -148,6 +148,35 @@ async def test_without_a_token_nothing_is_told(serve: Serve, environment: dict[s
         assert (await client.get(path)).status == 401
 
 
+async def test_a_caller_can_wait_for_the_outcome_of_its_sync(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher, serve: Serve, bearer: Bearer
+) -> None:
+    client = await serve(create_app(load(HealthProjectorSettings)))
+    assert await reached(pool, await publisher.publish(good()))
+    path, headers = "/webhook/health?sync_id=s&sync_id=mine", {**bearer(), "Prefer": "wait=20"}
+    at_once = await (await client.get(path, headers=bearer())).json()
+    waiting = asyncio.create_task(client.get(path, headers=headers))
+    counts: dict[str, Any] = {"total": 7, "approved": 2, "by_status": {}, "added": 0, "changed": 0, "removed": 0}
+    done = fact(TemplatesSynced, 9, sync_id="mine", reason="manual", started_at=START, **counts)
+    await publisher.publish([done])
+    answer = await waiting
+    health = await answer.json()
+    assert (at_once["awaiting"], at_once["template_total"]) == (["mine"], 3)
+    assert (health["awaiting"], health["template_total"]) == ([], 7)
+    assert answer.headers["Preference-Applied"] == "wait=20"
+
+
+async def test_a_wait_for_a_sync_of_somebody_else_ends_in_time(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher, serve: Serve, bearer: Bearer
+) -> None:
+    client = await serve(create_app(load(HealthProjectorSettings)))
+    assert await reached(pool, await publisher.publish(good()))
+    headers = {**bearer("another"), "Prefer": "wait=1"}
+    answer = await client.get("/webhook/health?sync_id=s", headers=headers)
+    assert (answer.status, (await answer.json())["awaiting"]) == (200, ["s"])
+    assert (await client.get("/webhook/health?sync_id=" + "x" * 201, headers=headers)).status == 422
+
+
 async def test_the_detailed_answer_says_what_is_behind_the_verdict(
     topics: KafkaSettings,
     pool: asyncpg.Pool,

@@ -205,10 +205,10 @@ async def test_a_client_that_reads_late_gets_the_newest_answer_and_no_backlog() 
     answers = [live.Snapshot(f"{number}-{number}", b"{}") for number in range(4)]
     unread = iter(answers)
 
-    async def look(_org_id: str) -> live.Snapshot:
+    async def look() -> live.Snapshot:
         return next(unread, answers[-1])
 
-    task = asyncio.create_task(feed.run("demo", look, lambda: 60))
+    task = asyncio.create_task(feed.run(look, lambda: 60))
     assert [await feed.fresh(5) for _ in answers] == answers
     assert feed.newest == answers[-1]
     task.cancel()

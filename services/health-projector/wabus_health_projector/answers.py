@@ -33,6 +33,8 @@ class Health(BaseModel):
     created_at: datetime | None = None
     updated_at: datetime | None = None
     checked_at: datetime
+    awaiting: list[str] = []
+    """Those of the syncs asked about whose outcome is not in this answer."""
 
 
 class Proof(BaseModel):
@@ -119,9 +121,18 @@ class DetailedHealth(Health):
 KINDS = ("received", "sent", "delivered", "read", "failed")
 
 
-def health(org_id: str, stored: Organisation | None, now: datetime) -> Health:
+def health(org_id: str, stored: Organisation | None, now: datetime, sync_ids: Sequence[str] = ()) -> Health:
+    """The short answer; `sync_ids` are syncs whose outcome the caller wants to be in it."""
+    states = [waba.health for waba in stored.wabas] if stored else []
     verdict = judge_organisation([(waba.health, waba.traffic) for waba in stored.wabas] if stored else [], now)
-    judged = {"org_id": org_id, "status": verdict.status, "reasons": verdict.reasons, "checked_at": now}
+    ended = {ended.sync_id for state in states for ended in state.ended_syncs}
+    judged = {
+        "org_id": org_id,
+        "status": verdict.status,
+        "reasons": verdict.reasons,
+        "checked_at": now,
+        "awaiting": [sync_id for sync_id in dict.fromkeys(sync_ids) if sync_id not in ended],
+    }
     if stored is None:
         return Health.model_validate(judged)
     heard = [at for waba in stored.wabas if waba.health.connection and (at := _last_webhook_at(waba))]

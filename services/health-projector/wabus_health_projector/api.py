@@ -1,38 +1,75 @@
 """GET /webhook/health, /detailed and /stream: is the caller's connection healthy, and if not, why?"""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Annotated
 
 import asyncpg
 from aiohttp import web
+from pydantic import Field, StringConstraints, TypeAdapter
 from wabus_runtime.auth import authenticate
 from wabus_runtime.http import json_response
 
 from wabus_health_projector import answers, reading
+from wabus_health_projector.announcements import Announcements
 from wabus_health_projector.lag import Lag
 from wabus_health_projector.live import detailed_answer
+
+MAX_WAIT = 30  # seconds that `Prefer: wait` can hold a request
+
+SYNC_IDS = TypeAdapter(
+    Annotated[
+        list[Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]],
+        Field(max_length=20),
+    ]
+)
+_PREFER_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])', re.IGNORECASE)
 
 
 class Api:
     """The handlers and what they share: the pool, which exists once the app has started, and the lag."""
 
-    def __init__(self, pool: Callable[[], asyncpg.Pool], lag: Lag) -> None:
+    def __init__(self, pool: Callable[[], asyncpg.Pool], lag: Lag, announcements: Announcements) -> None:
         self._pool = pool
         self._lag = lag
+        self._announcements = announcements
 
     def install(self, app: web.Application) -> None:
         app.router.add_get("/webhook/health", self.health)
         app.router.add_get("/webhook/health/detailed", self.detailed)
 
     async def health(self, request: web.Request) -> web.Response:
-        """An organisation that never connected anything is `pending`, not an error."""
+        """An organisation that never connected anything is `pending`, not an error.
+
+        With `sync_id` and `Prefer: wait` the answer waits until it has the outcome of those syncs.
+        """
         caller = await authenticate(request)
+        sync_ids = SYNC_IDS.validate_python(request.query.getall("sync_id", []))
+        wait = preferred_wait(request.headers.getall("Prefer", [])) if sync_ids else None
+        answer = await self._health(caller.org_id, sync_ids)
+        if wait and answer.awaiting:
+
+            async def complete() -> bool:
+                nonlocal answer
+                answer = await self._health(caller.org_id, sync_ids)
+                return not answer.awaiting
+
+            await self._announcements.until(caller.org_id, complete, wait)
+        return json_response(answer, headers={"Preference-Applied": f"wait={wait}"} if wait is not None else {})
+
+    async def _health(self, org_id: str, sync_ids: Sequence[str]) -> answers.Health:
         now = datetime.now(UTC)
-        stored = await reading.organisation(self._pool(), caller.org_id, now)
-        return json_response(answers.health(caller.org_id, stored, now))
+        return answers.health(org_id, await reading.organisation(self._pool(), org_id, now), now, sync_ids)
 
     async def detailed(self, request: web.Request) -> web.Response:
         caller = await authenticate(request)
         now = datetime.now(UTC)
         answer, _ = await detailed_answer(self._pool(), self._lag, caller.org_id, now)
         return json_response(answer)
+
+
+def preferred_wait(headers: Sequence[str]) -> int | None:
+    """Seconds that the client is ready to wait (RFC 7240, section 4.3), at most `MAX_WAIT`; None if it says nothing."""
+    found = _PREFER_WAIT.search(",".join(headers))
+    return min(int(found[1]), MAX_WAIT) if found else None

@@ -10,6 +10,7 @@ from wabus_runtime.service import Role, Service, background, build_app
 from wabus_runtime.settings import AuthSettings, DatabaseSettings, HttpSettings, KafkaSettings
 
 from wabus_health_projector import projector
+from wabus_health_projector.announcements import Announcements
 from wabus_health_projector.api import Api
 from wabus_health_projector.lag import Lag
 from wabus_health_projector.live import Live
@@ -38,19 +39,19 @@ def install(app: web.Application, settings: HealthProjectorSettings, role: Role)
 
         background(app, projector.NAME, project)
     if role in ("api", "all"):
-        lag = Lag(settings)
-        background(app, "health-projector-lag", lag.run)
-        Api(lambda: app[POOL], lag).install(app)
-        _install_stream(app, settings, lag)
+        _install_api(app, settings)
 
 
-def _install_stream(app: web.Application, settings: HealthProjectorSettings, lag: Lag) -> None:
-    live = Live(lambda: app[POOL], lag)
-    background(app, "health-live", live.run)
+def _install_api(app: web.Application, settings: HealthProjectorSettings) -> None:
+    lag, announcements = Lag(settings), Announcements(lambda: app[POOL])
+    background(app, "health-projector-lag", lag.run)
+    background(app, "health-announcements", announcements.run)
+    Api(lambda: app[POOL], lag, announcements).install(app)
+    live = Live(lambda: app[POOL], lag, announcements)
     app.router.add_get("/webhook/health/stream", Streams(live, settings.health_streams_per_org).stream)
 
     async def close(_app: web.Application) -> None:
-        live.close()
+        announcements.close()
 
     app.on_shutdown.append(close)
 

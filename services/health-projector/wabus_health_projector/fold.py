@@ -57,6 +57,7 @@ from wabus_health_projector.state import (
 
 DAYS_KEPT = 60  # days with a webhook, to know how often a WABA usually speaks
 FAILURES_KEPT = 10  # failed syncs
+SYNCS_KEPT = 10  # ended syncs that are known by their id
 
 BACK_IN_ORDER = frozenset({"REINSTATED", "UNLOCKED", "UNARCHIVED"})
 """Template status events that end a trouble without naming the status itself."""
@@ -118,7 +119,7 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
                 approved=event.approved,
                 by_status=dict(sorted(event.by_status.items())),
             )
-            return {"sync_done": latest(health.sync_done, done)}
+            return {"sync_done": latest(health.sync_done, done), **_ended(health, event.sync_id, place)}
         case TemplateSyncFailed():
             failure = SyncFailure(
                 **place,
@@ -129,7 +130,8 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
                 retryable=event.retryable,
                 graph_code=event.graph_code,
             )
-            return {"sync_failures": latest_few(health.sync_failures, failure, FAILURES_KEPT)}
+            failures = latest_few(health.sync_failures, failure, FAILURES_KEPT)
+            return {"sync_failures": failures, **_ended(health, event.sync_id, place)}
         case TemplateChanged():
             return _template_changes(health, event, place)
         case TemplateRemoved() | TemplateStatusChanged():
@@ -214,6 +216,10 @@ def _with(held: Mapping[str, V], key: str, value: V) -> dict[str, V]:
 
 def _newest_days(held: Sequence[date], day: date) -> tuple[date, ...]:
     return tuple(sorted({*held, day}, reverse=True)[:DAYS_KEPT])
+
+
+def _ended(health: WabaHealth, sync_id: str, place: dict[str, Any]) -> dict[str, Any]:
+    return {"ended_syncs": latest_few(health.ended_syncs, SyncStep(**place, sync_id=sync_id), SYNCS_KEPT)}
 
 
 def _template_changes(health: WabaHealth, event: TemplateChanged, place: dict[str, Any]) -> dict[str, Any]:

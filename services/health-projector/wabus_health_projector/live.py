@@ -1,8 +1,8 @@
 """The newest answer of every organisation that somebody is watching, kept in step with the tables of any process.
 
-One connection a process listens for what projectors announce (PostgreSQL LISTEN/NOTIFY). Each organisation that is
-followed has one feed, however many follow it: it looks again when its rows have changed, and when enough time has
-passed that the same rows may mean something else. Followers see the newest answer only, never a backlog.
+Each organisation that is followed has one feed, however many follow it: it looks again when its rows have changed, and
+when enough time has passed that the same rows may mean something else. Followers see the newest answer only, never a
+backlog.
 """
 
 import asyncio
@@ -18,14 +18,13 @@ import orjson
 import structlog
 
 from wabus_health_projector import answers, reading
+from wabus_health_projector.announcements import Announcements
 from wabus_health_projector.lag import Lag
-from wabus_health_projector.store import CHANNEL
 
 JUDGE_AGAIN = 30.0  # seconds until the same rows are judged anew
-LOOK_AGAIN = 2.0  # seconds between looks while nothing can be announced to us
+LOOK_AGAIN = 2.0  # seconds between two looks while nothing can be announced to us
 LOOK_PAUSE = 0.25  # seconds between two looks for a busy organisation
 LOOK_TIMEOUT = 10.0  # seconds
-ALIVE_CHECK = 5.0  # seconds between questions that show whether the listening connection is still there
 
 log = structlog.get_logger()
 
@@ -106,7 +105,7 @@ class Feed:
             return None
         return self.newest
 
-    async def run(self, org_id: str, read: Callable[[str], Awaitable[Snapshot]], every: Callable[[], float]) -> None:
+    async def run(self, read: Callable[[], Awaitable[Snapshot]], every: Callable[[], float]) -> None:
         """Look for ever. What goes wrong is logged and tried again: those who follow keep what they have."""
         while True:
             self._stale.clear()
@@ -114,7 +113,7 @@ class Feed:
             begun = self._begun
             try:
                 async with asyncio.timeout(LOOK_TIMEOUT):
-                    found = await read(org_id)
+                    found = await read()
             except Exception as error:
                 log.warning("health could not be read", action="live_read_failed", error=type(error).__name__)
                 await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
@@ -130,33 +129,18 @@ class Feed:
 
 
 class Live:
-    """All feeds of a process, and its one listening connection."""
+    """All feeds of a process."""
 
-    def __init__(self, pool: Callable[[], asyncpg.Pool], lag: Lag) -> None:
+    def __init__(self, pool: Callable[[], asyncpg.Pool], lag: Lag, announcements: Announcements) -> None:
         self._pool = pool
         self._lag = lag
+        self._announcements = announcements
         self._feeds: dict[str, Feed] = {}
-        self._listening = False
-        self.closing = False
 
-    async def run(self, ready: Callable[[], None]) -> None:
-        """Listen for ever; raises when the connection is lost, and misses nothing when it is called again."""
-        async with self._pool().acquire() as connection:
-            await connection.add_listener(CHANNEL, self._announced)
-            try:
-                self._listening = True
-                for feed in self._feeds.values():
-                    feed.look()
-                ready()
-                while True:
-                    await asyncio.sleep(ALIVE_CHECK)
-                    await connection.execute("SELECT 1")
-            finally:
-                self._listening = False
-                for feed in self._feeds.values():
-                    feed.look()
-                if not connection.is_closed():
-                    await connection.remove_listener(CHANNEL, self._announced)
+    @property
+    def closing(self) -> bool:
+        """Whether the process is about to end."""
+        return self._announcements.closing
 
     @asynccontextmanager
     async def follow(self, org_id: str) -> AsyncGenerator[Feed]:
@@ -164,7 +148,7 @@ class Live:
         feed = self._feeds.get(org_id)
         if feed is None:
             feed = self._feeds[org_id] = Feed()
-            feed.task = asyncio.create_task(feed.run(org_id, self._read, self._every), name=f"feed {org_id}")
+            feed.task = asyncio.create_task(self._run(feed, org_id), name=f"feed {org_id}")
         feed.followers += 1
         try:
             yield feed
@@ -174,21 +158,16 @@ class Live:
                 feed.task.cancel()
                 del self._feeds[org_id]
 
-    def close(self) -> None:
-        """Wake everybody who follows, for the process is about to end."""
-        self.closing = True
-        for feed in self._feeds.values():
-            feed.wake()
-
-    def _announced(self, _connection: object, _process: int, _channel: str, org_id: object) -> None:
-        feed = self._feeds.get(str(org_id))
-        if feed:
+    async def _run(self, feed: Feed, org_id: str) -> None:
+        def changed() -> None:
             feed.look()
+            if self.closing:
+                feed.wake()
 
-    def _every(self) -> float:
-        return JUDGE_AGAIN if self._listening else LOOK_AGAIN
+        async def read() -> Snapshot:
+            now = datetime.now(UTC)
+            answer, reached = await detailed_answer(self._pool(), self._lag, org_id, now)
+            return snapshot(answer, reached, now)
 
-    async def _read(self, org_id: str) -> Snapshot:
-        now = datetime.now(UTC)
-        answer, reached = await detailed_answer(self._pool(), self._lag, org_id, now)
-        return snapshot(answer, reached, now)
+        with self._announcements.heard(org_id, changed):
+            await feed.run(read, lambda: JUDGE_AGAIN if self._announcements.listening else LOOK_AGAIN)

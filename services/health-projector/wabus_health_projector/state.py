@@ -180,6 +180,9 @@ class WabaHealth(_Frozen):
     sync_failures: tuple[SyncFailure, ...] = ()
     """Newest first, at most `fold.FAILURES_KEPT`."""
 
+    ended_syncs: tuple[SyncStep, ...] = ()
+    """Newest first, at most `fold.SYNCS_KEPT`: whoever asked for one of them can see that its outcome is in."""
+
     numbers: dict[str, NumberHealth] = {}
     """By the digits of the display phone number."""
     account_events: dict[str, AccountEvent] = {}

@@ -1,0 +1,84 @@
+"""What projectors announce, in any process: one connection listens (PostgreSQL LISTEN/NOTIFY) and wakes who waits."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
+
+import asyncpg
+
+from wabus_health_projector.store import CHANNEL
+
+ALIVE_CHECK = 5.0  # seconds between questions that show whether the connection is still there
+LOOK_AGAIN = 1.0  # seconds; a wait outlives a lost connection by looking without being woken
+LOOK_PAUSE = 0.1  # seconds between two looks of one that waits
+
+
+class Announcements:
+    """Who waits for a change of which organisation."""
+
+    def __init__(self, pool: Callable[[], asyncpg.Pool]) -> None:
+        self._pool = pool
+        self._hearing: dict[str, list[Callable[[], None]]] = {}
+        self.listening = False
+        self.closing = False
+        """Whether the process is about to end, so that nobody should wait any longer."""
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Listen for ever. Raises when the connection is lost; everybody is woken then and when it is back."""
+        async with self._pool().acquire() as connection:
+            await connection.add_listener(CHANNEL, self._announced)
+            try:
+                self.listening = True
+                self._wake_all()
+                ready()
+                while True:
+                    await asyncio.sleep(ALIVE_CHECK)
+                    await connection.execute("SELECT 1")
+            finally:
+                self.listening = False
+                self._wake_all()
+                if not connection.is_closed():
+                    await connection.remove_listener(CHANNEL, self._announced)
+
+    @contextmanager
+    def heard(self, org_id: str, changed: Callable[[], None]) -> Generator[None]:
+        """Call `changed` whenever the organisation's health may be another."""
+        self._hearing.setdefault(org_id, []).append(changed)
+        try:
+            yield
+        finally:
+            self._hearing[org_id].remove(changed)
+            if not self._hearing[org_id]:
+                del self._hearing[org_id]
+
+    async def until(self, org_id: str, check: Callable[[], Awaitable[bool]], timeout: float) -> bool:
+        """Whether `check`, asked after each change of the organisation, comes true within `timeout` seconds."""
+        woken = asyncio.Event()
+        try:
+            async with asyncio.timeout(timeout):
+                with self.heard(org_id, woken.set):
+                    while not self.closing:
+                        woken.clear()
+                        if await check():
+                            return True
+                        await asyncio.sleep(LOOK_PAUSE)
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(LOOK_AGAIN):
+                                await woken.wait()
+        except TimeoutError:
+            pass
+        return False
+
+    def close(self) -> None:
+        """Let nobody wait any longer."""
+        self.closing = True
+        self._wake_all()
+
+    def _announced(self, _connection: object, _process: int, _channel: str, org_id: object) -> None:
+        for changed in self._hearing.get(str(org_id), []):
+            changed()
+
+    def _wake_all(self) -> None:
+        for waiting in self._hearing.values():
+            for changed in waiting:
+                changed()
