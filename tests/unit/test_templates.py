@@ -8,15 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wabus_events import Template, TemplateChanged, TemplateRemoved, TemplatesSynced, decode, encode
+from wabus_template_sync.components import variables_in
 from wabus_template_sync.facts import Sync, succeeded
 from wabus_template_sync.templates import (
     Differences,
     UnreadableTemplate,
+    changed_fields,
     counts,
     diff,
     dump_template,
+    fingerprint_of,
     parse_template,
-    variables_in,
 )
 
 PROMOTION: dict[str, Any] = {
@@ -84,6 +86,62 @@ def test_components_without_a_type_of_ours_are_kept_as_they_are() -> None:
     assert parsed.other_components == [PROMOTION["components"][4]]
     assert parsed.raw["sub_category"] == "CUSTOM"
     assert parsed.raw["quality_score"] == {"score": "GREEN", "date": 1728504000}
+
+
+def test_examples_stand_beside_the_variables_they_are_of() -> None:
+    positional = parse_template(PROMOTION)
+    named = [
+        {"param_name": "first_name", "example": "João"},
+        {"param_name": "discount", "example": "25%"},
+    ]
+    body = {"type": "BODY", "text": "Oi {{first_name}}: {{discount}}", "example": {"body_text_named_params": named}}
+    by_name = template(components=[body])
+
+    assert positional.header is not None
+    assert positional.header.examples == {"1": "Summer Sale"}
+    assert positional.body is not None
+    assert positional.body.examples == {"1": "the end of August", "2": "25OFF", "3": "25%"}
+    assert positional.buttons[1].example == "x"
+    assert by_name.body is not None
+    assert by_name.body.examples == {"first_name": "João", "discount": "25%"}
+
+
+def test_carousels_and_limited_time_offers_are_typed_and_still_kept_whole() -> None:
+    image = {"type": "HEADER", "format": "IMAGE", "example": {"header_handle": ["https://cdn.example/a.jpg"]}}
+    buttons = {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "Shop", "url": "https://s.example/{{1}}"}]}
+    card = {"components": [image, {"type": "BODY", "text": "Only {{1}} left"}, buttons]}
+    carousel = {"type": "CAROUSEL", "cards": [card, card]}
+
+    parsed = template(components=[carousel, PROMOTION["components"][4]])
+
+    assert parsed.limited_time_offer is not None
+    assert (parsed.limited_time_offer.text, parsed.limited_time_offer.has_expiration) == ("Expiring!", True)
+    assert len(parsed.carousel) == 2
+    first = parsed.carousel[0]
+    assert first.header is not None
+    assert (first.header.format, first.header.examples) == ("IMAGE", {"media": "https://cdn.example/a.jpg"})
+    assert first.body is not None
+    assert first.body.variables == first.buttons[0].variables == ["1"]
+    assert parsed.other_components == [carousel, PROMOTION["components"][4]]
+
+
+def test_authentication_and_flow_buttons_are_typed() -> None:
+    otp = {"type": "OTP", "otp_type": "COPY_CODE", "text": "Copy code"}
+    flow = {"type": "FLOW", "text": "Book", "flow_id": 1479537139650973, "flow_action": "navigate"}
+
+    parsed = template(
+        components=[
+            {"type": "BODY", "text": "*{{1}}* is your code.", "add_security_recommendation": True},
+            {"type": "FOOTER", "text": "Expires in 10 minutes.", "code_expiration_minutes": 10},
+            {"type": "BUTTONS", "buttons": [otp, flow]},
+        ]
+    )
+
+    assert parsed.body is not None
+    assert parsed.body.security_recommendation
+    assert parsed.footer is not None
+    assert parsed.footer.code_expiration_minutes == 10
+    assert (parsed.buttons[0].otp_type, parsed.buttons[1].flow_id) == ("COPY_CODE", "1479537139650973")
 
 
 def test_named_variables_are_told_apart_even_when_graph_does_not_say() -> None:
@@ -204,6 +262,14 @@ def test_a_sync_done_twice_publishes_the_same_ids() -> None:
     assert published(1) == published(2)
 
 
+def test_the_fingerprint_is_the_same_whatever_order_the_keys_come_in_and_another_when_something_changes() -> None:
+    edited = {**PROMOTION, "components": [*PROMOTION["components"][:2], {"type": "FOOTER", "text": "New"}]}
+
+    assert fingerprint_of(PROMOTION) == fingerprint_of(dict(reversed(PROMOTION.items())))
+    assert fingerprint_of(PROMOTION) != fingerprint_of(edited)
+    assert fingerprint_of(7) is None
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -298,3 +364,11 @@ def test_variables_of_a_hostile_text_are_found_in_linear_time(hostile: str) -> N
     variables_in(hostile)
 
     assert time.perf_counter() - began < 1
+
+
+@given(LISTED, LISTED)
+def test_templates_with_the_same_fingerprint_do_not_differ(before: dict[str, Any], after: dict[str, Any]) -> None:
+    same = fingerprint_of(before) == fingerprint_of(after)
+
+    assert not same or not changed_fields(parse_template(before), parse_template(after))
+    assert fingerprint_of(before) == fingerprint_of(dict(reversed(before.items())))

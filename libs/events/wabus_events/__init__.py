@@ -18,12 +18,15 @@ from wabus_events.accounts import (
 from wabus_events.credentials import CredentialStored
 from wabus_events.envelope import Record, UndecodableRecord, UnknownEventType, decode, encode, tombstone
 from wabus_events.event import EVENTS, Event, WabaEvent, fact_id
+from wabus_events.health import HealthChanged, HealthReason
 from wabus_events.messages import MessageReceived, MessageStatusChanged, Unrecognised
 from wabus_events.templates import (
     Body,
     Button,
+    Card,
     Footer,
     Header,
+    LimitedTimeOffer,
     Template,
     TemplateCategoryChanged,
     TemplateChanged,
@@ -33,19 +36,20 @@ from wabus_events.templates import (
     TemplatesSynced,
     TemplateStatusChanged,
     TemplateSyncFailed,
+    TemplateSyncProgressed,
     TemplateSyncRequested,
     TemplateSyncStarted,
 )
-from wabus_events.topics import ACCOUNTS, CREDENTIALS, DEADLETTER, MESSAGES, TEMPLATES, TOPICS, Topic
+from wabus_events.topics import ACCOUNTS, CREDENTIALS, DEADLETTER, HEALTH, MESSAGES, TEMPLATES, TOPICS, Topic
 
 __all__ = [
-    "ACCOUNTS", "CREDENTIALS", "DEADLETTER", "EVENTS", "MESSAGES", "TEMPLATES", "TOPICS",
-    "AccountAlerted", "AccountConnected", "AccountDisconnected", "AccountReviewed", "AccountSettingsChanged",
-    "AccountUpdated", "Body", "Button", "CallbackVerified", "CapabilityChanged", "CredentialStored", "Event",
-    "Footer", "Header", "MessageReceived", "MessageStatusChanged", "PhoneNumber", "PhoneNumberNameReviewed",
-    "PhoneNumberQualityChanged", "Record", "SecurityChanged", "Template", "TemplateCategoryChanged",
-    "TemplateChanged", "TemplateComponentsChanged", "TemplateQualityChanged", "TemplateRemoved",
-    "TemplateStatusChanged", "TemplateSyncFailed", "TemplateSyncRequested", "TemplateSyncStarted",
-    "TemplatesSynced", "Topic", "UndecodableRecord", "UnknownEventType", "Unrecognised", "WabaEvent",
-    "WebhookSeen", "decode", "encode", "fact_id", "tombstone",
+    "ACCOUNTS", "CREDENTIALS", "DEADLETTER", "EVENTS", "MESSAGES", "TEMPLATES", "TOPICS", "AccountAlerted",
+    "AccountConnected", "AccountDisconnected", "AccountReviewed", "AccountSettingsChanged", "AccountUpdated",
+    "Body", "Button", "CallbackVerified", "CapabilityChanged", "Card", "CredentialStored", "Event", "Footer",
+    "Header", "LimitedTimeOffer", "MessageReceived", "MessageStatusChanged", "PhoneNumber",
+    "PhoneNumberNameReviewed", "PhoneNumberQualityChanged", "Record", "SecurityChanged", "Template",
+    "TemplateCategoryChanged", "TemplateChanged", "TemplateComponentsChanged", "TemplateQualityChanged",
+    "TemplateRemoved", "TemplateStatusChanged", "TemplateSyncFailed", "TemplateSyncProgressed",
+    "TemplateSyncRequested", "TemplateSyncStarted", "TemplatesSynced", "Topic", "UndecodableRecord",
+    "UnknownEventType", "Unrecognised", "WabaEvent", "WebhookSeen", "decode", "encode", "fact_id", "tombstone",
 ]  # fmt: skip

@@ -22,25 +22,51 @@ class Header(Part):
     """TEXT, IMAGE, VIDEO, DOCUMENT, LOCATION, …"""
     text: str | None = None
     variables: list[str] = []
+    examples: dict[str, str] = {}
+    """What the business gave as an example for each variable; for media, `media` is a link to it."""
 
 
 class Body(Part):
     text: str
     variables: list[str] = []
     """The placeholders in the order of their first use: `1`, `2` (POSITIONAL) or names (NAMED)."""
+    examples: dict[str, str] = {}
+    security_recommendation: bool = False
+    """Of an AUTHENTICATION template: whether WhatsApp adds "For your security, do not share this code."."""
 
 
 class Footer(Part):
     text: str
+    code_expiration_minutes: int | None = None
 
 
 class Button(Part):
     type: str
-    """QUICK_REPLY, URL, PHONE_NUMBER, COPY_CODE, OTP, FLOW, …"""
+    """QUICK_REPLY, URL, PHONE_NUMBER, COPY_CODE, OTP, FLOW, CATALOG, MPM, SPM, VOICE_CALL, …"""
     text: str | None = None
     url: str | None = None
     phone_number: str | None = None
     variables: list[str] = []
+    example: str | None = None
+    """Of a URL the whole address, of a COPY_CODE the code."""
+    otp_type: str | None = None
+    """COPY_CODE, ONE_TAP or ZERO_TAP."""
+    flow_id: str | None = None
+    flow_action: str | None = None
+    navigate_screen: str | None = None
+
+
+class LimitedTimeOffer(Part):
+    text: str
+    has_expiration: bool = False
+
+
+class Card(Part):
+    """One card of a CAROUSEL; `raw` is the card."""
+
+    header: Header | None = None
+    body: Body | None = None
+    buttons: list[Button] = []
 
 
 class Template(BaseModel):
@@ -64,8 +90,14 @@ class Template(BaseModel):
     buttons: list[Button] = []
     other_components: list[dict[str, Any]] = []
     """CAROUSEL, LIMITED_TIME_OFFER and whatever comes next, as Graph sent them."""
+    carousel: list[Card] = []
+    """The cards of the CAROUSEL among `other_components`, typed."""
+    limited_time_offer: LimitedTimeOffer | None = None
+    """The LIMITED_TIME_OFFER among `other_components`, typed."""
     raw: dict[str, Any] = {}
     """The template's remaining fields as Graph sent them."""
+    fingerprint: str | None = None
+    """A digest of all that Graph sent but what it words anew at every call: as long as it is the same, so is all."""
 
 
 class TemplateSyncRequested(WabaEvent, topic=TEMPLATES):
@@ -73,7 +105,7 @@ class TemplateSyncRequested(WabaEvent, topic=TEMPLATES):
 
     sync_id: str
     reason: str
-    """`manual`, `reconciliation`, …"""
+    """`manual`, `reconciliation`, `retry` (the one before failed for a while), `webhook` (it could not be followed)."""
     requested_by: str | None = None
 
 
@@ -85,14 +117,32 @@ class TemplateSyncStarted(WabaEvent, topic=TEMPLATES):
     """What led to it: `connected`, or the reason of the request."""
 
 
+class TemplateSyncProgressed(WabaEvent, topic=TEMPLATES):
+    """How far a sync is that takes a while. Told now and then, and never twice: nothing may depend on it."""
+
+    sync_id: str
+    fetched: int
+    """Templates read from Graph so far."""
+    expected: int | None = None
+    """How many there were last time; None at the first sync."""
+    started_at: datetime
+
+
 class TemplateChanged(WabaEvent, topic=TEMPLATES):
-    """A template was added, or is other than it was; the whole of it as Graph now gives it."""
+    """A template was added, or is other than it was; the whole of it as it is now, and as it was before."""
 
     template: Template
     added: bool
     changed_fields: list[str] = []
     """Which fields of `template` differ; empty for a new one."""
+    previous: Template | None = None
+    """The whole template as it was before; None for a new one."""
     sync_id: str | None = None
+    """The sync that found it; the changes of a sync count from its `TemplatesSynced` on."""
+    caused_by: str | None = None
+    """The id of the webhook's event that led to it."""
+    observed: bool = True
+    """Whether Graph gave the template at `time`. False when it is what a webhook made of the template known before."""
 
 
 class TemplateRemoved(WabaEvent, topic=TEMPLATES):
@@ -102,6 +152,8 @@ class TemplateRemoved(WabaEvent, topic=TEMPLATES):
     name: str
     language: str
     sync_id: str | None = None
+    caused_by: str | None = None
+    """The id of the webhook's event that led to it."""
 
 
 class TemplatesSynced(WabaEvent, topic=TEMPLATES):
@@ -127,6 +179,8 @@ class TemplateSyncFailed(WabaEvent, topic=TEMPLATES):
     """`token_expired`, `permission_lost`, `rate_limited`, `account_not_found`, `graph_unavailable`, …"""
     message: str
     retryable: bool
+    retry_after: float | None = None
+    """Seconds before which trying again is of no use, where known."""
     graph_code: int | None = None
     graph_subcode: int | None = None
     started_at: datetime

@@ -4,7 +4,7 @@ Pure: no I/O, no clock. The shape is that of Meta's "WhatsApp Message Template" 
 components"; whatever it does not name is kept as it came.
 """
 
-import re
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,12 +12,14 @@ from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 import orjson
-from wabus_events import Body, Button, Footer, Header, Template
+from wabus_events import Body, Footer, Header, Template
+
+from wabus_template_sync.components import Parts, are_objects
 
 MAX_DEPTH = 60  # levels of JSON; a carousel has 8, and serialisers give up at 255
 APPROVED = "APPROVED"
-
-_VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+COMPARED = tuple(Template.model_fields.keys() - {"carousel", "limited_time_offer", "fingerprint"})
+"""The fields of `Template` that make a difference; the others follow from these."""
 
 
 class UnreadableTemplate(Exception):
@@ -26,9 +28,10 @@ class UnreadableTemplate(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A template that is other than it was, and in which fields of `Template`."""
+    """A template that is other than it was, what it was, and in which fields of `Template` they differ."""
 
     template: Template
+    previous: Template
     fields: tuple[str, ...]
 
 
@@ -51,9 +54,10 @@ class Counts:
     by_status: dict[str, int]
 
 
-def parse_template(raw: Any) -> Template:
-    """A template as Graph lists it. What has no field, or not the shape it should have, is kept in `raw` or
-    `other_components`. Raises only `UnreadableTemplate`.
+def parse_template(raw: Any, fingerprint: str | None = None) -> Template:
+    """A template as Graph lists it, with its `fingerprint_of` if that is known. Raises only `UnreadableTemplate`.
+
+    What has no field, or not the shape it should have, is kept in `raw` or `other_components`.
     """
     if not isinstance(raw, dict):
         raise UnreadableTemplate("it is no JSON object")
@@ -63,9 +67,9 @@ def parse_template(raw: Any) -> Template:
         identifier = str(identifier)
     if not _is_text(identifier) or not _is_text(name):
         raise UnreadableTemplate("it has no id or no name")
-    parts = _Parts()
+    parts = Parts()
     components = rest.get("components")
-    if _are_objects(components):
+    if are_objects(components):
         del rest["components"]
         for component in components:
             parts.take(component)
@@ -84,8 +88,31 @@ def parse_template(raw: Any) -> Template:
         footer=parts.footer,
         buttons=parts.buttons,
         other_components=parts.other,
+        carousel=parts.carousel,
+        limited_time_offer=parts.limited_time_offer,
         raw=rest,
+        fingerprint=fingerprint,
     )
+
+
+def fingerprint_of(raw: Any) -> str | None:
+    """A digest of a template as Graph lists it, leaving out what Graph words anew at every call; None if it has none.
+
+    Far cheaper than parsing: what was known with the same fingerprint needs no closer look.
+    """
+    if not isinstance(raw, dict):
+        return None
+    lasting: dict[str, Any] = dict(raw)
+    components, score = lasting.get("components"), lasting.get("quality_score")
+    if isinstance(components, list):
+        lasting["components"] = [_component(component) for component in components]
+    if isinstance(score, dict):
+        lasting["quality_score"] = {key: part for key, part in score.items() if key != "date"}
+    try:
+        text = orjson.dumps(lasting, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        return None
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def dump_template(template: Template) -> dict[str, Any]:
@@ -109,15 +136,6 @@ def dump_template(template: Template) -> dict[str, Any]:
     return dumped | template.raw
 
 
-def variables_in(text: str | None) -> list[str]:
-    """The placeholders of a text in the order of their first use: `{{1}}`, `{{first_name}}`.
-
-    >>> variables_in("{{name}}, your code is {{1}} ({{1}})")
-    ['name', '1']
-    """
-    return list(dict.fromkeys(_VARIABLE.findall(text or "")))
-
-
 def diff(
     known: Mapping[str, Template], listed: Iterable[Template], told: Mapping[str, Template] | None = None
 ) -> Differences:
@@ -129,11 +147,13 @@ def diff(
     now = {template.template_id: template for template in listed}
     changed: list[Change] = []
     for template_id in sorted(now.keys() & known.keys()):
-        fields = changed_fields(known[template_id], now[template_id])
+        before = known[template_id]
+        fields = changed_fields(before, now[template_id])
         if told and template_id in told:
-            fields |= changed_fields(told[template_id], now[template_id])
+            before = told[template_id]
+            fields |= changed_fields(before, now[template_id])
         if fields:
-            changed.append(Change(now[template_id], tuple(sorted(fields))))
+            changed.append(Change(now[template_id], before, tuple(sorted(fields))))
     return Differences(
         added=tuple(now[template_id] for template_id in sorted(now.keys() - known.keys())),
         changed=tuple(changed),
@@ -145,7 +165,7 @@ def changed_fields(before: Template, after: Template) -> set[str]:
     """The fields of `Template` that differ, leaving out what Meta words anew at every call."""
     return {
         field
-        for field in Template.model_fields
+        for field in COMPARED
         if getattr(before, field) != getattr(after, field)
         and _lasting(field, getattr(before, field)) != _lasting(field, getattr(after, field))
     }
@@ -155,60 +175,6 @@ def counts(templates: Iterable[Template]) -> Counts:
     """How many there are, in all and by status (in alphabetical order)."""
     by_status = Counter(template.status for template in templates)
     return Counts(by_status.total(), by_status[APPROVED], dict(sorted(by_status.items())))
-
-
-class _Parts:
-    """A template's components, sorted into the typed ones (the first of each) and all the others."""
-
-    def __init__(self) -> None:
-        self.header: Header | None = None
-        self.body: Body | None = None
-        self.footer: Footer | None = None
-        self.buttons: list[Button] = []
-        self.other: list[dict[str, Any]] = []
-
-    def take(self, component: dict[str, Any]) -> None:
-        text = component.get("text")
-        has_text = isinstance(text, str)
-        match str(component.get("type")).upper():
-            case "HEADER" if self.header is None and isinstance(component.get("format"), str):
-                shown = text if has_text else None
-                self.header = Header(
-                    raw=component, format=component["format"].upper(), text=shown, variables=variables_in(shown)
-                )
-            case "BODY" if self.body is None and has_text:
-                self.body = Body(raw=component, text=text, variables=variables_in(text))
-            case "FOOTER" if self.footer is None and has_text:
-                self.footer = Footer(raw=component, text=text)
-            case "BUTTONS" if not self.buttons and component.get("buttons") and _are_objects(component["buttons"]):
-                self.buttons = [_button(button) for button in component["buttons"]]
-                if component.keys() - {"type", "buttons"}:
-                    self.other.append({key: value for key, value in component.items() if key != "buttons"})
-            case _:
-                self.other.append(component)
-
-    def parameter_format(self) -> str:
-        """What the placeholders look like, for a listing that does not say."""
-        used = [*(self.header.variables if self.header else ()), *(self.body.variables if self.body else ())]
-        return "NAMED" if any(not variable.isdigit() for variable in used) else "POSITIONAL"
-
-
-def _button(raw: dict[str, Any]) -> Button:
-    def text(key: str) -> str | None:
-        return raw[key] if isinstance(raw.get(key), str) else None
-
-    return Button(
-        raw=raw,
-        type=(text("type") or "UNKNOWN").upper(),
-        text=text("text"),
-        url=text("url"),
-        phone_number=text("phone_number"),
-        variables=variables_in(text("url")),
-    )
-
-
-def _are_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
-    return isinstance(value, list) and all(isinstance(inner, dict) for inner in value)
 
 
 def _quality(rest: dict[str, Any]) -> str | None:
@@ -263,8 +229,10 @@ def _without_nul(value: Any, levels: int) -> Any:
 def _lasting(field: str, value: Any) -> Any:
     """`value` without what Meta words anew at every call: signed links to example media, the date of a score."""
     match value:
-        case Header():
+        case Header() | Body() | Footer():
             return _component(value.raw)
+        case list() if field == "buttons":
+            return [button.raw for button in value]
         case list() if field == "other_components":
             return [_component(component) for component in value]
         case dict() if field == "raw" and isinstance(value.get("quality_score"), dict):
