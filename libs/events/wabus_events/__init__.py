@@ -43,13 +43,14 @@ from wabus_events.templates import (
 from wabus_events.topics import ACCOUNTS, CREDENTIALS, DEADLETTER, HEALTH, MESSAGES, TEMPLATES, TOPICS, Topic
 
 __all__ = [
-    "ACCOUNTS", "CREDENTIALS", "DEADLETTER", "EVENTS", "MESSAGES", "TEMPLATES", "TOPICS", "AccountAlerted",
-    "AccountConnected", "AccountDisconnected", "AccountReviewed", "AccountSettingsChanged", "AccountUpdated",
-    "Body", "Button", "CallbackVerified", "CapabilityChanged", "Card", "CredentialStored", "Event", "Footer",
-    "Header", "LimitedTimeOffer", "MessageReceived", "MessageStatusChanged", "PhoneNumber",
-    "PhoneNumberNameReviewed", "PhoneNumberQualityChanged", "Record", "SecurityChanged", "Template",
-    "TemplateCategoryChanged", "TemplateChanged", "TemplateComponentsChanged", "TemplateQualityChanged",
-    "TemplateRemoved", "TemplateStatusChanged", "TemplateSyncFailed", "TemplateSyncProgressed",
-    "TemplateSyncRequested", "TemplateSyncStarted", "TemplatesSynced", "Topic", "UndecodableRecord",
-    "UnknownEventType", "Unrecognised", "WabaEvent", "WebhookSeen", "decode", "encode", "fact_id", "tombstone",
+    "ACCOUNTS", "CREDENTIALS", "DEADLETTER", "EVENTS", "HEALTH", "MESSAGES", "TEMPLATES", "TOPICS",
+    "AccountAlerted", "AccountConnected", "AccountDisconnected", "AccountReviewed", "AccountSettingsChanged",
+    "AccountUpdated", "Body", "Button", "CallbackVerified", "CapabilityChanged", "Card", "CredentialStored",
+    "Event", "Footer", "Header", "HealthChanged", "HealthReason", "LimitedTimeOffer", "MessageReceived",
+    "MessageStatusChanged", "PhoneNumber", "PhoneNumberNameReviewed", "PhoneNumberQualityChanged", "Record",
+    "SecurityChanged", "Template", "TemplateCategoryChanged", "TemplateChanged", "TemplateComponentsChanged",
+    "TemplateQualityChanged", "TemplateRemoved", "TemplateStatusChanged", "TemplateSyncFailed",
+    "TemplateSyncProgressed", "TemplateSyncRequested", "TemplateSyncStarted", "TemplatesSynced", "Topic",
+    "UndecodableRecord", "UnknownEventType", "Unrecognised", "WabaEvent", "WebhookSeen", "decode", "encode",
+    "fact_id", "tombstone",
 ]  # fmt: skip
