@@ -2,6 +2,8 @@
 
 from wabus_events.accounts import (
     AccountAlerted,
+    AccountChecked,
+    AccountCheckRequested,
     AccountConnected,
     AccountDisconnected,
     AccountReviewed,
@@ -9,6 +11,7 @@ from wabus_events.accounts import (
     AccountUpdated,
     CallbackVerified,
     CapabilityChanged,
+    CheckedNumber,
     PhoneNumber,
     PhoneNumberNameReviewed,
     PhoneNumberQualityChanged,
@@ -44,11 +47,12 @@ from wabus_events.topics import ACCOUNTS, CREDENTIALS, DEADLETTER, HEALTH, MESSA
 
 __all__ = [
     "ACCOUNTS", "CREDENTIALS", "DEADLETTER", "EVENTS", "HEALTH", "MESSAGES", "TEMPLATES", "TOPICS",
-    "AccountAlerted", "AccountConnected", "AccountDisconnected", "AccountReviewed", "AccountSettingsChanged",
-    "AccountUpdated", "Body", "Button", "CallbackVerified", "CapabilityChanged", "Card", "CredentialStored",
-    "Event", "Footer", "Header", "HealthChanged", "HealthReason", "LimitedTimeOffer", "MessageReceived",
-    "MessageStatusChanged", "PhoneNumber", "PhoneNumberNameReviewed", "PhoneNumberQualityChanged", "Record",
-    "SecurityChanged", "Template", "TemplateCategoryChanged", "TemplateChanged", "TemplateComponentsChanged",
+    "AccountAlerted", "AccountCheckRequested", "AccountChecked", "AccountConnected", "AccountDisconnected",
+    "AccountReviewed", "AccountSettingsChanged", "AccountUpdated", "Body", "Button", "CallbackVerified",
+    "CapabilityChanged", "Card", "CheckedNumber", "CredentialStored", "Event", "Footer", "Header",
+    "HealthChanged", "HealthReason", "LimitedTimeOffer", "MessageReceived", "MessageStatusChanged",
+    "PhoneNumber", "PhoneNumberNameReviewed", "PhoneNumberQualityChanged", "Record", "SecurityChanged",
+    "Template", "TemplateCategoryChanged", "TemplateChanged", "TemplateComponentsChanged",
     "TemplateQualityChanged", "TemplateRemoved", "TemplateStatusChanged", "TemplateSyncFailed",
     "TemplateSyncProgressed", "TemplateSyncRequested", "TemplateSyncStarted", "TemplatesSynced", "Topic",
     "UndecodableRecord", "UnknownEventType", "Unrecognised", "WabaEvent", "WebhookSeen", "decode", "encode",

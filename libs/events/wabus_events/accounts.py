@@ -122,3 +122,52 @@ class SecurityChanged(WabaEvent, topic=ACCOUNTS):
     display_phone_number: str | None = None
     event: str
     value: dict[str, Any]
+
+
+class AccountCheckRequested(WabaEvent, topic=ACCOUNTS):
+    """Somebody wants to know whether Meta still has the account as we think."""
+
+    check_id: str
+    requested_by: str | None = None
+
+
+class CheckedNumber(BaseModel):
+    """A business phone number as Graph described it at a check; what Graph leaves out is None."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    phone_number_id: str
+    display_phone_number: str | None = None
+    verified_name: str | None = None
+    quality_rating: str | None = None
+    """GREEN, YELLOW, RED or UNKNOWN."""
+    status: str | None = None
+    """CONNECTED, PENDING, FLAGGED, RESTRICTED, RATE_LIMITED, BANNED, DISCONNECTED, …"""
+    throughput: str | None = None
+    """STANDARD, HIGH or NOT_APPLICABLE."""
+    messaging_limit: str | None = None
+    """TIER_250, TIER_2K, …"""
+    messaging_limit_before: str | None = None
+    """The limit that was known until then, if it was another."""
+    name_status: str | None = None
+    """APPROVED, DECLINED, PENDING_REVIEW, EXPIRED, …"""
+    callback_url: str | None = None
+    """Where Meta sends this number's messages (`webhook_configuration`); None for nowhere."""
+
+
+class AccountChecked(WabaEvent, topic=ACCOUNTS):
+    """Graph was asked about a connected account, and the answer differs from what was known before."""
+
+    our_callback_url: str
+    """What the callback URLs of a number that reaches us begin with."""
+    error_code: str | None = None
+    """Why Graph did not answer: `token_expired`, `permission_lost`, `account_not_found`, `account_blocked`, …
+
+    Then nothing of the following was read, and what was known of it stays.
+    """
+    error_message: str | None = None
+    subscribed: bool = True
+    """Whether our app is subscribed to the account's webhooks (`subscribed_apps`)."""
+    token_expires_at: datetime | None = None
+    scopes: list[str] = []
+    numbers: list[CheckedNumber] = []

@@ -60,6 +60,12 @@ CREDENTIALS = Topic(
     retention=None,
     compacted=True,
 )
+HEALTH = Topic(
+    "health.v1",
+    "Changes of each organisation's health: from which status to which, why, and since when.",
+    key="organisation id",
+    retention=None,
+)
 DEADLETTER = Topic(
     "deadletter.v1",
     "Records that a consumer could not handle, as they were, with where they came from and why they are here.",
@@ -67,4 +73,4 @@ DEADLETTER = Topic(
     retention=timedelta(days=90),
 )
 
-TOPICS = (ACCOUNTS, TEMPLATES, MESSAGES, CREDENTIALS, DEADLETTER)
+TOPICS = (ACCOUNTS, TEMPLATES, MESSAGES, CREDENTIALS, HEALTH, DEADLETTER)
