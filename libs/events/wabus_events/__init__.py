@@ -18,7 +18,7 @@ from wabus_events.accounts import (
     SecurityChanged,
     WebhookSeen,
 )
-from wabus_events.credentials import CredentialStored
+from wabus_events.credentials import PRIVATE_TOPICS, CredentialStored
 from wabus_events.envelope import Record, UndecodableRecord, UnknownEventType, decode, encode, tombstone
 from wabus_events.event import EVENTS, Event, WabaEvent, fact_id
 from wabus_events.health import HealthChanged, HealthReason
@@ -44,9 +44,10 @@ from wabus_events.templates import (
     TemplateSyncStarted,
 )
 from wabus_events.topics import ACCOUNTS, CREDENTIALS, DEADLETTER, HEALTH, MESSAGES, TEMPLATES, TOPICS, Topic
+from wabus_events.upcasting import upcast
 
 __all__ = [
-    "ACCOUNTS", "CREDENTIALS", "DEADLETTER", "EVENTS", "HEALTH", "MESSAGES", "TEMPLATES", "TOPICS",
+    "ACCOUNTS", "CREDENTIALS", "DEADLETTER", "EVENTS", "HEALTH", "MESSAGES", "PRIVATE_TOPICS", "TEMPLATES", "TOPICS",
     "AccountAlerted", "AccountCheckRequested", "AccountChecked", "AccountConnected", "AccountDisconnected",
     "AccountReviewed", "AccountSettingsChanged", "AccountUpdated", "Body", "Button", "CallbackVerified",
     "CapabilityChanged", "Card", "CheckedNumber", "CredentialStored", "Event", "Footer", "Header",
@@ -56,5 +57,5 @@ __all__ = [
     "TemplateQualityChanged", "TemplateRemoved", "TemplateStatusChanged", "TemplateSyncFailed",
     "TemplateSyncProgressed", "TemplateSyncRequested", "TemplateSyncStarted", "TemplatesSynced", "Topic",
     "UndecodableRecord", "UnknownEventType", "Unrecognised", "WabaEvent", "WebhookSeen", "decode", "encode",
-    "fact_id", "tombstone",
+    "fact_id", "tombstone", "upcast",
 ]  # fmt: skip

@@ -5,6 +5,9 @@ from datetime import datetime
 from wabus_events.event import WabaEvent
 from wabus_events.topics import CREDENTIALS
 
+PRIVATE_TOPICS = frozenset({CREDENTIALS})
+"""What no subscriber, export or catalogue example may read."""
+
 
 class CredentialStored(WabaEvent, topic=CREDENTIALS):
     """The sealed access token of a WABA; `org_id` is always set. A tombstone of the same key removes it."""

@@ -11,6 +11,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from wabus_events.event import EVENTS, Event
+from wabus_events.upcasting import Fields, newest, upcasted
 
 Headers = list[tuple[str, bytes]]
 
@@ -63,6 +64,7 @@ def tombstone(event_type: type[Event], key: str) -> Record:
 def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
     """The event of a Kafka record.
 
+    A record of an older version comes out as the newest one, through its upcasters.
     Raises `UnknownEventType` where the type is not one of `EVENTS`, `UndecodableRecord` where an attribute is
     missing, the value is no JSON object, or a field does not fit.
     """
@@ -78,7 +80,7 @@ def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
         raise UndecodableRecord(f"the record has no {missing.args[0]} header") from None
     except UnicodeDecodeError:
         raise UndecodableRecord("a ce_ header is not UTF-8") from None
-    model = EVENTS.get(event_type)
+    model = EVENTS.get(event_type) or newest(event_type)
     if model is None:
         raise UnknownEventType(f"no event is called {event_type[:100]!r}")
     for attribute, field in (("ce_orgid", "org_id"), ("ce_traceparent", "traceparent")):
@@ -92,6 +94,8 @@ def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
         raise UndecodableRecord(f"the value of a {event_type} is no JSON") from None
     if not isinstance(payload, dict):
         raise UndecodableRecord(f"the value of a {event_type} is no JSON object")
+    if event_type != model.type:
+        payload = _upcasted(event_type, payload)
     try:
         return model.model_validate({**payload, **fields})
     except ValidationError as invalid:
@@ -100,6 +104,13 @@ def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
 
 
 _ENVELOPE = frozenset(Event.model_fields)
+
+
+def _upcasted(event_type: str, payload: Fields) -> Fields:
+    try:
+        return upcasted(event_type, payload)
+    except Exception as error:
+        raise UndecodableRecord(f"a {event_type} could not be upcast: {type(error).__name__}") from None
 
 
 def _plain(part: object) -> object:

@@ -20,13 +20,14 @@ class Event(BaseModel):
 
     The fields below are the envelope: they travel as CloudEvents attributes in Kafka headers, the fields of
     a subclass as the JSON value. Fields that a reader does not know are ignored, so new optional fields may
-    be added to a published version; anything else needs `version=2`.
+    be added to a published version; anything else needs `version=2` and an `upcast` from version 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     type: ClassVar[str]
     topic: ClassVar[Topic]
+    version: ClassVar[int]
 
     id: str = Field(exclude=True)
     """The same fact has the same id, however often it is delivered: drop what you have seen."""
@@ -44,6 +45,7 @@ class Event(BaseModel):
         if topic is None:
             return
         cls.topic = topic
+        cls.version = version
         cls.type = f"wabus.{cls.__name__}.v{version}"
         if cls.type in EVENTS:
             raise TypeError(f"two events are called {cls.type}")
