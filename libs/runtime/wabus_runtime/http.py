@@ -1,15 +1,18 @@
 """HTTP as every service answers it: problem details (RFC 9457), JSON, health probes, metrics, no leaks."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 from uuid import uuid4
 
 import orjson
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from pydantic import BaseModel, ValidationError
 
+from wabus_runtime import liveness, tracing
 from wabus_runtime.database import DATABASE_AWAY
 from wabus_runtime.kafka import KafkaUnavailable
 
@@ -21,7 +24,16 @@ NOT_READY: web.AppKey[dict[str, str]] = web.AppKey("not_ready", dict)
 CHECKS: web.AppKey[list[Callable[[], str | None]]] = web.AppKey("checks", list)
 """Asked by every /readyz: each returns None, or what is not ready."""
 
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 REQUESTS = Counter("wabus_http_requests_total", "Requests answered.", ["method", "route", "status"])
+REQUEST_SECONDS = Histogram(
+    "wabus_http_request_seconds",
+    "From a request's head to its answer; streams and files are not timed.",
+    ["method", "route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
 
 log = structlog.get_logger()
 
@@ -72,16 +84,25 @@ def json_response(
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every exception into a problem that names what is wrong and quotes nothing."""
+    """Turn every exception into a problem that names what is wrong and quotes nothing; count, time and trace it."""
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else "unmatched"
+    method = request.method if request.method in METHODS else "other"
+    started = time.perf_counter()
     status = 500
-    try:
-        response = await _answered(request, handler)
-        status = response.status
-        return response
-    finally:
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else "unmatched"
-        REQUESTS.labels(request.method, route, status).inc()
+    caller = request.headers.get("traceparent")
+    with nullcontext() if route in PROBES else tracing.request(method, route, caller) as span:
+        try:
+            response = await _answered(request, handler)
+            status = response.status
+            if isinstance(response, web.Response):
+                REQUEST_SECONDS.labels(method, route).observe(time.perf_counter() - started)
+            return response
+        finally:
+            REQUESTS.labels(method, route, status).inc()
+            log.debug("request", action="request", method=method, route=route, status=status)
+            if span:
+                tracing.answered(span, status)
 
 
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -118,7 +139,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         detail = "There is nothing at this address." if error.status == 404 else f"{error.reason}."
         return Problem(error.status, code, error.reason, detail, headers=allowed).response()
     except Exception:
-        incident = uuid4().hex
+        incident = tracing.trace_id() or uuid4().hex
         log.exception("a request failed", action="request_failed", incident=incident, path=request.path)
         return Problem(
             500,
@@ -130,14 +151,15 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 def add_probes(app: web.Application) -> None:
-    """`/healthz`: the process runs. `/readyz`: it does its work. `/metrics`: Prometheus."""
+    """`/healthz`: nothing is stuck, or start me again. `/readyz`: it does its work. `/metrics`: Prometheus."""
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _ready)
     app.router.add_get("/metrics", _metrics)
 
 
 async def _alive(_request: web.Request) -> web.Response:
-    return json_response({"status": "ok"})
+    stuck = liveness.stuck(time.monotonic())
+    return json_response({"status": "stuck", "seconds": stuck} if stuck else {"status": "ok"}, 503 if stuck else 200)
 
 
 async def _ready(request: web.Request) -> web.Response:

@@ -16,12 +16,15 @@ import asyncpg
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
 from wabus_events import Event, Topic, UndecodableRecord, UnknownEventType, decode
 
+from wabus_runtime import tracing
 from wabus_runtime.database import DATABASE_AWAY, Connection
 from wabus_runtime.deadletter import DeadLetters
 from wabus_runtime.kafka import client_options, topic_name
+from wabus_runtime.lag import Lag, observe_latency
+from wabus_runtime.liveness import watched
 from wabus_runtime.settings import KafkaSettings
 
 MAX_BATCH = 500  # records in one transaction
@@ -31,7 +34,6 @@ POLL_INTERVAL_MAX_MS = 120_000  # a batch that takes longer gives the partitions
 APPLY_TIMEOUT = 60.0  # seconds for one transaction
 
 APPLIED = Counter("wabus_projection_records_total", "Records folded into tables.", ["projection"])
-LAG = Gauge("wabus_projection_lag_records", "Records not yet folded.", ["projection", "topic", "partition"])
 BATCH_SECONDS = Histogram("wabus_projection_batch_seconds", "One transaction of a projection.", ["projection"])
 
 log = structlog.get_logger()
@@ -69,11 +71,12 @@ async def project(
     `apply` gets a connection inside the transaction and records in the order of each partition. A record that
     is no event, or that `apply` refuses on its own, goes to the dead-letter topic; an unknown event type is skipped.
     """
-    runner = _Projection(settings, pool, name, topics, apply)
-    try:
-        await runner.run(ready)
-    finally:
-        await runner.close()
+    with watched(f"projection {name}") as beat:
+        runner = _Projection(settings, pool, name, topics, apply, beat)
+        try:
+            await runner.run(ready)
+        finally:
+            await runner.close()
 
 
 async def wait_for(pool: asyncpg.Pool, name: str, positions: Mapping[tuple[str, int], int], timeout: float) -> bool:
@@ -115,13 +118,22 @@ async def _reached(connection: Connection, name: str, positions: Mapping[tuple[s
 
 class _Projection(ConsumerRebalanceListener):
     def __init__(
-        self, settings: KafkaSettings, pool: asyncpg.Pool, name: str, topics: Sequence[Topic], apply: Apply
+        self,
+        settings: KafkaSettings,
+        pool: asyncpg.Pool,
+        name: str,
+        topics: Sequence[Topic],
+        apply: Apply,
+        beat: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._pool = pool
         self._name = name
         self._topics = {topic_name(settings, topic): topic for topic in topics}
         self._apply = apply
+        self._beat = beat
+        self._lag = Lag(name, {stored: topic.name for stored, topic in self._topics.items()})
+        self._measuring: asyncio.Task[None] | None = None
         self._owner: UUID = uuid4()
         self._next: dict[TopicPartition, int] = {}
         self._writing = asyncio.Lock()
@@ -141,7 +153,9 @@ class _Projection(ConsumerRebalanceListener):
     async def run(self, ready: Callable[[], None]) -> None:
         await self._consumer.start()
         self._consumer.subscribe(list(self._topics), listener=self)
+        self._measuring = asyncio.create_task(self._lag.watch(self._consumer, lambda: self._next))
         while True:
+            self._beat()
             fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_BATCH)
             async with self._writing:
                 await self._write(fetched)
@@ -149,6 +163,8 @@ class _Projection(ConsumerRebalanceListener):
                 ready()
 
     async def close(self) -> None:
+        if self._measuring:
+            self._measuring.cancel()
         try:
             async with asyncio.timeout(5):
                 await self._consumer.stop()
@@ -171,6 +187,7 @@ class _Projection(ConsumerRebalanceListener):
                 claimed = await self._claim(partitions)
                 break
             except DATABASE_AWAY as error:
+                self._beat()
                 log.warning("database is away", action="database_away", error=type(error).__name__)
                 await asyncio.sleep(random.uniform(0.2, 1))  # noqa: S311
         for partition, offset in claimed.items():
@@ -217,16 +234,16 @@ class _Projection(ConsumerRebalanceListener):
                     recorded = await self._decoded(record)
                     if recorded is not None:
                         records.append(recorded)
-        with BATCH_SECONDS.labels(self._name).time():
+        with (
+            tracing.batch(self._name, (recorded.event.traceparent for recorded in records)),
+            BATCH_SECONDS.labels(self._name).time(),
+        ):
             await self._commit(records, moved)
         self._next.update(moved)
         APPLIED.labels(self._name).inc(len(records))
-        for partition in moved:
-            end = self._consumer.highwater(partition)
-            if end is not None:
-                LAG.labels(self._name, self._topics[partition.topic].name, partition.partition).set(
-                    max(0, end - moved[partition])
-                )
+        observe_latency(self._name, records, datetime.now(UTC))
+        for partition in moved.keys() & fetched.keys():
+            self._lag.folded(partition, datetime.fromtimestamp(fetched[partition][-1].timestamp / 1000, UTC))
 
     async def _commit(self, records: Sequence[Recorded], moved: Mapping[TopicPartition, int]) -> None:
         try:
@@ -245,17 +262,29 @@ class _Projection(ConsumerRebalanceListener):
         for recorded in records:
             partition = TopicPartition(topic_name(self._settings, recorded.topic), recorded.partition)
             reached = {partition: recorded.offset + 1}
-            try:
-                await self._transaction([recorded], reached)
-            except (LostPartition, TimeoutError, *DATABASE_AWAY):
-                raise
-            except Exception as error:
-                await self._dead_letters.put_event(recorded.event, _origin(recorded), error)
-                await self._transaction([], reached)
+            with tracing.following(recorded.event.traceparent):
+                await self._alone(recorded, reached)
             self._next.update(reached)
+            self._beat()
+
+    async def _alone(self, recorded: Recorded, reached: Mapping[TopicPartition, int]) -> None:
+        try:
+            await self._transaction([recorded], reached)
+        except (LostPartition, TimeoutError, *DATABASE_AWAY):
+            raise
+        except Exception as error:
+            origin = (recorded.topic, recorded.partition, recorded.offset)
+            await self._dead_letters.put_event(recorded.event, origin, error)
+            await self._transaction([], reached)
 
     async def _transaction(self, records: Sequence[Recorded], moved: Mapping[TopicPartition, int]) -> None:
         places = [(self._topics[tp.topic].name, tp.partition, self._next[tp], end) for tp, end in sorted(moved.items())]
+        with tracing.span(
+            f"write {self._name}", "client", {"db.system.name": "postgresql", "db.operation.batch.size": len(records)}
+        ):
+            await self._write_rows(records, places)
+
+    async def _write_rows(self, records: Sequence[Recorded], places: Sequence[tuple[str, int, int, int]]) -> None:
         async with asyncio.timeout(APPLY_TIMEOUT), self._pool.acquire() as connection, connection.transaction():
             updated = await connection.execute(
                 """
@@ -286,10 +315,7 @@ class _Projection(ConsumerRebalanceListener):
             log.info("unknown event type skipped", action="event_skipped", topic=topic, offset=record.offset)
             return None
         except UndecodableRecord as error:
-            await self._dead_letters.put(record, topic, error)
+            with tracing.following(dict(record.headers).get("ce_traceparent", b"").decode(errors="replace")):
+                await self._dead_letters.put(record, topic, error)
             return None
         return Recorded(event, topic, record.partition, record.offset, logged_at)
-
-
-def _origin(recorded: Recorded) -> tuple[str, int, int]:
-    return recorded.topic, recorded.partition, recorded.offset

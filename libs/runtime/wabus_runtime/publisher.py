@@ -18,6 +18,7 @@ from prometheus_client import Counter, Histogram
 from wabus_events import TOPICS, Event, Record, encode
 from wabus_events.topics import MAX_RECORD_BYTES
 
+from wabus_runtime import tracing
 from wabus_runtime.kafka import KafkaUnavailable, client_options, partition_of, topic_name
 from wabus_runtime.settings import KafkaSettings
 
@@ -28,10 +29,10 @@ RECOVERY_DELAY_MAX = 2.0  # seconds between attempts to come back
 
 PUBLISHED = Counter("wabus_published_events_total", "Events that Kafka has taken.", ["topic"])
 PUBLISH_FAILURES = Counter("wabus_publish_failures_total", "Publishes that Kafka did not take.")
-PUBLISH_SECONDS = Histogram(
-    "wabus_publish_batch_seconds",
-    "From handing a batch to the client to Kafka's answer.",
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+PUBLISH_SECONDS = Histogram("wabus_publish_seconds", "From publish to its end, waiting included.", buckets=BUCKETS)
+BATCH_SECONDS = Histogram(
+    "wabus_publish_batch_seconds", "From handing a batch to the client to Kafka's answer.", buckets=BUCKETS
 )
 
 log = structlog.get_logger()
@@ -107,6 +108,10 @@ class Publisher:
 
     async def publish_records(self, records: Sequence[Record]) -> list[Position]:
         """The same for records that are encoded already."""
+        with tracing.span("publish", "producer"), PUBLISH_SECONDS.time():
+            return await self._published(tracing.traced(records))
+
+    async def _published(self, records: Sequence[Record]) -> list[Position]:
         if self._producer is None or self._stopping:
             raise KafkaUnavailable("Kafka is away")
         if self._waiting + len(records) > MAX_WAITING:
@@ -123,6 +128,9 @@ class Publisher:
             waiting.append((lane, indices, entry))
             self._enqueue(lane, entry)
         await asyncio.wait([entry.done for _, _, entry in waiting])
+        failed = [error for _, _, entry in waiting if (error := entry.done.exception())]
+        if failed:
+            raise failed[0]
         positions: list[Position | None] = [None] * len(records)
         for (topic, partition), indices, entry in waiting:
             first = entry.done.result()
@@ -137,7 +145,7 @@ class Publisher:
             queue.append(entry)
             return
         self._lanes[lane] = deque([entry])
-        sender = asyncio.create_task(self._send(lane))
+        sender = asyncio.create_task(self._send(lane), context=tracing.detached())
         self._senders.add(sender)
         sender.add_done_callback(self._senders.discard)
 
@@ -190,7 +198,7 @@ class Publisher:
             batch = producer.create_batch()
             while remaining and _append(batch, remaining[0]):
                 remaining.popleft()
-            with PUBLISH_SECONDS.time():
+            with BATCH_SECONDS.time():
                 async with asyncio.timeout(ACK_TIMEOUT):
                     answer = await producer.send_batch(batch, self._settings.topic_prefix + topic, partition=partition)
                 # Not awaited under a time-out: that would cancel a future that belongs to the client's own sender.
@@ -273,6 +281,10 @@ class TransactionalPublisher:
         make a second attempt harmless.
         """
         records = [encode(item, self._source) if isinstance(item, Event) else item for item in items]
+        with tracing.span("publish transaction", "producer"), PUBLISH_SECONDS.time():
+            return await self._committed(tracing.traced(records))
+
+    async def _committed(self, records: Sequence[Record]) -> list[Position]:
         async with self._one_at_a_time:
             producer = await self._connected()
             try:

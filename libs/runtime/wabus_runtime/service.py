@@ -5,23 +5,30 @@ import random
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, Literal, get_args
 
 import structlog
 import uvloop
 from aiohttp import web
+from prometheus_client import Counter, Gauge
 
 from wabus_runtime.auth import VERIFIER, Verifier
 from wabus_runtime.http import CHECKS, NOT_READY, add_probes, problems
 from wabus_runtime.kafka import KafkaUnavailable, ensure_topics
+from wabus_runtime.liveness import watch_event_loop
 from wabus_runtime.settings import AuthSettings, HttpSettings, KafkaSettings, LogSettings, SettingsError, load
-from wabus_runtime.telemetry import configure_logs
+from wabus_runtime.telemetry import BUILD, configure_logs
+from wabus_runtime.tracing import configure_tracing
 
 Role = Literal["api", "worker", "all"]
 ROLES: tuple[str, ...] = get_args(Role)
 DRAIN_TIMEOUT = 5.0  # seconds for requests under way after SIGTERM
 RESTART_DELAY_MAX = 5.0  # seconds before a background loop that failed starts again
 MAX_BODY = 3 * 1024 * 1024  # bytes; Meta's webhooks are no larger
+
+LOOP_READY = Gauge("wabus_loop_ready", "1 while a background loop does its work, else 0.", ["loop"])
+LOOP_FAILURES = Counter("wabus_loop_failures_total", "Background loops that failed and start again.", ["loop"])
 
 log = structlog.get_logger()
 
@@ -41,6 +48,7 @@ def build_app(parts: Sequence[tuple[Service, Any]], role: Role = "all") -> web.A
     app[NOT_READY] = {}
     app[CHECKS] = []
     add_probes(app)
+    app.cleanup_ctx.append(watch_event_loop)
     kafka = next((settings for _, settings in parts if isinstance(settings, KafkaSettings)), None)
     if kafka is not None:
         _create_topics_first(app, kafka)
@@ -58,9 +66,11 @@ def background(app: web.Application, name: str, run: Callable[[Callable[[], None
     `/readyz` names it until it has called the `ready` it is given, and again from a failure on.
     """
     app[NOT_READY][name] = "starting"
+    gauge = LOOP_READY.labels(name)
 
     def ready() -> None:
         app[NOT_READY].pop(name, None)
+        gauge.set(1)
 
     async def supervised() -> None:
         delay = 0.2
@@ -70,6 +80,8 @@ def background(app: web.Application, name: str, run: Callable[[Callable[[], None
                 await run(ready)
             except Exception as error:
                 app[NOT_READY][name] = f"failed: {type(error).__name__}"
+                gauge.set(0)
+                LOOP_FAILURES.labels(name).inc()
                 log.warning(
                     "a background loop failed",
                     action="loop_failed",
@@ -100,6 +112,8 @@ def run(services: Sequence[Service], role: Role = "all") -> None:
         sys.exit(f"wabus: {error}")
     name = services[0].name if len(services) == 1 else "wabus"
     configure_logs(http, name)
+    configure_tracing(name)
+    BUILD.info({"version": version("wabus-runtime"), "service": name, "role": role})
     app = build_app(parts, role)
     log.info("starting", action="starting", role=role, port=http.http_port)
     web.run_app(

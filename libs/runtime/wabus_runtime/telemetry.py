@@ -1,17 +1,25 @@
-"""Structured logs: one JSON object a line, each with an `action`, never with a payload or a secret."""
+"""Structured logs: one JSON object a line, each with an `action`, never with a payload or a secret.
+
+Lines within a request or about a record carry its trace id. Which build runs is a metric.
+"""
 
 import logging
 import sys
 
 import structlog
+from prometheus_client import Info
 
+from wabus_runtime import tracing
 from wabus_runtime.settings import LogSettings
+
+BUILD = Info("wabus_build", "The release, services and role of this process.")
 
 
 def configure_logs(settings: LogSettings, service: str) -> None:
     """Send structlog and the standard library's logging to stderr in one format."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _trace_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -39,6 +47,13 @@ def configure_logs(settings: LogSettings, service: str) -> None:
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
     # aiokafka reports every step of a reconnect as an error; our loops say once that Kafka is away.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+def _trace_id(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    trace_id = tracing.trace_id()
+    if trace_id:
+        event.setdefault("trace_id", trace_id)
+    return event
 
 
 def _library_action(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -1,0 +1,216 @@
+"""Traces that follow one webhook from its request to its row; and the trace id that every log line of it carries.
+
+What travels is a `traceparent` (W3C Trace Context): in memory with the task, in Kafka with the event (CloudEvents
+"Distributed Tracing" extension). It is there whether or not spans are recorded, so that logs can always be joined.
+Spans exist only when OTEL_EXPORTER_OTLP_ENDPOINT is set in the environment; without it OpenTelemetry is not imported.
+"""
+
+import os
+import random
+import re
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, copy_context
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal
+
+from wabus_events import Record
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Link, Span, SpanContext, Tracer
+
+Kind = Literal["server", "producer", "consumer", "client", "internal"]
+Attributes = Mapping[str, str | int | float | bool]
+
+LINKS_MAX = 128  # of one span: what the SDK keeps unless told otherwise
+
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_HEADER = "ce_traceparent"
+
+_current: ContextVar[str | None] = ContextVar("traceparent", default=None)
+_tracer: "Tracer | None" = None
+
+
+def configure_tracing(service: str) -> None:
+    """Export spans over OTLP/HTTP if the environment says where to; the SDK reads all other `OTEL_…` variables itself.
+
+    Source: OpenTelemetry "Environment Variable Specification".
+    """
+    asked = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    if not asked or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    name = os.environ.get("OTEL_SERVICE_NAME") or f"wabus-{service.removeprefix('wabus-')}"
+    resource = Resource.create({"service.name": name, "service.version": version("wabus-runtime")})
+    # At exit the provider sends what it still holds, for as long as OTEL_EXPORTER_OTLP_TIMEOUT allows.
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace_with(provider)
+
+
+def trace_with(provider: "TracerProvider | None") -> None:
+    """Record spans with this provider; with None, record none."""
+    global _tracer
+    _tracer = provider.get_tracer("wabus") if provider else None
+
+
+def current() -> str | None:
+    """The traceparent of what this task is handling, or None."""
+    return _current.get()
+
+
+def trace_id() -> str | None:
+    """The trace id of what this task is handling, or None."""
+    traceparent = _current.get()
+    return traceparent[3:35] if traceparent else None
+
+
+def detached() -> Context:
+    """A copy of this task's context that handles nothing: for a task that will work for many."""
+    context = copy_context()
+    context.run(_current.set, None)
+    return context
+
+
+def traced(records: Sequence[Record]) -> Sequence[Record]:
+    """The records with the current traceparent, but for those that have one, and for tombstones."""
+    traceparent = _current.get()
+    if traceparent is None:
+        return records
+    header = (_HEADER, traceparent.encode())
+    return [
+        record
+        if record.value is None or any(name == _HEADER for name, _ in record.headers)
+        else replace(record, headers=[*record.headers, header])
+        for record in records
+    ]
+
+
+@contextmanager
+def following(traceparent: str | None) -> Generator[None]:
+    """Handle something that belongs to a trace: log lines carry its id, events that lead from it stay in it."""
+    token = _current.set(traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def request(method: str, route: str, caller: str | None) -> Generator["Span | None"]:
+    """Handle an HTTP request in a new trace.
+
+    Anybody can send a traceparent, so a valid one becomes a link and decides nothing (W3C Trace Context, section
+    "Security considerations": restart the trace at a trust boundary). Meta sends none.
+    """
+    if _tracer is None:
+        new = f"00-{random.getrandbits(128) or 1:032x}-{random.getrandbits(64) or 1:016x}-00"
+        token = _current.set(new)
+        try:
+            yield None
+        finally:
+            _current.reset(token)
+        return
+    attributes = {"http.request.method": method, "http.route": route}
+    with _span(_tracer, f"{method} {route}", "server", None, _links([caller] if caller else []), attributes) as span:
+        yield span
+
+
+def answered(span: "Span", status: int) -> None:
+    """Tell a request's span how it ended; only our own faults make it an error."""
+    from opentelemetry.trace import StatusCode
+
+    span.set_attribute("http.response.status_code", status)
+    if status >= 500:
+        span.set_status(StatusCode.ERROR)
+
+
+@contextmanager
+def span(name: str, kind: Kind = "internal", attributes: Attributes | None = None) -> Generator["Span | None"]:
+    """A step of what this task is handling; nothing at all while it handles nothing, or spans are not recorded."""
+    if _tracer is None or (parent := _current.get()) is None:
+        yield None
+        return
+    with _span(_tracer, name, kind, parent, [], attributes or {}) as recorded:
+        yield recorded
+
+
+@contextmanager
+def batch(consumer: str, traceparents: Iterable[str | None]) -> Generator[None]:
+    """Handle events of several traces at once.
+
+    The first sampled trace gets the span that holds everything done for the batch, with links to all the others,
+    and each of these one of the same length with a link back. (OpenTelemetry "Semantic conventions for messaging
+    spans": batches are linked.) Where no trace is sampled, no span is made.
+    """
+    distinct = list(dict.fromkeys(each for each in traceparents if each and _TRACEPARENT.fullmatch(each)))
+    sampled = [each for each in distinct if int(each[-2:], 16) & 1] if _tracer else []
+    if _tracer is None or not sampled:
+        with following(distinct[0] if len(distinct) == 1 else None):
+            yield
+        return
+    name, about = f"process {consumer}", {"messaging.system": "kafka", "messaging.consumer.group.name": consumer}
+    first, *others = sampled
+    with _span(_tracer, name, "consumer", first, _links(others), about) as whole:
+        back = _link(whole.get_span_context())
+        beside = [_start(_tracer, name, "consumer", other, [back], about) for other in others]
+        try:
+            yield
+        finally:
+            for each in beside:
+                each.end()
+
+
+@contextmanager
+def _span(
+    tracer: "Tracer", name: str, kind: Kind, parent: str | None, links: "Sequence[Link]", attributes: Attributes
+) -> Generator["Span"]:
+    from opentelemetry.trace import StatusCode
+
+    recorded = _start(tracer, name, kind, parent, links, attributes)
+    context = recorded.get_span_context()
+    token = _current.set(f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}")
+    try:
+        yield recorded
+    except BaseException as error:
+        # Its name only: what an exception says may quote a payload or a URL with a secret.
+        recorded.set_attribute("error.type", type(error).__name__)
+        recorded.set_status(StatusCode.ERROR)
+        raise
+    finally:
+        _current.reset(token)
+        recorded.end()
+
+
+def _start(
+    tracer: "Tracer", name: str, kind: Kind, parent: str | None, links: "Sequence[Link]", attributes: Attributes
+) -> "Span":
+    from opentelemetry.context import Context as Carried
+    from opentelemetry.trace import NonRecordingSpan, SpanKind, set_span_in_context
+
+    context = set_span_in_context(NonRecordingSpan(_parsed(parent)), Carried()) if parent else Carried()
+    return tracer.start_span(name, context, SpanKind[kind.upper()], attributes, links)
+
+
+def _links(traceparents: Sequence[str]) -> "list[Link]":
+    valid = [each for each in traceparents if _TRACEPARENT.fullmatch(each)]
+    return [_link(_parsed(each)) for each in valid[:LINKS_MAX]]
+
+
+def _link(context: "SpanContext") -> "Link":
+    from opentelemetry.trace import Link
+
+    return Link(context)
+
+
+def _parsed(traceparent: str) -> "SpanContext":
+    from opentelemetry.trace import SpanContext, TraceFlags
+
+    _, trace, parent, flags = traceparent.split("-")
+    return SpanContext(int(trace, 16), int(parent, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
