@@ -6,13 +6,26 @@ BIN := .venv/bin
 DISTRIBUTIONS := libs/events libs/runtime services/gateway services/template-sync services/health-projector deploy/local
 STAMP := .venv/.installed
 
-.PHONY: run test check format lock browser bench clean
+.PHONY: run test chaos bench browser check format lock clean
 
 run: $(STAMP) ## the whole system on this machine
 	@exec $(BIN)/python -m wabus_local
 
 test: $(STAMP) browser ## every test, on real Kafka, PostgreSQL and Chromium
 	$(BIN)/pytest
+
+chaos: $(STAMP) ## kill everything in random order, for longer than `make test` does
+	CHAOS_ROUNDS=40 $(BIN)/pytest tests/chaos
+
+bench: $(STAMP) ## the gateway's benchmark needs wrk
+	@for each in benchmarks/gateway.py benchmarks/template_sync.py benchmarks/health_api.py; do \
+		echo "== $$each"; $(BIN)/python $$each || exit 1; done
+
+browser: ## the browser tests need a Chromium; on Debian as root this installs it
+	@test -n "$$CHROMIUM_PATH" || command -v chromium >/dev/null || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "wabus: installing Chromium for the browser tests" && \
+		apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
+		echo "wabus: no Chromium found (set CHROMIUM_PATH): the browser tests will be skipped"
 
 check: $(STAMP) ## style, types, import rules
 	$(BIN)/ruff format --check .

@@ -68,17 +68,21 @@ def postgres(stack_home: Path) -> Iterator[EmbeddedPostgres]:
     asyncio.run(embedded.stop())
 
 
+async def administer(postgres: EmbeddedPostgres, statement: str) -> None:
+    connection = await asyncpg.connect(postgres.url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
 @pytest.fixture
 async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
     """An empty database of this test's own."""
     name = f"test_{uuid4().hex}"
-    connection = await asyncpg.connect(postgres.url)
-    try:
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-        yield postgres.url_of(name)
-        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await connection.close()
+    await administer(postgres, f"CREATE DATABASE {name} TEMPLATE template0")
+    yield postgres.url_of(name)
+    await administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -1,24 +1,21 @@
 """The three services as processes of their own: from connect and webhook to health, through kills."""
 
 import asyncio
-import os
 import random
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from conftest import free_ports
+from system import MODULES, System, connect_demo, wabus
 from wabus_events import ACCOUNTS, MESSAGES, Event, MessageReceived, MessageStatusChanged, Topic
 from wabus_local.meta import Store, create_app, new_world
-from wabus_local.meta.seed import DEMO_TEMPLATE, DEMO_WABA
+from wabus_local.meta.seed import DEMO_TEMPLATE
 from wabus_runtime.settings import KafkaSettings
 from webhooks import conversation, encoded, signed, status, template_status, text, webhook
 
@@ -28,62 +25,6 @@ Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
 Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
-MODULES: tuple[str, ...] = ("wabus_gateway", "wabus_template_sync", "wabus_health_projector")
-
-
-@dataclass
-class System:
-    """The services' processes, each on a port of its own, and a client to talk to them."""
-
-    http: aiohttp.ClientSession
-    home: Path
-    ports: dict[str, int]
-    processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict[str, asyncio.subprocess.Process])
-
-    def url(self, module: str, path: str) -> str:
-        return f"http://127.0.0.1:{self.ports[module]}{path}"
-
-    async def start(self, module: str) -> None:
-        with (self.home / f"{module}.log").open("ab") as log:
-            self.processes[module] = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                module,
-                env={**os.environ, "HTTP_PORT": str(self.ports[module])},
-                stdout=log,
-                stderr=log,
-            )
-
-    async def end(self, module: str, number: signal.Signals) -> int:
-        process = self.processes[module]
-        process.send_signal(number)
-        return await asyncio.wait_for(process.wait(), 10)
-
-    async def ready(self) -> bool:
-        for module in MODULES:
-            try:
-                async with self.http.get(self.url(module, "/readyz")) as answer:
-                    if answer.status != 200:
-                        return False
-            except aiohttp.ClientError:
-                return False
-        return True
-
-    async def get(self, module: str, path: str, headers: dict[str, str]) -> Any:
-        async with self.http.get(self.url(module, path), headers=headers) as answer:
-            assert answer.status == 200, await answer.text()
-            return await answer.json()
-
-    async def deliver(self, payload: dict[str, Any]) -> int:
-        """Post a signed webhook once; 0 stands for no answer."""
-        body = encoded(payload)
-        try:
-            async with self.http.post(
-                self.url("wabus_gateway", "/webhooks/whatsapp"), data=body, headers=signed(body)
-            ) as answer:
-                return answer.status
-        except (aiohttp.ClientError, TimeoutError):
-            return 0
 
 
 @pytest.fixture
@@ -107,25 +48,6 @@ async def system(
         for module in MODULES:
             if system.processes[module].returncode is None:
                 await system.end(module, signal.SIGKILL)
-
-
-async def wabus(*arguments: str) -> str:
-    """Run the `wabus` command and return what it printed."""
-    process = await asyncio.create_subprocess_exec(
-        str(Path(sys.executable).parent / "wabus"),
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 30)
-    assert process.returncode == 0, err.decode()
-    return out.decode().strip()
-
-
-async def connect_demo() -> dict[str, str]:
-    """Connect the demo organisation and return an administrator's header."""
-    await wabus("connect", "--org", "demo", "--waba", DEMO_WABA, "--token", os.environ["META_TOKEN"])
-    return {"Authorization": f"Bearer {await wabus('token', '--org', 'demo', '--role', 'admin')}"}
 
 
 async def test_from_connecting_to_green_in_5_seconds_and_from_webhook_to_health_in_1(

@@ -1,0 +1,89 @@
+"""The services as processes of their own, for tests that start them, talk to them and kill them."""
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from wabus_local.meta.seed import DEMO_WABA
+from webhooks import encoded, signed
+
+MODULES: tuple[str, ...] = ("wabus_gateway", "wabus_template_sync", "wabus_health_projector")
+
+
+@dataclass
+class System:
+    """The services' processes, each on a port of its own, and a client to talk to them."""
+
+    http: aiohttp.ClientSession
+    home: Path
+    ports: dict[str, int]
+    processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict[str, asyncio.subprocess.Process])
+
+    def url(self, module: str, path: str) -> str:
+        return f"http://127.0.0.1:{self.ports[module]}{path}"
+
+    async def start(self, module: str) -> None:
+        with (self.home / f"{module}.log").open("ab") as log:
+            self.processes[module] = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                module,
+                env={**os.environ, "HTTP_PORT": str(self.ports[module])},
+                stdout=log,
+                stderr=log,
+            )
+
+    async def end(self, module: str, number: signal.Signals) -> int:
+        process = self.processes[module]
+        process.send_signal(number)
+        return await asyncio.wait_for(process.wait(), 10)
+
+    async def ready(self) -> bool:
+        for module in MODULES:
+            try:
+                async with self.http.get(self.url(module, "/readyz")) as answer:
+                    if answer.status != 200:
+                        return False
+            except aiohttp.ClientError:
+                return False
+        return True
+
+    async def get(self, module: str, path: str, headers: dict[str, str]) -> Any:
+        async with self.http.get(self.url(module, path), headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    async def deliver(self, payload: dict[str, Any]) -> int:
+        """Post a signed webhook once; 0 stands for no answer."""
+        body = encoded(payload)
+        try:
+            async with self.http.post(
+                self.url("wabus_gateway", "/webhooks/whatsapp"), data=body, headers=signed(body)
+            ) as answer:
+                return answer.status
+        except (aiohttp.ClientError, TimeoutError):
+            return 0
+
+
+async def wabus(*arguments: str) -> str:
+    """Run the `wabus` command and return what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).parent / "wabus"),
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0, err.decode()
+    return out.decode().strip()
+
+
+async def connect_demo() -> dict[str, str]:
+    """Connect the demo organisation and return an administrator's header."""
+    await wabus("connect", "--org", "demo", "--waba", DEMO_WABA, "--token", os.environ["META_TOKEN"])
+    return {"Authorization": f"Bearer {await wabus('token', '--org', 'demo', '--role', 'admin')}"}
