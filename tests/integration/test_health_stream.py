@@ -51,7 +51,7 @@ def good(org_id: str = "demo") -> list[Event]:
 
 
 def failed(second: int = 3) -> Event:
-    about = {"sync_id": f"f{second}", "reason": "manual", "started_at": START, "code": "token_expired"}
+    about: dict[str, Any] = {"sync_id": f"f{second}", "reason": "manual", "started_at": START, "code": "token_expired"}
     return fact(TemplateSyncFailed, second, **about, message="The access has expired.", retryable=False)
 
 

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import asyncpg
 from aiohttp import web
-from pydantic import Field, StringConstraints, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 from wabus_runtime.auth import authenticate
 from wabus_runtime.http import json_response
 
-from wabus_health_projector import answers, reading
+from wabus_health_projector import answers, history, reading
 from wabus_health_projector.announcements import Announcements
 from wabus_health_projector.lag import Lag
 from wabus_health_projector.live import detailed_answer
@@ -38,6 +38,7 @@ class Api:
     def install(self, app: web.Application) -> None:
         app.router.add_get("/webhook/health", self.health)
         app.router.add_get("/webhook/health/detailed", self.detailed)
+        app.router.add_get("/webhook/health/history", self.history)
 
     async def health(self, request: web.Request) -> web.Response:
         """An organisation that never connected anything is `pending`, not an error.
@@ -67,6 +68,25 @@ class Api:
         now = datetime.now(UTC)
         answer, _ = await detailed_answer(self._pool(), self._lag, caller.org_id, now)
         return json_response(answer)
+
+    async def history(self, request: web.Request) -> web.Response:
+        """When it turned red, and why, and when green again: the newest change first, page by page."""
+        caller = await authenticate(request)
+        asked = HistoryQuery.model_validate(dict(request.query))
+        found = await history.changes(self._pool(), caller.org_id, asked.before, asked.limit + 1)
+        page = found[: asked.limit]
+        more = page[-1].log_offset if len(found) > asked.limit else None
+        return json_response({"changes": [each.answer() for each in page], "next": more})
+
+
+class HistoryQuery(BaseModel):
+    """The parameters of GET /webhook/health/history."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=50, ge=1, le=500)
+    before: int | None = Field(default=None, ge=0, lt=2**63)
+    """`next` of the page before."""
 
 
 def preferred_wait(headers: Sequence[str]) -> int | None:

@@ -7,17 +7,18 @@ from aiohttp import web
 from pydantic import Field
 from wabus_runtime.database import migrated_pool
 from wabus_runtime.service import Role, Service, background, build_app
-from wabus_runtime.settings import AuthSettings, DatabaseSettings, HttpSettings, KafkaSettings
+from wabus_runtime.settings import AuthSettings, HttpSettings
 
-from wabus_health_projector import projector
+from wabus_health_projector import history, projector
 from wabus_health_projector.announcements import Announcements
 from wabus_health_projector.api import Api
+from wabus_health_projector.evaluator import Evaluator, EvaluatorSettings
 from wabus_health_projector.lag import Lag
 from wabus_health_projector.live import Live
 from wabus_health_projector.stream import Streams
 
 
-class HealthProjectorSettings(KafkaSettings, DatabaseSettings, HttpSettings, AuthSettings):
+class HealthProjectorSettings(EvaluatorSettings, HttpSettings, AuthSettings):
     health_streams_per_org: int = Field(default=20, ge=1)
     """Live streams that an organisation can have open at a time, in one process."""
 
@@ -32,19 +33,28 @@ def install(app: web.Application, settings: HealthProjectorSettings, role: Role)
             yield
 
     app.cleanup_ctx.append(pool)
+    lag = Lag(settings)
+    background(app, "health-projector-lag", lag.run)
     if role in ("worker", "all"):
 
         async def project(ready: Callable[[], None]) -> None:
             await projector.run(settings, app[POOL], ready)
 
+        async def remember(ready: Callable[[], None]) -> None:
+            await history.run(settings, app[POOL], ready)
+
+        async def evaluate(ready: Callable[[], None]) -> None:
+            await Evaluator(settings, app[POOL], lag).run(ready)
+
         background(app, projector.NAME, project)
+        background(app, history.NAME, remember)
+        background(app, "health-evaluator", evaluate)
     if role in ("api", "all"):
-        _install_api(app, settings)
+        _install_api(app, settings, lag)
 
 
-def _install_api(app: web.Application, settings: HealthProjectorSettings) -> None:
-    lag, announcements = Lag(settings), Announcements(lambda: app[POOL])
-    background(app, "health-projector-lag", lag.run)
+def _install_api(app: web.Application, settings: HealthProjectorSettings, lag: Lag) -> None:
+    announcements = Announcements(lambda: app[POOL])
     background(app, "health-announcements", announcements.run)
     Api(lambda: app[POOL], lag, announcements).install(app)
     live = Live(lambda: app[POOL], lag, announcements)

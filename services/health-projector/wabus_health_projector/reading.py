@@ -1,5 +1,6 @@
 """What the read endpoints ask PostgreSQL: everything of one organisation, in one query each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -48,6 +49,17 @@ async def organisation(pool: asyncpg.Pool, org_id: str, now: datetime) -> Organi
     rows = await pool.fetch(_HEALTH, org_id, _hour(now - DAY))
     wabas = tuple(Waba(waba_health(row["state"]), Traffic.model_validate_json(row["traffic"])) for row in rows)
     return Organisation(WebhookHealth.model_validate(dict(rows[0])), wabas) if rows else None
+
+
+async def organisations(
+    pool: asyncpg.Pool, org_ids: Sequence[str], now: datetime
+) -> dict[str, list[tuple[WabaHealth, Traffic]]]:
+    """What there is to judge of each of these organisations that has a WABA."""
+    found: dict[str, list[tuple[WabaHealth, Traffic]]] = {}
+    for row in await pool.fetch(_TO_JUDGE, list(org_ids), _hour(now - DAY)):
+        judged = waba_health(row["state"]), Traffic.model_validate_json(row["traffic"])
+        found.setdefault(row["org_id"], []).append(judged)
+    return found
 
 
 async def organisation_with_counts(pool: asyncpg.Pool, org_id: str, now: datetime) -> Organisation | None:
@@ -101,6 +113,9 @@ _HEALTH = f"""
     SELECT organisation.*, {_STATE}, {_TRAFFIC}
     FROM webhook_health AS organisation JOIN waba_health AS waba ON waba.org_id = organisation.org_id
     WHERE organisation.org_id = $1 ORDER BY waba.waba_id
+"""  # noqa: S608
+_TO_JUDGE = f"""
+    SELECT waba.org_id, {_STATE}, {_TRAFFIC} FROM waba_health AS waba WHERE waba.org_id = ANY($1) ORDER BY waba.waba_id
 """  # noqa: S608
 _DETAILED = f"""
     SELECT organisation.*, {_STATE}, {_TRAFFIC}, (
