@@ -6,7 +6,7 @@ import { SYNC, ago, badge, day, limit, number, plain, plural, quality, templateS
 
 const EVIDENCE = {
   callback_handshake: () => "Meta checked our callback",
-  signed_webhook: ({ detail }) => `Signed webhook received (${detail.replaceAll("_", " ")})`,
+  signed_webhook: ({ detail }) => `Signed webhook received (${words(detail)})`,
 };
 const TRAFFIC = ["received", "sent", "delivered", "read", "failed"];
 
@@ -15,7 +15,7 @@ export function accountCard(account, isAdmin) {
   return h("section", { class: "card account", "data-key": waba_id, "data-waba": waba_id, "aria-label": name },
     h("div", { class: "section-head" },
       h("span", { class: "avatar", "aria-hidden": "true" }, initials(name)),
-      h("div", { class: "grow" }, h("h2", {}, name), h("p", { class: "fine" }, "WhatsApp Business account ", h("span", { class: "id" }, waba_id))),
+      h("div", { class: "grow" }, h("h2", {}, name), h("p", { class: "fine" }, "Account ", h("span", { class: "id" }, waba_id))),
       isAdmin ? h("button", { class: "button text", type: "button", "data-action": "disconnect", "data-waba": waba_id }, "Disconnect", h("span", { class: "unseen" }, ` ${name}`)) : null),
     h("div", { class: "tiles" }, webhook(account), templates(account), sync(account, isAdmin)),
     account.phones.length ? [h("h3", { class: "label" }, "Phone numbers"), h("ul", { class: "phones" }, account.phones.map(phone))] : null,
@@ -39,11 +39,13 @@ function templates({ sync }) {
     .sort(([a], [b]) => (b === "APPROVED") - (a === "APPROVED") || a.localeCompare(b));
   return h("div", { class: "tile", "data-tile": "templates" },
     h("h3", { class: "label" }, "Approved templates"),
-    h("p", { class: "figure" }, h("strong", {}, number(sync.approved)), h("span", {}, ` of ${number(sync.total)}`)),
+    h("p", { class: "figure" }, sync.last_sync_at || sync.total
+      ? [h("strong", {}, number(sync.approved)), h("span", {}, ` of ${number(sync.total)}`)]
+      : h("span", {}, "Not known yet")),
     by.length ? bar(by.map(([status, count]) => ({ count, kind: templateStatus(status).kind }))) : null,
     h("p", { class: "muted" }, by.length
       ? by.filter(([status]) => status !== "APPROVED").map(([status, count]) => `${number(count)} ${plain(status).toLowerCase()}`).join(" · ") || "All of them can be sent"
-      : sync.status === "synced" ? "Create one in WhatsApp Manager; it will show here." : "Not known yet"));
+      : sync.status === "synced" ? "Create one in WhatsApp Manager; it will show here." : null));
 }
 
 function sync(account, isAdmin) {
@@ -92,6 +94,11 @@ function details(account) {
 
 function fact(name, value) {
   return h("div", {}, h("dt", {}, name), h("dd", {}, value));
+}
+
+/** `message_template_status_update` or `TemplateStatusChanged` in words. */
+function words(name) {
+  return name.replace(/([a-z])([A-Z])/g, "$1 $2").replaceAll("_", " ").toLowerCase();
 }
 
 function initials(name) {

@@ -14,6 +14,7 @@ const LIVE = {
   connecting: { kind: "plain", text: "Connecting…" },
   live: { kind: "good", text: "Live" },
   polling: { kind: "good", text: "Checking every 3 s" },
+  out: { kind: "plain", text: "Not signed in" },
   lost: { kind: "bad", text: "Connection lost, retrying" },
 };
 const CLOCK = 15_000; // ms until relative times are written anew
@@ -41,6 +42,7 @@ async function start() {
 }
 
 function begun() {
+  change({ live: "connecting" });
   $("sign-in").hidden = true;
   $("overview").hidden = false;
   follow({
@@ -53,7 +55,7 @@ function begun() {
 
 function askToSignIn(why) {
   session.forget();
-  change({ health: null, syncs: null, templates: null, live: "connecting" });
+  change({ health: null, syncs: null, templates: null, live: "out" });
   if (why) $("sign-in-why").textContent = why;
   $("overview").hidden = true;
   $("sign-in").hidden = false;
@@ -147,7 +149,7 @@ function another() {
 /** Tell screen readers what changed, in one sentence. */
 function announce(all) {
   const now = {
-    live: state.live === "lost" ? "Connection lost, retrying." : state.live === "connecting" ? undefined : "Connected.",
+    live: state.live === "lost" ? "Connection lost, retrying." : ["connecting", "out"].includes(state.live) ? undefined : "Connected.",
     status: state.health ? `${OVERALL[state.health.status]?.title ?? state.health.status}.` : undefined,
     sync: all.length ? syncSentence(all) : undefined,
   };

@@ -19,7 +19,7 @@ export function icon(name, kind = "") {
   svg.setAttribute("class", `icon ${kind}`.trim());
   svg.setAttribute("aria-hidden", "true");
   const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `#${name}`);
+  use.setAttribute("href", `#icon-${name}`);
   svg.append(use);
   return svg;
 }
