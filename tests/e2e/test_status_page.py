@@ -1,0 +1,455 @@
+"""The status page in a real browser, against the whole system: connect, watch, mend, read.
+
+`WABUS_SCREENSHOTS=1` writes what the tests see to docs/images.
+"""
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from e2e.test_make_run import LocalStack
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect, sync_playwright
+from wabus_local.meta.seed import DEMO_TEMPLATE, DEMO_WABA
+
+ARGUMENTS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+    "--disable-background-networking", "--disable-sync",
+)  # fmt: skip
+WAIT = 20_000  # ms until a condition that should hold counts as a failure
+FIRST_LOAD_MAX = 50_000  # bytes, compressed
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+WIDE, PHONE, SMALLEST = (1280, 900), (390, 844), (320, 640)
+
+CONTRASTS = """() => {
+  const rgb = (text) => { const c = document.createElement("canvas").getContext("2d"); c.fillStyle = text; c.fillRect(0, 0, 1, 1);
+    return [...c.getImageData(0, 0, 1, 1).data]; };
+  const light = ([r, g, b]) => [r, g, b].map((v) => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const under = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c[3]) return c; }
+    return [255, 255, 255]; };
+  const poor = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const e = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !e.checkVisibility() || e.closest(".unseen, .skip, [aria-disabled=true]")) continue;
+    const look = getComputedStyle(e), back = under(e);
+    const fore = rgb(look.color).map((v, i) => v * look.opacity + back[i] * (1 - look.opacity));
+    const [a, b] = [light(fore), light(back)].sort((x, y) => y - x);
+    const large = parseFloat(look.fontSize) >= 24 || (parseFloat(look.fontSize) >= 18.66 && look.fontWeight >= 700);
+    if ((a + .05) / (b + .05) < (large ? 3 : 4.5)) poor.push(`${walker.currentNode.data.trim()}: ${((a + .05) / (b + .05)).toFixed(2)}`);
+  }
+  return poor;
+}"""  # noqa: E501
+"""Texts whose contrast is below WCAG 2.2, success criterion 1.4.3 (AA)."""
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    chromium_path()
+    stack = LocalStack(tmp_path_factory.mktemp("page") / "home")
+    stack.env["UI_LOCAL_ORG"] = "demo"
+    try:
+        stack.start()
+        yield stack
+    finally:
+        if stack.process and stack.process.poll() is None:
+            stack.process.terminate()
+            stack.process.wait(15)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = chromium_path()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": WIDE[0], "height": WIDE[1]})
+    context.set_default_timeout(WAIT)
+    expect.set_options(timeout=WAIT)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    page = context.new_page()
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.on("console", lambda line: broken.append(line.text) if "Content Security Policy" in line.text else None)
+    yield page
+    assert broken == []
+
+
+def chromium_path() -> str | None:
+    """The installed Chromium, or None for Playwright's own. Skips without any, but not in CI."""
+    found = os.environ.get("CHROMIUM_PATH") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if found:
+        return found
+    with sync_playwright() as playwright:
+        if Path(playwright.chromium.executable_path).exists():
+            return None
+    why = "no Chromium: install one, or set CHROMIUM_PATH"
+    if os.environ.get("CI"):
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+def call(method: str, url: str, body: dict[str, Any] | None = None, token: str | None = None) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    data = None if body is None else json.dumps(body).encode()
+    with urlopen(Request(url, data, headers, method=method), timeout=20) as answer:
+        return json.load(answer)
+
+
+def meta(stack: LocalStack, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Call the control API of the simulated Meta."""
+    return call(method, f"http://127.0.0.1:{stack.ports['META_PORT']}/_control{path}", body or {})
+
+
+def connect(page: Page, waba: str = DEMO_WABA) -> None:
+    """Through the dialog of the simulated Meta, from any button that leads there."""
+    page.locator("[data-action=connect]").first.click()
+    page.locator(f"input[name=waba][value='{waba}']").check()
+    page.get_by_role("button", name="Allow").click()
+
+
+def open_connected(stack: LocalStack, page: Page) -> Locator:
+    """The page of a connected organisation whose templates are there; returns the demo account's card."""
+    page.goto(stack.url)
+    account = page.locator(f"section[data-waba='{DEMO_WABA}']")
+    expect(account.or_(page.get_by_role("heading", name="Connect WhatsApp")).first).to_be_visible()
+    if not account.is_visible():
+        connect(page)
+        expect(page.get_by_role("heading", name="WhatsApp is ready")).to_be_visible()
+        page.get_by_role("button", name="Show my connection").click()
+    expect(page.locator("button.template").first).to_be_visible()
+    return account
+
+
+def disconnect_all(stack: LocalStack) -> None:
+    token = call("GET", f"{stack.url}/ui/session")["token"]
+    for connection in call("GET", f"{stack.url}/whatsapp/connection", token=token)["connections"]:
+        call("DELETE", f"{stack.url}/whatsapp/connection?waba_id={connection['waba_id']}", token=token)
+
+
+def tile(account: Locator, name: str) -> Locator:
+    return account.locator(f"[data-tile={name}]")
+
+
+def template(page: Page, name: str) -> Locator:
+    return page.locator("button.template").filter(has_text=name)
+
+
+def let_a_second_pass(page: Page) -> None:
+    """Meta's webhooks tell the time in seconds: two of the same second have no order."""
+    page.wait_for_function("next => Date.now() / 1000 >= next", arg=int(time.time()) + 1)
+
+
+def screenshot(page: Page, name: str) -> None:
+    if os.environ.get("WABUS_SCREENSHOTS"):
+        page.evaluate("scrollTo(0, 0)")
+        page.mouse.move(0, 0)
+        IMAGES.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
+
+
+def test_a_newcomer_connects_with_one_click_and_sees_templates_ready(stack: LocalStack, page: Page) -> None:
+    disconnect_all(stack)
+    page.goto(stack.url)
+    expect(page.get_by_role("heading", name="Connect WhatsApp")).to_be_visible()
+    screenshot(page, "connect")
+    meta(stack, "POST", "/faults", {"latency_ms": 400})
+
+    connect(page)
+    expect(page.get_by_role("heading", name="Setting up WhatsApp")).to_be_visible()
+    expect(page.get_by_role("progressbar", name="Templates fetched").first).to_be_visible()
+    screenshot(page, "progress")
+    meta(stack, "DELETE", "/faults")
+
+    expect(page.get_by_role("heading", name="WhatsApp is ready")).to_be_visible()
+    expect(page.get_by_text("8 templates, 6 approved")).to_be_visible()
+    account = page.locator(f"section[data-waba='{DEMO_WABA}']")
+    expect(tile(account, "webhook")).to_contain_text("Verified")
+    expect(tile(account, "webhook")).to_contain_text("Meta checked our callback")
+    expect(tile(account, "templates")).to_contain_text("6 of 8")
+    expect(tile(account, "sync")).to_contain_text("Up to date")
+    expect(page.locator("button.template")).to_have_count(8)
+    expect(page).to_have_title("Healthy · WhatsApp connection")
+    assert page.url == f"{stack.url}/"
+
+
+def test_expired_access_turns_red_and_one_click_mends_it(stack: LocalStack, page: Page) -> None:
+    account = open_connected(stack, page)
+    meta(stack, "PATCH", "/tokens", {"action": "expire"})
+
+    tile(account, "sync").get_by_role("button", name="Sync now").click()
+    expect(page.get_by_role("heading", name="WhatsApp is not working right now")).to_be_visible()
+    expect(tile(account, "sync")).to_contain_text("Last sync failed")
+    trouble = page.locator("[data-code=token_expired]")
+    expect(trouble).to_contain_text("Connect your WhatsApp Business account again")
+    screenshot(page, "reconnect")
+    trouble.get_by_role("button", name="Reconnect").click()
+    page.get_by_role("button", name="Allow").click()
+
+    expect(page.get_by_role("heading", name="WhatsApp is ready")).to_be_visible()
+    page.get_by_role("button", name="Show my connection").click()
+    expect(page.get_by_role("heading", name="Everything is working")).to_be_visible()
+    expect(tile(account, "sync")).to_contain_text("Up to date")
+
+
+def test_sync_now_shows_that_it_works_and_then_what_is_new(stack: LocalStack, page: Page) -> None:
+    account = open_connected(stack, page)
+    shown = page.locator("button.template").count()
+    new = {"name": "spring_news", "category": "MARKETING", "language": "fr"}
+    made = meta(stack, "POST", f"/wabas/{DEMO_WABA}/templates", new)["ids"][0]
+    meta(stack, "POST", "/faults", {"latency_ms": 400})
+
+    button = tile(account, "sync").get_by_role("button")
+    button.click()
+    expect(button).to_have_text(re.compile("Syncing…"))
+    expect(button).to_be_focused()
+    expect(tile(account, "sync").get_by_role("progressbar")).to_be_visible()
+    meta(stack, "DELETE", "/faults")
+
+    expect(template(page, "spring_news")).to_contain_text("French · Marketing")
+    expect(page.locator("button.template")).to_have_count(shown + 1)
+    expect(button).to_have_text(re.compile("Sync now"))
+    meta(stack, "DELETE", f"/templates/{made}?wait=true")
+    tile(account, "sync").get_by_role("button", name="Sync now").click()
+    expect(page.locator("button.template")).to_have_count(shown)
+
+
+def test_what_meta_reports_shows_by_itself(stack: LocalStack, page: Page) -> None:
+    open_connected(stack, page)
+    expect(template(page, "weekend_offer")).to_contain_text("Approved")
+
+    meta(stack, "POST", f"/templates/{DEMO_TEMPLATE}/pause?wait=true")
+    expect(template(page, "weekend_offer")).to_contain_text("Paused")
+    expect(page.locator("[data-code=template_paused]")).to_be_visible()
+    expect(page.get_by_role("heading", name="Working, but something needs you")).to_be_visible()
+
+    let_a_second_pass(page)
+    meta(stack, "POST", f"/templates/{DEMO_TEMPLATE}/unpause?wait=true")
+    expect(template(page, "weekend_offer")).to_contain_text("Approved")
+    expect(page.get_by_role("heading", name="Everything is working")).to_be_visible()
+
+
+def test_a_lost_connection_shows_and_recovers(stack: LocalStack, page: Page) -> None:
+    open_connected(stack, page)
+
+    stack.child("--role api").kill()
+    expect(page.locator("#live")).to_contain_text("Connection lost, retrying")
+    screenshot(page, "lost")
+
+    expect(page.locator("#live")).to_contain_text(re.compile("Live|Checking"))
+    expect(page.locator("#announcer")).to_contain_text("Connected.")
+    expect(page.locator("button.template").first).to_be_visible()
+
+
+def test_without_a_stream_it_asks_again_and_again(stack: LocalStack, page: Page) -> None:
+    page.route("**/webhook/health/stream", lambda route: route.fulfill(status=404, json={}))
+    open_connected(stack, page)
+    expect(page.locator("#live")).to_contain_text("Checking every 3 s")
+
+    meta(stack, "PATCH", f"/templates/{DEMO_TEMPLATE}?wait=true", {"quality": "RED"})
+    expect(page.locator("[data-code=template_quality_red]")).to_be_visible()
+    expect(template(page, "weekend_offer")).to_contain_text("Low quality")
+
+    let_a_second_pass(page)
+    meta(stack, "PATCH", f"/templates/{DEMO_TEMPLATE}?wait=true", {"quality": "GREEN"})
+    expect(page.locator("[data-code=template_quality_red]")).to_have_count(0)
+
+
+def test_progress_is_told_in_numbers_where_they_are_known(stack: LocalStack, page: Page) -> None:
+    account = open_connected(stack, page)
+
+    def half_way(route: Route) -> None:
+        answer = route.fetch().json()
+        answer["accounts"][0] |= {"status": "syncing", "progress": {"fetched": 1200, "expected": 2400}}
+        route.fulfill(json=answer)
+
+    page.route("**/templates/status", half_way)
+    page.reload()
+
+    expect(tile(account, "sync")).to_contain_text("Fetched 1,200 of about 2,400 templates")
+    assert tile(account, "sync").get_by_role("progressbar").evaluate("bar => bar.position") == 0.5
+
+
+def test_templates_are_found_filtered_and_previewed(stack: LocalStack, page: Page) -> None:
+    open_connected(stack, page)
+    preview = page.get_by_role("complementary", name="Preview")
+
+    page.get_by_label("Search templates").fill("danke für ihre")
+    expect(page.locator("#templates-count")).to_have_text("0 of 8 templates")
+    page.get_by_label("Search templates").fill("dank für ihre")
+    expect(page.locator("button.template")).to_have_count(1)
+    expect(preview).to_contain_text("Vielen Dank für Ihre Bestellung, Jürgen! Sie kommt am 27. Juni.")
+    page.get_by_label("Search templates").fill("")
+    page.get_by_role("button", name="Rejected 1").click()
+    expect(page.locator("button.template")).to_have_count(1)
+    expect(preview).to_contain_text("Meta's reason: Promotional")
+    page.get_by_role("button", name="All 8").click()
+    template(page, "order_confirmation").filter(has_text="English").click()
+
+    expect(preview.locator(".header")).to_have_text("Order 860198-230332")
+    expect(preview.locator(".buttons")).to_contain_text("Track order")
+    expect(preview.locator(".footer")).to_have_text("Lucky Shrub: your gateway to succulents")
+    page.set_viewport_size({"width": 1180, "height": 1400})
+    screenshot(page, "status-light")
+    page.emulate_media(color_scheme="dark")
+    screenshot(page, "status-dark")
+
+
+def test_marks_become_looks_and_markup_stays_text(stack: LocalStack, page: Page) -> None:
+    account = open_connected(stack, page)
+    shown = page.locator("button.template").count()
+    body = "*Bold* _it {{last_name}} al_ ~old~ ```x = 1``` snake_case_name 2*3*4 <img src=x onerror=alert(1)>"
+    made = meta(
+        stack,
+        "POST",
+        f"/wabas/{DEMO_WABA}/templates",
+        {"name": "a_mark", "components": [{"type": "BODY", "text": body}, {"type": "BUTTONS", "buttons": 7}]},
+    )["ids"][0]
+
+    tile(account, "sync").get_by_role("button", name="Sync now").click()
+    template(page, "a_mark").click()
+    text = page.locator("#preview .body")
+    expect(text.locator("strong")).to_have_text(["Bold"])
+    expect(text.locator("em")).to_have_text(["it {{last_name}} al"])
+    expect(text.locator("s")).to_have_text(["old"])
+    expect(text.locator("code")).to_have_text(["x = 1"])
+    expect(text).to_contain_text("snake_case_name 2*3*4 <img src=x onerror=alert(1)>")
+    expect(text.locator("img")).to_have_count(0)
+
+    meta(stack, "DELETE", f"/templates/{made}?wait=true")
+    tile(account, "sync").get_by_role("button", name="Sync now").click()
+    expect(page.locator("button.template")).to_have_count(shown)
+
+
+def test_the_keyboard_alone_is_enough(stack: LocalStack, page: Page) -> None:
+    account = open_connected(stack, page)
+
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if tile(account, "sync").get_by_role("button").evaluate("button => button === document.activeElement"):
+            break
+    expect(tile(account, "sync").get_by_role("button")).to_be_focused()
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    page.locator("button.template").first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+
+    third = page.locator("button.template").nth(2)
+    expect(third).to_be_focused()
+    expect(page.locator("#preview h3")).to_have_text(third.locator("strong").inner_text())
+    assert outline == "solid"
+
+
+def test_it_fits_a_phone_and_every_text_has_contrast(stack: LocalStack, page: Page) -> None:
+    open_connected(stack, page)
+    let_a_second_pass(page)
+    meta(stack, "POST", f"/templates/{DEMO_TEMPLATE}/pause?wait=true")
+    expect(page.locator("[data-code=template_paused]")).to_be_visible()
+    page.get_by_text("Connection details").click()
+
+    for width, height in (SMALLEST, PHONE, (768, 1024), WIDE):
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate(CONTRASTS) == []
+    let_a_second_pass(page)
+    meta(stack, "POST", f"/templates/{DEMO_TEMPLATE}/unpause?wait=true")
+    expect(page.locator("[data-code=template_paused]")).to_have_count(0)
+    page.get_by_text("Connection details").click()
+    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    page.emulate_media(color_scheme="light")
+    screenshot(page, "status-phone")
+    template(page, "weekend_offer").click()
+
+    sheet = page.get_by_role("dialog", name="Preview of the template")
+    expect(sheet).to_contain_text("Copy offer code")
+    screenshot(page, "preview-phone")
+    page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+
+
+def test_a_first_load_is_small_and_asks_nobody_else(stack: LocalStack, page: Page) -> None:
+    loaded: list[tuple[str, int]] = []
+    page.on("requestfinished", lambda request: loaded.append((request.url, request.sizes()["responseBodySize"])))
+
+    open_connected(stack, page)
+
+    assets = [size for url, size in loaded if "/ui/" in url or url == f"{stack.url}/"]
+    assert all(url.startswith(stack.url) for url, _ in loaded if f":{stack.ports['META_PORT']}" not in url)
+    assert 0 < sum(assets) < FIRST_LOAD_MAX
+
+
+def test_a_member_signs_in_with_a_token_and_may_only_look(stack: LocalStack, page: Page) -> None:
+    open_connected(stack, page)
+    page.route("**/ui/session", lambda route: route.fulfill(status=404, json={}))
+    page.goto(stack.url)
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+    page.get_by_label("Access token").fill("not a token")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("Your session has ended.")).to_be_visible()
+    page.get_by_label("Access token").fill(stack.wabus("token", "--org", "demo", "--role", "member"))
+    page.get_by_role("button", name="Sign in").click()
+
+    expect(page.locator("button.template").first).to_be_visible()
+    expect(page.get_by_role("button", name="Sync now")).to_have_count(0)
+    expect(page.get_by_role("button", name="Disconnect")).to_have_count(0)
+
+
+def test_a_token_in_the_address_signs_in_and_is_gone_from_it(stack: LocalStack, page: Page) -> None:
+    token = stack.wabus("token", "--org", "another", "--role", "admin")
+
+    page.goto(f"{stack.url}/#token={token}")
+
+    expect(page.get_by_role("heading", name="Connect WhatsApp")).to_be_visible()
+    assert page.url == f"{stack.url}/"
+
+
+def test_a_second_account_stands_beside_the_first_until_it_is_disconnected(stack: LocalStack, page: Page) -> None:
+    first = open_connected(stack, page)
+    second_id = meta(stack, "POST", "/wabas", {"name": "Wind & Wool", "templates": 120})["wabas"][0]["id"]
+
+    page.get_by_role("button", name="Connect another account").click()
+    page.locator(f"input[name=waba][value='{second_id}']").check()
+    page.get_by_role("button", name="Allow").click()
+    expect(page.get_by_text("120 templates", exact=False).first).to_be_visible()
+    page.get_by_role("button", name="Show my connection").click()
+    expect(page.locator("#templates-count")).to_have_text("128 templates")
+    expect(page.locator("button.template")).to_have_count(100)
+    page.get_by_role("button", name="Show 28 more").click()
+    expect(page.locator("button.template")).to_have_count(128)
+    page.get_by_label("Account", exact=True).select_option(DEMO_WABA)
+    expect(page.locator("button.template")).to_have_count(8)
+
+    page.get_by_role("button", name="Disconnect Wind & Wool").click()
+    page.get_by_role("button", name="Keep it").click()
+    expect(page.locator("section.account")).to_have_count(2)
+    page.get_by_role("button", name="Disconnect Wind & Wool").click()
+    page.get_by_role("dialog").get_by_role("button", name="Disconnect").click()
+
+    expect(page.locator("section.account")).to_have_count(1)
+    expect(page.locator("#templates-count")).to_have_text("8 templates")
+    expect(first).to_be_visible()
