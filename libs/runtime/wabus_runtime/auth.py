@@ -14,6 +14,8 @@ from wabus_runtime.settings import AuthSettings
 
 Role = Literal["admin", "member"]
 ASYMMETRIC = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
+JWKS_LIFESPAN = 300  # seconds until keys are fetched again, and a withdrawn one is forgotten
+JWKS_TIMEOUT = 5  # seconds
 LEEWAY = 30  # seconds between our clock and the issuer's
 
 VERIFIER: web.AppKey["Verifier"] = web.AppKey("verifier")
@@ -31,20 +33,21 @@ class Caller:
 class Verifier:
     """Checks tokens as `AuthSettings` say: HS256 with `JWT_SECRET`, or asymmetric keys from `JWT_JWKS_URL`."""
 
-    def __init__(self, settings: AuthSettings) -> None:
+    def __init__(self, settings: AuthSettings, *, refetch_after: float = 10) -> None:
+        """A key id never seen fetches the JWKS anew, but not twice within `refetch_after` seconds."""
         self._settings = settings
+        # Single keys are not cached: the client would keep a withdrawn one for ever.
         self._keys = (
-            PyJWKClient(settings.jwt_jwks_url, cache_keys=True, lifespan=300, timeout=5)
+            PyJWKClient(
+                settings.jwt_jwks_url, lifespan=JWKS_LIFESPAN, timeout=JWKS_TIMEOUT, cooldown_duration=refetch_after
+            )
             if settings.jwt_jwks_url
             else None
         )
 
     async def caller(self, token: str) -> Caller:
         """Raises `jwt.PyJWTError` when the token is not good, whatever the reason."""
-        try:
-            kind = jwt.get_unverified_header(token).get("alg")
-        except jwt.PyJWTError:
-            raise
+        kind = jwt.get_unverified_header(token).get("alg")
         key: Any
         if kind == "HS256" and self._settings.jwt_secret:
             key, algorithms = self._settings.jwt_secret.get_secret_value(), ["HS256"]
@@ -77,6 +80,14 @@ async def authenticate(request: web.Request) -> Caller:
         return await request.app[VERIFIER].caller(token.strip())
     except jwt.ExpiredSignatureError:
         raise _unauthorised("Your session has expired. Please sign in again.", 'Bearer error="invalid_token"') from None
+    except jwt.PyJWKClientConnectionError:
+        raise Problem(
+            503,
+            "identity_unavailable",
+            "Temporarily unavailable",
+            "Your sign-in can't be checked right now. Please try again in a moment.",
+            headers={"Retry-After": "5"},
+        ) from None
     except jwt.PyJWTError:
         raise _unauthorised("This token is not accepted here.", 'Bearer error="invalid_token"') from None
 
