@@ -54,8 +54,8 @@ def good(org_id: str = "demo", waba_id: str = "1", **connection: Any) -> list[Ev
 
 
 def failed(second: int) -> Event:
-    about: dict[str, Any] = {"sync_id": f"f{second}", "reason": "manual", "started_at": START, "code": "account_not_found"}
-    return fact(TemplateSyncFailed, second, **about, message="It is gone.", retryable=False)
+    about: dict[str, Any] = {"sync_id": f"f{second}", "reason": "manual", "started_at": START}
+    return fact(TemplateSyncFailed, second, **about, code="account_not_found", message="It is gone.", retryable=False)
 
 
 @pytest.fixture

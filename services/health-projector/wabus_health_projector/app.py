@@ -10,6 +10,7 @@ from wabus_runtime.service import Role, Service, background, build_app
 from wabus_runtime.settings import AuthSettings, HttpSettings
 
 from wabus_health_projector import history, projector
+from wabus_health_projector.alerts import Alerts, AlertSettings
 from wabus_health_projector.announcements import Announcements
 from wabus_health_projector.api import Api
 from wabus_health_projector.evaluator import Evaluator, EvaluatorSettings
@@ -18,7 +19,7 @@ from wabus_health_projector.live import Live
 from wabus_health_projector.stream import Streams
 
 
-class HealthProjectorSettings(EvaluatorSettings, HttpSettings, AuthSettings):
+class HealthProjectorSettings(EvaluatorSettings, AlertSettings, HttpSettings, AuthSettings):
     health_streams_per_org: int = Field(default=20, ge=1)
     """Live streams that an organisation can have open at a time, in one process."""
 
@@ -49,6 +50,13 @@ def install(app: web.Application, settings: HealthProjectorSettings, role: Role)
         background(app, projector.NAME, project)
         background(app, history.NAME, remember)
         background(app, "health-evaluator", evaluate)
+        url, secret = settings.alert_webhook_url, settings.alert_webhook_secret
+        if url and secret:
+
+            async def alert(ready: Callable[[], None]) -> None:
+                await Alerts(settings, url, secret).run(ready)
+
+            background(app, "health-alerts", alert)
     if role in ("api", "all"):
         _install_api(app, settings, lag)
 
