@@ -89,6 +89,11 @@ class Lag:
         """Everything logged until then is in the tables."""
         self._folded_until[partition] = until
 
+    def measured(self, ends: Mapping[TopicPartition, int], at: datetime) -> None:
+        """These were the ends of the partitions then."""
+        for partition, end in ends.items():
+            self._measures.setdefault(partition, deque(maxlen=MEASURES_KEPT)).append((at, end))
+
     async def watch(self, consumer: AIOKafkaConsumer, reached: Callable[[], Mapping[TopicPartition, int]]) -> None:
         """Measure until cancelled; `reached` tells the next offset of each partition that the projection has now."""
         try:
@@ -122,8 +127,7 @@ class Lag:
         except (KafkaError, OSError, TimeoutError) as error:
             log.debug("the lag can't be measured", action="lag_unknown", error=type(error).__name__)
             return
-        for partition, end in ends.items():
-            self._measures.setdefault(partition, deque(maxlen=MEASURES_KEPT)).append((at, end))
+        self.measured(ends, at)
 
     def _labels(self, partition: TopicPartition) -> tuple[str, str, str]:
         return self._projection, self._topics[partition.topic], str(partition.partition)

@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from prometheus_client import Gauge
 from wabus_events import CREDENTIALS, CredentialStored, UndecodableRecord, decode
 
 from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
 from wabus_runtime.settings import KafkaSettings
+
+KNOWN = Gauge("wabus_credentials", "WABAs whose owner and sealed token this process holds.")
 
 log = structlog.get_logger()
 
@@ -107,6 +110,7 @@ class CredentialReplica:
                     for record in batch:
                         self._take(record.key, record.value, record.headers)
                 self._moved.set()
+                KNOWN.set(len(self._credentials))
                 if not caught_up:
                     positions = [(await consumer.position(partition), ends[partition]) for partition in partitions]
                     caught_up = all(position >= end for position, end in positions)

@@ -11,7 +11,6 @@ import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
-from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
@@ -86,8 +85,8 @@ def traced(records: Sequence[Record]) -> Sequence[Record]:
     header = (_HEADER, traceparent.encode())
     return [
         record
-        if record.value is None or any(name == _HEADER for name, _ in record.headers)
-        else replace(record, headers=[*record.headers, header])
+        if record.value is None or _HEADER in dict(record.headers)
+        else Record(record.topic, record.key, record.value, [*record.headers, header], record.timestamp_ms)
         for record in records
     ]
 
@@ -133,8 +132,8 @@ def answered(span: "Span", status: int) -> None:
 
 @contextmanager
 def span(name: str, kind: Kind = "internal", attributes: Attributes | None = None) -> Generator["Span | None"]:
-    """A step of what this task is handling; nothing at all while it handles nothing, or spans are not recorded."""
-    if _tracer is None or (parent := _current.get()) is None:
+    """A step of what this task is handling; nothing at all where its trace is not sampled."""
+    if _tracer is None or (parent := _current.get()) is None or not _is_sampled(parent):
         yield None
         return
     with _span(_tracer, name, kind, parent, [], attributes or {}) as recorded:
@@ -150,7 +149,7 @@ def batch(consumer: str, traceparents: Iterable[str | None]) -> Generator[None]:
     spans": batches are linked.) Where no trace is sampled, no span is made.
     """
     distinct = list(dict.fromkeys(each for each in traceparents if each and _TRACEPARENT.fullmatch(each)))
-    sampled = [each for each in distinct if int(each[-2:], 16) & 1] if _tracer else []
+    sampled = [each for each in distinct if _is_sampled(each)] if _tracer else []
     if _tracer is None or not sampled:
         with following(distinct[0] if len(distinct) == 1 else None):
             yield
@@ -196,6 +195,10 @@ def _start(
 
     context = set_span_in_context(NonRecordingSpan(_parsed(parent)), Carried()) if parent else Carried()
     return tracer.start_span(name, context, SpanKind[kind.upper()], attributes, links)
+
+
+def _is_sampled(traceparent: str) -> bool:
+    return int(traceparent[-2:], 16) & 1 == 1
 
 
 def _links(traceparents: Sequence[str]) -> "list[Link]":

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 
 import structlog
 from aiohttp import web
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from pydantic import Field
 from wabus_events import CallbackVerified, Event, Record, Unrecognised, WebhookSeen, encode, fact_id
 from wabus_runtime.http import CHECKS, Problem
@@ -31,11 +31,13 @@ RETRY_AFTER = "5"  # seconds; Meta has its own growing delays and goes on for up
 EVENTS_AT_ONCE = 100  # events made before other requests get their turn
 SEEN_WABAS = 100_000  # WABAs whose evidence of today is remembered
 
+HANDSHAKES = Counter("wabus_handshakes_total", "Handshakes by what became of them.", ["outcome"])
+IN_FLIGHT = Gauge("wabus_webhooks_in_flight", "Webhooks being handled now.")
 WEBHOOKS = Counter("wabus_webhooks_total", "Webhooks by what became of them.", ["outcome"])
 EVENTS_MADE = Counter("wabus_webhook_events_total", "Events made from webhooks.", ["type"])
 WEBHOOK_SECONDS = Histogram(
     "wabus_webhook_seconds",
-    "From the first byte to the answer, for webhooks answered 200.",
+    "From the head of a webhook to its answer, whatever it is; those refused while busy are not timed.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
 
@@ -74,6 +76,7 @@ class Gateway:
         token = self._settings.meta_verify_token.get_secret_value()
         expected = token if waba_id is None else verify_token_of(waba_id, token)
         if not is_handshake(request.query.get("hub.mode"), request.query.get("hub.verify_token"), expected):
+            HANDSHAKES.labels("refused").inc()
             log.warning("handshake refused", action="handshake_refused")
             raise Problem(403, "forbidden", "Forbidden", "This is not a verification request for this callback.")
         if waba_id is not None:
@@ -90,6 +93,7 @@ class Gateway:
                     )
                 ]
             )
+        HANDSHAKES.labels("answered").inc()
         log.info("handshake answered", action="handshake_answered", waba_id=waba_id)
         return web.Response(text=request.query.get("hub.challenge", ""), content_type="text/plain")
 
@@ -99,11 +103,13 @@ class Gateway:
             WEBHOOKS.labels("refused_busy").inc()
             raise _try_again()
         self._in_flight += 1
+        IN_FLIGHT.inc()
         try:
             with WEBHOOK_SECONDS.time():
                 return await self._receive(request)
         finally:
             self._in_flight -= 1
+            IN_FLIGHT.dec()
 
     async def _receive(self, request: web.Request) -> web.Response:
         body = await _read(request)
