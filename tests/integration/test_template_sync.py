@@ -499,11 +499,21 @@ def test_an_offset_is_committed_only_when_all_before_it_are_done() -> None:
     assert committable == [4, 4, 9, 10]
 
 
+TABLES = (
+    "template_accounts",
+    "templates",
+    "template_versions",
+    "template_staged",
+    "template_syncs",
+    "template_sync_requests",
+    "template_schedules",
+)
+
+
 async def rows_of(pool: asyncpg.Pool) -> dict[str, list[str]]:
     """Every row as PostgreSQL prints it."""
     return {
-        table: [row[0] for row in await pool.fetch(f"SELECT t::text FROM {table} AS t ORDER BY 1")]
-        for table in ("template_accounts", "templates", "template_syncs")
+        table: [row[0] for row in await pool.fetch(f"SELECT t::text FROM {table} AS t ORDER BY 1")] for table in TABLES
     }
 
 
@@ -516,7 +526,7 @@ async def test_replaying_history_in_any_interleaving_and_batching_gives_identica
     async with migrated_pool(settings, PACKAGE) as pool:
         await replay(pool, history, batches=[len(history)])
         expected = await rows_of(pool)
-        await pool.execute("TRUNCATE template_accounts, templates, template_syncs")
+        await pool.execute(f"TRUNCATE {', '.join(TABLES)}")
 
         await replay(pool, interleaved(history, seed), batches=[1, 3, 2, 7, seed + 1])
         again = await rows_of(pool)
@@ -526,16 +536,14 @@ async def test_replaying_history_in_any_interleaving_and_batching_gives_identica
 
 
 async def replay(pool: asyncpg.Pool, records: Sequence[Recorded], batches: Sequence[int]) -> None:
-    """Apply records, in batches of these sizes in turn; the last batch twice, as after a lost commit."""
-    batch, rest = list[Recorded](), list(records)
+    """Apply records, in batches of these sizes in turn."""
+    rest = list(records)
     for size in cycle(batches):
         if not rest:
             break
         batch, rest = rest[:size], rest[size:]
         async with pool.acquire() as lent, lent.transaction():
             await apply(lent, batch)
-    async with pool.acquire() as lent, lent.transaction():
-        await apply(lent, batch)
 
 
 def interleaved(records: Sequence[Recorded], seed: int) -> list[Recorded]:
@@ -586,7 +594,8 @@ def made_up_history() -> list[Recorded]:
                 status = randomness.choice(["APPROVED", "PENDING"])
                 body = {"type": "BODY", "text": f"Hello {{{{1}}}} {number}", "example": {"body_text": [["ä", 1.5]]}}
                 raw = {"id": template_id, "name": "n", "language": "en", "status": status, "components": [body]}
-                log(TemplateChanged(template=parse_template(raw), added=False, **about))
+                found_by = randomness.choice([None, sync["sync_id"]])
+                log(TemplateChanged(template=parse_template(raw), added=False, sync_id=found_by, **about))
             case 7:
                 event = randomness.choice(["PAUSED", "APPROVED", "DELETED", "REJECTED"])
                 log(TemplateStatusChanged(event=event, reason="SCAM", value={}, **about, **template))

@@ -120,8 +120,7 @@ def _card(raw: Component) -> Card:
 
 def _offer(raw: Component) -> LimitedTimeOffer | None:
     offer = raw.get("limited_time_offer")
-    text = _text(offer, "text") if isinstance(offer, dict) else None
-    if text is None:
+    if not isinstance(offer, dict) or (text := _text(offer, "text")) is None:
         return None
     return LimitedTimeOffer(raw=raw, text=text, has_expiration=offer.get("has_expiration") is True)
 

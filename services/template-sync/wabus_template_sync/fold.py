@@ -1,4 +1,4 @@
-"""What the events add up to: one row an account, one a template, one a sync. Pure.
+"""What the events add up to for a template: one row, and its versions. Pure.
 
 Every part of a row is a register that the newest fact wins (by its time, then its id), so the order in which facts
 arrive, and how often, makes no difference. Two sources speak of a template:
@@ -9,7 +9,7 @@ arrive, and how often, makes no difference. Two sources speak of a template:
 A webhook overrides the listing until a sync that began after it has ended: from then on Graph has had its say,
 and a webhook older than that changes nothing any more. Meta's webhook times are whole seconds, so one from the
 very second in which the listing began counts as newer. A webhook about a template that no listing has shown yet
-is remembered, and shows once the template does.
+is remembered, and shows once the template does. What can be seen of a template changes in versions: `step`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -17,8 +17,6 @@ from datetime import datetime
 from typing import Any, Literal
 
 from wabus_events import (
-    AccountConnected,
-    AccountDisconnected,
     Event,
     Template,
     TemplateCategoryChanged,
@@ -27,15 +25,10 @@ from wabus_events import (
     TemplateRemoved,
     TemplatesSynced,
     TemplateStatusChanged,
-    TemplateSyncFailed,
-    TemplateSyncRequested,
-    TemplateSyncStarted,
 )
 
-from wabus_template_sync.facts import connect_sync_id
-
-Stamp = tuple[datetime, str]
-"""A fact's time and id: the larger of two stands."""
+from wabus_template_sync.sync_fold import Stamp
+from wabus_template_sync.templates import changed_fields
 
 Aspect = Literal["status", "quality", "category"]
 
@@ -46,29 +39,32 @@ STATUS_UNTOUCHED = {"FLAGGED", "UNFLAGGED", "LOCKED", "UNLOCKED"}
 
 
 @dataclass(frozen=True, slots=True)
-class AccountRow:
-    """Who has the WABA connected: whoever connected it last, unless it was disconnected since."""
-
-    waba_id: str
-    connected: Stamp | None = None
-    org_id: str | None = None
-    sync_id: str | None = None
-    """The sync that the last connect asks for."""
-    first_connected_at: datetime | None = None
-    disconnected: Stamp | None = None
-
-    @property
-    def is_connected(self) -> bool:
-        return self.connected is not None and (self.disconnected is None or self.disconnected < self.connected)
-
-
-@dataclass(frozen=True, slots=True)
 class Told:
     """What a webhook said of one aspect of a template."""
 
     value: str
     stamp: Stamp
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What made a template what it is, for as long as it is. `fields` are those that differ from the version before."""
+
+    number: int
+    kind: Literal["added", "changed", "removed", "restored"]
+    fields: tuple[str, ...]
+    at: datetime
+    event_id: str
+    source: Literal["sync", "fetch", "webhook"]
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A version that stands no more, with the template as it was; None where there was none."""
+
+    version: Version
+    template: Template | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +79,12 @@ class TemplateRow:
     presence_stamp: Stamp | None = None
     first_listed_at: datetime | None = None
     told: dict[Aspect, Told] = field(default_factory=dict[Aspect, Told])
+    version: Version | None = None
+
+    @property
+    def shown(self) -> Template | None:
+        """What readers see: the template, unless Meta no longer has it."""
+        return None if self.removed_at else self.template
 
     @property
     def template(self) -> Template | None:
@@ -112,62 +114,11 @@ class TemplateRow:
         return self.presence_stamp is None and not self.told
 
 
-@dataclass(frozen=True, slots=True)
-class SyncRow:
-    sync_id: str
-    waba_id: str
-    org_id: str | None = None
-    reason: str | None = None
-    requested_at: datetime | None = None
-    requested_by: str | None = None
-    begun_at: datetime | None = None
-    outcome_id: str | None = None
-    finished_at: datetime | None = None
-    started_at: datetime | None = None
-    """When the sync that ended had started; see `began`."""
-    succeeded: bool | None = None
-    figures: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Of a success: total, approved, by_status, added, changed, removed."""
-    error: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Of a failure: code, message, retryable."""
-
-    @property
-    def asked_at(self) -> datetime | None:
-        """When it was first heard of."""
-        return min(filter(None, (self.requested_at, self.begun_at, self.started_at)), default=None)
-
-    @property
-    def began(self) -> datetime | None:
-        return self.started_at or self.begun_at
-
-    @property
-    def status(self) -> Literal["requested", "syncing", "synced", "failed"]:
-        if self.succeeded is not None:
-            return "synced" if self.succeeded else "failed"
-        return "syncing" if self.begun_at else "requested"
-
-
-def fold_account(row: AccountRow, event: Event) -> AccountRow:
-    stamp = (event.time, event.id)
-    match event:
-        case AccountConnected():
-            first = min(filter(None, (row.first_connected_at, event.time)))
-            row = replace(row, first_connected_at=first)
-            if row.connected is None or row.connected < stamp:
-                return replace(row, connected=stamp, org_id=event.org_id, sync_id=connect_sync_id(event))
-        case AccountDisconnected():
-            if row.disconnected is None or row.disconnected < stamp:
-                return replace(row, disconnected=stamp)
-        case _:
-            pass
-    return row
-
-
 def fold_template(row: TemplateRow, event: Event) -> TemplateRow:
     """Take in what Graph or a webhook says; `settle` afterwards."""
     stamp = (event.time, event.id)
     match event:
-        case TemplateChanged():
+        case TemplateChanged(observed=True):
             first = min(filter(None, (row.first_listed_at, event.time)))
             row = replace(row, first_listed_at=first)
             if row.listed_stamp is None or row.listed_stamp < stamp:
@@ -189,6 +140,29 @@ def fold_template(row: TemplateRow, event: Event) -> TemplateRow:
             return row
 
 
+def step(row: TemplateRow, event: Event, confirmed_at: datetime | None) -> tuple[TemplateRow, Superseded | None]:
+    """Take in the next event in the order of the log; also the version that it put an end to, if it did."""
+    new = settle(fold_template(row, event), confirmed_at)
+    before, after = row.shown, new.shown
+    if before is after or new is row:
+        return new, None
+    fields = tuple(sorted(changed_fields(before, after))) if before and after else ()
+    match before, after:
+        case None, None:
+            return new, None
+        case Template(), Template():
+            kind = "changed"
+        case None, _:
+            kind = "restored" if row.version else "added"
+        case _:
+            kind = "removed"
+    if kind == "changed" and not fields:
+        return new, None
+    number = row.version.number + 1 if row.version else 1
+    version = Version(number, kind, fields, event.time, event.id, _source(event))
+    return replace(new, version=version), Superseded(row.version, before) if row.version else None
+
+
 def settle(row: TemplateRow, confirmed_at: datetime | None) -> TemplateRow:
     """Forget what webhooks said before Graph's last word: this template's, or the WABA's last sync that ended well."""
     heard = [row.presence_stamp[0]] if row.presence_stamp else []
@@ -200,40 +174,14 @@ def settle(row: TemplateRow, confirmed_at: datetime | None) -> TemplateRow:
     return row if len(kept) == len(row.told) else replace(row, told=kept)
 
 
-def fold_sync(row: SyncRow, event: Event) -> SyncRow:
+def _source(event: Event) -> Literal["sync", "fetch", "webhook"]:
     match event:
-        case TemplateSyncRequested():
-            return replace(
-                row,
-                org_id=event.org_id,
-                reason=event.reason,
-                requested_at=event.time,
-                requested_by=event.requested_by,
-            )
-        case TemplateSyncStarted():
-            begun_at = max(filter(None, (row.begun_at, event.time)))
-            return replace(row, org_id=event.org_id, reason=event.reason, begun_at=begun_at)
-        case TemplatesSynced() | TemplateSyncFailed():
-            if row.finished_at and row.outcome_id and (row.finished_at, row.outcome_id) >= (event.time, event.id):
-                return row
-            good = isinstance(event, TemplatesSynced)
-            return replace(
-                row,
-                org_id=event.org_id,
-                reason=event.reason,
-                outcome_id=event.id,
-                finished_at=event.time,
-                started_at=event.started_at,
-                succeeded=good,
-                figures=event.model_dump(include=FIGURES) if good else {},
-                error={} if good else event.model_dump(include=ERROR),
-            )
+        case TemplateChanged() | TemplateRemoved():
+            return "fetch" if event.caused_by else "sync"
+        case TemplatesSynced():
+            return "sync"
         case _:
-            return row
-
-
-FIGURES = {"total", "approved", "by_status", "added", "changed", "removed"}
-ERROR = {"code", "message", "retryable"}
+            return "webhook"
 
 
 def _presence(row: TemplateRow, present: bool, stamp: Stamp) -> TemplateRow:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import asyncpg
 from wabus_events import Template
 
-from wabus_template_sync.store import template_row
+from wabus_template_sync.template_store import template_row
 
 
 @dataclass(frozen=True, slots=True)
