@@ -1,0 +1,160 @@
+"""The subscriber's way to Apache Kafka, through aiokafka (`pip install wabus-events[kafka]`)."""
+
+import asyncio
+import logging
+import os
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from wabus_events.source import Headers, KafkaAway, NoSuchTopic, Received, Start
+from wabus_events.topics import MAX_RECORD_BYTES
+
+START_TIMEOUT = 30.0  # seconds until Kafka must have answered for the first time
+TOPIC_TIMEOUT = 5.0  # seconds that a new topic may take until every broker knows of it
+WRITE_TIMEOUT = 15.0  # seconds for a dead letter to be durable
+CLOSE_TIMEOUT = 5.0  # seconds to leave the group
+HANDLING_MAX_MS = 300_000  # an event that takes longer costs the consumer its partitions
+
+log = logging.getLogger("wabus_events")
+
+
+@dataclass(frozen=True)
+class Kafka:
+    """How to reach Kafka. `options` go to every aiokafka client: `security_protocol`, `ssl_context`, `sasl_…`."""
+
+    bootstrap_servers: str
+    topic_prefix: str = "wabus."
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Kafka":
+        """The same variables that wabus itself reads: `KAFKA_BOOTSTRAP_SERVERS`, `KAFKA_…`, `TOPIC_PREFIX`.
+
+        Raises KeyError naming a variable that is missing.
+        """
+        protocol = environment.get("KAFKA_SECURITY_PROTOCOL") or "PLAINTEXT"
+        options: dict[str, Any] = {"security_protocol": protocol}
+        if protocol.endswith("SSL"):
+            options["ssl_context"] = ssl.create_default_context(cafile=environment.get("KAFKA_CA_FILE") or None)
+        if protocol.startswith("SASL"):
+            options["sasl_mechanism"] = environment.get("KAFKA_SASL_MECHANISM") or "SCRAM-SHA-512"
+            options["sasl_plain_username"] = environment["KAFKA_SASL_USERNAME"]
+            options["sasl_plain_password"] = environment["KAFKA_SASL_PASSWORD"]
+        return cls(environment["KAFKA_BOOTSTRAP_SERVERS"], environment.get("TOPIC_PREFIX", "wabus."), options)
+
+    async def open(self, topics: Sequence[str], *, group: str, start: Start, writes: Sequence[str]) -> "KafkaReader":
+        """Join a consumer group; see `Source.open`."""
+        names = [self.topic_prefix + topic for topic in topics]
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap_servers,
+            group_id=group,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset=start,
+            max_poll_interval_ms=HANDLING_MAX_MS,
+            **self.options,
+        )
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                await consumer.start()
+                missing = await _missing(consumer, {*names, *writes})
+        except (KafkaError, OSError, TimeoutError) as error:
+            await consumer.stop()
+            raise KafkaAway(f"Kafka at {self.bootstrap_servers} did not answer: {type(error).__name__}") from error
+        except asyncio.CancelledError:
+            await consumer.stop()
+            raise
+        if missing:
+            await consumer.stop()
+            raise NoSuchTopic(
+                f"there is no topic {missing[0]!r} on {self.bootstrap_servers} "
+                f"(topic_prefix is {self.topic_prefix!r}), or this client may not see it"
+            )
+        return KafkaReader(self, consumer, names)
+
+
+class KafkaReader(ConsumerRebalanceListener):
+    """A member of a consumer group; see `Reader`."""
+
+    ended = False
+
+    def __init__(self, kafka: Kafka, consumer: AIOKafkaConsumer, names: Sequence[str]) -> None:
+        self._kafka = kafka
+        self._consumer = consumer
+        self._producer: AIOKafkaProducer | None = None
+        self._handled: dict[TopicPartition, int] = {}
+        consumer.subscribe(list(names), listener=self)
+
+    async def next(self, timeout: float) -> Received | None:
+        # One record at a time: the client itself drops what it has fetched of a partition that it loses.
+        fetched = await self._consumer.getmany(timeout_ms=int(timeout * 1000), max_records=1)
+        for (record,) in fetched.values():
+            return Received(
+                record.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers)
+            )
+        return None
+
+    def handled(self, received: Received) -> None:
+        self._handled[TopicPartition(received.topic, received.partition)] = received.offset + 1
+
+    async def commit(self) -> None:
+        owned = self._consumer.assignment()
+        offsets = {partition: offset for partition, offset in self._handled.items() if partition in owned}
+        try:
+            if offsets:
+                await self._consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError):
+            log.info("partitions were reassigned: their last events come again", extra={"action": "commit_lost"})
+        except KafkaError as error:
+            # Offsets only grow, so the next commit makes up for this one.
+            log.warning("offsets not committed", extra={"action": "commit_failed", "error": type(error).__name__})
+            return
+        self._handled.clear()
+
+    async def put(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT):
+                if self._producer is None:
+                    producer = AIOKafkaProducer(
+                        bootstrap_servers=self._kafka.bootstrap_servers,
+                        acks="all",
+                        enable_idempotence=True,
+                        max_request_size=MAX_RECORD_BYTES,
+                        **self._kafka.options,
+                    )
+                    await producer.start()
+                    self._producer = producer
+                await self._producer.send_and_wait(topic, value, key, headers=list(headers))
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise KafkaAway(f"Kafka did not take a record for {topic}: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        for client in (self._consumer, self._producer):
+            try:
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    if client is not None:
+                        await client.stop()
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("closing failed", extra={"action": "kafka_close", "error": type(error).__name__})
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        await self.commit()
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        pass
+
+
+async def _missing(consumer: AIOKafkaConsumer, names: set[str]) -> list[str]:
+    """Which topics are not there, even after brokers had time to hear of them."""
+    try:
+        async with asyncio.timeout(TOPIC_TIMEOUT):
+            while missing := names - await consumer.topics():
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        return sorted(names - await consumer.topics())
+    return sorted(missing)
