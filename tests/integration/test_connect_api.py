@@ -225,7 +225,12 @@ async def test_a_data_deletion_request_gets_a_confirmation_code(world: World) ->
     url = f"{world.gateway}/whatsapp/data-deletion"
     async with world.browser.post(url, data={"signed_request": sign({"user_id": "nobody"})}) as answer:
         assert answer.status == 200
-        assert (await answer.json())["confirmation_code"]
+        receipt = await answer.json()
+    assert receipt["confirmation_code"]
+    status, page, _ = await world.visit(receipt["url"])
+    assert status == 200
+    assert "removed on" in page
+    assert (await world.visit(receipt["url"] + "x"))[0] == 404
 
 
 def sign(payload: dict[str, Any], secret: str = SECRET) -> str:

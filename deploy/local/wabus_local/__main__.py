@@ -88,7 +88,7 @@ async def greet(stack: Stack) -> None:
         control = f"{stack.env['META_GRAPH_URL']}/_control"
         token = await _demo_token(control)
         lines += [
-            "Connect the demo organisation to the simulated Meta, then ask for its health:",
+            "Open it in a browser and click Connect. Or connect the demo organisation here, and ask for its health:",
             f"  {home}{wabus} connect --org demo --waba {DEMO_WABA} --token {token}",
             f"  {health}",
             "Let a customer write to it (what else can happen: GET " + control + "):",

@@ -84,6 +84,7 @@ def resolve(given: Mapping[str, str]) -> Stack:
         env["DATABASE_URL"] = f"postgresql://wabus:{env['POSTGRES_PASSWORD']}@127.0.0.1:{ports['POSTGRES_PORT']}/wabus"
     if own_meta:
         env["META_GRAPH_URL"] = f"http://127.0.0.1:{ports['META_PORT']}"
+    env["UI_LOCAL_ORG"] = given.get("UI_LOCAL_ORG", "demo")
     env["PUBLIC_URL"] = given.get("PUBLIC_URL", f"http://127.0.0.1:{ports['HTTP_PORT']}")
     for name in _PASSED_ON & given.keys():
         env[name] = given[name]

@@ -1,4 +1,4 @@
-"""Connecting over HTTP: the login dialog and its way back, Embedded Signup, disconnecting, Meta's own requests."""
+"""Connecting over HTTP: the login dialog and its way back, Embedded Signup, disconnecting."""
 
 import json
 import secrets
@@ -23,8 +23,8 @@ from wabus_runtime.settings import AuthSettings
 
 from wabus_gateway import oauth
 from wabus_gateway.connect import WABA_ID, ConnectRefused, ConnectSettings, connect, disconnect, inspect
+from wabus_gateway.meta_requests import MetaRequests
 from wabus_gateway.pages import choice_page, message_page
-from wabus_gateway.signature import signed_request
 
 COOKIE = "wabus_connect"
 USED_STATES = 10_000  # states remembered as used until they expire anyway
@@ -71,8 +71,7 @@ class ConnectApi:
         app.router.add_post("/whatsapp/callback", self.chosen)
         app.router.add_get("/whatsapp/connection", self.connections)
         app.router.add_delete("/whatsapp/connection", self.end)
-        app.router.add_post("/whatsapp/deauthorize", self.deauthorised)
-        app.router.add_post("/whatsapp/data-deletion", self.data_deletion)
+        MetaRequests(self._settings, self._replica, self._disconnect).install(app)
         app.cleanup_ctx.append(self._client)
 
     async def start(self, request: web.Request) -> web.Response:
@@ -178,18 +177,6 @@ class ConnectApi:
             raise _problem(refused) from None
         return json_response({"disconnected": ending})
 
-    async def deauthorised(self, request: web.Request) -> web.Response:
-        """A person removed our app at Meta: what was connected with their token ends."""
-        ended = await self._end_for(await self._meta_user(request), "deauthorised")
-        return json_response({"disconnected": len(ended)})
-
-    async def data_deletion(self, request: web.Request) -> web.Response:
-        """A person asked Meta that we delete their data: the token goes, and the answer says where to follow it up."""
-        user = await self._meta_user(request)
-        await self._end_for(user, "data deletion requested")
-        code = secrets.token_hex(8)
-        return json_response({"url": f"{self._settings.public_url}/", "confirmation_code": code})
-
     async def _connect(self, org_id: str, waba_id: str, token: SecretStr, subject: str) -> AccountConnected:
         return await connect(
             self._settings,
@@ -244,24 +231,6 @@ class ConnectApi:
     def _ended(self, response: web.Response) -> web.Response:
         response.del_cookie(COOKIE, path="/whatsapp")
         return response
-
-    async def _meta_user(self, request: web.Request) -> str:
-        form = await request.post()
-        app_secrets = [secret.get_secret_value().encode() for secret in self._settings.meta_app_secrets]
-        payload = signed_request(str(form.get("signed_request", "")), app_secrets)
-        user = payload.get("user_id") if payload else None
-        if not user:
-            raise Problem(403, "forbidden", "Forbidden", "The request is not signed as it must be.")
-        return str(user)
-
-    async def _end_for(self, meta_user_id: str, reason: str) -> list[str]:
-        await self._replica.refresh()
-        ended: list[str] = []
-        for credential in self._replica.all():
-            if credential.meta_user_id == meta_user_id and credential.org_id:
-                await self._disconnect(credential.org_id, credential.waba_id, reason)
-                ended.append(credential.waba_id)
-        return ended
 
     def _client_of(self) -> Graph:
         if self._graph is None:
