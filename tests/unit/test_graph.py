@@ -10,6 +10,7 @@ import pytest
 import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from conftest import Eventually
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -20,6 +21,7 @@ from wabus_runtime.graph_errors import (
     GraphError,
     GraphUnavailable,
     MalformedAnswer,
+    MetaOutage,
     PermissionLost,
     RateLimited,
     TokenExpired,
@@ -28,7 +30,8 @@ from wabus_runtime.graph_errors import (
     classify,
     usage,
 )
-from wabus_template_sync.graph import next_cursor, pause_after, template_pages
+from wabus_runtime.graph_limits import COOL_DOWN, OPEN_AFTER, Breaker, Pace, pause_after
+from wabus_template_sync.graph import next_cursor, template_pages
 
 TOKEN = "EAAG-a-token-that-nobody-may-see"
 
@@ -151,14 +154,14 @@ class Scripted:
         given = self.settings.model_copy(update=settings)
         async with Graph(given) as client:
             pages = template_pages(client, given.meta_graph_url, "1029", SecretStr(TOKEN))
-            return [template async for page in pages for template in page]
+            return [template async for page, _ in pages for template in page]
 
 
 @pytest.fixture
 async def graph() -> AsyncIterator[Scripted]:
     graph = Scripted()
     app = web.Application()
-    app.router.add_get("/{path:.*}", graph.answer)
+    app.router.add_route("*", "/{path:.*}", graph.answer)
     async with TestServer(app) as server:
         graph.settings = GraphSettings(
             meta_app_id="1",
@@ -280,3 +283,117 @@ async def test_a_server_that_is_not_there_is_an_outage_without_a_trace_of_the_to
 
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+def test_an_account_close_to_its_limit_is_slowed_down_and_another_is_not() -> None:
+    pace = Pace()
+    pace.used("near", Usage(95), now=100)
+    pace.used("far", Usage(30), now=100)
+
+    assert pace.slowed_for("near", now=101) == pytest.approx(6.5)
+    assert pace.slowed_for("far", now=101) == 0
+
+
+def test_an_account_at_its_limit_rests_and_another_does_not_unless_the_limit_is_the_app_s() -> None:
+    pace = Pace()
+    pace.limited("one", 60, now=100)
+
+    assert (pace.refused_for("one", now=110), pace.refused_for("other", now=110)) == (50, 0)
+    pace.limited("", 20, now=100)
+    assert pace.refused_for("other", now=110) == 10
+    assert pace.refused_for("one", now=161) == 0
+
+
+def failing(breaker: Breaker, accounts: str, now: float = 0) -> Breaker:
+    for account in accounts:
+        breaker.failed(account, now)
+    return breaker
+
+
+def test_an_outage_of_all_accounts_opens_the_breaker_and_one_account_s_trouble_does_not() -> None:
+    assert failing(Breaker(), "ab" * (OPEN_AFTER // 2)).is_open
+    assert not failing(Breaker(), "a" * OPEN_AFTER).is_open
+
+
+def test_an_open_breaker_lets_one_probe_through_and_rests_longer_after_each_that_fails() -> None:
+    breaker = failing(Breaker(), "ab" * OPEN_AFTER)
+
+    assert breaker.refuses_for(now=COOL_DOWN / 2) == COOL_DOWN / 2
+    assert breaker.refuses_for(now=COOL_DOWN) is None
+    assert breaker.refuses_for(now=COOL_DOWN) is not None
+    breaker.failed("a", now=COOL_DOWN)
+    assert breaker.refuses_for(now=COOL_DOWN) == 2 * COOL_DOWN
+
+
+def test_a_probe_that_succeeds_closes_the_breaker() -> None:
+    breaker = failing(Breaker(), "ab" * OPEN_AFTER)
+    breaker.refuses_for(now=COOL_DOWN)
+
+    breaker.succeeded()
+
+    assert not breaker.is_open
+    assert breaker.refuses_for(now=COOL_DOWN) is None
+
+
+async def test_during_an_outage_calls_fail_at_once_and_the_first_probe_that_succeeds_ends_it(
+    graph: Scripted, eventually: Eventually
+) -> None:
+    graph.answers = [refusal(503, b"down")]
+    async with Graph(graph.settings) as client:
+
+        async def call(account: str) -> Any:
+            return await client.call("GET", "1", None, account=account)
+
+        with pytest.raises(GraphUnavailable):
+            await call("a")
+        with pytest.raises(GraphUnavailable):
+            await call("b")
+        asked = len(graph.requests)
+        with pytest.raises(MetaOutage) as outage:
+            await call("c")
+
+        assert len(graph.requests) == asked
+        assert 0 < outage.value.retry_after <= COOL_DOWN
+        graph.answers = [refusal(200, b"{}")]
+
+        async def is_over() -> bool:
+            try:
+                await call("c")
+            except MetaOutage:
+                return False
+            return True
+
+        await eventually(is_over)
+        assert (await call("a"))[0] == {}
+
+
+async def test_who_waits_for_a_limit_does_it_where_it_holds_nobody_up(graph: Scripted) -> None:
+    rested: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        rested.append(seconds)
+
+    graph.answers = [refusal(429, error(80008), **{"Retry-After": "7"}), page("a")]
+    async with Graph(graph.settings) as client:
+        with pytest.raises(RateLimited) as limited:
+            await client.call("GET", "1", None, account="one", rest=rest)
+        await client.call("GET", "1", None, account="other", rest=rest)
+
+    assert rested
+    assert all(6 < seconds < 8 for seconds in rested)
+    assert limited.value.retry_after > 6
+    assert len(graph.requests) == 2
+
+
+async def test_a_post_whose_answer_was_lost_is_not_sent_again(graph: Scripted) -> None:
+    def cut_off(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    graph.answers = [cut_off]
+    async with Graph(graph.settings) as client:
+        with pytest.raises(GraphUnavailable):
+            await client.call("POST", "1/subscribed_apps", None)
+
+    assert len(graph.requests) == 1

@@ -1,5 +1,8 @@
 """Calls to Meta's Graph API, with patience and with limits. The token travels in the Authorization header only.
 
+Each account is slowed down before it reaches its limit and rests when it has; an outage of Meta is noticed once for
+all accounts (`graph_limits.py`).
+
 Sources: Meta's "Securing Graph API calls" (`appsecret_proof`), "Rate limits", "Handle errors".
 """
 
@@ -7,26 +10,29 @@ import asyncio
 import hashlib
 import hmac
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, cast
 
 import aiohttp
 import orjson
 import stamina
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from pydantic import Field, SecretStr
 
 from wabus_runtime.graph_errors import (
+    AnswerLost,
     GraphError,
     GraphUnavailable,
     MalformedAnswer,
+    MetaOutage,
     RateLimited,
     TooMuchData,
     Usage,
     classify,
     usage,
 )
+from wabus_runtime.graph_limits import Breaker, Pace
 from wabus_runtime.settings import MetaSettings
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
@@ -35,11 +41,14 @@ ATTEMPTS = 4  # for one call, when Graph is away or in trouble
 RATE_LIMIT_WAITS = 5  # times that one call waits for a rate limit
 
 CALLS = Counter("wabus_graph_calls_total", "Calls to the Graph API.", ["outcome"])
+OUTAGE = Gauge("wabus_graph_outage", "1 while calls fail at once because Meta is out of order.")
 CALL_SECONDS = Histogram("wabus_graph_call_seconds", "One call to the Graph API.")
 
 log = structlog.get_logger()
 
 Method = Literal["GET", "POST", "DELETE"]
+Rest = Callable[[float], Awaitable[None]]
+"""Waits for so many seconds; a caller who holds something that others need gives it back meanwhile."""
 
 
 class GraphSettings(MetaSettings):
@@ -54,6 +63,8 @@ class Graph:
 
     def __init__(self, settings: GraphSettings) -> None:
         self._settings = settings
+        self._pace = Pace()
+        self._breaker = Breaker()
         self._root = f"{settings.meta_graph_url}/{settings.meta_graph_version}/"
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=settings.graph_timeout, connect=CONNECT_TIMEOUT),
@@ -69,37 +80,90 @@ class Graph:
         await self._session.close()
 
     async def call(
-        self, method: Method, path: str, token: SecretStr | None, query: Mapping[str, str] | None = None
+        self,
+        method: Method,
+        path: str,
+        token: SecretStr | None,
+        query: Mapping[str, str] | None = None,
+        *,
+        account: str | None = None,
+        rest: Rest = asyncio.sleep,
     ) -> tuple[dict[str, Any], Usage]:
         """Graph's answer and how much of the rate limit is used; without a token for the exchange of a code.
 
-        What may be over in a moment is tried again, a rate limit waited for as long as the settings allow.
-        Raises a `GraphError` once that is used up.
+        `account` is whose rate limit it counts against, where that is known. What may be over in a moment is tried
+        again, a rate limit waited for as long as the settings allow; all waiting for limits is done with `rest`.
+        Raises a `GraphError` once that is used up, `MetaOutage` at once while Meta is out of order.
         """
         proof = {"appsecret_proof": _proof(self._settings.meta_app_secrets[0], token)} if token else {}
         signed = {**(query or {}), **proof}
-        loop = asyncio.get_running_loop()
-        patience = loop.time() + self._settings.graph_rate_limit_wait
-        for _ in range(RATE_LIMIT_WAITS):
+        patience = self._settings.graph_rate_limit_wait
+        for last in (*[False] * RATE_LIMIT_WAITS, True):
+            if account and (pause := self._pace.slowed_for(account, _now())):
+                await rest(pause)
+            refused = self._pace.refused_for(account, _now()) if account else 0.0
             try:
-                return await self._with_retries(method, path, token, signed)
+                if refused:
+                    raise RateLimited(retry_after=refused)
+                answer, used = await self._with_retries(method, path, token, signed, account)
             except RateLimited as limited:
                 wait = limited.retry_after * random.uniform(1, 1.1)  # noqa: S311
-                if loop.time() + wait > patience:
+                if account and not refused:
+                    self._pace.limited("" if limited.concerns_everybody else account, limited.retry_after, _now())
+                if last or wait > patience:
                     raise
-                log.info("waiting for a rate limit", action="rate_limited", seconds=round(wait, 1))
-                await asyncio.sleep(wait)
-        return await self._with_retries(method, path, token, signed)
+                patience -= wait
+                log.info("waiting for a rate limit", action="rate_limited", account=account, seconds=round(wait, 1))
+                await rest(wait)
+            else:
+                if account:
+                    self._pace.used(account, used, _now())
+                return answer, used
+        raise AssertionError("unreachable")
 
     async def _with_retries(
-        self, method: Method, path: str, token: SecretStr | None, query: Mapping[str, str]
+        self, method: Method, path: str, token: SecretStr | None, query: Mapping[str, str], account: str | None
     ) -> tuple[dict[str, Any], Usage]:
+        def is_passing(error: Exception) -> bool:
+            if not isinstance(error, GraphUnavailable) or isinstance(error, TooMuchData | MetaOutage):
+                return False
+            return method != "POST" or not isinstance(error, AnswerLost)
+
         async for attempt in stamina.retry_context(
-            on=_is_passing, attempts=ATTEMPTS, timeout=60, wait_initial=0.2, wait_max=5, wait_jitter=0.5
+            on=is_passing, attempts=ATTEMPTS, timeout=60, wait_initial=0.2, wait_max=5, wait_jitter=0.5
         ):
             with attempt:
-                return await self._counted(method, path, token, query)
+                return await self._unless_out_of_order(method, path, token, query, account or path)
         raise GraphUnavailable
+
+    async def _unless_out_of_order(
+        self, method: Method, path: str, token: SecretStr | None, query: Mapping[str, str], account: str
+    ) -> tuple[dict[str, Any], Usage]:
+        refused = self._breaker.refuses_for(_now())
+        if refused is not None:
+            CALLS.labels("not_made").inc()
+            raise MetaOutage(refused)
+        try:
+            answer = await self._counted(method, path, token, query)
+        except (TooMuchData, MalformedAnswer):
+            self._breaker.succeeded()
+            raise
+        except GraphUnavailable:
+            was_open = self._breaker.is_open
+            self._breaker.failed(account, _now())
+            if self._breaker.is_open and not was_open:
+                log.warning("meta is out of order", action="outage_began")
+            raise
+        except GraphError:
+            self._breaker.succeeded()
+            raise
+        else:
+            if self._breaker.is_open:
+                log.info("meta is back", action="outage_ended")
+            self._breaker.succeeded()
+            return answer
+        finally:
+            OUTAGE.set(self._breaker.is_open)
 
     async def _counted(
         self, method: Method, path: str, token: SecretStr | None, query: Mapping[str, str]
@@ -124,7 +188,9 @@ class Graph:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.info("graph did not answer", action="graph_error", code=outcome, error=type(error).__name__)
             # `from None`: aiohttp's exceptions carry the request, and with it the Authorization header.
-            raise GraphUnavailable from None
+            if isinstance(error, aiohttp.ClientConnectorError):
+                raise GraphUnavailable from None
+            raise AnswerLost from None
         finally:
             CALLS.labels(outcome).inc()
 
@@ -151,8 +217,8 @@ class Graph:
             return content, usage(response.headers)
 
 
-def _is_passing(error: Exception) -> bool:
-    return isinstance(error, GraphUnavailable) and not isinstance(error, TooMuchData)
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:

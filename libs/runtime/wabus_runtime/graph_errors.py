@@ -31,6 +31,11 @@ class GraphError(Exception):
         self.trace_id = trace_id
         """Meta's `fbtrace_id`, for their support."""
 
+    @property
+    def wait(self) -> float | None:
+        """Seconds before which trying again is of no use, where known."""
+        return None
+
 
 class TokenExpired(GraphError):
     code = "token_expired"
@@ -81,6 +86,15 @@ class RateLimited(GraphError):
         super().__init__(graph_code, graph_subcode, trace_id)
         self.retry_after = retry_after
 
+    @property
+    def wait(self) -> float:
+        return self.retry_after
+
+    @property
+    def concerns_everybody(self) -> bool:
+        """Whether it is the app that called too often, not one account."""
+        return self.graph_code == 4
+
 
 class BadRequest(GraphError):
     code = "bad_request"
@@ -91,6 +105,22 @@ class BadRequest(GraphError):
 class GraphUnavailable(GraphError):
     code = "graph_unavailable"
     message = "WhatsApp can't be reached right now. Nothing is lost; please try again in a few minutes."
+
+
+class AnswerLost(GraphUnavailable):
+    """Graph may have done what was asked: the call went out, and no answer came."""
+
+
+class MetaOutage(GraphUnavailable):
+    """Meta has been out of order for all accounts, so this call was not even made. `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: float):
+        super().__init__()
+        self.retry_after = retry_after
+
+    @property
+    def wait(self) -> float:
+        return self.retry_after
 
 
 class TooMuchData(GraphUnavailable):

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import structlog
 from pydantic import SecretStr
-from wabus_runtime.graph import Graph
-from wabus_runtime.graph_errors import MalformedAnswer, TooMuchData, Usage
+from wabus_runtime.graph import Graph, Rest
+from wabus_runtime.graph_errors import MalformedAnswer, TooMuchData
 
 FIELDS = (
     "id,name,language,status,category,sub_category,previous_category,correct_category,parameter_format,quality_score,"
@@ -19,16 +19,16 @@ FIELDS = (
 )
 PAGE_SIZE = 100  # templates; Meta's default is 25
 MAX_PAGES = 10_000  # a WABA has at most 6,000 templates; more pages than this are a loop
-NEARLY_USED = 80.0  # percent of a rate limit from which on calls are spread out
-SLOWEST = 10.0  # seconds between two pages when the limit is all used
 
 log = structlog.get_logger()
 
 
-async def template_pages(graph: Graph, graph_url: str, waba_id: str, token: SecretStr) -> AsyncGenerator[list[Any]]:
-    """Every page of the WABA's templates, as Graph gives them.
+async def template_pages(
+    graph: Graph, graph_url: str, waba_id: str, token: SecretStr, rest: Rest = asyncio.sleep
+) -> AsyncGenerator[tuple[list[Any], bool]]:
+    """Every page of the WABA's templates, as Graph gives them, and whether there are more.
 
-    Raises a `GraphError` once retries are used up: a listing is whole or it fails.
+    Waits for rate limits with `rest`. Raises a `GraphError` once retries are used up: a listing is whole or it fails.
     """
     path = f"{quote(waba_id, safe='')}/message_templates"
     limit, after = PAGE_SIZE, None
@@ -36,7 +36,7 @@ async def template_pages(graph: Graph, graph_url: str, waba_id: str, token: Secr
     for _ in range(MAX_PAGES):
         query = {"fields": FIELDS, "limit": str(limit), **({"after": after} if after else {})}
         try:
-            page, used = await graph.call("GET", path, token, query)
+            page, _ = await graph.call("GET", path, token, query, account=waba_id, rest=rest)
         except TooMuchData:
             if limit == 1:
                 raise
@@ -46,15 +46,25 @@ async def template_pages(graph: Graph, graph_url: str, waba_id: str, token: Secr
         templates = page.get("data")
         if not isinstance(templates, list):
             raise MalformedAnswer
-        yield cast(list[Any], templates)
         after = next_cursor(page, graph_url, full=len(templates) >= limit)
+        yield cast(list[Any], templates), after is not None
         if after is None:
             return
         if after in seen:
             raise MalformedAnswer
         seen.add(after)
-        await asyncio.sleep(pause_after(used))
     raise MalformedAnswer
+
+
+async def one_template(
+    graph: Graph, waba_id: str, template_id: str, token: SecretStr, rest: Rest = asyncio.sleep
+) -> dict[str, Any]:
+    """A single template as Graph has it now. Raises a `GraphError`; `AccountNotFound` where there is none."""
+    path = quote(template_id, safe="")
+    answer, _ = await graph.call("GET", path, token, {"fields": FIELDS}, account=waba_id, rest=rest)
+    if str(answer.get("id")) != template_id:
+        raise MalformedAnswer
+    return answer
 
 
 def next_cursor(page: Mapping[str, Any], graph_url: str, *, full: bool) -> str | None:
@@ -81,9 +91,3 @@ def next_cursor(page: Mapping[str, Any], graph_url: str, *, full: bool) -> str |
     if not same_host or not given:
         raise MalformedAnswer
     return given
-
-
-def pause_after(used: Usage) -> float:
-    """Seconds to wait before the next call so that the limit is not reached: none until `NEARLY_USED`, then growing."""
-    over = min(used.percent, 100.0) - NEARLY_USED
-    return max(0.0, over / (100.0 - NEARLY_USED) * SLOWEST)

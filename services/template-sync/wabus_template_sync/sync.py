@@ -135,7 +135,7 @@ class Synchroniser:
         token = await self._token(sync)
         observed_at = datetime.now(UTC)
         listed: dict[str, Template] = {}
-        async for page in template_pages(self.graph, self.settings.meta_graph_url, sync.waba_id, token):
+        async for page, _ in template_pages(self.graph, self.settings.meta_graph_url, sync.waba_id, token):
             for raw in page:
                 try:
                     template = parse_template(raw)
