@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import secrets
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from hypothesis import settings
+from local_stack import free_ports
 from wabus_events import Event, Topic, decode
 from wabus_local.kafka import EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
@@ -30,18 +30,6 @@ settings.load_profile("wabus")
 WAIT = 20.0  # seconds until a condition that should hold counts as a failure
 
 Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 @pytest.fixture(scope="session")

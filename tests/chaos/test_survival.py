@@ -20,7 +20,7 @@ import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from conftest import free_ports
+from local_stack import free_ports
 from system import MODULES, System, connect_demo
 from wabus_events import MESSAGES, Event, MessageReceived, MessageStatusChanged, Topic
 from wabus_local.kafka import EmbeddedKafka

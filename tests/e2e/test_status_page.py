@@ -14,7 +14,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from e2e.test_make_run import LocalStack
+from local_stack import LocalStack
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect, sync_playwright
 from wabus_local.meta.seed import DEMO_TEMPLATE, DEMO_WABA
 

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from conftest import free_ports
+from local_stack import free_ports
 from system import MODULES, System, connect_demo, wabus
 from wabus_events import ACCOUNTS, MESSAGES, Event, MessageReceived, MessageStatusChanged, Topic
 from wabus_local.meta import Store, create_app, new_world

@@ -14,7 +14,7 @@ import jwt
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from conftest import free_ports
+from local_stack import free_ports
 from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
 from wabus_local.meta import Store, create_app, new_world

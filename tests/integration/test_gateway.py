@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from conftest import free_ports
+from local_stack import free_ports
 from wabus_events import (
     ACCOUNTS,
     MESSAGES,
@@ -38,7 +38,9 @@ async def test_a_signed_webhook_is_in_kafka_when_it_is_answered(gateway: Client,
     body = encoded(webhook(conversation(messages=[text("wamid.A")], statuses=[status("wamid.B"), status("wamid.C")])))
     answer = await gateway.post(PATH, data=body, headers=signed(body))
     assert answer.status == 200
-    wamids = [event.wamid for event in await events_in(MESSAGES) if isinstance(event, MessageReceived | MessageStatusChanged)]
+    wamids = [
+        event.wamid for event in await events_in(MESSAGES) if isinstance(event, MessageReceived | MessageStatusChanged)
+    ]
     assert sorted(wamids) == ["wamid.A", "wamid.B", "wamid.C"]
 
 
