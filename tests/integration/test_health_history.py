@@ -18,7 +18,7 @@ from wabus_events import (
     TemplateSyncFailed,
     fact_id,
 )
-from wabus_health_projector import evaluator, history
+from wabus_health_projector import evaluator, history, rebuild
 from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_runtime.database import migrated_pool
 from wabus_runtime.projection import wait_for
@@ -142,4 +142,8 @@ async def test_a_change_told_twice_is_one_row(topics: KafkaSettings, publisher: 
         assert await wait_for(pool, history.NAME, ends, 20)
         task.cancel()
         await asyncio.wait([task])
+        assert [row["at"] for row in await pool.fetch("SELECT at FROM health_history")] == [START]
+        said: list[str] = []
+        await rebuild.rebuild(load(rebuild.RebuildSettings), rebuild.MODELS["history"], said.append)
+        assert said == ["verified health_history: 1 rows are the same", "swapped: health_history"]
         assert [row["at"] for row in await pool.fetch("SELECT at FROM health_history")] == [START]

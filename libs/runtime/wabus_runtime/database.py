@@ -46,8 +46,11 @@ DATABASE_AWAY = (
 """What asyncpg raises when PostgreSQL is away, full or in trouble: the same statement may succeed later."""
 
 
-async def open_pool(settings: DatabaseSettings) -> asyncpg.Pool:
-    """A pool whose connections exchange `json` and `jsonb` as Python objects; waits half a minute for the server."""
+async def open_pool(settings: DatabaseSettings, schema: str | None = None) -> asyncpg.Pool:
+    """A pool whose connections exchange `json` and `jsonb` as Python objects; waits half a minute for the server.
+
+    With a `schema` its statements see the tables there and no others.
+    """
     async for attempt in stamina.retry_context(on=DATABASE_AWAY, attempts=None, timeout=30, wait_max=2):
         with attempt:
             return await asyncpg.create_pool(
@@ -57,6 +60,7 @@ async def open_pool(settings: DatabaseSettings) -> asyncpg.Pool:
                 timeout=CONNECT_TIMEOUT,
                 command_timeout=COMMAND_TIMEOUT,
                 init=_speak_json,
+                server_settings={"search_path": schema} if schema else None,
             )
     raise AssertionError("unreachable")
 
@@ -76,13 +80,19 @@ async def migrated_pool(settings: DatabaseSettings, package: str) -> AsyncGenera
             pool.terminate()
 
 
-async def migrate(settings: DatabaseSettings, package: str) -> None:
-    """Bring the tables of the runtime and of `package` to their newest version; safe from any number of processes."""
+async def migrate(settings: DatabaseSettings, package: str, schema: str | None = None) -> None:
+    """Bring the tables of the runtime and of `package` to their newest version; safe from any number of processes.
+
+    With a `schema`, which must exist, the same tables beside the others.
+    """
     url = settings.database_url.get_secret_value()
     engine = create_async_engine(
         "postgresql+asyncpg" + url[url.index(":") :],
         poolclass=NullPool,
-        connect_args={"timeout": CONNECT_TIMEOUT},
+        connect_args={
+            "timeout": CONNECT_TIMEOUT,
+            "server_settings": {"search_path": schema} if schema else {},
+        },
     )
     try:
         async with engine.connect() as connection:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import asyncpg
 from wabus_events import ACCOUNTS, MESSAGES, TEMPLATES, WabaEvent
 from wabus_runtime.database import Connection
-from wabus_runtime.projection import Recorded, project
+from wabus_runtime.projection import Apply, Recorded, project
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_health_projector import store
@@ -18,6 +18,11 @@ TOPICS = (ACCOUNTS, TEMPLATES, MESSAGES)
 
 async def run(settings: KafkaSettings, pool: asyncpg.Pool, ready: Callable[[], None]) -> None:
     """Project for ever."""
+    await project(settings, pool, name=NAME, topics=TOPICS, apply=folding(), ready=ready)
+
+
+def folding() -> Apply:
+    """What applies the records of one run, in whatever batches they come."""
     counter = Counter()
 
     async def apply(connection: Connection, records: Sequence[Recorded]) -> None:
@@ -27,7 +32,7 @@ async def run(settings: KafkaSettings, pool: asyncpg.Pool, ready: Callable[[], N
             await counter.count(connection, messages)
             await store.notify_owners(connection, [record.event.subject for record in messages if record.event.subject])
 
-    await project(settings, pool, name=NAME, topics=TOPICS, apply=apply, ready=ready)
+    return apply
 
 
 async def fold_wabas(connection: Connection, records: Sequence[Recorded]) -> None:

@@ -17,6 +17,10 @@ from wabus_health_projector.summary import WebhookHealth, summarise
 CHANNEL = "webhook_health"
 """NOTIFY channel: the payload is the organisation whose health may have changed."""
 
+REBUILD = "rebuild_"
+"""What the schemas begin with in which tables are built anew; nobody is told what happens there."""
+
+_LIVE = f"current_schema() NOT LIKE '{REBUILD}%'"
 _TEMPLATES = TypeAdapter(dict[str, TemplateHealth])
 
 
@@ -79,18 +83,20 @@ async def refresh_organisations(connection: Connection, org_ids: Iterable[str]) 
     await connection.execute("DELETE FROM webhook_health WHERE org_id = ANY($1)", gone)
     await _save(connection, [summarise(org_id, wabas) for org_id, wabas in owned.items()])
     await connection.execute(
-        "SELECT pg_notify($1, org_id) FROM unnest($2::text[]) AS changed(org_id)", CHANNEL, sorted(ordered)
+        f"SELECT pg_notify($1, org_id) FROM unnest($2::text[]) AS changed(org_id) WHERE {_LIVE}",  # noqa: S608
+        CHANNEL,
+        sorted(ordered),
     )
 
 
 async def notify_owners(connection: Connection, waba_ids: Iterable[str]) -> None:
     """Tell who listens that something of these WABAs was counted."""
     await connection.execute(
-        """
+        f"""
         SELECT pg_notify($1, org_id) FROM (
             SELECT DISTINCT org_id FROM waba_health WHERE waba_id = ANY($2) AND org_id IS NOT NULL
-        ) AS owners
-        """,
+        ) AS owners WHERE {_LIVE}
+        """,  # noqa: S608
         CHANNEL,
         sorted(set(waba_ids)),
     )

@@ -1,0 +1,237 @@
+"""Rebuilding the read model on real Kafka and PostgreSQL, while events arrive and people read."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from wabus_events import AccountConnected, CallbackVerified, Event, MessageReceived, TemplatesSynced, fact_id
+from wabus_health_projector import projector, rebuild
+from wabus_health_projector.app import HealthProjectorSettings, create_app
+from wabus_runtime.database import migrated_pool
+from wabus_runtime.projection import wait_for
+from wabus_runtime.publisher import Position, Publisher
+from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
+
+Client = TestClient[web.Request, web.Application]
+Serve = Callable[[web.Application], Awaitable[Client]]
+Bearer = Callable[..., dict[str, str]]
+Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
+START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
+TABLES = [table.name for table in rebuild.MODELS["health"].tables]
+
+
+def fact(kind: type[Event], waba_id: str, **details: Any) -> Event:
+    event_id = fact_id(kind.type, waba_id, str(details))
+    return kind.model_validate({"waba_id": waba_id, "id": event_id, "time": START, "value": {}, **details})
+
+
+def good(waba_id: str, org_id: str) -> list[Event]:
+    counts: dict[str, Any] = {"total": 3, "approved": 2, "by_status": {}, "added": 0, "changed": 0, "removed": 0}
+    return [
+        fact(AccountConnected, waba_id, org_id=org_id),
+        fact(CallbackVerified, waba_id, callback_url="https://wabus.example"),
+        fact(TemplatesSynced, waba_id, sync_id="s", reason="manual", started_at=START, **counts),
+    ]
+
+
+def messages(first: int, last: int) -> list[Event]:
+    return [
+        fact(MessageReceived, str(number % 7), phone_number_id="9", wamid=f"{number}", contact=f"{number % 50}",
+             message_type="text")
+        for number in range(first, last)
+    ]  # fmt: skip
+
+
+HISTORY = [event for waba in range(7) for event in good(str(waba), f"org-{waba % 3}")] + messages(0, 3000)
+
+
+@pytest.fixture
+async def pool(topics: KafkaSettings) -> AsyncIterator[asyncpg.Pool]:
+    async with migrated_pool(load(DatabaseSettings), "wabus_health_projector") as pool:
+        yield pool
+
+
+@pytest.fixture
+async def publisher(topics: KafkaSettings) -> AsyncIterator[Publisher]:
+    publisher = Publisher(topics, "/wabus/test")
+    await publisher.start()
+    yield publisher
+    await publisher.stop()
+
+
+@asynccontextmanager
+async def projecting(settings: KafkaSettings, pool: asyncpg.Pool) -> AsyncGenerator[None]:
+    """The projector, started again whenever it fails, as the service does."""
+
+    async def supervised() -> None:
+        while True:
+            try:
+                await projector.run(settings, pool, lambda: None)
+            except Exception:
+                await asyncio.sleep(0.1)
+
+    task = asyncio.create_task(supervised())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def reached(pool: asyncpg.Pool, positions: Sequence[Position]) -> bool:
+    ends: dict[tuple[str, int], int] = {}
+    for position in positions:
+        place = position.topic, position.partition
+        ends[place] = max(ends.get(place, 0), position.offset + 1)
+    return await wait_for(pool, projector.NAME, ends, 30)
+
+
+async def rows(pool: asyncpg.Pool) -> dict[str, list[str]]:
+    return {
+        table: [row[0] for row in await pool.fetch(f"SELECT t::text FROM {table} AS t ORDER BY 1")] for table in TABLES
+    }
+
+
+async def schemas(pool: asyncpg.Pool) -> list[str]:
+    return [row[0] for row in await pool.fetch("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'rebuild%'")]
+
+
+async def run(say: Callable[[str], None] = print, **options: bool) -> None:
+    await rebuild.rebuild(load(rebuild.RebuildSettings), rebuild.MODELS["health"], say, **options)
+
+
+async def test_a_rebuild_under_load_changes_no_row_and_fails_no_reader(
+    topics: KafkaSettings,
+    pool: asyncpg.Pool,
+    publisher: Publisher,
+    serve: Serve,
+    bearer: Bearer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rebuild, "NEAR", 100)
+    client = await serve(create_app(load(HealthProjectorSettings)))
+    positions = await publisher.publish(HISTORY)
+    assert await reached(pool, positions)
+    statuses: list[int] = []
+    totals: list[int] = []
+    over = False
+
+    async def read() -> None:
+        while not over:
+            answer = await client.get("/webhook/health/detailed", headers=bearer("org-1"))
+            statuses.append(answer.status)
+            health = await answer.json()
+            totals.append(sum(waba["counts"]["last_24h"]["received"] for waba in health["wabas"]))
+
+    async def write() -> None:
+        number = 3000
+        while not over:
+            positions.extend(await publisher.publish(messages(number, number + 20)))
+            number += 20
+            await asyncio.sleep(0.02)
+
+    before = await pool.fetchval("SELECT 'webhook_health'::regclass::oid")
+    busy = [asyncio.create_task(read()), asyncio.create_task(write())]
+    said: list[str] = []
+    await run(said.append)
+    await asyncio.sleep(0.5)
+    over = True
+    await asyncio.gather(*busy)
+    assert await reached(pool, positions)
+    assert await pool.fetchval("SELECT 'webhook_health'::regclass::oid") != before
+    assert await pool.fetchval("SELECT sum(count)::int FROM message_counts") == len(positions) - 21
+    assert set(statuses) == {200}
+    assert totals == sorted(totals)
+    assert await schemas(pool) == []
+    assert any(line.startswith("replayed 100 %") for line in said)
+    assert f"swapped: {', '.join(TABLES)}" in said
+
+
+async def test_a_rebuild_that_was_stopped_goes_on_where_it_was(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "NEAR", 0)
+    monkeypatch.setattr(rebuild.Progress, "EVERY", 0)
+    monkeypatch.setattr("wabus_runtime.replay.REPLAY_BATCH", 200)
+    async with projecting(topics, pool):
+        assert await reached(pool, await publisher.publish(HISTORY))
+        live = await rows(pool)
+        said: list[str] = []
+
+        def stop(line: str) -> None:
+            said.append(line)
+            if len(said) == 4:
+                task.cancel()
+
+        task = asyncio.create_task(run(stop))
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert await schemas(pool) == ["rebuild_health_projector"]
+        assert await rows(pool) == live
+        again: list[str] = []
+        await run(again.append)
+    assert again[0] == "going on with the rebuild that was stopped"
+    percents = [int(line.split()[1]) for line in [*said, *again] if line.startswith("replayed")]
+    assert percents == sorted(percents)
+    assert await rows(pool) == live
+
+
+async def test_rows_that_differ_are_named_and_replaced_only_on_purpose(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+) -> None:
+    async with projecting(topics, pool):
+        assert await reached(pool, await publisher.publish(HISTORY))
+    live = await rows(pool)
+    await pool.execute("UPDATE webhook_health SET template_total = 99 WHERE org_id = 'org-1'")
+    await pool.execute("DELETE FROM waba_health WHERE waba_id = '4'")
+    said: list[str] = []
+    with pytest.raises(rebuild.RebuildFailed):
+        await run(said.append)
+    assert {"  differs: (org-1)", "  only new: (4)"} <= set(said)
+    assert await pool.fetchval("SELECT template_total FROM webhook_health WHERE org_id = 'org-1'") == 99
+    await run(accept_differences=True)
+    assert await rows(pool) == live
+
+
+async def test_only_one_rebuild_runs_and_its_remains_can_be_thrown_away(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+) -> None:
+    settings, model = load(rebuild.RebuildSettings), rebuild.MODELS["health"]
+    async with projecting(topics, pool):
+        assert await reached(pool, await publisher.publish(HISTORY[:30]))
+    async with rebuild._alone(pool, model):  # pyright: ignore[reportPrivateUsage]
+        with pytest.raises(rebuild.RebuildFailed):
+            await run()
+    await pool.execute("UPDATE webhook_health SET template_total = 99")
+    with pytest.raises(rebuild.RebuildFailed):
+        await run()
+    assert await schemas(pool) == ["rebuild_health_projector"]
+    await rebuild.discard(settings, model)
+    assert await schemas(pool) == []
+
+
+async def test_the_command_killed_at_any_moment_leaves_the_live_rows_and_finishes_later(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+) -> None:
+    async with projecting(topics, pool):
+        assert await reached(pool, await publisher.publish(HISTORY))
+        live = await rows(pool)
+        command = [sys.executable, "-c", "from wabus_runtime.cli import main; main()", "rebuild", "health"]
+        for delay in (1.0, 1.5, 2.0):
+            process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+            await asyncio.sleep(delay)
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+            assert await rows(pool) == live
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        said, _ = await process.communicate()
+        assert (process.returncode, b"swapped" in said) == (0, True)
+    assert await rows(pool) == live
