@@ -151,10 +151,9 @@ class KafkaReader(ConsumerRebalanceListener):
 
 async def _missing(consumer: AIOKafkaConsumer, names: set[str]) -> list[str]:
     """Which topics are not there, even after brokers had time to hear of them."""
-    try:
-        async with asyncio.timeout(TOPIC_TIMEOUT):
-            while missing := names - await consumer.topics():
-                await asyncio.sleep(0.2)
-    except TimeoutError:
-        return sorted(names - await consumer.topics())
-    return sorted(missing)
+    tries = 25
+    for _ in range(tries):
+        if not names - await consumer.topics():
+            return []
+        await asyncio.sleep(TOPIC_TIMEOUT / tries)
+    return sorted(names - await consumer.topics())
