@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wabus_events import (
     AccountAlerted,
+    AccountChecked,
     AccountConnected,
     AccountDisconnected,
     AccountReviewed,
     AccountUpdated,
     CallbackVerified,
     CapabilityChanged,
+    CheckedNumber,
     Event,
     PhoneNumber,
     PhoneNumberNameReviewed,
@@ -110,6 +112,18 @@ def _details(kind: type[Event]) -> st.SearchStrategy[dict[str, Any]]:
         },
         AccountReviewed: {**value, "decision": one_of(["APPROVED", "REJECTED"])},
         AccountAlerted: {**value, "alert_type": one_of(["OBA_REJECTED", None]), "severity": st.just("CRITICAL")},
+        AccountChecked: {
+            "our_callback_url": st.just("https://us.example"),
+            "error_code": one_of([None, None, "token_expired"]),
+            "subscribed": st.booleans(),
+            "numbers": one_of(
+                [
+                    [],
+                    [CheckedNumber(phone_number_id="9", quality_rating="RED", callback_url="https://us.example/1")],
+                    [CheckedNumber(phone_number_id="9", callback_url="https://elsewhere.example")],
+                ]
+            ),
+        },
         CapabilityChanged: {**value, "max_daily_conversation_per_phone": one_of([None, -1, 250, 1000])},
     }
     return st.fixed_dictionaries(fields[kind])
@@ -119,7 +133,7 @@ KINDS: tuple[type[Event], ...] = (
     AccountConnected, AccountDisconnected, CallbackVerified, WebhookSeen, TemplateSyncRequested, TemplateSyncStarted,
     TemplatesSynced, TemplateSyncFailed, TemplateChanged, TemplateRemoved, TemplateStatusChanged,
     TemplateQualityChanged, PhoneNumberQualityChanged, PhoneNumberNameReviewed, SecurityChanged, AccountUpdated,
-    AccountReviewed, AccountAlerted, CapabilityChanged,
+    AccountReviewed, AccountAlerted, CapabilityChanged, AccountChecked,
 )  # fmt: skip
 
 

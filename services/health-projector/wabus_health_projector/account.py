@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from wabus_events import PhoneNumber
+from wabus_events import CheckedNumber, PhoneNumber
 
 from wabus_health_projector.reason import Reason, Severity
-from wabus_health_projector.state import Connection, Fact, NumberHealth, WabaHealth, digits, order
+from wabus_health_projector.state import Checked, Connection, Fact, NumberHealth, WabaHealth, digits, order
 
 WARNING_LASTS = timedelta(days=30)  # for what Meta announces once and never takes back: violations, alerts
 PIN_RESET_LASTS = timedelta(days=7)
@@ -38,6 +38,8 @@ class Number(NamedTuple):
     """GREEN, YELLOW, RED, UNKNOWN or FLAGGED."""
     quality_since: datetime | None
     tier: str | None
+    checked: CheckedNumber | None
+    checked_at: datetime | None
 
 
 def account_reasons(health: WabaHealth, connection: Connection, now: datetime) -> Iterator[Reason]:
@@ -52,28 +54,54 @@ def account_reasons(health: WabaHealth, connection: Connection, now: datetime) -
     if len(health.capabilities) == 2:
         newest, before = health.capabilities
         if newest.limit >= 0 and (before.limit < 0 or newest.limit < before.limit):
-            yield _limit_lowered("your business", f"{newest.limit} conversations a day", newest)
+            yield _limit_lowered("your business", f"{newest.limit} conversations a day", newest.at)
 
 
 def numbers(health: WabaHealth, connection: Connection) -> list[Number]:
     """All phone numbers of the WABA that anything is known of, in the order of their digits."""
     known = {digits(each.display_phone_number or each.phone_number_id): each for each in connection.phone_numbers}
+    since = health.checked if health.checked and order(health.checked) > order(connection) else None
+    checked = {
+        digits(each.display_phone_number or each.phone_number_id): each for each in (since.numbers if since else ())
+    }
     return [
-        _number(known.get(key), health.numbers.get(key), connection, key) for key in sorted({*known, *health.numbers})
+        _number(key, known.get(key), health.numbers.get(key), checked.get(key), connection, since)
+        for key in sorted({*known, *health.numbers, *checked})
     ]
 
 
-def _number(known: PhoneNumber | None, heard: NumberHealth | None, connection: Connection, key: str) -> Number:
-    quality = known.quality_rating.upper() if known and known.quality_rating else None
-    since = connection.at if quality else None
+def _number(
+    key: str,
+    known: PhoneNumber | None,
+    heard: NumberHealth | None,
+    checked: CheckedNumber | None,
+    connection: Connection,
+    check: Checked | None,
+) -> Number:
+    """Of what the connection, the webhooks and the newest check say, the latest stands."""
+    quality, since, asked = known.quality_rating if known else None, connection.at, order(connection)
+    if checked and check:
+        quality, since, asked = checked.quality_rating, check.at, order(check)
     flag = heard.flag if heard else None
-    if flag and flag.flagged:
+    if flag and flag.flagged and not (checked and order(flag) < asked):
         quality, since = "FLAGGED", flag.at
-    elif flag and order(flag) > order(connection):
-        quality, since = None, None
+    elif flag and order(flag) > asked:
+        quality = None
     limits = heard.limits if heard else ()
-    display = (known.display_phone_number if known else None) or f"+{key}"
-    return Number(display, known, heard, quality, since, limits[0].tier if limits else None)
+    tier = limits[0].tier if limits else None
+    if checked and check and checked.messaging_limit and not (limits and order(limits[0]) > order(check)):
+        tier = checked.messaging_limit
+    display = next((each.display_phone_number for each in (checked, known) if each and each.display_phone_number), None)
+    return Number(
+        display or f"+{key}",
+        known,
+        heard,
+        quality.upper() if quality else None,
+        since if quality else None,
+        tier,
+        checked,
+        check.at if checked and check else None,
+    )
 
 
 def _gone(health: WabaHealth, connection: Connection) -> Iterator[Reason]:
@@ -164,26 +192,50 @@ def _quality(number: Number) -> Iterator[Reason]:
 
 
 def _limit(number: Number) -> Iterator[Reason]:
+    """By what the webhooks said, unless a check has found another limit since."""
     limits = number.heard.limits if number.heard else ()
+    checked = number.checked
+    if checked and number.checked_at and checked.messaging_limit and number.tier == checked.messaging_limit:
+        lowered = _is_lower(checked.messaging_limit, checked.messaging_limit_before)
+        if not limits or limits[0].tier != checked.messaging_limit:
+            if lowered:
+                yield _limit_lowered(number.display, _tier(number.tier), number.checked_at)
+            return
     if not limits:
         return
     newest, before = limits[0], limits[1] if len(limits) > 1 else None
-    tiers = [TIERS.index(each.tier) for each in (newest, before) if each and each.tier in TIERS]
-    if newest.event == "DOWNGRADE" or (len(tiers) == 2 and tiers[0] < tiers[1]):
-        yield _limit_lowered(number.display, (newest.tier or "a lower tier").replace("TIER_", "").lower(), newest)
+    if newest.event == "DOWNGRADE" or _is_lower(newest.tier, before.tier if before else None):
+        yield _limit_lowered(number.display, _tier(newest.tier), newest.at)
 
 
-def _limit_lowered(whose: str, limit: str, fact: Fact) -> Reason:
+def _is_lower(tier: str | None, before: str | None) -> bool:
+    return tier in TIERS and before in TIERS and TIERS.index(tier) < TIERS.index(before)
+
+
+def _tier(tier: str | None) -> str:
+    return (tier or "a lower tier").replace("TIER_", "").lower()
+
+
+def _limit_lowered(whose: str, limit: str, since: datetime) -> Reason:
     return Reason(
         code="messaging_limit_lowered",
         severity="degraded",
         message=f"Meta has lowered the messaging limit of {whose} to {limit}.",
         remedy="Raise the quality of what you send; Meta raises the limit again by itself.",
-        since=fact.at,
+        since=since,
     )
 
 
 def _name_and_pin(number: Number, now: datetime) -> Iterator[Reason]:
+    rejected = bool(number.heard and number.heard.name and number.heard.name.decision == "REJECTED")
+    if number.checked and number.checked.name_status in ("DECLINED", "REJECTED") and not rejected:
+        yield Reason(
+            code="display_name_rejected",
+            severity="notice",
+            message=f"Meta has rejected the display name of {number.display}.",
+            remedy="Choose another name in WhatsApp Manager.",
+            since=number.checked_at,
+        )
     if number.heard is None:
         return
     name, security = number.heard.name, number.heard.security

@@ -46,14 +46,14 @@ class AlertSettings(KafkaSettings):
 
     @field_validator("alert_webhook_url")
     @classmethod
-    def _is_http(cls, url: str | None) -> str | None:
+    def _alert_url_is_http(cls, url: str | None) -> str | None:
         if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
             raise ValueError("must be an http or https URL")
         return url
 
     @field_validator("alert_webhook_secret")
     @classmethod
-    def _are_secrets(cls, secret: SecretStr | None) -> SecretStr | None:
+    def _alert_secrets_are_good(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret:
             secrets_of(secret.get_secret_value())
         return secret

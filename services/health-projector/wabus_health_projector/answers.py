@@ -10,6 +10,7 @@ from wabus_health_projector.judgement import Status, judge, judge_organisation
 from wabus_health_projector.lag import Freshness
 from wabus_health_projector.reading import KindCount, Organisation, Waba
 from wabus_health_projector.reason import Reason
+from wabus_health_projector.routing import checked_since
 from wabus_health_projector.state import SyncStatus, WabaHealth
 
 
@@ -38,13 +39,13 @@ class Health(BaseModel):
 
 
 class Proof(BaseModel):
-    """Why a webhook counts as verified: `callback_handshake` or `signed_webhook`."""
+    """Why a webhook counts as verified: `callback_handshake`, `signed_webhook` or `webhook_configuration`."""
 
     kind: str
     first_at: datetime
     last_at: datetime
     detail: str
-    """The callback URL that Meta shook hands with, or the field of the newest webhook."""
+    """The callback URL that Meta shook hands with or has on record, or the field of the newest webhook."""
 
 
 class Sync(BaseModel):
@@ -67,6 +68,10 @@ class Phone(BaseModel):
     messaging_limit_since: datetime | None
     name_decision: str | None
     name_decided_at: datetime | None
+    status: str | None
+    throughput: str | None
+    callback_url: str | None
+    """As of the last check that found a difference; null before the first."""
 
 
 class TroubledTemplate(BaseModel):
@@ -148,6 +153,7 @@ def detailed(org_id: str, stored: Organisation | None, now: datetime, lag: Fresh
 def _waba(waba: Waba, now: datetime) -> WabaAnswer:
     state, connection = waba.health, waba.health.connection
     verdict = judge(state, now, waba.traffic)
+    checked = checked_since(state, connection) if connection else None
     phones = sorted({each.phone_number_id for each in waba.counts})
     return WabaAnswer(
         waba_id=state.waba_id,
@@ -156,7 +162,7 @@ def _waba(waba: Waba, now: datetime) -> WabaAnswer:
         connected=connection is not None,
         connected_at=connection.at if connection else None,
         callback_url=connection.callback_url if connection else None,
-        token_expires_at=connection.token_expires_at if connection else None,
+        token_expires_at=(checked or connection).token_expires_at if connection else None,
         scopes=connection.scopes if connection else (),
         evidence=_evidence(state),
         sync=_sync(state),
@@ -171,6 +177,7 @@ def _waba(waba: Waba, now: datetime) -> WabaAnswer:
             "webhook_at": _last_webhook_at(waba),
             "handshake_at": state.handshake_last.at if state.handshake_last else None,
             "message_at": max((each.last_at for each in waba.counts), default=None),
+            "check_at": checked.at if checked else None,
             "sync_at": state.sync_done.at if state.sync_done else None,
             "sync_failed_at": state.last_failure.at if state.last_failure else None,
             "template_at": max((each.status.at for each in state.templates.values() if each.status), default=None),
@@ -187,6 +194,7 @@ def _evidence(state: WabaHealth) -> list[Proof]:
     kinds = (
         ("callback_handshake", state.handshake_first, state.handshake_last),
         ("signed_webhook", state.webhook_first, state.webhook_last),
+        ("webhook_configuration", state.configuration_first, state.configuration_last),
     )
     return [
         Proof(kind=kind, first_at=first.at, last_at=last.at, detail=last.detail)
@@ -230,19 +238,23 @@ def _phones(state: WabaHealth) -> list[Phone]:
         return []
     phones: list[Phone] = []
     for number in numbers(state, state.connection):
+        known = number.checked or number.known
         limit = number.heard.limits[0] if number.heard and number.heard.limits else None
         name = number.heard.name if number.heard else None
         phones.append(
             Phone(
-                phone_number_id=number.known.phone_number_id if number.known else None,
+                phone_number_id=known.phone_number_id if known else None,
                 display_phone_number=number.display,
-                verified_name=number.known.verified_name if number.known else None,
+                verified_name=known.verified_name if known else None,
                 quality=number.quality,
                 quality_since=number.quality_since,
-                messaging_limit=limit.tier if limit else None,
+                messaging_limit=number.tier,
                 messaging_limit_since=limit.at if limit else None,
                 name_decision=name.decision if name else None,
                 name_decided_at=name.at if name else None,
+                status=number.checked.status if number.checked else None,
+                throughput=number.checked.throughput if number.checked else None,
+                callback_url=number.checked.callback_url if number.checked else None,
             )
         )
     return phones

@@ -4,12 +4,15 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
+from uuid import uuid4
 
 import asyncpg
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
-from wabus_runtime.auth import authenticate
-from wabus_runtime.http import json_response
+from wabus_events import AccountCheckRequested, fact_id
+from wabus_runtime.auth import authenticate, require_admin
+from wabus_runtime.http import Problem, json_response
+from wabus_runtime.publisher import Publisher
 
 from wabus_health_projector import answers, history, reading
 from wabus_health_projector.announcements import Announcements
@@ -30,15 +33,19 @@ _PREFER_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])',
 class Api:
     """The handlers and what they share: the pool, which exists once the app has started, and the lag."""
 
-    def __init__(self, pool: Callable[[], asyncpg.Pool], lag: Lag, announcements: Announcements) -> None:
+    def __init__(
+        self, pool: Callable[[], asyncpg.Pool], lag: Lag, announcements: Announcements, publisher: Publisher
+    ) -> None:
         self._pool = pool
         self._lag = lag
         self._announcements = announcements
+        self._publisher = publisher
 
     def install(self, app: web.Application) -> None:
         app.router.add_get("/webhook/health", self.health)
         app.router.add_get("/webhook/health/detailed", self.detailed)
         app.router.add_get("/webhook/health/history", self.history)
+        app.router.add_post("/webhook/health/check", self.check)
 
     async def health(self, request: web.Request) -> web.Response:
         """An organisation that never connected anything is `pending`, not an error.
@@ -77,6 +84,38 @@ class Api:
         page = found[: asked.limit]
         more = page[-1].log_offset if len(found) > asked.limit else None
         return json_response({"changes": [each.answer() for each in page], "next": more})
+
+    async def check(self, request: web.Request) -> web.Response:
+        """Have all accounts of the organisation compared with Meta now; with `Prefer: wait` wait for that."""
+        caller = await require_admin(request)
+        waba_ids = await reading.connected_wabas(self._pool(), caller.org_id)
+        if not waba_ids:
+            raise Problem(
+                404, "no_account_connected", "Nothing to check", "No WhatsApp account is connected. Connect one first."
+            )
+        now = datetime.now(UTC)
+        check_id = str(uuid4())
+        requests = [
+            AccountCheckRequested(
+                id=fact_id(AccountCheckRequested.type, check_id, waba_id),
+                time=now,
+                org_id=caller.org_id,
+                waba_id=waba_id,
+                check_id=check_id,
+                requested_by=caller.subject,
+            )
+            for waba_id in waba_ids
+        ]
+        await self._publisher.publish(requests)
+
+        async def checked() -> bool:
+            return await reading.count_checked(self._pool(), waba_ids, now) == len(waba_ids)
+
+        wait = preferred_wait(request.headers.getall("Prefer", []))
+        done = bool(wait) and await self._announcements.until(caller.org_id, checked, wait or 0)
+        headers = {"Preference-Applied": f"wait={wait}"} if wait is not None else {}
+        content = {"check_id": check_id, "waba_ids": waba_ids, "status": "checked" if done else "checking"}
+        return json_response(content, 200 if done else 202, headers)
 
 
 class HistoryQuery(BaseModel):

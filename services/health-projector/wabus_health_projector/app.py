@@ -6,6 +6,9 @@ import asyncpg
 from aiohttp import web
 from pydantic import Field
 from wabus_runtime.database import migrated_pool
+from wabus_runtime.graph import Graph
+from wabus_runtime.publisher import Publisher
+from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.service import Role, Service, background, build_app
 from wabus_runtime.settings import AuthSettings, HttpSettings
 
@@ -13,13 +16,14 @@ from wabus_health_projector import history, projector
 from wabus_health_projector.alerts import Alerts, AlertSettings
 from wabus_health_projector.announcements import Announcements
 from wabus_health_projector.api import Api
+from wabus_health_projector.checker import SOURCE, Checker, CheckerSettings
 from wabus_health_projector.evaluator import Evaluator, EvaluatorSettings
 from wabus_health_projector.lag import Lag
 from wabus_health_projector.live import Live
 from wabus_health_projector.stream import Streams
 
 
-class HealthProjectorSettings(EvaluatorSettings, AlertSettings, HttpSettings, AuthSettings):
+class HealthProjectorSettings(EvaluatorSettings, AlertSettings, CheckerSettings, HttpSettings, AuthSettings):
     health_streams_per_org: int = Field(default=20, ge=1)
     """Live streams that an organisation can have open at a time, in one process."""
 
@@ -37,34 +41,56 @@ def install(app: web.Application, settings: HealthProjectorSettings, role: Role)
     lag = Lag(settings)
     background(app, "health-projector-lag", lag.run)
     if role in ("worker", "all"):
-
-        async def project(ready: Callable[[], None]) -> None:
-            await projector.run(settings, app[POOL], ready)
-
-        async def remember(ready: Callable[[], None]) -> None:
-            await history.run(settings, app[POOL], ready)
-
-        async def evaluate(ready: Callable[[], None]) -> None:
-            await Evaluator(settings, app[POOL], lag).run(ready)
-
-        background(app, projector.NAME, project)
-        background(app, history.NAME, remember)
-        background(app, "health-evaluator", evaluate)
-        url, secret = settings.alert_webhook_url, settings.alert_webhook_secret
-        if url and secret:
-
-            async def alert(ready: Callable[[], None]) -> None:
-                await Alerts(settings, url, secret).run(ready)
-
-            background(app, "health-alerts", alert)
+        _install_worker(app, settings, lag)
     if role in ("api", "all"):
         _install_api(app, settings, lag)
+
+
+def _install_worker(app: web.Application, settings: HealthProjectorSettings, lag: Lag) -> None:
+    async def project(ready: Callable[[], None]) -> None:
+        await projector.run(settings, app[POOL], ready)
+
+    async def remember(ready: Callable[[], None]) -> None:
+        await history.run(settings, app[POOL], ready)
+
+    async def evaluate(ready: Callable[[], None]) -> None:
+        await Evaluator(settings, app[POOL], lag).run(ready)
+
+    background(app, projector.NAME, project)
+    background(app, history.NAME, remember)
+    background(app, "health-evaluator", evaluate)
+    url, secret = settings.alert_webhook_url, settings.alert_webhook_secret
+    if url and secret:
+
+        async def alert(ready: Callable[[], None]) -> None:
+            await Alerts(settings, url, secret).run(ready)
+
+        background(app, "health-alerts", alert)
+
+    credentials = CredentialReplica(settings)
+    # A check that meets a rate limit gives its place to another account, and comes again later.
+    patience = settings.model_copy(update={"graph_rate_limit_wait": 0})
+
+    async def check(ready: Callable[[], None]) -> None:
+        async with Graph(patience) as graph:
+            await Checker(settings, app[POOL], graph, credentials).run(ready)
+
+    background(app, "health-credentials", credentials.run)
+    background(app, "health-checks", check)
 
 
 def _install_api(app: web.Application, settings: HealthProjectorSettings, lag: Lag) -> None:
     announcements = Announcements(lambda: app[POOL])
     background(app, "health-announcements", announcements.run)
-    Api(lambda: app[POOL], lag, announcements).install(app)
+    publisher = Publisher(settings, SOURCE)
+
+    async def publishing(_app: web.Application) -> AsyncIterator[None]:
+        await publisher.start()
+        yield
+        await publisher.stop()
+
+    app.cleanup_ctx.append(publishing)
+    Api(lambda: app[POOL], lag, announcements, publisher).install(app)
     live = Live(lambda: app[POOL], lag, announcements)
     app.router.add_get("/webhook/health/stream", Streams(live, settings.health_streams_per_org).stream)
 

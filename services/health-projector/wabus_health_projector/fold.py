@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from wabus_events import (
     AccountAlerted,
+    AccountChecked,
     AccountConnected,
     AccountDisconnected,
     AccountReviewed,
@@ -31,9 +32,12 @@ from wabus_events import (
     WebhookSeen,
 )
 
+from wabus_health_projector.check import is_ours
 from wabus_health_projector.payloads import account_event, alert
 from wabus_health_projector.state import (
     Capability,
+    Checked,
+    CheckFailure,
     Connection,
     Disconnection,
     Evidence,
@@ -106,6 +110,8 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
                 "webhook_last": latest(health.webhook_last, proof),
                 "days_seen": _newest_days(health.days_seen, event.day),
             }
+        case AccountChecked():
+            return _checked(health, event, place)
         case TemplateSyncRequested():
             return {"sync_requested": latest(health.sync_requested, SyncStep(**place, sync_id=event.sync_id))}
         case TemplateSyncStarted():
@@ -216,6 +222,31 @@ def _with(held: Mapping[str, V], key: str, value: V) -> dict[str, V]:
 
 def _newest_days(held: Sequence[date], day: date) -> tuple[date, ...]:
     return tuple(sorted({*held, day}, reverse=True)[:DAYS_KEPT])
+
+
+def _checked(health: WabaHealth, event: AccountChecked, place: dict[str, Any]) -> dict[str, Any]:
+    """A refusal says nothing of the rest. Meta naming our callback for every number is proof that it reaches us."""
+    ours = event.our_callback_url
+    if event.error_code:
+        failure = CheckFailure(
+            **place, our_callback_url=ours, code=event.error_code, message=event.error_message or event.error_code
+        )
+        return {"check_failed": latest(health.check_failed, failure)}
+    checked = Checked(
+        **place,
+        our_callback_url=ours,
+        subscribed=event.subscribed,
+        token_expires_at=event.token_expires_at and event.token_expires_at.astimezone(UTC),
+        scopes=tuple(sorted(event.scopes)),
+        numbers=tuple(sorted(event.numbers, key=lambda number: number.phone_number_id)),
+    )
+    changes: dict[str, Any] = {"checked": latest(health.checked, checked)}
+    urls = [number.callback_url for number in checked.numbers]
+    if checked.subscribed and urls and all(is_ours(url, ours) for url in urls):
+        proof = Evidence(**place, detail=urls[0] or ours)
+        changes["configuration_first"] = earliest(health.configuration_first, proof)
+        changes["configuration_last"] = latest(health.configuration_last, proof)
+    return changes
 
 
 def _ended(health: WabaHealth, sync_id: str, place: dict[str, Any]) -> dict[str, Any]:

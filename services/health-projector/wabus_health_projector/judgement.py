@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from wabus_health_projector.account import account_reasons
 from wabus_health_projector.reason import SEVERITIES, Reason
-from wabus_health_projector.state import Connection, WabaHealth
+from wabus_health_projector.routing import checked_since, refused_since, routing_reasons
+from wabus_health_projector.state import CheckFailure, Connection, SyncFailure, WabaHealth, order
 from wabus_health_projector.traffic import Traffic, traffic_reasons
 
 Status = Literal["healthy", "pending", "degraded", "failing"]
@@ -42,6 +43,7 @@ def judge(health: WabaHealth, now: datetime, traffic: Traffic = NO_TRAFFIC) -> V
         *_webhook(health, connection, now, traffic),
         *_sync(health, connection, now),
         *_templates(health),
+        *routing_reasons(health, connection),
         *account_reasons(health, connection, now),
         *traffic_reasons(traffic),
     ]
@@ -89,22 +91,18 @@ def _given_up_at(health: WabaHealth) -> datetime:
 
 def _token(health: WabaHealth, connection: Connection, now: datetime) -> Iterator[Reason]:
     """Meta: "Error codes", 190 (access token expired) and 10, 200–299 (permission). A new connection ends both."""
-    failure = health.last_failure if health.sync_status == "failed" or _failed_since(health, connection) else None
-    if failure and failure.at < connection.at:
-        failure = None
-    expires = connection.token_expires_at
-    expired = [expires] if expires and expires <= now else []
-    if failure and failure.code == "token_expired":
-        expired.append(failure.at)
-    if expired:
+    refusals = _refusals(health, connection)
+    checked = checked_since(health, connection)
+    expires = checked.token_expires_at if checked else connection.token_expires_at
+    expired = refusals.get("token_expired")
+    if expired or (expires and expires <= now):
+        moments = [expired.at] if expired else []
         yield Reason(
             code="token_expired",
             severity="failing",
-            message=failure.message
-            if failure and failure.code == "token_expired"
-            else "The permission that Meta gave us for your account has expired.",
+            message=expired.message if expired else "The permission that Meta gave us for your account has expired.",
             remedy="Connect your WhatsApp Business account again; this takes a minute and keeps everything else.",
-            since=min(expired),
+            since=min([*moments, expires] if expires and expires <= now else moments),
         )
     elif expires and expires - TOKEN_WARNING <= now:
         yield Reason(
@@ -114,14 +112,28 @@ def _token(health: WabaHealth, connection: Connection, now: datetime) -> Iterato
             remedy="Connect your WhatsApp Business account again before that day.",
             since=expires - TOKEN_WARNING,
         )
-    if failure and failure.code == "permission_lost":
+    lost = refusals.get("permission_lost")
+    if lost:
         yield Reason(
             code="permission_lost",
             severity="failing",
-            message=failure.message,
+            message=lost.message,
             remedy="Connect the account again and grant every permission that Meta asks for.",
-            since=failure.at,
+            since=lost.at,
         )
+
+
+def _refusals(health: WabaHealth, connection: Connection) -> dict[str, SyncFailure | CheckFailure]:
+    """What Graph refused us, by code, the first of each: by the newest sync and by the newest check."""
+    found: dict[str, SyncFailure | CheckFailure] = {}
+    failure = health.last_failure if health.sync_status == "failed" or _failed_since(health, connection) else None
+    checked = checked_since(health, connection)
+    if failure and failure.at >= connection.at and not (checked and order(checked) > order(failure)):
+        found[failure.code] = failure
+    refused = refused_since(health, connection)
+    if refused and (refused.code not in found or refused.at < found[refused.code].at):
+        found[refused.code] = refused
+    return found
 
 
 def _failed_since(health: WabaHealth, connection: Connection) -> bool:

@@ -79,6 +79,25 @@ async def organisation_with_counts(pool: asyncpg.Pool, org_id: str, now: datetim
     return Organisation(WebhookHealth.model_validate(dict(rows[0])), wabas) if rows else None
 
 
+async def waba(pool: asyncpg.Pool, waba_id: str) -> WabaHealth | None:
+    """The state of one WABA with those of its templates that need attention."""
+    row = await pool.fetchrow(f"SELECT {_STATE} FROM waba_health AS waba WHERE waba_id = $1", waba_id)  # noqa: S608
+    return waba_health(row["state"]) if row else None
+
+
+async def connected_wabas(pool: asyncpg.Pool, org_id: str) -> list[str]:
+    """The WABAs that the organisation has connected, by id."""
+    rows = await pool.fetch(f"SELECT {_STATE} FROM waba_health AS waba WHERE org_id = $1 ORDER BY waba_id", org_id)  # noqa: S608
+    return [health.waba_id for row in rows if (health := waba_health(row["state"])).connection]
+
+
+async def count_checked(pool: asyncpg.Pool, waba_ids: Sequence[str], since: datetime) -> int:
+    """How many of these WABAs have been checked since then."""
+    return await pool.fetchval(
+        "SELECT count(*) FROM account_checks WHERE waba_id = ANY($1) AND checked_at >= $2", list(waba_ids), since
+    )
+
+
 async def next_offsets(pool: asyncpg.Pool) -> dict[tuple[str, int], int]:
     """How far the projection has got in each partition."""
     rows = await pool.fetch("SELECT topic, partition, next_offset FROM projection_offsets WHERE projection = $1", NAME)

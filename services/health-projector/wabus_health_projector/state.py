@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from wabus_events import PhoneNumber
+from wabus_events import CheckedNumber, PhoneNumber
 
 SyncStatus = Literal["never", "requested", "syncing", "synced", "failed"]
 
@@ -65,6 +65,24 @@ class SyncFailure(SyncStep):
     message: str
     retryable: bool
     graph_code: int | None = None
+
+
+class Checked(Fact):
+    """What Graph answered to an active check."""
+
+    our_callback_url: str
+    subscribed: bool
+    token_expires_at: datetime | None = None
+    scopes: tuple[str, ...] = ()
+    numbers: tuple[CheckedNumber, ...] = ()
+
+
+class CheckFailure(Fact):
+    """Graph refused an active check, for a reason that concerns the account."""
+
+    our_callback_url: str
+    code: str
+    message: str
 
 
 class Flag(Fact):
@@ -171,6 +189,9 @@ class WabaHealth(_Frozen):
     handshake_last: Evidence | None = None
     webhook_first: Evidence | None = None
     webhook_last: Evidence | None = None
+    configuration_first: Evidence | None = None
+    configuration_last: Evidence | None = None
+    """Graph's `webhook_configuration` named our callback."""
     days_seen: tuple[date, ...] = ()
     """The UTC days with a signed webhook, newest first, at most `fold.DAYS_KEPT`."""
 
@@ -186,6 +207,8 @@ class WabaHealth(_Frozen):
     numbers: dict[str, NumberHealth] = {}
     """By the digits of the display phone number."""
     account_events: dict[str, AccountEvent] = {}
+    checked: Checked | None = None
+    check_failed: CheckFailure | None = None
     review: Review | None = None
     alerts: dict[str, Alert] = {}
     capabilities: tuple[Capability, ...] = ()
@@ -213,7 +236,8 @@ class WabaHealth(_Frozen):
     @property
     def verified_at(self) -> datetime | None:
         """When the first proof came that Meta's webhooks reach us, or None without any."""
-        return min((proof.at for proof in (self.handshake_first, self.webhook_first) if proof), default=None)
+        proofs = (self.handshake_first, self.webhook_first, self.configuration_first)
+        return min((proof.at for proof in proofs if proof), default=None)
 
     @property
     def sync_status(self) -> SyncStatus:

@@ -1,0 +1,140 @@
+"""Active checks against the simulated Meta: what somebody changed there shows in health, with its cause."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from pydantic import SecretStr
+from wabus_events import ACCOUNTS, AccountChecked, Event, Topic
+from wabus_gateway.app import GatewaySettings
+from wabus_gateway.app import create_app as create_gateway
+from wabus_gateway.connect import ConnectSettings, connect
+from wabus_health_projector import checker
+from wabus_health_projector.app import HealthProjectorSettings, create_app
+from wabus_local.meta import Store, new_world
+from wabus_local.meta import create_app as create_meta
+from wabus_local.meta.seed import DEMO_WABA
+from wabus_runtime.graph import Graph
+from wabus_runtime.replica import following_credentials
+from wabus_runtime.settings import KafkaSettings, load
+
+Client = TestClient[web.Request, web.Application]
+Serve = Callable[[web.Application], Awaitable[Client]]
+Bearer = Callable[..., dict[str, str]]
+Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
+EventsIn = Callable[[Topic], Awaitable[list[Event]]]
+
+
+@pytest.fixture
+async def store(topics: KafkaSettings, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The simulated Meta's world; Graph and a gateway run, and the settings point to them."""
+    monkeypatch.setattr(checker, "ASKED_PAUSE", timedelta(0))
+    gateway = await serve(create_gateway(load(GatewaySettings)))
+    monkeypatch.setenv("PUBLIC_URL", str(gateway.make_url("")).rstrip("/"))
+    store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))
+    meta = await serve(create_meta(store))
+    monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
+    return store
+
+
+@pytest.fixture
+async def client(store: Store, serve: Serve, bearer: Bearer, eventually: Eventually) -> Client:
+    """The health-projector, with the demo account connected to `demo` and known to it."""
+    client = await serve(create_app(load(HealthProjectorSettings)))
+    settings = load(ConnectSettings)
+    async with Graph(settings) as graph, following_credentials(settings) as replica:
+        await connect(
+            settings,
+            graph,
+            replica,
+            org_id="demo",
+            waba_id=DEMO_WABA,
+            token=SecretStr(next(iter(store.world.tokens))),
+            now=datetime.now(UTC),
+            connected_by="test",
+        )
+
+    async def ready() -> bool:
+        health = await (await client.get("/webhook/health/detailed", headers=bearer())).json()
+        return (await client.get("/readyz")).status == 200 and bool(health["wabas"])
+
+    await eventually(ready)
+    return client
+
+
+async def checked(client: Client, headers: dict[str, str]) -> Any:
+    """The answer after a check that somebody asked for."""
+    answer = await client.post("/webhook/health/check", headers={**headers, "Prefer": "wait=20"})
+    assert (answer.status, (await answer.json())["status"]) == (200, "checked")
+    return await (await client.get("/webhook/health/detailed", headers=headers)).json()
+
+
+def codes(health: Any) -> set[str]:
+    return {reason["code"] for reason in health["reasons"]} - {"first_sync_pending"}
+
+
+async def test_a_check_of_an_account_in_order_is_evidence_and_is_told_once(
+    client: Client, bearer: Bearer, events_in: EventsIn
+) -> None:
+    for _ in range(2):
+        await checked(client, bearer())
+    health = await checked(client, bearer())
+    waba = health["wabas"][0]
+    assert codes(health) == set()
+    assert "webhook_configuration" in [proof["kind"] for proof in waba["evidence"]]
+    assert {name: waba["phones"][0][name] for name in ("status", "throughput", "quality", "messaging_limit")} == {
+        "status": "CONNECTED",
+        "throughput": "STANDARD",
+        "quality": "GREEN",
+        "messaging_limit": "TIER_2K",
+    }
+    assert len([event for event in await events_in(ACCOUNTS) if isinstance(event, AccountChecked)]) == 1
+
+
+async def test_a_callback_url_that_somebody_changed_is_named_until_it_is_right_again(
+    client: Client, store: Store, bearer: Bearer
+) -> None:
+    subscription = store.world.wabas[DEMO_WABA].subscribed_apps[store.world.app_id]
+    ours, subscription.override_callback_uri = subscription.override_callback_uri, "https://elsewhere.example/hook"
+    health = await checked(client, bearer())
+    assert (health["status"], codes(health)) == ("failing", {"webhook_misrouted"})
+    assert "elsewhere.example" in health["reasons"][0]["message"]
+    subscription.override_callback_uri = ours
+    assert codes(await checked(client, bearer())) == set()
+
+
+async def test_an_app_that_was_unsubscribed_is_named(client: Client, store: Store, bearer: Bearer) -> None:
+    store.world.wabas[DEMO_WABA].subscribed_apps.clear()
+    assert "webhook_unsubscribed" in codes(await checked(client, bearer()))
+
+
+async def test_a_revoked_token_turns_health_red_at_once_and_a_restored_one_green(
+    client: Client, store: Store, bearer: Bearer
+) -> None:
+    token = next(iter(store.world.tokens.values()))
+    token.revoked = True
+    health = await checked(client, bearer())
+    assert (health["status"], codes(health)) == ("failing", {"token_expired"})
+    token.revoked = False
+    assert codes(await checked(client, bearer())) == set()
+
+
+async def test_what_meta_no_longer_says_by_webhook_a_check_finds(client: Client, store: Store, bearer: Bearer) -> None:
+    await checked(client, bearer())
+    phone = next(iter(store.world.wabas[DEMO_WABA].phones.values()))
+    phone.quality_rating, phone.messaging_limit_tier, phone.name_status = "RED", "TIER_250", "DECLINED"
+    phone.status = "BANNED"
+    assert codes(await checked(client, bearer())) == {
+        "phone_quality_red",
+        "messaging_limit_lowered",
+        "display_name_rejected",
+        "phone_not_connected",
+    }
+
+
+async def test_only_an_admin_with_an_account_can_ask_for_a_check(client: Client, bearer: Bearer) -> None:
+    assert (await client.post("/webhook/health/check", headers=bearer(role="member"))).status == 403
+    assert (await client.post("/webhook/health/check", headers=bearer("another"))).status == 404
