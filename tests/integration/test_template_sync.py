@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import cycle, groupby
 from typing import Any
@@ -14,17 +14,26 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient
 from conftest import Eventually, free_ports
-from pydantic import SecretStr
+from template_world import (
+    DEMO_TEMPLATES,
+    ORDER,
+    Bearer,
+    Client,
+    EventsIn,
+    Meta,
+    Publish,
+    Until,
+    all_of,
+    connection,
+    synced_status,
+)
 from wabus_events import (
     TEMPLATES,
     AccountConnected,
     AccountDisconnected,
     CredentialStored,
     Event,
-    Record,
     TemplateChanged,
     TemplateRemoved,
     TemplatesSynced,
@@ -32,113 +41,22 @@ from wabus_events import (
     TemplateSyncFailed,
     TemplateSyncRequested,
     TemplateSyncStarted,
-    Topic,
     tombstone,
 )
-from wabus_local.meta import Store, new_world
-from wabus_local.meta import create_app as create_meta
 from wabus_local.meta.seed import DEMO_WABA
 from wabus_runtime.database import migrated_pool
 from wabus_runtime.kafka import KafkaUnavailable, partition_of
 from wabus_runtime.projection import Recorded
-from wabus_runtime.publisher import Fenced, TransactionalPublisher
-from wabus_runtime.sealing import Keyring
-from wabus_runtime.settings import CredentialSettings, KafkaSettings, load
+from wabus_runtime.publisher import Fenced
+from wabus_runtime.settings import KafkaSettings, load
 from wabus_template_sync.api import preferred_wait
-from wabus_template_sync.app import TemplateSyncSettings, create_app
+from wabus_template_sync.app import TemplateSyncSettings
+from wabus_template_sync.lane import Lane
 from wabus_template_sync.store import PACKAGE, apply
 from wabus_template_sync.templates import parse_template
-from wabus_template_sync.worker import Lane, Progress
+from wabus_template_sync.workload import Progress
 
-Client = TestClient[web.Request, web.Application]
-Serve = Callable[[web.Application], Awaitable[Client]]
-EventsIn = Callable[[Topic], Awaitable[list[Event]]]
-Bearer = Callable[..., dict[str, str]]
-
-DEMO_TEMPLATES = 8
-ORDER = "1689556908129832"
-"""A template of the demo WABA: order_confirmation in American English."""
-
-
-class Meta:
-    """The simulated Meta and its control API."""
-
-    def __init__(self, client: Client, token: str) -> None:
-        self._client = client
-        self.token = token
-
-    async def control(self, method: str, path: str, **body: Any) -> Any:
-        answer = await self._client.request(method, f"/_control{path}", json=body)
-        assert answer.status == 200, await answer.text()
-        return await answer.json()
-
-
-@pytest.fixture
-async def meta(environment: dict[str, str], serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Meta:
-    world = new_world(environment["META_APP_ID"], environment["META_APP_SECRETS"].split(","))
-    client = await serve(create_meta(Store(world)))
-    monkeypatch.setenv("META_GRAPH_URL", str(client.make_url("")).rstrip("/"))
-    return Meta(client, next(iter(world.tokens)))
-
-
-@pytest.fixture
-async def publish(topics: KafkaSettings) -> AsyncIterator[Callable[[Sequence[Event | Record]], Awaitable[Any]]]:
-    """Publish as another service would, in one transaction."""
-    publisher = TransactionalPublisher(topics, "/wabus/test", "test")
-    yield publisher.publish
-    await publisher.stop()
-
-
-Publish = Callable[[Sequence[Event | Record]], Awaitable[Any]]
-
-
-def connection(token: str, waba_id: str = DEMO_WABA, org_id: str = "demo") -> list[Event]:
-    """What is published when an organisation connects a WABA."""
-    now = datetime.now(UTC)
-    sealed = Keyring(load(CredentialSettings)).seal(SecretStr(token), org_id=org_id, waba_id=waba_id)
-    about: dict[str, Any] = {"time": now, "org_id": org_id, "waba_id": waba_id}
-    credential = CredentialStored(
-        id=str(uuid4()), key_id=sealed.key_id, nonce=sealed.nonce, ciphertext=sealed.ciphertext, **about
-    )
-    return [credential, AccountConnected(id=str(uuid4()), **about)]
-
-
-async def all_of(events_in: EventsIn, kind: type[Event]) -> list[Any]:
-    return [event for event in await events_in(TEMPLATES) if isinstance(event, kind)]
-
-
-@pytest.fixture
-def until(events_in: EventsIn, eventually: Eventually) -> Callable[..., Awaitable[list[Any]]]:
-    """Wait until there are so many events of a kind."""
-
-    async def wait(kind: type[Event], count: int = 1) -> list[Any]:
-        async def there() -> list[Any]:
-            found = await all_of(events_in, kind)
-            return found if len(found) >= count else []
-
-        found: Any = await eventually(there)
-        return found
-
-    return wait
-
-
-Until = Callable[..., Awaitable[list[Any]]]
-
-
-@pytest.fixture
-async def service(meta: Meta, topics: KafkaSettings, serve: Serve, eventually: Eventually) -> Client:
-    client = await serve(create_app(load(TemplateSyncSettings)))
-
-    async def ready() -> bool:
-        return (await client.get("/readyz")).status == 200
-
-    await eventually(ready)
-    return client
-
-
-async def synced_status(service: Client, headers: dict[str, str]) -> Any:
-    answer = await (await service.get("/templates/status", headers=headers)).json()
-    return answer if answer["status"] in ("synced", "failed") else None
+pytest_plugins = ["template_world"]
 
 
 async def test_a_connected_account_has_its_templates_within_seconds(

@@ -18,14 +18,22 @@ from wabus_runtime.sealing import Keyring
 from wabus_runtime.service import Role, Service, background, build_app
 from wabus_runtime.settings import AuthSettings, CredentialSettings, DatabaseSettings, HttpSettings
 
+from wabus_template_sync.access import Access
 from wabus_template_sync.announcements import Announcements
 from wabus_template_sync.api import Api
+from wabus_template_sync.catchup import CatchUp
+from wabus_template_sync.lane import SOURCE
+from wabus_template_sync.reconcile import ReconcileSettings, reconcile
 from wabus_template_sync.store import PACKAGE, PROJECTION, apply
 from wabus_template_sync.sync import Synchroniser
-from wabus_template_sync.worker import SOURCE, Worker, WorkerSettings
+from wabus_template_sync.webhooks import Follower
+from wabus_template_sync.worker import Worker, WorkerSettings
+from wabus_template_sync.workload import Workload
 
 
-class TemplateSyncSettings(WorkerSettings, DatabaseSettings, HttpSettings, AuthSettings, CredentialSettings):
+class TemplateSyncSettings(
+    WorkerSettings, ReconcileSettings, DatabaseSettings, HttpSettings, AuthSettings, CredentialSettings
+):
     """Everything that template-sync can be told."""
 
     database_pool_size: int = Field(default=8, ge=4)
@@ -38,7 +46,14 @@ class _Resources:
     graph: Graph
 
 
+@dataclass(frozen=True)
+class _Worker:
+    publisher: Publisher
+    tables: CatchUp
+
+
 RESOURCES: web.AppKey[_Resources] = web.AppKey("template_sync_resources", _Resources)
+WORKER: web.AppKey[_Worker] = web.AppKey("template_sync_worker", _Worker)
 API: web.AppKey[Api] = web.AppKey("template_sync_api", Api)
 
 
@@ -89,18 +104,38 @@ def _install_api(app: web.Application, settings: TemplateSyncSettings) -> None:
 def _install_worker(app: web.Application, settings: TemplateSyncSettings) -> None:
     credentials = CredentialReplica(settings)
     keyring = Keyring(settings)
+    workload = Workload()
+
+    async def parts(app: web.Application) -> AsyncIterator[None]:
+        publisher = Publisher(settings, SOURCE)
+        await publisher.start()
+        app[WORKER] = _Worker(publisher, CatchUp(app[RESOURCES].pool, PROJECTION))
+        yield
+        await publisher.stop()
 
     async def projection(ready: Callable[[], None]) -> None:
         pool = app[RESOURCES].pool
         await project(settings, pool, name=PROJECTION, topics=(ACCOUNTS, TEMPLATES), apply=apply, ready=ready)
 
+    async def catch_up(ready: Callable[[], None]) -> None:
+        await app[WORKER].tables.run(ready)
+
     async def worker(ready: Callable[[], None]) -> None:
         pool, graph = app[RESOURCES].pool, app[RESOURCES].graph
-        await Worker(settings, pool, Synchroniser(settings, pool, graph, credentials, keyring)).run(ready)
+        access = Access(pool, credentials, keyring)
+        synchroniser, follower = Synchroniser(settings, access, graph), Follower(access, graph)
+        publisher, tables = app[WORKER].publisher, app[WORKER].tables
+        await Worker(settings, synchroniser, follower, publisher, tables, workload).run(ready)
 
+    async def reconciliation(ready: Callable[[], None]) -> None:
+        await reconcile(settings, app[RESOURCES].pool, app[WORKER].publisher, workload, ready)
+
+    app.cleanup_ctx.append(parts)
     background(app, "template-credentials", credentials.run)
     background(app, PROJECTION, projection)
+    background(app, "template-catch-up", catch_up)
     background(app, "template-sync-worker", worker)
+    background(app, "template-reconciliation", reconciliation)
 
 
 service = Service("template-sync", TemplateSyncSettings, install)

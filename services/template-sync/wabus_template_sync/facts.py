@@ -9,10 +9,12 @@ from typing import Any
 from wabus_events import (
     AccountConnected,
     Event,
+    Template,
     TemplateChanged,
     TemplateRemoved,
     TemplatesSynced,
     TemplateSyncFailed,
+    TemplateSyncProgressed,
     TemplateSyncRequested,
     TemplateSyncStarted,
     WabaEvent,
@@ -73,19 +75,21 @@ def succeeded(
 
     `observed_at` is when the listing began: what happened to a template later, a webhook tells better.
     """
-    changes = [(template, True, ()) for template in differences.added]
-    changes += [(change.template, False, change.fields) for change in differences.changed]
+    changes: list[tuple[Template, Template | None, tuple[str, ...]]]
+    changes = [(template, None, ()) for template in differences.added]
+    changes += [(change.template, change.previous, change.fields) for change in differences.changed]
     events: list[WabaEvent] = [
         TemplateChanged(
             id=fact_id(TemplateChanged.type, sync.sync_id, template.template_id),
             time=observed_at,
             template=template,
-            added=added,
+            added=previous is None,
             changed_fields=list(fields),
+            previous=previous,
             sync_id=sync.sync_id,
             **_about(sync),
         )
-        for template, added, fields in changes
+        for template, previous, fields in changes
     ]
     events += [
         TemplateRemoved(
@@ -116,6 +120,20 @@ def succeeded(
     return [*events, synced]
 
 
+def progressed(
+    sync: Sync, *, fetched: int, expected: int | None, started_at: datetime, at: datetime
+) -> TemplateSyncProgressed:
+    return TemplateSyncProgressed(
+        id=fact_id(TemplateSyncProgressed.type, sync.sync_id, started_at.isoformat(), fetched),
+        time=at,
+        sync_id=sync.sync_id,
+        fetched=fetched,
+        expected=expected,
+        started_at=started_at,
+        **_about(sync),
+    )
+
+
 def failed(sync: Sync, failure: Failure, *, started_at: datetime, finished_at: datetime) -> TemplateSyncFailed:
     """Why it ended, for the person who must act."""
     return TemplateSyncFailed(
@@ -126,6 +144,7 @@ def failed(sync: Sync, failure: Failure, *, started_at: datetime, finished_at: d
         code=failure.code,
         message=failure.message,
         retryable=failure.retryable,
+        retry_after=failure.wait,
         graph_code=failure.graph_code,
         graph_subcode=failure.graph_subcode,
         started_at=started_at,

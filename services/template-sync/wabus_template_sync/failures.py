@@ -16,6 +16,7 @@ class SyncFailure(Exception):
     """Whether trying again later may help without anybody doing anything."""
     graph_code: None = None
     graph_subcode: None = None
+    wait: None = None
 
 
 Failure = SyncFailure | GraphError

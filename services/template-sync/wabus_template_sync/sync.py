@@ -8,47 +8,42 @@ publish is settled by Kafka: see `worker.py`.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
-import asyncpg
 import structlog
 from prometheus_client import Counter, Histogram
-from pydantic import Field, SecretStr
-from wabus_events import Template, WabaEvent
+from pydantic import Field
+from wabus_events import WabaEvent
 from wabus_runtime.database import DATABASE_AWAY
 from wabus_runtime.graph import Graph, GraphSettings
 from wabus_runtime.graph_errors import GraphError
 from wabus_runtime.kafka import KafkaUnavailable
-from wabus_runtime.replica import CredentialReplica
-from wabus_runtime.sealing import CannotOpen, Keyring
 
-from wabus_template_sync.facts import Sync, failed, started, succeeded
-from wabus_template_sync.failures import (
-    CredentialMissing,
-    CredentialUnreadable,
-    Disconnected,
-    Failure,
-    SyncFailure,
-    TimedOut,
-)
+from wabus_template_sync.access import Access
+from wabus_template_sync.facts import Sync, failed, progressed, started, succeeded
+from wabus_template_sync.failures import Disconnected, Failure, SyncFailure, TimedOut
 from wabus_template_sync.graph import template_pages
-from wabus_template_sync.queries import known_templates, owner
-from wabus_template_sync.templates import UnreadableTemplate, counts, diff, parse_template
+from wabus_template_sync.listing import Listing
+from wabus_template_sync.queries import listed_before, template_rows
+from wabus_template_sync.slots import Place, rest_outside
+from wabus_template_sync.templates import Counts, Differences
 
-SYNCS = Counter("wabus_template_syncs_total", "Syncs that ended.", ["outcome"])
+PROGRESS_EVERY = timedelta(seconds=0.3)
+
+SYNCS = Counter("wabus_template_syncs_total", "Syncs that ended.", ["reason", "outcome"])
 SYNC_SECONDS = Histogram(
     "wabus_template_sync_seconds", "One sync.", buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 )
-UNREADABLE = Counter("wabus_unreadable_templates_total", "Templates listed without an id or a name.")
+DRIFT = Counter("wabus_template_drift_total", "Differences that a reconciliation found and repaired.", ["kind"])
 
 log = structlog.get_logger()
 
-Publish = Callable[[Sequence[WabaEvent]], Awaitable[None]]
+Publish = Callable[[Sequence[WabaEvent]], Awaitable[object]]
 """Publishes all or nothing; raises where this process may not, or Kafka is away."""
-
-CatchUp = Callable[[], Awaitable[None]]
-"""Returns when the tables hold all that has been published about the WABA until now."""
 
 
 class SyncSettings(GraphSettings):
@@ -57,57 +52,78 @@ class SyncSettings(GraphSettings):
 
 
 @dataclass(frozen=True)
+class Site:
+    """Where a sync runs: what its worker does for it, and what it shares with the others."""
+
+    publish: Publish
+    tell: Publish
+    """Publishes what may be lost, beside the transactions."""
+    catch_up: Callable[[], Awaitable[None]]
+    """Returns when the tables hold all that this worker has published about the WABA."""
+    catch_up_fully: Callable[[], Awaitable[None]]
+    """Returns when the tables hold all that anybody has published about the WABA."""
+    comparing: AbstractAsyncContextManager[Any]
+    """Nobody else publishes about the WABA's templates inside."""
+    waiting_room: Place
+    """Held from here to the end, for a listing takes memory."""
+    slots: asyncio.Semaphore
+    """Places to call Graph."""
+
+
+@dataclass(frozen=True)
 class Synchroniser:
     """What every sync needs."""
 
     settings: SyncSettings
-    pool: asyncpg.Pool
+    access: Access
     graph: Graph
-    credentials: CredentialReplica
-    keyring: Keyring
 
-    async def run(self, sync: Sync, publish: Publish, catch_up: CatchUp) -> None:
-        """Carry a sync through to its `TemplatesSynced` or `TemplateSyncFailed`.
-
-        The tables must have caught up with everything published about the WABA. Raises what `publish` and
-        `catch_up` raise.
-        """
+    async def run(self, sync: Sync, site: Site) -> None:
+        """Carry a sync through to its `TemplatesSynced` or `TemplateSyncFailed`. Raises what `publish` raises."""
         about = log.bind(waba_id=sync.waba_id, org_id=sync.org_id, sync_id=sync.sync_id, reason=sync.reason)
         started_at = datetime.now(UTC)
-        await publish([started(sync, started_at)])
+        # Kafka takes its time beside the listing; in its order this comes before what the sync will publish.
+        announced = asyncio.ensure_future(site.publish([started(sync, started_at)]))
         try:
-            observed_at, listed = await self._listing_in_time(sync)
-            known = await known_templates(self.pool, sync.waba_id)
-            await self._check_owner(sync)
+            observed_at, listing = await self._listing_in_time(sync, site, started_at)
+            await announced
+            async with site.comparing:
+                await site.catch_up()
+                differences, found = await self._compared(listing, observed_at)
+                await self.access.check_owner(sync.waba_id, sync.org_id)
+                now = datetime.now(UTC)
+                await site.publish(succeeded(sync, differences, found, observed_at=observed_at, finished_at=now))
         except (SyncFailure, GraphError) as error:
+            await announced
             # A credential may be gone before our tables know that the account is.
-            await catch_up()
+            await site.catch_up_fully()
             failure = await self._explained(sync, error)
             now = datetime.now(UTC)
-            await publish([failed(sync, failure, started_at=started_at, finished_at=now)])
+            await site.publish([failed(sync, failure, started_at=started_at, finished_at=now)])
             outcome = failure.code
             about.warning("templates not synced", action="sync_failed", code=failure.code)
         else:
-            differences = diff(known.listed, listed, known.told)
-            found = counts(listed)
-            now = datetime.now(UTC)
-            await publish(succeeded(sync, differences, found, observed_at=observed_at, finished_at=now))
             outcome = "synced"
-            about.info(
-                "templates synced",
-                action="synced",
-                total=found.total,
-                added=len(differences.added),
-                changed=len(differences.changed),
-                removed=len(differences.removed),
-            )
-        SYNCS.labels(outcome).inc()
+            drift = {
+                "added": len(differences.added),
+                "changed": len(differences.changed),
+                "removed": len(differences.removed),
+            }
+            about.info("templates synced", action="synced", total=found.total, **drift)
+            if sync.reason == "reconciliation":
+                for kind, number in drift.items():
+                    DRIFT.labels(kind).inc(number)
+        finally:
+            if not announced.cancel() and not announced.cancelled():
+                announced.exception()  # seen, whether or not it was waited for
+        SYNCS.labels(sync.reason, outcome).inc()
         SYNC_SECONDS.observe((now - started_at).total_seconds())
 
-    async def _listing_in_time(self, sync: Sync) -> tuple[datetime, list[Template]]:
+    async def _listing_in_time(self, sync: Sync, site: Site, started_at: datetime) -> tuple[datetime, Listing]:
         try:
             async with asyncio.timeout(self.settings.sync_timeout):
-                return await self._listing(sync)
+                await self.access.check_owner(sync.waba_id, sync.org_id)
+                return await self._listing(sync, site, started_at)
         except TimeoutError:
             raise TimedOut from None
         except (SyncFailure, GraphError, KafkaUnavailable, *DATABASE_AWAY):
@@ -117,44 +133,44 @@ class Synchroniser:
             log.exception("a sync broke", action="sync_broke", waba_id=sync.waba_id, sync_id=sync.sync_id)
             raise SyncFailure from error
 
+    async def _listing(self, sync: Sync, site: Site, started_at: datetime) -> tuple[datetime, Listing]:
+        """All templates at Meta, and when we began to ask."""
+        token = await self.access.token(sync.waba_id, sync.org_id)
+        told_at, telling = started_at, asyncio.ensure_future(asyncio.sleep(0))
+        async with Place(site.slots) as slot:
+            rest = partial(rest_outside, places=(site.waiting_room, slot))
+            observed_at = datetime.now(UTC)
+            # Read beside the first page: whatever is said of a template from here on counts as later.
+            reading = asyncio.ensure_future(listed_before(self.access.pool, sync.waba_id))
+            listing: Listing | None = None
+            pages = template_pages(self.graph, self.settings.meta_graph_url, sync.waba_id, token, rest)
+            async for page, more in pages:
+                listing = listing or Listing(sync.waba_id, await reading)
+                listing.take(page)
+                now = datetime.now(UTC)
+                if more and now - told_at >= PROGRESS_EVERY and telling.done():
+                    expected = sum(one.present for one in listing.known.values()) or None
+                    fetched = len(listing.statuses)
+                    event = progressed(sync, fetched=fetched, expected=expected, started_at=started_at, at=now)
+                    told_at, telling = now, asyncio.ensure_future(_told(site.tell, event))
+        await telling
+        return observed_at, listing or Listing(sync.waba_id, await reading)
+
+    async def _compared(self, listing: Listing, observed_at: datetime) -> tuple[Differences, Counts]:
+        now = await listed_before(self.access.pool, listing.waba_id)
+        wanted = listing.to_compare(now, observed_at)
+        rows = await template_rows(self.access.pool, listing.waba_id, wanted) if wanted else []
+        return listing.differences(rows, now, observed_at), listing.counts(now, observed_at)
+
     async def _explained(self, sync: Sync, failure: Failure) -> Failure:
         """The failure itself, unless the account is no longer this organisation's: that explains it better."""
         try:
-            await self._check_owner(sync)
+            await self.access.check_owner(sync.waba_id, sync.org_id)
         except Disconnected as gone:
             return gone
         return failure
 
-    async def _check_owner(self, sync: Sync) -> None:
-        if await owner(self.pool, sync.waba_id) != sync.org_id:
-            raise Disconnected
 
-    async def _listing(self, sync: Sync) -> tuple[datetime, list[Template]]:
-        """All templates at Meta, and when we began to ask."""
-        await self._check_owner(sync)
-        token = await self._token(sync)
-        observed_at = datetime.now(UTC)
-        listed: dict[str, Template] = {}
-        async for page, _ in template_pages(self.graph, self.settings.meta_graph_url, sync.waba_id, token):
-            for raw in page:
-                try:
-                    template = parse_template(raw)
-                except UnreadableTemplate as error:
-                    UNREADABLE.inc()
-                    log.warning(
-                        "unreadable template", action="template_skipped", waba_id=sync.waba_id, reason=str(error)
-                    )
-                else:
-                    listed[template.template_id] = template
-        return observed_at, list(listed.values())
-
-    async def _token(self, sync: Sync) -> SecretStr:
-        """The organisation's token for the WABA, no older than the event that led to this sync."""
-        await self.credentials.refresh()
-        credential = self.credentials.credential(sync.waba_id)
-        if credential is None or credential.org_id != sync.org_id:
-            raise CredentialMissing
-        try:
-            return self.keyring.open(credential)
-        except CannotOpen:
-            raise CredentialUnreadable from None
+async def _told(tell: Publish, event: WabaEvent) -> None:
+    with suppress(KafkaUnavailable):
+        await tell([event])

@@ -115,6 +115,12 @@ def fingerprint_of(raw: Any) -> str | None:
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
+def status_of(raw: Mapping[str, Any]) -> str:
+    """The status of a template as Graph lists it, as `parse_template` reads it."""
+    status = raw.get("status")
+    return (status if _is_text(status) else "UNKNOWN").upper()
+
+
 def dump_template(template: Template) -> dict[str, Any]:
     """The template in Graph's own form; `parse_template` of it is the same template again."""
     components: list[dict[str, Any]] = [

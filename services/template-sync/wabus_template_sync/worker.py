@@ -8,41 +8,45 @@
   transactional id (KIP-98), then waits until the tables hold all that was published before, then compares.
   A publisher that failed once is therefore never used again, for a new start of it would fence the rightful owner:
   the worker ends, joins the group anew and begins with what is not committed.
+- Webhooks about single templates are followed beside the syncs, in places of their own: they don't wait for these.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
-import asyncpg
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from prometheus_client import Gauge
 from pydantic import Field
-from wabus_events import ACCOUNTS, TEMPLATES, UndecodableRecord, WabaEvent, decode
+from wabus_events import ACCOUNTS, TEMPLATES, Event, UndecodableRecord, WabaEvent, decode
 from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
-from wabus_runtime.projection import wait_for
-from wabus_runtime.publisher import Fenced, TransactionalPublisher
+from wabus_runtime.publisher import Fenced, Publisher
 from wabus_runtime.settings import KafkaSettings
 
+from wabus_template_sync.catchup import CatchUp
 from wabus_template_sync.facts import TRIGGERS, Sync, sync_for
+from wabus_template_sync.lane import Lane
 from wabus_template_sync.queries import is_finished
-from wabus_template_sync.store import PROJECTION
-from wabus_template_sync.sync import Synchroniser, SyncSettings
+from wabus_template_sync.slots import Place, rest_outside
+from wabus_template_sync.sync import Site, Synchroniser, SyncSettings
+from wabus_template_sync.webhooks import FOLLOWED, AboutTemplate, Follower
+from wabus_template_sync.workload import Progress, Workload
 
-SOURCE = "/wabus/template-sync"
-WAITING_PER_SLOT = 8  # syncs taken from Kafka for each that can run
+JOBS_MOST = 2_000  # taken from Kafka and not ended; most of them only wait for their turn
+LISTINGS_PER_SLOT = 4  # in memory for each sync that can call Graph: some are being published meanwhile
 POLL_MS = 250
-POLL_RECORDS = 200
+POLL_RECORDS = 500
 SESSION_TIMEOUT_MS = 10_000
-CATCH_UP_TIMEOUT = 120.0  # seconds for the tables to hold what was published before a sync
-CATCHING_UP = 3  # one in so many of the pool's connections, for each such wait holds one, and the projection needs some
+CATCH_UP_TIMEOUT = 120.0  # seconds for the tables to hold what a sync must know
+CATCH_UP_PATIENCE = 0.25  # seconds for what a sync should know, but can do without
 CLOSE_TIMEOUT = 2.0  # seconds
-TRIGGERING = {event.type.encode() for event in TRIGGERS}
+TRIGGERING = {event.type.encode() for event in (*TRIGGERS, *FOLLOWED)}
 
 RUNNING = Gauge("wabus_template_syncs_running", "Syncs taken from Kafka and not ended.")
 
@@ -51,88 +55,40 @@ log = structlog.get_logger()
 
 class WorkerSettings(SyncSettings, KafkaSettings):
     sync_concurrency: int = Field(default=8, ge=1)
-    """Syncs that one worker runs at once."""
+    """Syncs that one worker has calling Graph at once, and as many webhooks beside."""
 
 
 class NotCaughtUp(Exception):
     """The tables did not get to where a sync may begin: the projection is down or far behind."""
 
 
-class Progress:
-    """Which offset of a partition may be committed: the one after the last before which everything is done.
-
-    >>> progress = Progress(); progress.take(4); progress.take(5); progress.done(5); progress.committable
-    4
-    """
-
-    def __init__(self) -> None:
-        self._open: set[int] = set()
-        self._next: int | None = None
-
-    @property
-    def committable(self) -> int | None:
-        return min(self._open) if self._open else self._next
-
-    def take(self, offset: int) -> None:
-        self._open.add(offset)
-        self._next = offset + 1
-
-    def done(self, offset: int) -> None:
-        self._open.discard(offset)
-
-
-class Lane:
-    """The transactional publisher of one partition of templates.v1, until it fails or is fenced for the first time."""
-
-    def __init__(self, settings: KafkaSettings, partition: int) -> None:
-        self._publisher = TransactionalPublisher(settings, SOURCE, f"template-sync-{partition}")
-        self._turn = asyncio.Lock()
-        self._open = False
-        self._broken = False
-
-    async def publish(self, events: Sequence[WabaEvent]) -> None:
-        """All or nothing. Raises `KafkaUnavailable`, or `Fenced` if another worker has the partition now."""
-        async with self._turn:
-            if not self._open or self._broken:
-                raise Fenced("this publisher has been given up")
-            await self._or_break(self._publisher.publish(events))
-
-    async def open(self) -> None:
-        """Fence whoever published for this partition before."""
-        async with self._turn:
-            if self._broken:
-                raise Fenced("this publisher has been given up")
-            if not self._open:
-                await self._or_break(self._publisher.start())
-                self._open = True
-
-    async def close(self) -> None:
-        self._broken = True
-        await self._publisher.stop()
-
-    async def _or_break(self, action: Any) -> None:
-        done = False
-        try:
-            await action
-            done = True
-        finally:
-            # A cancelled one too: its transaction was cut off, and nobody knows how far it got.
-            self._broken = self._broken or not done
-
-
 class Worker(ConsumerRebalanceListener):
     """One run of the worker, from joining the consumer group until something fails or it is cancelled."""
 
-    def __init__(self, settings: WorkerSettings, pool: asyncpg.Pool, synchroniser: Synchroniser) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        synchroniser: Synchroniser,
+        follower: Follower,
+        publisher: Publisher,
+        tables: CatchUp,
+        workload: Workload,
+    ) -> None:
         self._settings = settings
-        self._pool = pool
         self._synchroniser = synchroniser
+        self._follower = follower
+        self._publisher = publisher
+        self._tables = tables
+        self._workload = workload
         self._topics = {topic_name(settings, topic): topic for topic in (ACCOUNTS, TEMPLATES)}
         self._slots = asyncio.Semaphore(settings.sync_concurrency)
-        self._catching_up = asyncio.Semaphore(max(1, pool.get_max_size() // CATCHING_UP))
-        self._most = settings.sync_concurrency * WAITING_PER_SLOT
-        self._wabas: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._listings = asyncio.Semaphore(settings.sync_concurrency * LISTINGS_PER_SLOT)
+        self._fetches = asyncio.Semaphore(settings.sync_concurrency)
+        self._syncing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._comparing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._lanes: dict[int, Lane] = {}
+        self._published: dict[str, tuple[int, int]] = {}
+        """By WABA, the partition and the offset after what was published about it last."""
         self._jobs: set[asyncio.Task[None]] = set()
         self._progress: dict[TopicPartition, Progress] = {}
         self._committed: dict[TopicPartition, int] = {}
@@ -165,10 +121,12 @@ class Worker(ConsumerRebalanceListener):
         except KafkaError as error:
             raise KafkaUnavailable(type(error).__name__) from error
         finally:
+            self._workload.partitions.clear()
             await self._close()
 
     async def on_partitions_revoked(self, revoked: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Stop everything: who gets the partitions, perhaps we ourselves, starts the unfinished syncs again."""
+        self._workload.partitions.clear()
         await self._stop_jobs()
         await self._commit()
         self._progress.clear()
@@ -177,12 +135,13 @@ class Worker(ConsumerRebalanceListener):
 
     async def on_partitions_assigned(self, assigned: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         log.info("partitions assigned", action="partitions_assigned", count=len(assigned))
+        self._workload.partitions.update(place.partition for place in assigned)
         self._ready()
 
     def _pause_when_full(self) -> None:
         """Read no further while enough is waiting; polling goes on, so that the group knows that we live."""
         assigned, paused = self._consumer.assignment(), self._consumer.paused()
-        if len(self._jobs) >= self._most:
+        if len(self._jobs) >= JOBS_MOST:
             self._consumer.pause(*(assigned - paused))
         elif paused:
             self._consumer.resume(*paused)
@@ -192,27 +151,29 @@ class Worker(ConsumerRebalanceListener):
             progress = self._progress.setdefault(partition, Progress())
             for record in records:
                 progress.take(record.offset)
-                sync = self._sync_of(record)
-                if sync is None:
+                job = self._job_of(record)
+                if job is None:
                     progress.done(record.offset)
                     continue
-                job = asyncio.create_task(self._answer(sync, record.partition), name=f"sync {sync.sync_id}")
-                self._jobs.add(job)
-                RUNNING.inc()
-                job.add_done_callback(
-                    lambda job, done=progress.done, offset=record.offset: self._ended(job, done, offset)
+                task = asyncio.create_task(job)
+                self._jobs.add(task)
+                task.add_done_callback(
+                    lambda task, done=progress.done, offset=record.offset: self._ended(task, done, offset)
                 )
 
-    def _sync_of(self, record: ConsumerRecord[Any, Any]) -> Sync | None:
+    def _job_of(self, record: ConsumerRecord[Any, Any]) -> Coroutine[Any, Any, None] | None:
         if dict(record.headers).get("ce_type") not in TRIGGERING:
             return None
         try:
-            return sync_for(decode(record.headers, record.value))
+            event = decode(record.headers, record.value)
         except UndecodableRecord:
             return None  # the projection reads it too, and sets it aside
+        if isinstance(event, FOLLOWED):
+            return self._follow(event, record)
+        sync = sync_for(event)
+        return self._sync(sync, event, record) if sync else None
 
     def _ended(self, job: "asyncio.Task[None]", done: Callable[[int], None], offset: int) -> None:
-        RUNNING.dec()
         self._jobs.discard(job)
         if job.cancelled():
             return
@@ -222,26 +183,84 @@ class Worker(ConsumerRebalanceListener):
         elif self._failure is None or isinstance(self._failure, Fenced):
             self._failure = error
 
-    async def _answer(self, sync: Sync, partition: int) -> None:
+    async def _sync(self, sync: Sync, event: Event, record: ConsumerRecord[Any, Any]) -> None:
         """Run a sync to its end, unless it has ended before."""
-        lock = self._wabas.setdefault(sync.waba_id, asyncio.Lock())
-        async with lock, self._slots:
-            lane = self._lanes.setdefault(partition, Lane(self._settings, partition))
-            await lane.open()
-            await self._catch_up(partition)
-            if await is_finished(self._pool, sync.sync_id):
-                log.info("already synced", action="sync_skipped", waba_id=sync.waba_id, sync_id=sync.sync_id)
-                return
-            await self._synchroniser.run(sync, lane.publish, partial(self._catch_up, partition))
+        partition, waba_id = record.partition, sync.waba_id
+        self._workload.syncs += 1
+        RUNNING.inc()
+        try:
+            async with self._syncing.setdefault(waba_id, asyncio.Lock()), Place(self._listings) as waiting_room:
+                lane = await self._lane(partition)
+                # The tables must know the account; a request was made from them.
+                if event.topic == ACCOUNTS:
+                    await self._catch_up({(ACCOUNTS.name, partition): record.offset + 1})
+                await self._catch_up_with_ourselves(waba_id)
+                if await is_finished(self._synchroniser.access.pool, sync.sync_id):
+                    log.info("already synced", action="sync_skipped", waba_id=waba_id, sync_id=sync.sync_id)
+                    return
+                site = Site(
+                    publish=partial(self._publish, lane, partition, waba_id),
+                    tell=self._publisher.publish,
+                    catch_up=partial(self._catch_up_with_ourselves, waba_id, others=partition),
+                    catch_up_fully=partial(self._catch_up_fully, partition),
+                    comparing=self._comparing.setdefault(waba_id, asyncio.Lock()),
+                    waiting_room=waiting_room,
+                    slots=self._slots,
+                )
+                await self._synchroniser.run(sync, site)
+        finally:
+            self._workload.syncs -= 1
+            RUNNING.dec()
 
-    async def _catch_up(self, partition: int) -> None:
+    async def _follow(self, event: AboutTemplate, record: ConsumerRecord[Any, Any]) -> None:
+        """Do what follows from a webhook about one template."""
+        partition, waba_id = record.partition, event.waba_id
+        async with Place(self._fetches) as place:
+            lane = await self._lane(partition)
+            await self._catch_up({(TEMPLATES.name, partition): record.offset + 1})
+            await self._follower.follow(
+                event,
+                logged_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+                publish=partial(self._publish, lane, partition, waba_id),
+                comparing=self._comparing.setdefault(waba_id, asyncio.Lock()),
+                catch_up=partial(self._catch_up_with_ourselves, waba_id, others=partition),
+                rest=partial(rest_outside, places=[place]),
+            )
+
+    async def _lane(self, partition: int) -> Lane:
+        """The partition's publisher; the first time, when the tables hold all that others have published before."""
+        lane = self._lanes.setdefault(partition, Lane(self._settings, partition))
+        if await lane.open():
+            await self._catch_up_fully(partition)
+            lane.caught_up.set()
+        await lane.caught_up.wait()
+        return lane
+
+    async def _publish(self, lane: Lane, partition: int, waba_id: str, events: Sequence[WabaEvent]) -> None:
+        if events:
+            positions = await lane.publish(events)
+            self._published[waba_id] = (partition, positions[-1].offset + 1)
+
+    async def _catch_up_with_ourselves(self, waba_id: str, others: int | None = None) -> None:
+        """Wait until the tables hold what we published about the WABA; a little also for what others did."""
+        if waba_id in self._published:
+            partition, offset = self._published[waba_id]
+            await self._catch_up({(TEMPLATES.name, partition): offset})
+        if others is not None:
+            await self._tables.until(await self._ends(others), CATCH_UP_PATIENCE)
+
+    async def _catch_up_fully(self, partition: int) -> None:
         """Wait until the tables hold all that has been published in this partition until now."""
+        await self._catch_up(await self._ends(partition))
+
+    async def _catch_up(self, positions: Mapping[tuple[str, int], int]) -> None:
+        if not await self._tables.until(positions, CATCH_UP_TIMEOUT):
+            raise NotCaughtUp
+
+    async def _ends(self, partition: int) -> dict[tuple[str, int], int]:
         asked = {TopicPartition(name, partition): topic.name for name, topic in self._topics.items()}
-        async with self._catching_up:
-            ends = await self._consumer.end_offsets(list(asked))
-            positions = {(asked[place], place.partition): end for place, end in ends.items()}
-            if not await wait_for(self._pool, PROJECTION, positions, CATCH_UP_TIMEOUT):
-                raise NotCaughtUp
+        ends = await self._consumer.end_offsets(list(asked))
+        return {(asked[place], place.partition): end for place, end in ends.items()}
 
     async def _commit(self) -> None:
         offsets = {
@@ -267,6 +286,7 @@ class Worker(ConsumerRebalanceListener):
     async def _close_lanes(self) -> None:
         lanes = list(self._lanes.values())
         self._lanes.clear()
+        self._published.clear()
         await asyncio.gather(*(lane.close() for lane in lanes), return_exceptions=True)
 
     async def _close(self) -> None:

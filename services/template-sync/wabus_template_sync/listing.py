@@ -1,0 +1,94 @@
+"""A WABA's templates at Meta compared with ours, page by page, keeping only what may differ in memory. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import structlog
+from prometheus_client import Counter as Metric
+from wabus_events import Template
+
+from wabus_template_sync.fold import TemplateRow
+from wabus_template_sync.queries import Listed
+from wabus_template_sync.templates import (
+    APPROVED,
+    Counts,
+    Differences,
+    UnreadableTemplate,
+    diff,
+    fingerprint_of,
+    parse_template,
+    status_of,
+)
+
+UNREADABLE = Metric("wabus_unreadable_templates_total", "Templates listed without an id or a name.")
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Listing:
+    """What Graph listed, as of when we began to ask: each template's status, and whole those that may differ."""
+
+    waba_id: str
+    known: Mapping[str, Listed]
+    statuses: dict[str, str] = field(default_factory=dict[str, str])
+    looked_at: dict[str, Template] = field(default_factory=dict[str, Template])
+
+    def take(self, page: Iterable[Any]) -> None:
+        """Take in a page; of a template listed twice the last stands."""
+        for raw in page:
+            fingerprint = fingerprint_of(raw)
+            identifier = str(raw.get("id")) if isinstance(raw, dict) else ""
+            before = self.known.get(identifier)
+            if before and before.present and not before.told and fingerprint and before.fingerprint == fingerprint:
+                self.looked_at.pop(identifier, None)
+                self.statuses[identifier] = status_of(raw)
+                continue
+            try:
+                template = parse_template(raw, fingerprint)
+            except UnreadableTemplate as error:
+                UNREADABLE.inc()
+                log.warning("unreadable template", action="template_skipped", waba_id=self.waba_id, reason=str(error))
+                continue
+            self.looked_at[template.template_id] = template
+            self.statuses[template.template_id] = template.status
+
+    def to_compare(self, now: Mapping[str, Listed], observed_at: datetime) -> list[str]:
+        """The templates that a comparison must see whole: those that may have changed, and those that are gone."""
+        gone = [template_id for template_id, one in now.items() if one.present and template_id not in self.statuses]
+        return [one for one in {*self.looked_at, *gone} if not _is_later(now.get(one), observed_at)]
+
+    def differences(self, rows: Sequence[TemplateRow], now: Mapping[str, Listed], observed_at: datetime) -> Differences:
+        """What changes about our templates; `rows` are those of `to_compare`.
+
+        What Graph or a webhook said of a template after we began to ask stays: it is newer than this listing.
+        """
+        listed = [one for key, one in self.looked_at.items() if not _is_later(now.get(key), observed_at)]
+        known = {row.template_id: row.listed for row in rows if row.present and row.listed}
+        since = observed_at.replace(microsecond=0)
+        told: dict[str, Template] = {}
+        for row in rows:
+            earlier = {aspect: said for aspect, said in row.told.items() if said.stamp[0] < since}
+            template = replace(row, told=earlier).template
+            if earlier and template and row.present:
+                told[row.template_id] = template
+        return diff(known, listed, told)
+
+    def counts(self, now: Mapping[str, Listed], observed_at: datetime) -> Counts:
+        """How many templates there are, with what became known of some of them since."""
+        statuses = dict(self.statuses)
+        for template_id, one in now.items():
+            if _is_later(one, observed_at):
+                statuses.pop(template_id, None)
+                if one.present and one.status:
+                    statuses[template_id] = one.status
+        by_status = Counter(statuses.values())
+        return Counts(by_status.total(), by_status[APPROVED], dict(sorted(by_status.items())))
+
+
+def _is_later(one: Listed | None, observed_at: datetime) -> bool:
+    """Whether Graph was asked for the template itself after this listing began."""
+    return one is not None and one.presence_at is not None and one.presence_at > observed_at
