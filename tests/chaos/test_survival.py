@@ -74,13 +74,16 @@ async def system(
     monkeypatch.setenv("META_TOKEN", next(iter(store.world.tokens)))
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
         system = System(http, tmp_path, ports)
-        for module in MODULES:
-            await system.start(module)
-        await healed(system)
-        yield system
-        for module in MODULES:
-            if system.processes[module].returncode is None:
-                await system.end(module, signal.SIGKILL)
+        try:
+            for module in MODULES:
+                await system.start(module)
+            await healed(system)
+            yield system
+        finally:
+            for process in system.processes.values():
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
 
 
 @dataclass
