@@ -1,0 +1,222 @@
+"""Records of events for people: chosen by their headers, read from a time on, put into words, exported, imported."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from wabus_events import (
+    DEADLETTER,
+    MESSAGES,
+    PRIVATE_TOPICS,
+    TOPICS,
+    Record,
+    Topic,
+    UndecodableRecord,
+    decode,
+)
+
+from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
+from wabus_runtime.settings import KafkaSettings
+
+PUBLIC = tuple(topic for topic in TOPICS if topic not in PRIVATE_TOPICS and topic != DEADLETTER)
+"""The topics that these tools know. Credentials and dead letters are not among them, whatever is asked."""
+
+PERSONAL = frozenset({"value", "body", "contact"})
+"""What the fields of a message say about people, or quote of them."""
+
+START_TIMEOUT = 20.0  # seconds for Kafka to answer
+POLL_MS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record with its place. `topic` has no prefix."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+    @property
+    def place(self) -> str:
+        return f"{self.topic}/{self.partition}@{self.offset}"
+
+    def header(self, name: str) -> str | None:
+        """A header's text, or None where the record lacks it."""
+        value = dict(self.headers).get(name)
+        return None if value is None else value.decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which records. Empty means any; an event about no WABA has none to ask for."""
+
+    types: tuple[str, ...] = ()
+    org: str | None = None
+    waba: str | None = None
+    event_id: str | None = None
+
+    def __contains__(self, found: Found) -> bool:
+        return (
+            (not self.types or found.header("ce_type") in self.types)
+            and self.org in (None, found.header("ce_orgid"))
+            and self.waba in (None, found.header("ce_subject"))
+            and self.event_id in (None, found.header("ce_id"))
+        )
+
+
+async def read(
+    settings: KafkaSettings,
+    topics: Sequence[Topic],
+    *,
+    since: datetime | None,
+    until: datetime | None = None,
+    follow: bool = False,
+    at: tuple[int, int] | None = None,
+) -> AsyncGenerator[Found, None]:
+    """Committed records in the order of each partition: since a time (None: only new ones), until another or the end.
+
+    `at` is the partition and offset of the only record to read. Raises `KafkaUnavailable` where Kafka does not answer
+    at first, or a topic is not there.
+    """
+    consumer = AIOKafkaConsumer(
+        **client_options(settings), enable_auto_commit=False, isolation_level="read_committed", fetch_max_wait_ms=100
+    )
+    try:
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                await consumer.start()
+                ends = await _assign(consumer, settings, topics, since, at)
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise KafkaUnavailable(f"Kafka could not be read: {type(error).__name__}") from error
+        until_ms = None if until is None else until.timestamp() * 1000
+        while follow or any([await consumer.position(place) < end for place, end in ends.items()]):
+            for place, batch in (await consumer.getmany(timeout_ms=POLL_MS)).items():
+                for record in batch:
+                    if not follow and record.offset >= ends[place]:
+                        break
+                    if (until_ms is None or record.timestamp < until_ms) and (found := _found(settings, record)):
+                        yield found
+    finally:
+        await consumer.stop()
+
+
+async def _assign(
+    consumer: AIOKafkaConsumer,
+    settings: KafkaSettings,
+    topics: Sequence[Topic],
+    since: datetime | None,
+    at: tuple[int, int] | None,
+) -> dict[TopicPartition, int]:
+    """Take all partitions, seek to where to begin, and return where they end now."""
+    there = await consumer.topics()
+    if missing := [name for topic in topics if (name := topic_name(settings, topic)) not in there]:
+        raise KafkaUnavailable(f"there is no topic {missing[0]} (TOPIC_PREFIX is {settings.topic_prefix!r})")
+    numbers = [(topic, number) for topic in topics for number in range(topic.partitions) if not at or number == at[0]]
+    places = [TopicPartition(topic_name(settings, topic), number) for topic, number in numbers]
+    consumer.assign(places)
+    ends = await consumer.end_offsets(places)
+    if at is not None:
+        ends = {place: at[1] + 1 for place, end in ends.items() if at[1] < end}
+        for place in places:
+            consumer.seek(place, at[1])
+        return ends
+    starts: dict[TopicPartition, Any] = {}
+    if since is not None:
+        starts = await consumer.offsets_for_times(dict.fromkeys(places, int(since.timestamp() * 1000)))
+    for place in places:
+        consumer.seek(place, starts[place].offset if starts.get(place) else ends[place])
+    return ends
+
+
+def _found(settings: KafkaSettings, record: ConsumerRecord[bytes, bytes]) -> Found | None:
+    if record.value is None:
+        return None
+    topic = record.topic.removeprefix(settings.topic_prefix)
+    headers = tuple((name, bytes(value)) for name, value in record.headers)
+    return Found(topic, record.partition, record.offset, record.timestamp, record.key or b"", record.value, headers)
+
+
+def as_cloudevent(found: Found, *, content: bool) -> dict[str, Any]:
+    """The event as CloudEvents JSON ("JSON Event Format"); without `content` nothing personal of a message."""
+    attributes = {name.removeprefix("ce_"): found.header(name) for name, _ in found.headers if name.startswith("ce_")}
+    return {**attributes, "data": _data(found, content), "place": found.place}
+
+
+def in_words(found: Found, *, content: bool, whole: bool = False) -> str:
+    """One line: when, what, whose, and the plain fields; `whole` adds every header and field below."""
+    event = as_cloudevent(found, content=content)
+    kind = str(event.get("type", "?")).removeprefix("wabus.").removesuffix(".v1")
+    data = event["data"] if isinstance(event["data"], dict) else {}
+    plain = {name: part for name, part in data.items() if isinstance(part, str | int | float | bool)}
+    summary = " ".join(f"{name}={_short(part)}" for name, part in plain.items() if name != "waba_id")
+    time = str(event.get("time", "?"))[:23].replace("T", " ")
+    line = f"{time}  {kind:24} org={event.get('orgid') or '-'}  waba={event.get('subject') or '-'}  {summary}".rstrip()
+    if not whole:
+        return line
+    headers = "\n".join(f"  {name}: {found.header(name)}" for name, _ in found.headers)
+    body = json.dumps(event["data"], indent=2, ensure_ascii=False)
+    return f"{line}\n  at {found.place}, logged {_logged(found)}\n{headers}\n{body}"
+
+
+def exported(found: Found) -> bytes:
+    """A record as a line of an export: everything that putting it back needs. Raises ValueError where it is no JSON."""
+    orjson.loads(found.value)
+    record = {
+        "topic": found.topic,
+        "partition": found.partition,
+        "offset": found.offset,
+        "timestamp_ms": found.timestamp_ms,
+        "key": found.key.decode(errors="replace"),
+        "headers": {name: value.decode(errors="replace") for name, value in found.headers},
+        "value": orjson.Fragment(found.value),
+    }
+    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def imported(line: bytes) -> Record:
+    """The record of an export's line, with its ids and its time. Raises ValueError saying why it can't be put back."""
+    try:
+        fields = orjson.loads(line)
+        topic, key, timestamp = str(fields["topic"]), str(fields["key"]).encode(), int(fields["timestamp_ms"])
+        headers = [(str(name), str(text).encode()) for name, text in fields["headers"].items()]
+        value = orjson.dumps(fields["value"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError("is no record of an export") from None
+    if topic not in {public.name for public in PUBLIC}:
+        raise ValueError(f"is of the topic {topic!r}, which can't be replayed")
+    try:
+        event = decode(headers, value)
+    except UndecodableRecord as error:
+        raise ValueError(f"can't be read: {error}") from None
+    if event.topic.name != topic:
+        raise ValueError(f"is a {event.type}, which does not belong into {topic}")
+    return Record(topic, key, value, headers, timestamp)
+
+
+def _data(found: Found, content: bool) -> Any:
+    try:
+        data = orjson.loads(found.value)
+    except orjson.JSONDecodeError:
+        return None
+    if content or found.topic != MESSAGES.name or not isinstance(data, dict):
+        return data
+    return {name: part for name, part in data.items() if name not in PERSONAL}
+
+
+def _short(part: object) -> str:
+    text = str(part)
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def _logged(found: Found) -> str:
+    return datetime.fromtimestamp(found.timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds")
