@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from pathlib import Path
 from typing import Any, assert_type
 
 import pytest
@@ -16,6 +17,7 @@ from wabus_events import (
     UndecodableRecord,
     encode,
 )
+from wabus_events.catalogue_page import SUBSCRIBER
 from wabus_events.subscriber import (
     DeadLetters,
     Options,
@@ -235,3 +237,13 @@ def test_back_off_grows_to_a_bound_and_ends() -> None:
     delays = list(Retry(attempts=8, first=1, longest=4).delays(random.Random(1)))
     assert len(delays) == 7
     assert all(0 <= delay <= 4 for delay in delays)
+
+
+async def test_the_documents_test_passes_and_its_subscriber_is_that_of_the_catalogue() -> None:
+    text = (Path(__file__).parents[2] / "docs/subscribe.md").read_text(encoding="utf-8")
+    subscriber, test, _ = (block.partition("```")[0] for block in text.split("```python\n")[1:])
+    compile(subscriber, "subscribe.md", "exec")
+    assert next(line for line in SUBSCRIBER.splitlines() if "async for" in line) in subscriber
+    names: dict[str, Any] = {}
+    exec(test, names)
+    await names["test_approved_templates_are_billed"]()

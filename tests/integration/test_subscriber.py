@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from html import escape
 from pathlib import Path
 
 import orjson
@@ -14,6 +15,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from wabus_events import AccountConnected, Event, MessageReceived, TemplatesSynced, encode
+from wabus_events.catalogue_page import SUBSCRIBER
 from wabus_events.kafka import Kafka
 from wabus_events.source import KafkaAway, NoSuchTopic
 from wabus_events.subscriber import Retry, run, subscribe
@@ -166,6 +168,7 @@ async def test_a_kafka_that_is_not_there_is_named() -> None:
 SCRIPT = """
 import asyncio
 from wabus_events import MessageReceived
+from wabus_events.catalogue_page import SUBSCRIBER
 from wabus_events.kafka import Kafka
 from wabus_events.subscriber import run, stop_on_signals
 
@@ -195,6 +198,23 @@ async def test_sigterm_lets_the_event_in_hand_be_finished_and_committed(topics: 
         await process.wait()
     assert rest == ["ended", events[0].id, "left"]
     assert [event.id for event in await first(source, 1, MessageReceived, group="crm")] == [events[1].id]
+
+
+async def test_the_subscriber_on_the_catalogue_page_works_as_it_stands(topics: KafkaSettings) -> None:
+    assert escape(SUBSCRIBER) in (ROOT / "docs/catalogue/index.html").read_text(encoding="utf-8")
+    address = f'"{topics.kafka_bootstrap_servers}", topic_prefix="{topics.topic_prefix}"'
+    script = SUBSCRIBER.replace('"127.0.0.1:19092"', address).replace('"billing"', f'"{topics.topic_prefix}billing"')
+    await publish(
+        topics, an(TemplatesSynced, org_id="acme", approved=3), an(AccountConnected, org_id="acme", waba_id="7")
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-u", "-c", script, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout
+    async with asyncio.timeout(30):
+        printed = {(await process.stdout.readline()).decode() for _ in range(2)}
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+    assert printed == {"acme has 3 approved templates\n", "acme connected 7\n"}
+    assert process.returncode == 0
 
 
 LIGHT = ["pydantic", "pydantic_core", "annotated_types", "typing_extensions.py", "typing_inspection", "orjson"]
