@@ -1,5 +1,6 @@
 """The fold of health: the same state whatever the order, the repetition and the batching of events."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
@@ -7,6 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from wabus_events import (
     AccountAlerted,
     AccountChecked,
@@ -34,7 +36,7 @@ from wabus_events import (
     WebhookSeen,
     fact_id,
 )
-from wabus_health_projector.fold import fold
+from wabus_health_projector.fold import SYNCS_KEPT, fold
 from wabus_health_projector.state import WabaHealth, order
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -184,6 +186,10 @@ def naive(log: Log) -> dict[str, Any]:
         "templates": {},
         "flags": {},
         "review": None,
+        "subscribed": None,
+        "ended": [],
+        "days": set(),
+        "limits": {},
     }
     connected_at: dict[str | None, tuple[datetime, str]] = {}
     for event in sorted({event.id: event for event, _ in log}.values(), key=lambda event: (event.time, event.id)):
@@ -194,7 +200,14 @@ def naive(log: Log) -> dict[str, Any]:
                 connected_at[event.org_id] = place
             case AccountDisconnected() if event.org_id in (seen["owner"], None) and seen["owner"]:
                 seen["connected"] = False
+            case AccountChecked(error_code=None):
+                seen["subscribed"] = event.subscribed
+            case WebhookSeen():
+                seen["days"].add(event.day)
+            case TemplateSyncFailed():
+                seen["ended"] = [event.sync_id, *seen["ended"]][:SYNCS_KEPT]
             case TemplatesSynced():
+                seen["ended"] = [event.sync_id, *seen["ended"]][:SYNCS_KEPT]
                 seen["done"] = event.sync_id, event.total, event.approved
             case TemplateChanged():
                 seen["templates"][event.template.template_id] = event.template.status
@@ -204,6 +217,8 @@ def naive(log: Log) -> dict[str, Any]:
                 seen["templates"][event.template_id] = "APPROVED" if event.event == "REINSTATED" else event.event
             case PhoneNumberQualityChanged(event="FLAGGED" | "UNFLAGGED"):
                 seen["flags"][event.display_phone_number] = event.event == "FLAGGED"
+            case PhoneNumberQualityChanged():
+                seen["limits"][event.display_phone_number] = event.current_limit
             case AccountReviewed():
                 seen["review"] = event.decision
             case _:
@@ -211,21 +226,83 @@ def naive(log: Log) -> dict[str, Any]:
     return seen
 
 
-@settings(max_examples=300)
-@given(logs(), st.randoms())
-def test_the_fold_agrees_with_a_naive_one_over_sorted_events(log: Log, random: Any) -> None:
-    shuffled = list(log)
-    random.shuffle(shuffled)
-    health = folded(shuffled)
+def summary(health: WabaHealth) -> dict[str, Any]:
+    """What `naive` finds out, from the state of the fold."""
     done = health.sync_done
-    assert naive(log) == {
+    return {
         "owner": health.owner,
         "connected": health.connection is not None if health.owner else None,
         "done": (done.sync_id, done.total, done.approved) if done else None,
         "templates": {key: each.status.status for key, each in health.templates.items() if each.status},
         "flags": {key: each.flag.flagged for key, each in health.numbers.items() if each.flag},
         "review": health.review.decision if health.review else None,
+        "subscribed": health.checked.subscribed if health.checked else None,
+        "ended": [step.sync_id for step in health.ended_syncs],
+        "days": set(health.days_seen),
+        "limits": {key: each.limits[0].tier for key, each in health.numbers.items() if each.limits},
     }
+
+
+@settings(max_examples=300)
+@given(logs(), st.randoms())
+def test_the_fold_agrees_with_a_naive_one_over_sorted_events(log: Log, random: Any) -> None:
+    shuffled = list(log)
+    random.shuffle(shuffled)
+    assert naive(log) == summary(folded(shuffled))
+
+
+class Projecting(RuleBasedStateMachine):
+    """Topics written, read in any batches and interleaving, crashes between fold and commit, repetitions by the sender.
+
+    What is committed is a row as JSON and the offsets that belong to it, as in the database.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: Log = []
+        self.topics: dict[str, Log] = {"accounts.v1": [], "templates.v1": []}
+        self.offsets = dict.fromkeys(self.topics, 0)
+        self.row = "{}"
+
+    @rule(event=events())
+    def publish(self, event: Event) -> None:
+        entry = event, START + timedelta(minutes=len(self.written))
+        self.written.append(entry)
+        self.topics[event.topic.name].append(entry)
+
+    @precondition(lambda self: bool(self.written))
+    @rule(data=st.data())
+    def publish_again(self, data: st.DataObject) -> None:
+        event, _ = data.draw(st.sampled_from(self.written))
+        self.publish(event)
+
+    @rule(topic=st.sampled_from(["accounts.v1", "templates.v1"]), size=st.integers(1, 9), crash=st.booleans())
+    def project(self, topic: str, size: int, crash: bool) -> None:
+        batch = self.topics[topic][self.offsets[topic] : self.offsets[topic] + size]
+        row = self.after(batch)
+        if not crash:
+            self.row = row.model_dump_json(exclude={"waba_id"}, exclude_defaults=True)
+            self.offsets[topic] += len(batch)
+
+    @rule(topic=st.sampled_from(["accounts.v1", "templates.v1"]))
+    def rebuild(self, topic: str) -> None:
+        self.row, self.offsets = "{}", dict.fromkeys(self.topics, 0)
+        self.project(topic, 5, False)
+
+    @invariant()
+    def once_caught_up_the_row_is_what_a_naive_fold_makes_of_the_log(self) -> None:
+        rest = [entry for topic, log in self.topics.items() for entry in log[self.offsets[topic] :]]
+        health = self.after(rest)
+        assert summary(health) == naive(self.written)
+        assert health == folded(self.written)
+
+    def after(self, batch: Log) -> WabaHealth:
+        stored = WabaHealth.model_validate({"waba_id": "1", **json.loads(self.row)})
+        return reduce(lambda health, entry: fold(health, *entry), batch, stored)
+
+
+TestProjecting = Projecting.TestCase
+TestProjecting.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 
 
 @given(logs())

@@ -1,0 +1,230 @@
+"""How fast `GET /webhook/health` answers at 200 requests a second, beside the bare query it stands on.
+
+    python benchmarks/health_api.py [--rate 200] [--seconds 20] [--organisations 500]
+
+Starts PostgreSQL and Kafka of its own, the API in a process, and another process for each measurement. Requests are
+due at fixed times and measured from when they were due, so that a slow answer makes those behind it late too. The bare
+query is asyncpg's own, by organisation, at the same rate in the same run, before and after. Goal: p99 at most five
+times that.
+"""
+
+import argparse
+import asyncio
+import base64
+import json
+import os
+import random
+import secrets
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import uvloop
+from wabus_events import AccountConnected, CallbackVerified, Event, TemplatesSynced, fact_id
+from wabus_health_projector.projector import fold_wabas
+from wabus_local.kafka import EmbeddedKafka
+from wabus_local.postgres import EmbeddedPostgres
+from wabus_runtime.auth import make_token
+from wabus_runtime.database import migrated_pool
+from wabus_runtime.projection import Recorded
+from wabus_runtime.settings import AuthSettings, DatabaseSettings, load
+
+GOAL = 5.0
+WARM_UP = 3.0  # seconds
+ACCOUNTS_AT_ONCE = 100
+START = datetime.now(UTC) - timedelta(hours=1)
+
+
+def events(waba_id: str, org_id: str) -> list[Event]:
+    """An account that is connected, verified and synced."""
+    counts: dict[str, Any] = {"total": 40, "approved": 35, "by_status": {}, "added": 0, "changed": 0, "removed": 0}
+    kinds: list[tuple[type[Event], dict[str, Any]]] = [
+        (AccountConnected, {"org_id": org_id}),
+        (CallbackVerified, {"callback_url": "https://wabus.example"}),
+        (TemplatesSynced, {"sync_id": "s", "reason": "connected", "started_at": START, **counts}),
+    ]
+    return [
+        kind.model_validate({"waba_id": waba_id, "id": fact_id(kind.type, waba_id), "time": START, **details})
+        for kind, details in kinds
+    ]
+
+
+async def fill(organisations: int) -> None:
+    async with migrated_pool(load(DatabaseSettings), "wabus_health_projector") as pool:
+        for first in range(0, organisations, ACCOUNTS_AT_ONCE):
+            numbers = range(first, min(first + ACCOUNTS_AT_ONCE, organisations))
+            found = [event for number in numbers for event in events(f"{number}", f"org-{number}")]
+            async with pool.acquire() as connection, connection.transaction():
+                await fold_wabas(connection, [Recorded(event, event.topic.name, 0, 0, START) for event in found])
+
+
+async def paced(rate: float, seconds: float, ask: Callable[[int], Awaitable[None]]) -> list[float]:
+    """Ask at fixed times; the seconds from when each was due until its answer."""
+    clock = time.perf_counter  # uvloop's own clock has whole milliseconds
+    begun = clock()
+    took: list[float] = []
+
+    async def one(number: int, due: float) -> None:
+        await ask(number)
+        if due - begun >= WARM_UP:
+            took.append(clock() - due)
+
+    tasks: list[asyncio.Task[None]] = []
+    for number in range(int(rate * (seconds + WARM_UP))):
+        due = begun + number / rate
+        await asyncio.sleep(max(0.0, due - clock()))
+        tasks.append(asyncio.create_task(one(number, due)))
+    await asyncio.gather(*tasks)
+    return took
+
+
+async def measure_api(rate: float, seconds: float, organisations: int) -> list[float]:
+    auth = load(AuthSettings)
+    now, lifetime = datetime.now(UTC), timedelta(hours=1)
+    tokens = [
+        make_token(auth, org_id=f"org-{number}", role="member", now=now, lifetime=lifetime)
+        for number in range(organisations)
+    ]
+    url = f"http://127.0.0.1:{os.environ['HTTP_PORT']}/webhook/health"
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as session:
+
+        async def ask(number: int) -> None:
+            headers = {"Authorization": f"Bearer {tokens[number % organisations]}"}
+            async with session.get(url, headers=headers) as response:
+                assert (response.status, (await response.json())["template_total"]) == (200, 40)
+
+        return await paced(rate, seconds, ask)
+
+
+async def measure_query(rate: float, seconds: float, organisations: int) -> list[float]:
+    async with asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=8, max_size=8) as pool:
+
+        async def ask(number: int) -> None:
+            org_id = f"org-{number % organisations}"
+            row = await pool.fetchrow("SELECT * FROM webhook_health WHERE org_id = $1", org_id)
+            assert row
+            assert row["template_total"] == 40
+
+        return await paced(rate, seconds, ask)
+
+
+async def in_a_process(what: str, options: argparse.Namespace) -> list[float]:
+    """One of the measurements, made by a process of its own."""
+    arguments = ["--rate", str(options.rate), "--seconds", str(options.seconds)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        __file__,
+        *arguments,
+        "--organisations",
+        str(options.organisations),
+        "--measure",
+        what,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    if process.returncode:
+        sys.exit(f"the measurement of {what} failed")
+    return json.loads(said)
+
+
+async def ready(port: str) -> None:
+    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
+        while True:
+            try:
+                async with session.get(f"http://127.0.0.1:{port}/readyz") as response:
+                    if response.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.2)
+
+
+def report(name: str, took: list[float]) -> float:
+    ordered = sorted(took)
+    p50, p99 = (ordered[int(share * (len(ordered) - 1))] * 1000 for share in (0.5, 0.99))
+    print(
+        f"{name:28} {len(took):6} requests   p50 {p50:7.2f} ms   p99 {p99:7.2f} ms   most {ordered[-1] * 1000:7.2f} ms"
+    )
+    return p99
+
+
+async def benchmark(options: argparse.Namespace) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        ports = free_ports(4)
+        kafka = EmbeddedKafka(Path(folder), ports[0], controller_port=ports[1], progress=lambda _: None)
+        postgres = EmbeddedPostgres(Path(folder), ports[2], secrets.token_hex(16))
+        api: asyncio.subprocess.Process | None = None
+        try:
+            await asyncio.gather(kafka.start(120), postgres.start(60))
+            os.environ.update(environment(kafka.bootstrap_servers, postgres.url, ports[3], folder))
+            await fill(options.organisations)
+            api = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "wabus_health_projector", "--role", "api", stderr=asyncio.subprocess.DEVNULL
+            )
+            await ready(str(ports[3]))
+            before = await in_a_process("query", options)
+            asked = await in_a_process("api", options)
+            after = await in_a_process("query", options)
+        finally:
+            if api:
+                api.terminate()
+                await api.wait()
+            await asyncio.gather(kafka.stop(), postgres.stop())
+    report("bare query, before", before)
+    report("bare query, after", after)
+    bare = report("bare query, both", before + after)
+    answered = report("GET /webhook/health", asked)
+    print(f"p99 is {answered / bare:.1f} times that of the bare query (goal: at most {GOAL:.0f})")
+    return answered <= GOAL * bare
+
+
+def environment(bootstrap_servers: str, database_url: str, port: int, folder: str) -> dict[str, str]:
+    return {
+        "WABUS_HOME": folder,
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "TOPIC_REPLICATION": "1",
+        "DATABASE_URL": database_url,
+        "HTTP_PORT": str(port),
+        "JWT_SECRET": secrets.token_hex(32),
+        "META_APP_ID": "1",
+        "META_APP_SECRETS": secrets.token_hex(16),
+        "META_VERIFY_TOKEN": secrets.token_hex(16),
+        "PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "CREDENTIAL_KEYS": "k:" + base64.b64encode(random.randbytes(32)).decode(),
+        "LOG_LEVEL": "WARNING",
+    }
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rate", type=float, default=200, help="requests a second")
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--organisations", type=int, default=500)
+    parser.add_argument("--measure", choices=["api", "query"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure is None:
+        sys.exit(not asyncio.run(benchmark(options)))
+    measure = measure_api if options.measure == "api" else measure_query
+    print(json.dumps(uvloop.run(measure(options.rate, options.seconds, options.organisations))))
+
+
+if __name__ == "__main__":
+    main()
