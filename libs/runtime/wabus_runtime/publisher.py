@@ -109,7 +109,8 @@ class Publisher:
     async def publish_records(self, records: Sequence[Record]) -> list[Position]:
         """The same for records that are encoded already."""
         with tracing.span("publish", "producer"), PUBLISH_SECONDS.time():
-            return await self._published(tracing.traced(records))
+            tracing.trace_records(records)
+            return await self._published(records)
 
     async def _published(self, records: Sequence[Record]) -> list[Position]:
         if self._producer is None or self._stopping:
@@ -282,7 +283,8 @@ class TransactionalPublisher:
         """
         records = [encode(item, self._source) if isinstance(item, Event) else item for item in items]
         with tracing.span("publish transaction", "producer"), PUBLISH_SECONDS.time():
-            return await self._committed(tracing.traced(records))
+            tracing.trace_records(records)
+            return await self._committed(records)
 
     async def _committed(self, records: Sequence[Record]) -> list[Position]:
         async with self._one_at_a_time:
