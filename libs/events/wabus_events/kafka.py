@@ -63,18 +63,17 @@ class Kafka:
             async with asyncio.timeout(START_TIMEOUT):
                 await consumer.start()
                 missing = await _missing(consumer, {*names, *writes})
+            if missing:
+                raise NoSuchTopic(
+                    f"there is no topic {missing[0]!r} on {self.bootstrap_servers} "
+                    f"(topic_prefix is {self.topic_prefix!r}), or this client may not see it"
+                )
         except (KafkaError, OSError, TimeoutError) as error:
-            await consumer.stop()
+            await _close(consumer)
             raise KafkaAway(f"Kafka at {self.bootstrap_servers} did not answer: {type(error).__name__}") from error
-        except asyncio.CancelledError:
-            await consumer.stop()
+        except BaseException:
+            await _close(consumer)
             raise
-        if missing:
-            await consumer.stop()
-            raise NoSuchTopic(
-                f"there is no topic {missing[0]!r} on {self.bootstrap_servers} "
-                f"(topic_prefix is {self.topic_prefix!r}), or this client may not see it"
-            )
         return KafkaReader(self, consumer, names)
 
 
@@ -134,13 +133,9 @@ class KafkaReader(ConsumerRebalanceListener):
             raise KafkaAway(f"Kafka did not take a record for {topic}: {type(error).__name__}") from error
 
     async def close(self) -> None:
-        for client in (self._consumer, self._producer):
-            try:
-                async with asyncio.timeout(CLOSE_TIMEOUT):
-                    if client is not None:
-                        await client.stop()
-            except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("closing failed", extra={"action": "kafka_close", "error": type(error).__name__})
+        await _close(self._consumer)
+        if self._producer is not None:
+            await _close(self._producer)
 
     async def on_partitions_revoked(self, revoked: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         await self.commit()
@@ -157,3 +152,11 @@ async def _missing(consumer: AIOKafkaConsumer, names: set[str]) -> list[str]:
             return []
         await asyncio.sleep(TOPIC_TIMEOUT / tries)
     return sorted(names - await consumer.topics())
+
+
+async def _close(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await client.stop()
+    except (KafkaError, OSError, TimeoutError) as error:
+        log.warning("closing failed", extra={"action": "kafka_close", "error": type(error).__name__})

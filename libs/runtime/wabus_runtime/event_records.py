@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -31,6 +32,7 @@ PERSONAL = frozenset({"value", "body", "contact"})
 """What the fields of a message say about people, or quote of them."""
 
 START_TIMEOUT = 20.0  # seconds for Kafka to answer
+STOP_TIMEOUT = 5.0  # seconds to take leave
 POLL_MS = 300
 
 
@@ -107,7 +109,9 @@ async def read(
                     if (until_ms is None or record.timestamp < until_ms) and (found := _found(settings, record)):
                         yield found
     finally:
-        await consumer.stop()
+        with suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await consumer.stop()
 
 
 async def _assign(
