@@ -94,6 +94,7 @@ async def test_neither_credentials_nor_what_people_wrote_is_shown_unasked(publis
     ])  # fmt: skip
     assert WORDS not in shown
     assert "16505551234" not in shown
+    assert "wamid." not in shown
     assert SECRET not in shown
     assert WORDS in "\n".join(await lines("show", published[3].id, "--content"))
     everything = await lines("tail", "--since", "1h", "--end", "--content", "-o", "json")
