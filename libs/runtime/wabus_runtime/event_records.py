@@ -29,7 +29,7 @@ PUBLIC = tuple(topic for topic in TOPICS if topic not in PRIVATE_TOPICS and topi
 """The topics that these tools know. Credentials and dead letters are not among them, whatever is asked."""
 
 PERSONAL = frozenset({"value", "body", "contact", "wamid"})
-"""What the fields of a message say about people, or quote of them. A wamid has the customer's number in it, as base64."""
+"""What the fields of a message say about people, or quote of them. A wamid has the customer's number in it (base64)."""
 
 START_TIMEOUT = 20.0  # seconds for Kafka to answer
 STOP_TIMEOUT = 5.0  # seconds to take leave
