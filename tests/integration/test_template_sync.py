@@ -49,10 +49,10 @@ from wabus_runtime.kafka import KafkaUnavailable, partition_of
 from wabus_runtime.projection import Recorded
 from wabus_runtime.publisher import Fenced
 from wabus_runtime.settings import KafkaSettings, load
-from wabus_template_sync.api import preferred_wait
 from wabus_template_sync.app import TemplateSyncSettings
 from wabus_template_sync.lane import Lane
 from wabus_template_sync.store import PACKAGE, apply
+from wabus_template_sync.sync_api import preferred_wait
 from wabus_template_sync.templates import parse_template
 from wabus_template_sync.workload import Progress
 

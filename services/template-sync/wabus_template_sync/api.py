@@ -1,43 +1,38 @@
-"""What client applications and people ask for: the templates, how the syncs stand, and a sync now.
+"""What client applications ask for: the templates, one of them, its history, and one filled in.
 
 Everything is limited to the organisation in the caller's token.
 """
 
-import asyncio
 import base64
 import binascii
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, cast
-from uuid import uuid4
-from weakref import WeakValueDictionary
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar, cast
 
 import asyncpg
 import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
-from wabus_events import Template, TemplateSyncRequested, fact_id
-from wabus_runtime.auth import Caller, authenticate, require_admin
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from wabus_events import Template
+from wabus_runtime.auth import authenticate
 from wabus_runtime.http import Problem, json_response
-from wabus_runtime.publisher import Publisher
 
-from wabus_template_sync import queries
-from wabus_template_sync.announcements import Announcements
+from wabus_template_sync import reads
+from wabus_template_sync.fold import Version
+from wabus_template_sync.history import differences
+from wabus_template_sync.models import ListQuery, TemplateQuery, TemplateView, Text, VersionsQuery
+from wabus_template_sync.render import CannotRender, render
+from wabus_template_sync.render_input import RenderBody
+from wabus_template_sync.template_store import template_row, version_of
 from wabus_template_sync.templates import APPROVED, dump_template
 
-MAX_WAIT = 30  # seconds that `Prefer: wait` can hold a request
-VISIBLE_WAIT = 2.0  # seconds for a sync just asked for to show in the answers
-JOIN_WINDOW = timedelta(minutes=15)  # a sync asked for longer ago than this is no reason to refuse a new one
-LISTED_IDS = 20  # sync ids that an address can carry
+PARTS = {"parameter_format", "header", "body", "footer", "buttons", "carousel", "limited_time_offer"}
+VIEWED = frozenset(TemplateView.model_fields)
 
-_PREFER_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])', re.IGNORECASE)
+_BRANCH = re.compile(r"[\[\]-]|^(?:str|list|dict)$")
 
-Overall = Literal["never", "syncing", "synced", "failed"]
-Text = Annotated[str, StringConstraints(max_length=512, pattern=r"^[^\x00]*$")]
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -45,173 +40,130 @@ class Api:
     """What the handlers need; they are its methods."""
 
     pool: asyncpg.Pool
-    publisher: Publisher
-    announcements: Announcements
-    asking: WeakValueDictionary[str, asyncio.Lock]
 
     async def list_templates(self, request: web.Request) -> web.Response:
         """GET /templates"""
         caller = await authenticate(request)
         asked = ListQuery.model_validate(dict(request.query))
-        wanted = queries.Wanted(
+        fields = _fields(asked.fields)
+        wanted = reads.Wanted(
             org_id=caller.org_id,
             statuses=_statuses(asked.status),
             waba_id=asked.waba_id,
             language=asked.language,
             category=asked.category.upper() if asked.category else None,
             name=asked.name,
+            words=asked.q.split() if asked.q else None,
             after=_place(asked.after) if asked.after else None,
             limit=asked.limit,
         )
-        total = await queries.count_templates(self.pool, wanted)
-        rows = await queries.list_templates(self.pool, wanted)
+        total = await reads.count_templates(self.pool, wanted)
+        rows = await reads.list_templates(self.pool, wanted)
         page = rows[: asked.limit]
         more = len(rows) > asked.limit
         content = {
-            "templates": [_template(row) for row in page],
+            "templates": [_only(fields, _template(row)) for row in page],
             "total": total,
             "next": _cursor(page[-1]) if more else None,
         }
         return _tagged(request, content)
 
-    async def status(self, request: web.Request) -> web.Response:
-        """GET /templates/status"""
-        caller = await authenticate(request)
-        sync_ids = TypeAdapter(list[Text]).validate_python(request.query.getall("sync_id", []))[:LISTED_IDS]
-        if not sync_ids:
-            return json_response(await self._status(caller))
-        rows = await queries.syncs(self.pool, caller.org_id, sync_ids)
-        if not rows:
-            raise Problem(404, "sync_not_found", "No such sync", "There is no sync of yours with this id.")
-        return json_response(_syncs(rows))
+    async def one_template(self, request: web.Request) -> web.Response:
+        """GET /templates/{template_id}"""
+        fields = _fields(TemplateQuery.model_validate(dict(request.query)).fields)
+        row = await self._row(request)
+        if row["removed_at"]:
+            raise _gone()
+        return _tagged(request, _only(fields, _template(row)))
 
-    async def sync(self, request: web.Request) -> web.Response:
-        """POST /templates/sync"""
-        caller = await require_admin(request)
-        asked = await _sync_body(request)
-        wait = preferred_wait(request.headers.getall("Prefer", []))
-        async with self.asking.setdefault(caller.org_id, asyncio.Lock()):
-            sync_ids = await self._ask(caller, asked.waba_id)
-        headers = {"Preference-Applied": f"wait={wait}"} if wait is not None else {}
-        if wait:
-            await self.announcements.until(lambda: self._all_ended(sync_ids), wait)
-        rows = await queries.syncs(self.pool, caller.org_id, sync_ids)
-        content = _syncs(rows)
-        if rows and wait and all(row["finished_at"] for row in rows):
-            return json_response(content, headers=headers)
-        address = "/templates/status"
-        if len(sync_ids) <= LISTED_IDS:
-            address += "?" + "&".join(f"sync_id={sync_id}" for sync_id in sync_ids)
-        accepted = {**content, "status": "syncing", "sync_ids": sync_ids, "status_url": address}
-        return json_response(accepted, 202, {**headers, "Location": address})
+    async def versions(self, request: web.Request) -> web.Response:
+        """GET /templates/{template_id}/versions"""
+        asked = VersionsQuery.model_validate(dict(request.query))
+        row = await self._row(request)
+        current = template_row(row)
+        stood: list[tuple[Version, Template | None]] = []
+        if current.version and (asked.before is None or current.version.number < asked.before):
+            stood.append((current.version, current.shown))
+        place = row["waba_id"], row["template_id"]
+        # One more than the page has, for the last of the page differs from it.
+        earlier = await reads.versions(self.pool, *place, asked.before, asked.limit + 1 - len(stood))
+        for one in earlier:
+            template = Template.model_validate(one["template"]) if one["template"] else None
+            stood.append((version_of(one["version"]), template))
+        page, more = stood[: asked.limit], len(stood) > asked.limit
+        befores = [template for _, template in stood[1:]] + [None]
+        content = {
+            "template_id": row["template_id"],
+            "deleted": current.shown is None,
+            "versions": [
+                {
+                    **{name: getattr(version, name) for name in ("number", "kind", "at", "source", "event_id")},
+                    "changed_fields": list(version.fields),
+                    "differences": [asdict(one) for one in differences(before, template)],
+                    "template": _view(template, row["waba_id"]) if template else None,
+                }
+                for (version, template), before in zip(page, befores, strict=False)
+            ],
+            "next": page[-1][0].number if more else None,
+        }
+        return _tagged(request, content)
 
-    async def _ask(self, caller: Caller, waba_id: str | None) -> list[str]:
-        """Ask for a sync of each WABA that is not about to be synced anyway; the ids of these and of those."""
-        accounts = await queries.connected_accounts(self.pool, caller.org_id, waba_id)
-        if not accounts:
+    async def render(self, request: web.Request) -> web.Response:
+        """POST /templates/{template_id}/render"""
+        row = await self._row(request)
+        template = template_row(row).shown
+        if template is None:
+            raise _gone()
+        given = await json_body(request, RenderBody)
+        try:
+            rendered = render(template, given)
+        except CannotRender as error:
             raise Problem(
-                404,
-                "no_account_connected",
-                "Nothing to sync",
-                "No WhatsApp account is connected to your organisation. Connect one first, then sync its templates."
-                if waba_id is None
-                else "This WhatsApp account is not connected to your organisation.",
-            )
-        now = datetime.now(UTC)
-        pending = {
-            row["waba_id"]: row["sync_id"]
-            for row in accounts
-            if row["status"] in ("requested", "syncing") and row["asked_at"] > now - JOIN_WINDOW
+                422,
+                "parameters_do_not_fit",
+                "The parameters do not fit the template",
+                " ".join(f"{one.part}: {one.message}" for one in error.wrong[:3]),
+                wrong=[asdict(one) for one in error.wrong],
+            ) from None
+        payload = {
+            "name": template.name,
+            "language": {"code": template.language},
+            "components": rendered.components,
         }
-        requests = [
-            _request(caller, row["waba_id"], str(uuid4()), now) for row in accounts if row["waba_id"] not in pending
-        ]
-        asked = [request.sync_id for request in requests]
-        if requests:
-            await self.publisher.publish(requests)
-            await self.announcements.until(lambda: self._all_known(caller, asked), VISIBLE_WAIT)
-        return [*pending.values(), *asked]
+        shown = {name: getattr(rendered, name) for name in ("header", "body", "footer", "buttons", "cards")}
+        about = {"template_id": template.template_id, "status": template.status}
+        return json_response({**about, "sendable": template.status == APPROVED, **shown, "template": payload})
 
-    async def _all_known(self, caller: Caller, sync_ids: list[str]) -> bool:
-        return len(await queries.syncs(self.pool, caller.org_id, sync_ids)) == len(sync_ids)
-
-    async def _all_ended(self, sync_ids: list[str]) -> bool:
-        return await queries.count_finished(self.pool, sync_ids) == len(sync_ids)
-
-    async def _status(self, caller: Caller) -> dict[str, Any]:
-        accounts = await queries.connected_accounts(self.pool, caller.org_id)
-        numbers = await queries.status_counts(self.pool, [row["waba_id"] for row in accounts])
-        answers = [_account(row, numbers[row["waba_id"]]) for row in accounts]
-        errors = [answer["last_error"] for answer in answers if answer["last_error"]]
-        in_all: Counter[str] = sum((Counter(by_status) for by_status in numbers.values()), Counter())
-        return {
-            "status": overall([answer["status"] for answer in answers]),
-            "last_sync_at": max((row["last_sync_at"] for row in accounts if row["last_sync_at"]), default=None),
-            **_counts(dict(sorted(in_all.items()))),
-            "last_error": max(errors, key=lambda error: error["at"], default=None),
-            "accounts": answers,
-        }
+    async def _row(self, request: web.Request) -> asyncpg.Record:
+        caller = await authenticate(request)
+        template_id = TypeAdapter(Text).validate_python(request.match_info["template_id"])
+        row = await reads.template(self.pool, caller.org_id, template_id)
+        if row is None:
+            raise Problem(404, "template_not_found", "No such template", "There is no template of yours with this id.")
+        return row
 
 
-class ListQuery(BaseModel):
-    """The parameters of GET /templates."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    status: Text = APPROVED
-    """One or more, comma separated, or `all`."""
-    waba_id: Text | None = None
-    language: Text | None = None
-    category: Text | None = None
-    name: Text | None = None
-    limit: int = Field(default=100, ge=1, le=500)
-    after: Annotated[str, StringConstraints(max_length=4096)] | None = None
-    """`next` of the page before."""
-
-
-class SyncBody(BaseModel):
-    """The body of POST /templates/sync; an empty one means every WABA of the organisation."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    waba_id: Text | None = None
-
-
-def overall(statuses: Sequence[str]) -> Overall:
-    """How an organisation stands: still at it, else the worst of its WABAs."""
-    for status in ("syncing", "failed", "synced"):
-        if status in statuses:
-            return status
-    return "never"
-
-
-def preferred_wait(headers: Sequence[str]) -> int | None:
-    """Seconds that the client is ready to wait (RFC 7240, section 4.3), at most `MAX_WAIT`; None if it says nothing."""
-    found = _PREFER_WAIT.search(",".join(headers))
-    return min(int(found[1]), MAX_WAIT) if found else None
-
-
-async def _sync_body(request: web.Request) -> SyncBody:
+async def json_body(request: web.Request, model: type[M]) -> M:
+    """The request's body, an empty one as if it were `{}`. Raises a 400 or 422 problem."""
     body = await request.read()
-    if not body.strip():
-        return SyncBody()
     try:
-        return SyncBody.model_validate_json(body)
+        return model.model_validate_json(body if body.strip() else b"{}")
     except ValidationError as invalid:
         if any(error["type"] == "json_invalid" for error in invalid.errors()):
             raise Problem(400, "malformed_json", "Malformed JSON", "The request's body is no JSON.") from None
-        raise
+        # Between the names pydantic tells which branch of a union it tried: that is of no use to a caller.
+        named = (".".join(str(at) for at in error["loc"] if not _BRANCH.search(str(at))) for error in invalid.errors())
+        fields = sorted(set(named))
+        detail = f"Please check: {', '.join(fields)}."
+        raise Problem(422, "invalid_request", "The request is invalid", detail, fields=fields) from None
 
 
-def _request(caller: Caller, waba_id: str, sync_id: str, now: datetime) -> TemplateSyncRequested:
-    return TemplateSyncRequested(
-        id=fact_id(TemplateSyncRequested.type, sync_id),
-        time=now,
-        org_id=caller.org_id,
-        waba_id=waba_id,
-        sync_id=sync_id,
-        reason="manual",
-        requested_by=caller.subject,
+def _gone() -> Problem:
+    return Problem(
+        404,
+        "template_deleted",
+        "No longer there",
+        "This template was deleted at Meta. Its history is still there, at /templates/{id}/versions.",
     )
 
 
@@ -220,52 +172,48 @@ def _statuses(given: str) -> list[str] | None:
     return None if "ALL" in statuses else statuses or [APPROVED]
 
 
+def _fields(given: str | None) -> frozenset[str]:
+    """The fields asked for, and the id. Raises a problem naming those that there are not."""
+    names = frozenset(name.strip() for name in (given or "").split(",") if name.strip())
+    if unknown := sorted(names - VIEWED):
+        detail = f"A template has no field {', '.join(unknown)[:200]}."
+        raise Problem(422, "unknown_field", "Unknown field", detail, fields=["fields"])
+    return names | {"template_id"} if names else VIEWED
+
+
+def _only(fields: frozenset[str], view: dict[str, Any]) -> dict[str, Any]:
+    return view if fields is VIEWED else {name: value for name, value in view.items() if name in fields}
+
+
 def _template(row: asyncpg.Record) -> dict[str, Any]:
     """A template as clients get it: typed parts, and Meta's own components beside them."""
-    listed = Template.model_validate(row["template"])
-    parts = listed.model_dump(
-        include={"header", "body", "footer", "buttons", "parameter_format"},
-        exclude={"header": {"raw"}, "body": {"raw"}, "footer": {"raw"}, "buttons": {"__all__": {"raw"}}},
-    )
-    columns = ("template_id", "waba_id", "name", "language", "category", "status", "quality", "rejected_reason")
+    columns = ("category", "status", "quality", "rejected_reason", "created_at", "updated_at")
     return {
+        **_view(Template.model_validate(row["template"]), row["waba_id"]),
         **{column: row[column] for column in columns},
-        **parts,
-        "components": dump_template(listed)["components"],
-        "created_at": row["created_at"],
-        "updated_at": row["updated_at"],
+        "version": row["version"]["number"] if row["version"] else None,
     }
 
 
-def _account(row: asyncpg.Record, by_status: dict[str, int]) -> dict[str, Any]:
+def _view(template: Template, waba_id: str) -> dict[str, Any]:
+    columns = ("template_id", "name", "language", "category", "status", "quality", "rejected_reason")
     return {
-        "waba_id": row["waba_id"],
-        "status": "syncing" if row["status"] == "requested" else row["status"],
-        "sync_id": row["sync_id"],
-        "last_sync_at": row["last_sync_at"],
-        **_counts(by_status),
-        "last_error": {**row["last_error"], "at": row["last_error_at"]} if row["last_error"] else None,
+        **{column: getattr(template, column) for column in columns},
+        "waba_id": waba_id,
+        **_without_raw(template.model_dump(include=PARTS)),
+        "components": dump_template(template)["components"],
     }
 
 
-def _counts(by_status: dict[str, int]) -> dict[str, Any]:
-    return {"total": sum(by_status.values()), "approved": by_status.get(APPROVED, 0), "by_status": by_status}
-
-
-def _syncs(rows: Sequence[asyncpg.Record]) -> dict[str, Any]:
-    """Some syncs, and how they stand together."""
-    answers = [
-        {
-            **{column: row[column] for column in ("sync_id", "waba_id", "reason", "status")},
-            **{column: row[column] for column in ("asked_at", "started_at", "finished_at")},
-            **row["figures"],
-            "error": row["error"] or None,
-        }
-        for row in rows
-    ]
-    statuses = ["syncing" if row["status"] == "requested" else row["status"] for row in rows]
-    alone = {"sync_id": rows[0]["sync_id"]} if len(rows) == 1 else {}
-    return {"status": overall(statuses), **alone, "syncs": answers}
+def _without_raw(value: Any) -> Any:
+    """Typed parts without what Meta sent, which is beside them."""
+    match value:
+        case dict():
+            return {key: _without_raw(inner) for key, inner in value.items() if key != "raw"}
+        case list():
+            return [_without_raw(inner) for inner in value]
+        case _:
+            return value
 
 
 def _tagged(request: web.Request, content: dict[str, Any]) -> web.Response:
@@ -284,7 +232,7 @@ def _cursor(row: asyncpg.Record) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(place)).decode().rstrip("=")
 
 
-def _place(cursor: str) -> queries.Place:
+def _place(cursor: str) -> reads.Place:
     try:
         decoded = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return TypeAdapter(tuple[Text, Text, Text, Text]).validate_python(decoded)

@@ -24,8 +24,10 @@ from wabus_template_sync.api import Api
 from wabus_template_sync.catchup import CatchUp
 from wabus_template_sync.lane import SOURCE
 from wabus_template_sync.reconcile import ReconcileSettings, reconcile
+from wabus_template_sync.routes import add_routes
 from wabus_template_sync.store import PACKAGE, PROJECTION, apply
 from wabus_template_sync.sync import Synchroniser
+from wabus_template_sync.sync_api import SyncApi
 from wabus_template_sync.webhooks import Follower
 from wabus_template_sync.worker import Worker, WorkerSettings
 from wabus_template_sync.workload import Workload
@@ -54,7 +56,8 @@ class _Worker:
 
 RESOURCES: web.AppKey[_Resources] = web.AppKey("template_sync_resources", _Resources)
 WORKER: web.AppKey[_Worker] = web.AppKey("template_sync_worker", _Worker)
-API: web.AppKey[Api] = web.AppKey("template_sync_api", Api)
+API: web.AppKey[Api] = web.AppKey("template_api", Api)
+SYNC_API: web.AppKey[SyncApi] = web.AppKey("template_sync_api", SyncApi)
 
 
 def install(app: web.Application, settings: TemplateSyncSettings, role: Role) -> None:
@@ -77,28 +80,18 @@ def _install_api(app: web.Application, settings: TemplateSyncSettings) -> None:
         publisher = Publisher(settings, SOURCE)
         await publisher.start()
         pool = app[RESOURCES].pool
-        app[API] = Api(pool, publisher, Announcements(pool, PROJECTION), WeakValueDictionary[str, asyncio.Lock]())
+        app[API] = Api(pool)
+        asking = WeakValueDictionary[str, asyncio.Lock]()
+        app[SYNC_API] = SyncApi(pool, publisher, Announcements(pool, PROJECTION), asking)
         yield
         await publisher.stop()
 
     async def announcements(ready: Callable[[], None]) -> None:
-        await app[API].announcements.run(ready)
+        await app[SYNC_API].announcements.run(ready)
 
     app.cleanup_ctx.append(api)
     background(app, "template-announcements", announcements)
-
-    async def list_templates(request: web.Request) -> web.Response:
-        return await app[API].list_templates(request)
-
-    async def status(request: web.Request) -> web.Response:
-        return await app[API].status(request)
-
-    async def sync(request: web.Request) -> web.Response:
-        return await app[API].sync(request)
-
-    app.router.add_get("/templates", list_templates)
-    app.router.add_get("/templates/status", status)
-    app.router.add_post("/templates/sync", sync)
+    add_routes(app, lambda: app[API], lambda: app[SYNC_API])
 
 
 def _install_worker(app: web.Application, settings: TemplateSyncSettings) -> None:

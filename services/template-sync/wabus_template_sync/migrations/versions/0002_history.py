@@ -20,6 +20,7 @@ def upgrade() -> None:
     """)
     op.execute("CREATE INDEX ON templates (waba_id) WHERE told <> '{}'")
     op.execute("CREATE INDEX ON templates (template_id)")
+    op.execute("CREATE INDEX ON template_syncs (waba_id, finished_at DESC) WHERE status IN ('synced', 'failed')")
     op.execute("ALTER TABLE template_syncs ADD COLUMN progress jsonb NOT NULL DEFAULT '{}'")
     op.execute("""
         CREATE TABLE template_versions (

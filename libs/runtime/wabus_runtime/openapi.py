@@ -1,0 +1,166 @@
+"""The HTTP interface described in OpenAPI 3.1, from the route declarations and pydantic models of every service.
+
+Each service calls `document(app, operations)` for its own; whatever runs in one process is described together at
+`GET /openapi.json`. Sources: OpenAPI Specification 3.1.1; JSON Schema 2020-12, which pydantic writes.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+TITLE = "wabus"
+VERSION = "1"
+REFERENCE = "#/components/schemas/{model}"
+
+Json = dict[str, Any]
+Model = type[BaseModel]
+
+
+class ProblemDetails(BaseModel):
+    """An answer other than success (RFC 9457). `code` is stable, `detail` is a sentence for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one address, as a client sees it. `path` is aiohttp's, with `{name}` for its parameters."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    summary: str
+    tag: str
+    answers: Mapping[int, Model | None]
+    """The model of each answer that is a success; None for one without content."""
+    problems: Sequence[int] = ()
+    """The statuses of the problems that it answers, beside 401, 500 and 503."""
+    query: Model | None = None
+    repeatable: Sequence[str] = ()
+    """Names of query parameters that may be given several times."""
+    body: Model | None = None
+    body_required: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Request headers that change the answer, and what each is for."""
+    secured: bool = True
+
+
+OPERATIONS: web.AppKey[list[Operation]] = web.AppKey("openapi_operations", list)
+
+
+def document(app: web.Application, operations: Sequence[Operation]) -> None:
+    """Describe these operations too. The first call adds the route `/openapi.json`."""
+    if OPERATIONS not in app:
+        app[OPERATIONS] = []
+        app.router.add_get("/openapi.json", _serve)
+    app[OPERATIONS].extend(operations)
+
+
+def description(operations: Sequence[Operation]) -> Json:
+    """The whole OpenAPI document."""
+    models = {model for operation in operations for model in _models(operation)} | {ProblemDetails}
+    ordered = sorted(models, key=lambda model: (model.__module__, model.__qualname__))
+    references, definitions = models_json_schema([(model, "validation") for model in ordered], ref_template=REFERENCE)
+    schemas: dict[Model, Json] = {model: schema for (model, _), schema in references.items()}  # pyright: ignore[reportAssignmentType]
+    paths: dict[str, Json] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": TITLE, "version": VERSION},
+        "paths": paths,
+        "components": {
+            "schemas": definitions.get("$defs", {}),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+async def _serve(request: web.Request) -> web.Response:
+    body = orjson.dumps(description(request.app[OPERATIONS]))
+    return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "public, max-age=60"})
+
+
+def _models(operation: Operation) -> list[Model]:
+    return [model for model in (operation.body, *operation.answers.values()) if model is not None]
+
+
+def _operation(operation: Operation, schemas: Mapping[Model, Json]) -> Json:
+    described: Json = {
+        "operationId": _identifier(operation),
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "parameters": _parameters(operation),
+        "responses": _responses(operation, schemas),
+    }
+    if operation.body is not None:
+        content = {"application/json": {"schema": schemas[operation.body]}}
+        described["requestBody"] = {"required": operation.body_required, "content": content}
+    if operation.secured:
+        described["security"] = [{"bearer": []}]
+    return described
+
+
+def _parameters(operation: Operation) -> list[Json]:
+    in_path = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in re.findall(r"{(\w+)", operation.path)
+    ]
+    in_query: list[Json] = []
+    if operation.query is not None:
+        schema = operation.query.model_json_schema()
+        for name, given in schema.get("properties", {}).items():
+            about = {key: value for key, value in given.items() if key != "description"}
+            parameter = {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": about}
+            if name in operation.repeatable:
+                parameter |= {"style": "form", "explode": True}
+            in_query.append({**parameter, **({"description": d} if (d := given.get("description")) else {})})
+    in_header = [
+        {"name": name, "in": "header", "required": False, "description": about, "schema": {"type": "string"}}
+        for name, about in operation.headers.items()
+    ]
+    return [*in_path, *in_query, *in_header]
+
+
+def _responses(operation: Operation, schemas: Mapping[Model, Json]) -> Json:
+    responses: Json = {}
+    for status, model in sorted(operation.answers.items()):
+        responses[str(status)] = {"description": _reason(status)}
+        if model is not None:
+            responses[str(status)]["content"] = {"application/json": {"schema": schemas[model]}}
+    problem = {"application/problem+json": {"schema": schemas[ProblemDetails]}}
+    for status in sorted({*operation.problems, *((401,) if operation.secured else ()), 500, 503}):
+        responses[str(status)] = {"description": _reason(status), "content": problem}
+    return responses
+
+
+def _reason(status: int) -> str:
+    return {
+        200: "Done",
+        202: "Accepted",
+        204: "Done",
+        304: "Not changed",
+        400: "Not understood",
+        401: "Not signed in",
+        403: "Not allowed",
+        404: "Not there",
+        409: "In conflict with how things are",
+        413: "Too large",
+        422: "Something in the request is wrong",
+        500: "Something went wrong on our side",
+        503: "Temporarily unavailable",
+    }.get(status, str(status))
+
+
+def _identifier(operation: Operation) -> str:
+    words = re.findall(r"\w+", operation.path)
+    return "_".join([operation.method.lower(), *words])

@@ -1,0 +1,189 @@
+"""Filling a template in: the final text and the payload, or everything that is wrong with what was given."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wabus_template_sync.render import CannotRender, Rendered, render
+from wabus_template_sync.render_input import RenderBody
+from wabus_template_sync.templates import parse_template
+
+
+def filled(components: list[dict[str, Any]], values: dict[str, Any], **more: Any) -> Rendered:
+    raw = {"id": "1", "name": "t", "language": "en", "status": "APPROVED", "components": components, **more}
+    return render(parse_template(raw), RenderBody.model_validate(values))
+
+
+def wrong(components: list[dict[str, Any]], values: dict[str, Any], **more: Any) -> list[tuple[str, str | None, str]]:
+    with pytest.raises(CannotRender) as caught:
+        filled(components, values, **more)
+    return [(one.part, one.parameter, one.problem) for one in caught.value.wrong]
+
+
+BODY = {"type": "BODY", "text": "Hi {{1}}, order {{2}} of {{1}} comes."}
+NAMED = {"type": "BODY", "text": "Oi {{first_name}}: {{discount}}!"}
+HEADER = {"type": "HEADER", "format": "TEXT", "text": "Order {{1}}"}
+URL = {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "Track", "url": "https://s.example/o/{{1}}"}]}
+
+
+def test_positional_parameters_go_into_header_body_and_button() -> None:
+    values = {"header": {"text": ["A-1"]}, "body": ["Ana", "A-1"], "buttons": {"0": "a1?x=1"}}
+
+    found = filled([HEADER, BODY, URL], values)
+
+    assert found.header == {"format": "TEXT", "text": "Order A-1"}
+    assert found.body == "Hi Ana, order A-1 of Ana comes."
+    assert found.buttons[0]["url"] == "https://s.example/o/a1?x=1"
+    assert found.components == [
+        {"type": "header", "parameters": [{"type": "text", "text": "A-1"}]},
+        {"type": "body", "parameters": [{"type": "text", "text": "Ana"}, {"type": "text", "text": "A-1"}]},
+        {"type": "button", "sub_type": "url", "index": "0", "parameters": [{"type": "text", "text": "a1?x=1"}]},
+    ]
+
+
+def test_named_parameters_carry_their_names() -> None:
+    found = filled([NAMED], {"body": {"discount": "25%", "first_name": "João"}})
+
+    assert found.body == "Oi João: 25%!"
+    assert found.components == [
+        {
+            "type": "body",
+            "parameters": [
+                {"type": "text", "text": "João", "parameter_name": "first_name"},
+                {"type": "text", "text": "25%", "parameter_name": "discount"},
+            ],
+        }
+    ]
+
+
+def test_everything_that_is_missing_or_too_much_is_told_at_once() -> None:
+    found = wrong([HEADER, BODY, URL], {"body": ["Ana", "A-1", "more"], "buttons": {"3": "x"}})
+
+    assert found == [
+        ("header", "1", "missing"),
+        ("body", "3", "extra"),
+        ("buttons[3]", None, "extra"),
+        ("buttons[0]", "1", "missing"),
+    ]
+
+
+def test_a_list_for_named_parameters_and_a_wrong_name_are_told() -> None:
+    assert ("body", None, "invalid") in wrong([NAMED], {"body": ["João", "25%"]})
+    assert wrong([NAMED], {"body": {"first_name": "J", "disc": "2"}}) == [
+        ("body", "discount", "missing"),
+        ("body", "disc", "extra"),
+    ]
+
+
+@pytest.mark.parametrize(("value", "problem"), [(" ", "empty"), ("a\nb", "unsendable"), ("a     b", "unsendable")])
+def test_what_meta_refuses_in_a_parameter_is_found_before(value: str, problem: str) -> None:
+    assert wrong([BODY], {"body": ["Ana", value]}) == [("body", "2", problem)]
+
+
+def test_texts_longer_than_meta_sends_are_told_with_their_length() -> None:
+    assert wrong([BODY], {"body": ["Ana", "x" * 1020]}) == [("body", None, "too_long")]
+    assert wrong([HEADER], {"header": {"text": ["x" * 60]}}) == [("header", None, "too_long")]
+
+
+@pytest.mark.parametrize("kind", ["IMAGE", "VIDEO", "DOCUMENT"])
+def test_a_media_header_takes_a_file_by_id_or_link(kind: str) -> None:
+    header = {"type": "HEADER", "format": kind}
+    name = kind.lower()
+
+    found = filled([header], {"header": {name: {"link": "https://cdn.example/a"}}})
+
+    assert found.components == [
+        {"type": "header", "parameters": [{"type": name, name: {"link": "https://cdn.example/a"}}]}
+    ]
+    assert wrong([header], {}) == [("header", name, "missing")]
+    assert wrong([header], {"header": {name: {"link": "file:///etc"}}}) == [("header", name, "invalid")]
+    assert wrong([header], {"header": {name: {"link": "https://x.example", "id": "1"}}}) == [
+        ("header", name, "invalid")
+    ]
+    assert ("header", "text", "extra") in wrong([header], {"header": {"text": ["x"]}})
+
+
+def test_a_location_header_takes_a_place() -> None:
+    place = {"latitude": 52.5, "longitude": 13.4, "name": "Berlin"}
+
+    found = filled([{"type": "HEADER", "format": "LOCATION"}], {"header": {"location": place}})
+
+    assert found.components == [{"type": "header", "parameters": [{"type": "location", "location": place}]}]
+
+
+def test_money_and_dates_show_their_fallback() -> None:
+    money = {"type": "currency", "currency": {"fallback_value": "$10.99", "code": "USD", "amount_1000": 10990}}
+    date = {"type": "date_time", "date_time": {"fallback_value": "27 June"}}
+
+    found = filled([BODY], {"body": [money, date]})
+
+    assert found.body == "Hi $10.99, order 27 June of $10.99 comes."
+    assert found.components == [{"type": "body", "parameters": [money, date]}]
+
+
+def test_the_button_of_a_one_time_password_takes_the_code_of_the_body() -> None:
+    body = {"type": "BODY", "text": "*{{1}}* is your code."}
+    otp = {"type": "BUTTONS", "buttons": [{"type": "OTP", "otp_type": "COPY_CODE", "text": "Copy"}]}
+
+    found = filled([body, otp], {"body": ["123456"]}, category="AUTHENTICATION")
+
+    assert found.components[1] == {
+        "type": "button", "sub_type": "url", "index": "0", "parameters": [{"type": "text", "text": "123456"}],
+    }  # fmt: skip
+
+
+def test_offers_coupons_and_flows_have_parameters_of_their_own() -> None:
+    offer = {"type": "LIMITED_TIME_OFFER", "limited_time_offer": {"text": "Hurry!", "has_expiration": True}}
+    buttons = [
+        {"type": "COPY_CODE", "text": "Copy", "example": "X"},
+        {"type": "FLOW", "text": "Book"},
+        {"type": "QUICK_REPLY", "text": "Stop"},
+        {"type": "PHONE_NUMBER", "text": "Call", "phone_number": "+1"},
+    ]
+    parts = [offer, {"type": "BUTTONS", "buttons": buttons}]
+    values = {"offer_expires_at_ms": 1709618400000, "buttons": {"0": "CARIBE25", "1": {"flow_token": "t"}, "2": "stop"}}
+
+    found = filled(parts, values)
+
+    assert [one.get("sub_type", one["type"]) for one in found.components] == [
+        "limited_time_offer", "copy_code", "flow", "quick_reply",
+    ]  # fmt: skip
+    assert found.components[1]["parameters"] == [{"type": "coupon_code", "coupon_code": "CARIBE25"}]
+    assert wrong(parts, {"buttons": {"0": "x" * 16, "3": "y"}}) == [
+        ("limited_time_offer", "expiration_time_ms", "missing"),
+        ("buttons[0]", "code", "too_long"),
+        ("buttons[3]", None, "extra"),
+    ]
+
+
+def test_each_card_of_a_carousel_is_filled_in_on_its_own() -> None:
+    card = {"components": [{"type": "HEADER", "format": "IMAGE"}, {"type": "BODY", "text": "Only {{1}} left"}, URL]}
+    carousel = {"type": "CAROUSEL", "cards": [card, card]}
+    given = {"header": {"image": {"id": "7"}}, "body": ["3"], "buttons": {"0": "elf"}}
+
+    found = filled([carousel], {"carousel": [given, given]})
+
+    assert [one["body"] for one in found.cards] == ["Only 3 left"] * 2
+    [component] = found.components
+    assert [one["card_index"] for one in component["cards"]] == [0, 1]
+    assert [one["type"] for one in component["cards"][0]["components"]] == ["header", "body", "button"]
+    assert wrong([carousel], {"carousel": [given, given, given]}) == [("carousel[2]", None, "extra")]
+    assert ("carousel[1].body", "1", "missing") in wrong([carousel], {"carousel": [given]})
+
+
+NAMES = st.sampled_from(["1", "2", "10", "name", "x_1"])
+PRINTED = st.text(st.characters(exclude_characters="\0"), max_size=8)
+TEXTS = st.lists(NAMES.map("{{{{{}}}}}".format) | st.text(max_size=5), max_size=8).map("".join)
+
+
+@given(TEXTS, st.dictionaries(NAMES, PRINTED, max_size=4), st.sampled_from(["NAMED", "POSITIONAL"]))
+def test_whatever_is_given_it_is_filled_in_or_refused(text: str, values: dict[str, str], kind: str) -> None:
+    parts = [{"type": "BODY", "text": text}]
+    try:
+        found = filled(parts, {"body": values}, parameter_format=kind)
+    except CannotRender:
+        return
+
+    assert found.body is not None
+    assert set(values) == {name for name in ("1", "2", "10", "name", "x_1") if f"{{{{{name}}}}}" in text}
