@@ -145,6 +145,16 @@ def test_a_body_that_cannot_be_passed_on_as_json_is_kept_as_bytes(body: bytes) -
     assert base64.b64decode(event.body or "") == body
 
 
+@pytest.mark.parametrize("odd", ["123456789012345678901234567890", '"\\ud83d"', "[" * 260 + "]" * 260])
+def test_a_change_that_json_cannot_carry_on_is_kept_as_bytes_and_the_others_as_usual(odd: str) -> None:
+    payload = webhook({"field": "new", "value": {"odd": 0}}, conversation(statuses=[status("wamid.A")]))
+    kept, other = facts(encoded(payload).replace(b'"odd": 0', f'"odd": {odd}'.encode()))
+    assert isinstance(kept, Unrecognised)
+    assert (kept.waba_id, kept.field) == (WABA, "new")
+    assert json.loads(base64.b64decode(kept.body or "")) == {"field": "new", "value": {"odd": json.loads(odd)}}
+    assert isinstance(other, MessageStatusChanged)
+
+
 def test_a_number_of_19_digits_stays_exact() -> None:
     (event,) = facts(webhook({"field": "new", "value": {"id": 9_223_372_036_854_775_807}}))
     assert isinstance(event, Unrecognised)

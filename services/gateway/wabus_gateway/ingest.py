@@ -7,7 +7,9 @@ Source: Meta, "Webhooks reference: WhatsApp Business Account".
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -34,8 +36,8 @@ def facts_in(body: bytes, *, received_at: datetime, owner: Owner) -> Iterator[Ev
     """The events of a correctly signed webhook, in its order. Linear in its size; never raises for its content."""
     try:
         payload = _parse(body)
-    except (ValueError, TypeError, RecursionError):
-        yield whole(body, received_at=received_at, reason="the body is no JSON")
+    except (ValueError, TypeError, LookupError, RecursionError):
+        yield whole(body, received_at=received_at, reason="the body is no JSON that events can carry")
         return
     if not isinstance(payload, dict):
         yield whole(body, received_at=received_at, reason="the body is no JSON object")
@@ -66,11 +68,54 @@ def whole(body: bytes, *, received_at: datetime, reason: str) -> Unrecognised:
 
 def _parse(body: bytes) -> Any:
     """The JSON of a body, exactly. Raises ValueError, TypeError or RecursionError where it could not be passed on."""
-    huge_number = _MAYBE_A_HUGE_NUMBER in body.translate(_DIGITS_TO_ZERO)
-    payload = json.loads(body) if huge_number else orjson.loads(body)
-    if huge_number or body.count(b"[") + body.count(b"{") > _DEEPEST:
-        orjson.dumps([[[[payload]]]])  # an event nests it a little deeper
+    if _MAYBE_A_HUGE_NUMBER in body.translate(_DIGITS_TO_ZERO):
+        return _unwritable_apart(_lenient(body))
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError:  # a lone surrogate, perhaps: half an emoji, where somebody cut a name
+        return _unwritable_apart(_lenient(body))
+    return _unwritable_apart(payload) if body.count(b"[") + body.count(b"{") > _DEEPEST else payload
+
+
+def _lenient(body: bytes) -> Any:
+    return json.loads(body.decode(), parse_float=_finite, parse_constant=_finite)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unwritable:
+    """A change that events can't carry as JSON: a number beyond 64 bits, a lone surrogate, hundreds of levels."""
+
+    field: str | None
+    body: bytes
+
+
+def _unwritable_apart(payload: Any) -> Any:
+    """The payload with such changes as `_Unwritable`, so that one of them does not take the others with it."""
+    if _is_writable(payload):
+        return payload
+    for entry in payload["entry"]:
+        entry["changes"] = [change if _is_writable(change) else _unwritable(change) for change in entry["changes"]]
+    orjson.dumps(payload, default=lambda _change: None)
     return payload
+
+
+def _unwritable(change: Any) -> _Unwritable:
+    field = cast(Json, change).get("field") if isinstance(change, dict) else None
+    return _Unwritable(field if isinstance(field, str) and _is_writable(field) else None, json.dumps(change).encode())
+
+
+def _is_writable(payload: Any) -> bool:
+    try:
+        orjson.dumps([[[[payload]]]])  # an event nests it a little deeper
+    except TypeError:
+        return False
+    return True
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(float(number)):
+        raise ValueError("no number of JSON, or one beyond a double")
+    return float(number)
 
 
 def _facts_in_entry(entry: Any, received_at: datetime, owner: Owner) -> Iterator[Event]:
@@ -95,9 +140,13 @@ def _facts_in_entry(entry: Any, received_at: datetime, owner: Owner) -> Iterator
 def _facts_in_change(
     waba_id: str, entry_time: datetime | None, change: Any, received_at: datetime, owner: Owner
 ) -> Iterator[Event]:
+    time = entry_time or received_at
+    if isinstance(change, _Unwritable):
+        kept = whole(change.body, received_at=time, reason="a change that events cannot carry as JSON")
+        yield kept.model_copy(update={"waba_id": waba_id, "org_id": owner(waba_id), "field": change.field})
+        return
     parts = cast(Json, change) if isinstance(change, dict) else {}
     field, value = parts.get("field"), parts.get("value")
-    time = entry_time or received_at
     if not isinstance(field, str) or not isinstance(value, dict) or set(parts) != {"field", "value"}:
         known = field if isinstance(field, str) else None
         yield _unrecognised(change, waba_id, known, time, "a change is not just field and value", owner)
