@@ -127,12 +127,15 @@ async def test_what_meta_no_longer_says_by_webhook_a_check_finds(client: Client,
     phone = next(iter(store.world.wabas[DEMO_WABA].phones.values()))
     phone.quality_rating, phone.messaging_limit_tier, phone.name_status = "RED", "TIER_250", "DECLINED"
     phone.status = "BANNED"
-    assert codes(await checked(client, bearer())) == {
+    health = await checked(client, bearer())
+    assert codes(health) == {
         "phone_quality_red",
         "messaging_limit_lowered",
         "display_name_rejected",
         "phone_not_connected",
     }
+    (number,), last = health["wabas"][0]["phones"], health["wabas"][0]["last_events"]
+    assert (number["messaging_limit"], number["messaging_limit_since"]) == ("TIER_250", last["check_at"])
 
 
 async def test_only_an_admin_with_an_account_can_ask_for_a_check(client: Client, bearer: Bearer) -> None:

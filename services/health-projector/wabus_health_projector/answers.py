@@ -240,6 +240,7 @@ def _phones(state: WabaHealth) -> list[Phone]:
     for number in numbers(state, state.connection):
         known = number.checked or number.known
         limit = number.heard.limits[0] if number.heard and number.heard.limits else None
+        limited_at = limit.at if limit and limit.tier == number.tier else number.checked_at
         name = number.heard.name if number.heard else None
         phones.append(
             Phone(
@@ -249,7 +250,7 @@ def _phones(state: WabaHealth) -> list[Phone]:
                 quality=number.quality,
                 quality_since=number.quality_since,
                 messaging_limit=number.tier,
-                messaging_limit_since=limit.at if limit else None,
+                messaging_limit_since=limited_at if number.tier else None,
                 name_decision=name.decision if name else None,
                 name_decided_at=name.at if name else None,
                 status=number.checked.status if number.checked else None,
