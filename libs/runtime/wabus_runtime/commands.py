@@ -1,4 +1,4 @@
-"""Commands that belong to no single service: run them all in one process, make a token, create the topics."""
+"""Commands that belong to no single service: run them all, make a token, create the topics, migrate the tables."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -8,9 +8,11 @@ import click
 from wabus_events import TOPICS
 
 from wabus_runtime.auth import make_token
+from wabus_runtime.database import DATABASE_AWAY, TablesTooNew, packages_with_tables
+from wabus_runtime.database import migrate as migrate_tables
 from wabus_runtime.kafka import ensure_topics, topic_name
 from wabus_runtime.service import ROLES, Role, run
-from wabus_runtime.settings import AuthSettings, KafkaSettings, load
+from wabus_runtime.settings import AuthSettings, DatabaseSettings, KafkaSettings, load
 
 
 @click.command()
@@ -46,3 +48,17 @@ def topics() -> None:
     asyncio.run(ensure_topics(settings))
     for topic in TOPICS:
         click.echo(f"{topic_name(settings, topic):30} key: {topic.key}")
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the tables of the services installed here to their newest version. Safe while services run."""
+    settings = load(DatabaseSettings)
+    for package in packages_with_tables():
+        try:
+            asyncio.run(migrate_tables(settings, package))
+        except TablesTooNew as error:
+            raise click.ClickException(str(error)) from None
+        except DATABASE_AWAY as error:
+            raise click.ClickException(f"PostgreSQL did not answer: {type(error).__name__}") from None
+        click.echo(f"{package}: the tables are up to date")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ import stamina
 import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -80,10 +83,21 @@ async def migrated_pool(settings: DatabaseSettings, package: str) -> AsyncGenera
             pool.terminate()
 
 
+class TablesTooNew(Exception):
+    """A newer release has changed the tables in a way that this one can't live with: roll back as the runbook says."""
+
+
+def packages_with_tables() -> list[str]:
+    """The packages of the services installed here that have migrations."""
+    packages = {entry.value.partition(".")[0] for entry in entry_points(group="wabus.services")}
+    return sorted(package for package in packages if _versions(package).is_dir())
+
+
 async def migrate(settings: DatabaseSettings, package: str, schema: str | None = None) -> None:
     """Bring the tables of the runtime and of `package` to their newest version; safe from any number of processes.
 
-    With a `schema`, which must exist, the same tables beside the others.
+    With a `schema`, which must exist, the same tables beside the others. Tables that a newer release has only added
+    to are left as they are; raises `TablesTooNew` where it took something away.
     """
     url = settings.database_url.get_secret_value()
     engine = create_async_engine(
@@ -106,14 +120,45 @@ async def migrate(settings: DatabaseSettings, package: str, schema: str | None =
 
 
 def _upgrade(connection: sqlalchemy.Connection, package: str) -> None:
-    versions = Path(str(import_module(package).__file__)).parent / "migrations" / "versions"
+    table = f"{package}_migrations"
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.set_main_option("version_locations", str(versions))
+    config.set_main_option("version_locations", str(_versions(package)))
     config.set_main_option("path_separator", "newline")
     config.attributes["connection"] = connection
-    config.attributes["version_table"] = f"{package}_migrations"
+    config.attributes["version_table"] = table
+    scripts = ScriptDirectory.from_config(config)
+    known = [script.revision for script in scripts.walk_revisions()]
+    found = MigrationContext.configure(connection, opts={"version_table": table}).get_current_revision()
+    connection.rollback()  # or Alembic would find itself inside a transaction
+    if found is not None and found not in known:
+        _live_with(connection, table, found, head=known[0])
+        return
     command.upgrade(config, "head")
+    if found != known[0]:
+        connection.execute(sqlalchemy.text(f"COMMENT ON TABLE {table} IS '{_oldest(scripts)}'"))
+
+
+def _live_with(connection: sqlalchemy.Connection, table: str, found: str, *, head: str) -> None:
+    """Go on with tables of a newer release if they still serve the code of `head`; ids of one package are in order."""
+    said = "SELECT obj_description(to_regclass(:table), 'pg_class')"
+    oldest = connection.execute(sqlalchemy.text(said), {"table": table}).scalar()
+    if oldest is None or head < oldest:
+        raise TablesTooNew(
+            f"{table} is at {found}, which serves releases from {oldest or found} on; this one has {head}"
+        )
+    log.warning("a newer release has migrated the tables", action="tables_newer", tables=table, found=found, ours=head)
+
+
+def _oldest(scripts: ScriptDirectory) -> str:
+    """The oldest revision whose code the newest tables serve: as the last contracting migration says, or the first."""
+    revisions = list(scripts.walk_revisions())
+    said = (getattr(script.module, "serves_from", None) for script in revisions)
+    return next((str(revision) for revision in said if revision), revisions[-1].revision)
+
+
+def _versions(package: str) -> Path:
+    return Path(str(import_module(package).__file__)).parent / "migrations" / "versions"
 
 
 def database_name(settings: DatabaseSettings) -> str:
