@@ -1,5 +1,6 @@
 """Tokens signed by an identity provider: keys from its JWKS, cached, rotated, and every trick refused."""
 
+import asyncio
 import hmac
 import json
 import time
@@ -31,6 +32,13 @@ class Provider:
     keys: dict[str, Key] = field(default_factory=dict[str, Key])
     asked: int = 0
     url: str = ""
+    others: list[Any] = field(default_factory=list[Any])
+    """What else its key set holds."""
+    answer: web.Response | None = None
+    """What it says instead of its keys."""
+    silent: asyncio.Event | None = None
+    """It says nothing until this is set."""
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -39,7 +47,13 @@ class Provider:
 
     async def _jwks(self, _request: web.Request) -> web.Response:
         self.asked += 1
-        return web.json_response({"keys": [self._public(key_id, key) for key_id, key in self.keys.items()]})
+        self.reached.set()
+        if self.silent:
+            await self.silent.wait()
+        if self.answer:
+            return web.Response(status=self.answer.status, body=self.answer.body, headers=self.answer.headers)
+        keys = [self._public(key_id, key) for key_id, key in self.keys.items()]
+        return web.json_response({"keys": [*self.others, *keys]})
 
     def _public(self, key_id: str, key: Key) -> dict[str, Any]:
         if isinstance(key, rsa.RSAPrivateKey):
@@ -155,11 +169,159 @@ async def test_a_key_that_the_provider_has_withdrawn_opens_nothing(api: Client, 
     assert await status(api, token) == 401
 
 
+async def test_a_key_signs_only_with_the_algorithm_that_it_is_for(api: Client, provider: Provider) -> None:
+    claims = {"orgId": "demo", "role": "admin", "aud": "wabus", "iss": "https://id.example", "exp": time.time() + 60}
+    token = jwt.encode(claims, provider.keys["rsa"], algorithm="PS256", headers={"kid": "rsa"})
+    assert await status(api, token) == 401
+    assert await status(api, jwt.encode(claims, provider.keys["rsa"], algorithm="RS256", headers={"kid": "ec"})) == 401
+
+
+async def test_keys_that_are_not_for_signatures_are_left_out_and_take_no_other_with_them(
+    api: Client, provider: Provider
+) -> None:
+    public = json.loads(RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 2048).public_key()))
+    secret = "a-shared-secret-that-somebody-published-by-mistake"
+    shared = {"kty": "oct", "kid": "oct", "k": base64url_encode(secret.encode()).decode()}
+    broken = [{"kty": "RSA", "kid": "broken", "n": "!", "e": "AQAB"}, {"kty": ["RSA"], "kid": "list"}, "no key", None]
+    curious = [{**public, "kid": "none", "alg": "none"}, {**public, "kid": "e", "use": "enc"}, {**public, "kid": 7}]
+    provider.others = [shared, *broken, *curious]
+
+    assert await status(api, provider.token("rsa")) == 200
+    claims = {"orgId": "demo", "role": "admin", "aud": "wabus", "iss": "https://id.example", "exp": time.time() + 60}
+    for algorithm in ("HS256", "HS384"):
+        assert await status(api, jwt.encode(claims, secret, algorithm=algorithm, headers={"kid": "oct"})) == 401
+    for kid in ("none", "e", "7", "broken"):
+        token = jwt.encode(claims, rsa.generate_private_key(65537, 2048), algorithm="RS256", headers={"kid": kid})
+        assert await status(api, token) == 401
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"alg":"RS256","kid":"../../../../dev/null"}',
+        b'{"alg":"RS256","kid":["rsa"]}',
+        b'{"alg":"RS256","kid":"rsa","jku":"http://127.0.0.1:9/","jwk":{"kty":"RSA"},"x5u":"http://127.0.0.1:9/"}',
+        b'{"alg":["RS256"],"kid":"rsa"}',
+        b'{"alg":null,"kid":"rsa"}',
+        b'{"alg":"RS256","kid":"rsa","crit":["b64"],"b64":false}',
+        b'{"alg":"RS256","kid":"rsa","crit":["exp"]}',
+        b'{"alg":' + b"[" * 5000,
+        b"\xff\xfe",
+        b"[]",
+    ],
+)
+async def test_no_trick_in_the_header_of_a_token_gets_in(api: Client, provider: Provider, header: bytes) -> None:
+    _, payload, signature = provider.token("rsa").split(".")
+    assert await status(api, f"{base64url_encode(header).decode()}.{payload}.{signature}") == 401
+
+
+async def test_a_signed_token_with_an_extension_that_we_do_not_know_is_refused(api: Client, provider: Provider) -> None:
+    claims = {"orgId": "demo", "role": "admin", "aud": "wabus", "iss": "https://id.example", "exp": time.time() + 60}
+    headers = {"kid": "rsa", "crit": ["urn:example:proof"], "urn:example:proof": "x"}
+    assert await status(api, jwt.encode(claims, provider.keys["rsa"], algorithm="RS256", headers=headers)) == 401
+
+
+@pytest.mark.parametrize("exp", [float("inf"), float("nan"), "soon", [1]])
+async def test_an_end_that_is_no_time_is_refused(api: Client, provider: Provider, exp: Any) -> None:
+    assert await status(api, provider.token("rsa", exp=exp)) == 401
+
+
+@pytest.mark.parametrize("org_id", ["demo\x00", "de\nmo", "d" * 201, "\u202edemo"])
+async def test_a_name_that_no_store_can_hold_is_no_organisation(api: Client, provider: Provider, org_id: str) -> None:
+    assert await status(api, provider.token("rsa", orgId=org_id)) == 401
+
+
+async def test_bytes_that_are_no_text_are_no_token(api: Client) -> None:
+    host, port = api.server.host, api.server.port
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(
+        b"GET /who HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer \xff\xfe.\xff.\xff\r\n\r\n"
+    )
+    assert (await reader.read()).startswith(b"HTTP/1.1 401 ")
+    writer.close()
+
+
+async def test_many_who_wait_for_the_keys_ask_once(api: Client, provider: Provider) -> None:
+    provider.silent = asyncio.Event()
+    asking = [asyncio.create_task(status(api, provider.token("rsa"))) for _ in range(20)]
+    await provider.reached.wait()
+    provider.silent.set()
+    assert set(await asyncio.gather(*asking)) == {200}
+    assert provider.asked == 1
+
+
+async def test_keys_never_seen_do_not_make_us_ask_again_and_again(serve: Serve, provider: Provider) -> None:
+    api = await serve(guarded(provider.url))
+    stranger = rsa.generate_private_key(65537, 2048)
+    for kid in range(10):
+        token = jwt.encode({"exp": time.time() + 60}, stranger, algorithm="RS256", headers={"kid": str(kid)})
+        assert await status(api, token) == 401
+    assert provider.asked == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        web.Response(status=500),
+        web.Response(status=302, headers={"Location": "/jwks.json"}),
+        web.Response(text="<html>"),
+        web.Response(text="[]"),
+        web.Response(text='{"keys": 1}'),
+        web.Response(text='{"keys": [' + "{}," * 200_000 + "{}]}"),
+        web.Response(text="[" * 200_000),
+    ],
+    ids=["500", "redirect", "html", "list", "number", "huge", "nested"],
+)
+async def test_an_answer_that_is_no_key_set_is_no_reason_to_sign_in_again(
+    serve: Serve, provider: Provider, answer: web.Response
+) -> None:
+    provider.answer = answer
+    api = await serve(guarded(provider.url))
+    assert [await status(api, provider.token("rsa")) for _ in range(2)] == [503, 503]
+    assert provider.asked == 1
+
+
+async def test_a_provider_that_never_answers_is_given_up(
+    serve: Serve, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wabus_runtime.jwks.TIMEOUT", 0.1)
+    provider.silent = asyncio.Event()
+    assert await status(await serve(guarded(provider.url)), provider.token("rsa")) == 503
+    provider.silent.set()
+
+
+async def test_known_keys_go_on_for_a_while_when_the_provider_is_away(
+    serve: Serve, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = await serve(guarded(provider.url, refetch_after=0))
+    assert await status(api, provider.token("rsa")) == 200
+    provider.answer = web.Response(status=502)
+    monkeypatch.setattr("wabus_runtime.jwks.LIFESPAN", 0)
+    assert await status(api, provider.token("rsa")) == 200
+    assert provider.asked >= 2
+    monkeypatch.setattr("wabus_runtime.jwks.KEPT_WHILE_AWAY", 0)
+    assert await status(api, provider.token("rsa")) == 503
+
+
+async def test_a_withdrawn_key_is_forgotten_when_its_time_is_over(
+    api: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = provider.token("rsa")
+    assert await status(api, token) == 200
+    del provider.keys["rsa"]
+    monkeypatch.setattr("wabus_runtime.jwks.LIFESPAN", 0)
+    assert await status(api, token) == 401
+
+
 async def test_a_provider_that_is_away_is_no_reason_to_sign_in_again(serve: Serve, provider: Provider) -> None:
+    assert await status(await serve(guarded("http://127.0.0.1:9/jwks.json")), provider.token("rsa")) == 503
+
+
+def guarded(url: str, **options: float) -> web.Application:
     async def who(request: web.Request) -> web.Response:
         return json_response({"org_id": (await authenticate(request)).org_id})
 
     app = web.Application(middlewares=[problems])
-    app[VERIFIER] = Verifier(AuthSettings.model_validate({"jwt_jwks_url": "http://127.0.0.1:9/jwks.json"}))
+    app[VERIFIER] = Verifier(AuthSettings.model_validate({"jwt_jwks_url": url}), **options)
     app.router.add_get("/who", who)
-    assert await status(await serve(app), provider.token("rsa")) == 503
+    return app

@@ -1,22 +1,19 @@
 """Who is calling: a JWT (RFC 7519) with `orgId` and `role`, signed with a shared secret or a key of a JWKS."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
 import jwt
 from aiohttp import web
-from jwt import PyJWKClient
 
 from wabus_runtime.http import Problem
+from wabus_runtime.jwks import ASYMMETRIC, Jwks, KeysUnavailable
 from wabus_runtime.settings import AuthSettings
 
 Role = Literal["admin", "member"]
-ASYMMETRIC = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
-JWKS_LIFESPAN = 300  # seconds until keys are fetched again, and a withdrawn one is forgotten
-JWKS_TIMEOUT = 5  # seconds
 LEEWAY = 30  # seconds between our clock and the issuer's
+ORG_ID_MAX = 200  # characters
 
 VERIFIER: web.AppKey["Verifier"] = web.AppKey("verifier")
 
@@ -34,39 +31,45 @@ class Verifier:
     """Checks tokens as `AuthSettings` say: HS256 with `JWT_SECRET`, or asymmetric keys from `JWT_JWKS_URL`."""
 
     def __init__(self, settings: AuthSettings, *, refetch_after: float = 10) -> None:
-        """A key id never seen fetches the JWKS anew, but not twice within `refetch_after` seconds."""
+        """`refetch_after` as for `Jwks`."""
         self._settings = settings
-        # Single keys are not cached: the client would keep a withdrawn one for ever.
-        self._keys = (
-            PyJWKClient(
-                settings.jwt_jwks_url, lifespan=JWKS_LIFESPAN, timeout=JWKS_TIMEOUT, cooldown_duration=refetch_after
-            )
-            if settings.jwt_jwks_url
-            else None
-        )
+        self._jwks = Jwks(settings.jwt_jwks_url, refetch_after=refetch_after) if settings.jwt_jwks_url else None
 
     async def caller(self, token: str) -> Caller:
-        """Raises `jwt.PyJWTError` when the token is not good, whatever the reason."""
-        kind = jwt.get_unverified_header(token).get("alg")
+        """Raises `jwt.PyJWTError` when the token is not good, whatever the reason; `KeysUnavailable`."""
+        try:
+            return await self._caller(token)
+        except (ValueError, OverflowError, RecursionError):
+            # What is no text, no number or nested without end: the library leaves some of it to Python.
+            raise jwt.InvalidTokenError("the token is malformed") from None
+
+    async def _caller(self, token: str) -> Caller:
+        header = jwt.get_unverified_header(token)
+        kind = header.get("alg")
+        if "crit" in header:
+            # RFC 7515, section 4.1.11: who does not understand an extension must refuse, and we know none.
+            raise jwt.InvalidTokenError("the token needs an extension")
         key: Any
         if kind == "HS256" and self._settings.jwt_secret:
-            key, algorithms = self._settings.jwt_secret.get_secret_value(), ["HS256"]
-        elif kind in ASYMMETRIC and self._keys:
-            # The client fetches over blocking HTTP when it meets a key id it does not know.
-            key, algorithms = (await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)).key, ASYMMETRIC
+            key = self._settings.jwt_secret.get_secret_value()
+        elif kind in ASYMMETRIC and self._jwks:
+            found = await self._jwks.key(header.get("kid"))
+            if found.algorithm not in (None, kind):
+                raise jwt.InvalidAlgorithmError("the key is for another algorithm")
+            key = found.key
         else:
             raise jwt.InvalidAlgorithmError("this algorithm is not accepted here")
         claims = jwt.decode(
             token,
             key,
-            algorithms=algorithms,
+            algorithms=[kind],
             audience=self._settings.jwt_audience,
             issuer=self._settings.jwt_issuer,
             leeway=LEEWAY,
             options={"require": ["exp"], "verify_aud": self._settings.jwt_audience is not None},
         )
         org_id, role = claims.get("orgId"), claims.get("role", "member")
-        if not isinstance(org_id, str) or not org_id or not isinstance(role, str):
+        if not isinstance(org_id, str) or not _is_name(org_id) or not isinstance(role, str):
             raise jwt.InvalidTokenError("the token names no organisation")
         return Caller(org_id, role, claims.get("sub"))
 
@@ -80,7 +83,7 @@ async def authenticate(request: web.Request) -> Caller:
         return await request.app[VERIFIER].caller(token.strip())
     except jwt.ExpiredSignatureError:
         raise _unauthorised("Your session has expired. Please sign in again.", 'Bearer error="invalid_token"') from None
-    except jwt.PyJWKClientConnectionError:
+    except KeysUnavailable:
         raise Problem(
             503,
             "identity_unavailable",
@@ -110,6 +113,11 @@ def make_token(settings: AuthSettings, *, org_id: str, role: str, now: datetime,
     if settings.jwt_issuer:
         claims["iss"] = settings.jwt_issuer
     return jwt.encode(cast(dict[str, Any], claims), settings.jwt_secret.get_secret_value(), algorithm="HS256")
+
+
+def _is_name(org_id: str) -> bool:
+    """Whether it can stand in a header of Kafka and a row of PostgreSQL, which has no NUL."""
+    return 0 < len(org_id) <= ORG_ID_MAX and org_id.isprintable()
 
 
 def _unauthorised(detail: str, challenge: str) -> Problem:
