@@ -4,15 +4,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from aiokafka import ConsumerRecord
 from click.testing import CliRunner
 from wabus_events import MESSAGES, Event, MessageReceived, Record, Topic, encode, fact_id
-from wabus_runtime import deadletter
-from wabus_runtime.deadletter import DeadLetters, TooManyDeadLetters
+from wabus_runtime.deadletter import DeadLetters
 from wabus_runtime.deadletter_commands import deadletter as command
 from wabus_runtime.deadletter_commands import read_letters, settle
+from wabus_runtime.service import background, build_app
 from wabus_runtime.settings import KafkaSettings
 
+Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
+Serve = Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]]
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 
 
@@ -30,18 +34,27 @@ def message(number: int) -> MessageReceived:
     )
 
 
+def consumed(number: int) -> ConsumerRecord[bytes, bytes]:
+    record = encode(message(number), "/wabus/gateway")
+    assert record.value
+    headers = [*record.headers, ("from-elsewhere", b"kept")]
+    return ConsumerRecord("", 3, number, 0, 0, record.key, record.value, None, 0, 0, headers)
+
+
 async def set_aside(settings: KafkaSettings, *numbers: int) -> None:
     letters = DeadLetters(settings, "counter")
-    for number in numbers:
-        await letters.put_event(message(number), ("messages.v1", 3, number), ValueError("private words"))
-    await letters.close()
+    try:
+        for number in numbers:
+            await letters.put(consumed(number), MESSAGES.name, ValueError("private words"))
+    finally:
+        await letters.close()
 
 
 async def test_a_letter_keeps_the_record_and_says_where_it_came_from_and_why(topics: KafkaSettings) -> None:
     await set_aside(topics, 1)
     (letter,) = await read_letters(topics)
-    original = encode(message(1), "/wabus/gateway")
-    assert letter.record == Record(MESSAGES.name, original.key, original.value, original.headers)
+    original = consumed(1)
+    assert letter.record == Record(MESSAGES.name, original.key or b"", original.value, list(original.headers))
     assert letter.about["reason"] == "ValueError"
     assert (letter.about["topic"], letter.about["partition"], letter.about["offset"]) == ("messages.v1", "3", "1")
     assert "private" not in letter.line
@@ -92,8 +105,28 @@ async def test_a_letter_that_is_not_there_is_named(topics: KafkaSettings) -> Non
     assert "0:99" in result.output
 
 
-async def test_too_many_dead_letters_stop_the_consumer(topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadletter, "MOST_IN_WINDOW", 2)
-    with pytest.raises(TooManyDeadLetters):
-        await set_aside(topics, 1, 2, 3)
+async def test_too_many_dead_letters_stop_the_consumer_for_good(
+    topics: KafkaSettings, serve: Serve, eventually: Eventually
+) -> None:
+    strict = topics.model_copy(update={"dead_letters_allowed": 2})
+    runs = 0
+
+    async def consume(ready: Callable[[], None]) -> None:
+        nonlocal runs
+        runs += 1
+        ready()
+        await set_aside(strict, runs)  # a consumer that starts again has no new allowance
+        raise ConnectionError
+
+    app = build_app([])
+    background(app, "counter", consume)
+    client = await serve(app)
+
+    async def stopped() -> bool:
+        answer = await (await client.get("/readyz")).json()
+        return answer["waiting_for"].get("counter") == "stopped: too many dead letters"
+
+    await eventually(stopped)
+    assert runs == 3
     assert len(await read_letters(topics)) == 2
+    assert (await client.get("/healthz")).status == 200

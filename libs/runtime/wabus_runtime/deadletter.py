@@ -1,7 +1,8 @@
 """Dead letters: a record that can't be handled is kept as it was, with its origin and the reason, and the rest goes on.
 
 A limit stops the consumer instead when too much of what it reads would end here: a bad deploy must not drain a
-topic into the dead letters (arroyo's `DlqLimit` has the same reason).
+topic into the dead letters (arroyo's `DlqLimit` has the same reason). It counts for the life of the process, so a
+consumer that starts again has no new allowance.
 """
 
 import hashlib
@@ -11,14 +12,15 @@ from collections import deque
 from typing import Any
 
 import structlog
+from aiokafka import ConsumerRecord
 from prometheus_client import Counter
-from wabus_events import DEADLETTER, Event, Record, encode
+from wabus_events import DEADLETTER, Record
 
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings
 
-WINDOW_SECONDS = 600
-MOST_IN_WINDOW = 100
+WINDOW = 600.0  # seconds
+SLICE = 10.0  # seconds counted together
 
 DEAD = Counter("wabus_dead_letters_total", "Records set aside.", ["consumer", "reason"])
 
@@ -29,6 +31,44 @@ class TooManyDeadLetters(Exception):
     """More records than plausible could not be handled: look at the consumer, not at the records."""
 
 
+class Limit:
+    """How much may end in the dead letters: `allowed` in a window, and beyond that `max_share` of what was read.
+
+    The first keeps a quiet topic going whatever the share, the second a busy one that has a few bad records. Pure:
+    `now` is in seconds, of any clock that does not go back.
+    """
+
+    def __init__(self, allowed: int, max_share: float) -> None:
+        self._allowed = allowed
+        self._max_share = max_share
+        self._slices: deque[tuple[float, list[int]]] = deque()
+
+    def handled(self, count: int, now: float) -> None:
+        """So many records were handled."""
+        self._slice(now)[0] += count
+
+    def admits(self, now: float) -> bool:
+        """Whether one more may be set aside; then it counts."""
+        counts = self._slice(now)
+        dead = sum(one[1] for _, one in self._slices) + 1
+        read = sum(one[0] for _, one in self._slices) + dead
+        if dead > self._allowed and dead > self._max_share * read:
+            return False
+        counts[1] += 1
+        return True
+
+    def _slice(self, now: float) -> list[int]:
+        while self._slices and self._slices[0][0] <= now - WINDOW:
+            self._slices.popleft()
+        if not self._slices or self._slices[-1][0] <= now - SLICE:
+            self._slices.append((now, [0, 0]))
+        return self._slices[-1][1]
+
+
+_limits: dict[tuple[str, str], Limit] = {}
+"""By topic prefix and consumer."""
+
+
 class DeadLetters:
     """One consumer's way to the dead-letter topic. Connects when it is first needed."""
 
@@ -36,34 +76,29 @@ class DeadLetters:
         self._publisher = Publisher(settings, f"/wabus/{consumer}")
         self._consumer = consumer
         self._started = False
-        self._times: deque[float] = deque()
+        self._limit = _limits.setdefault(
+            (settings.topic_prefix, consumer), Limit(settings.dead_letters_allowed, settings.dead_letters_max_share)
+        )
 
     async def close(self) -> None:
         if self._started:
             await self._publisher.stop()
 
-    async def put(self, record: Any, topic: str, error: Exception) -> None:
-        """Set a consumed record aside; returns once Kafka has it. Raises `TooManyDeadLetters`, `KafkaUnavailable`."""
-        await self._put(
-            record.key or b"", record.value, list(record.headers), (topic, record.partition, record.offset), error
-        )
+    def handled(self, count: int) -> None:
+        """So many records were handled as they should be: the share of dead letters is of all that were read."""
+        self._limit.handled(count, time.monotonic())
 
-    async def put_event(self, event: Event, origin: tuple[str, int, int], error: Exception) -> None:
-        """The same for a record that was decoded already."""
-        record = encode(event, event.source)
-        await self._put(record.key, record.value, record.headers, origin, error)
+    async def put(self, record: ConsumerRecord[Any, Any], topic: str, error: Exception) -> None:
+        """Set a record aside as it was consumed; `topic` has no prefix. Returns once Kafka has it.
 
-    async def _put(
-        self,
-        key: bytes,
-        value: bytes | None,
-        headers: list[tuple[str, bytes]],
-        origin: tuple[str, int, int],
-        error: Exception,
-    ) -> None:
-        topic, partition, offset = origin
+        Raises `TooManyDeadLetters`, `KafkaUnavailable`.
+        """
+        partition, offset = record.partition, record.offset
         reason = type(error).__name__
-        self._count(reason)
+        if not self._limit.admits(time.monotonic()):
+            place = f"{topic}/{partition}@{offset}"
+            raise TooManyDeadLetters(f"{self._consumer}: more than plausible, the next would be {place}")
+        DEAD.labels(self._consumer, reason).inc()
         log.error(
             "a record was set aside",
             action="dead_letter",
@@ -85,16 +120,6 @@ class DeadLetters:
         if not self._started:
             await self._publisher.start()
             self._started = True
-        letter = Record(DEADLETTER.name, key, value, headers + [(name, text.encode()) for name, text in about.items()])
+        headers = [*record.headers, *((name, text.encode()) for name, text in about.items())]
+        letter = Record(DEADLETTER.name, record.key or b"", record.value, headers)
         await self._publisher.publish_records([letter])
-
-    def _count(self, reason: str) -> None:
-        now = time.monotonic()
-        self._times.append(now)
-        while self._times[0] < now - WINDOW_SECONDS:
-            self._times.popleft()
-        DEAD.labels(self._consumer, reason).inc()
-        if len(self._times) > MOST_IN_WINDOW:
-            raise TooManyDeadLetters(
-                f"{self._consumer}: more than {MOST_IN_WINDOW} dead letters in {WINDOW_SECONDS // 60} minutes"
-            )

@@ -37,6 +37,8 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
     }
     if settings.kafka_security_protocol.endswith("SSL"):
         options["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ca_file)
+        if settings.kafka_cert_file and settings.kafka_key_file:
+            options["ssl_context"].load_cert_chain(settings.kafka_cert_file, settings.kafka_key_file)
     if settings.kafka_security_protocol.startswith("SASL"):
         options["sasl_mechanism"] = settings.kafka_sasl_mechanism
         options["sasl_plain_username"] = settings.kafka_sasl_username

@@ -27,11 +27,12 @@ from wabus_runtime.lag import Lag, observe_latency
 from wabus_runtime.liveness import watched
 from wabus_runtime.settings import KafkaSettings
 
-MAX_BATCH = 500  # records in one transaction
+MAX_BATCH = 2_000  # records in one transaction
 POLL_MS = 500
 SESSION_TIMEOUT_MS = 10_000
 POLL_INTERVAL_MAX_MS = 120_000  # a batch that takes longer gives the partitions to another process
 APPLY_TIMEOUT = 60.0  # seconds for one transaction
+RETRY_DELAYS = (0.1, 0.3)  # seconds before a refused record is tried again alone; then it is set aside
 
 APPLIED = Counter("wabus_projection_records_total", "Records folded into tables.", ["projection"])
 BATCH_SECONDS = Histogram("wabus_projection_batch_seconds", "One transaction of a projection.", ["projection"])
@@ -51,6 +52,22 @@ class Recorded:
 
 
 Apply = Callable[[Connection, Sequence[Recorded]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one fetch brought, decoded, and how far each partition has come with it."""
+
+    assignment: int
+    """Which of our assignments it belongs to: after a rebalance these records are read again, by whoever has them."""
+    ends: Mapping[TopicPartition, int]
+    records: Sequence[Recorded]
+    undecodable: Sequence[tuple[ConsumerRecord[Any, Any], UndecodableRecord]]
+    newest: Mapping[TopicPartition, datetime]
+    """When the last record of each partition was logged."""
+
+
+Fetched = Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
 
 
 class LostPartition(Exception):
@@ -136,6 +153,7 @@ class _Projection(ConsumerRebalanceListener):
         self._measuring: asyncio.Task[None] | None = None
         self._owner: UUID = uuid4()
         self._next: dict[TopicPartition, int] = {}
+        self._assignment = 0
         self._writing = asyncio.Lock()
         self._dead_letters = DeadLetters(settings, name)
         self._consumer = AIOKafkaConsumer(
@@ -154,13 +172,20 @@ class _Projection(ConsumerRebalanceListener):
         await self._consumer.start()
         self._consumer.subscribe(list(self._topics), listener=self)
         self._measuring = asyncio.create_task(self._lag.watch(self._consumer, lambda: self._next))
+        batch = await self._fetch()
         while True:
             self._beat()
-            fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_BATCH)
-            async with self._writing:
-                await self._write(fetched)
-            if self._consumer.assignment():
-                ready()
+            # The next batch is fetched and decoded while PostgreSQL is busy with this one.
+            following = asyncio.create_task(self._fetch())
+            try:
+                async with self._writing:
+                    await self._write(batch)
+                if self._consumer.assignment():
+                    ready()
+                batch = await following
+            finally:
+                following.cancel()
+                await asyncio.wait([following])
 
     async def close(self) -> None:
         if self._measuring:
@@ -174,6 +199,7 @@ class _Projection(ConsumerRebalanceListener):
 
     async def on_partitions_revoked(self, revoked: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         async with self._writing:
+            self._assignment += 1
             self._next.clear()
 
     async def on_partitions_assigned(self, assigned: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -192,6 +218,7 @@ class _Projection(ConsumerRebalanceListener):
                 await asyncio.sleep(random.uniform(0.2, 1))  # noqa: S311
         for partition, offset in claimed.items():
             self._consumer.seek(partition, offset)
+        self._assignment += 1
         self._next = claimed
         log.info("partitions assigned", action="partitions_assigned", projection=self._name, count=len(claimed))
 
@@ -213,8 +240,10 @@ class _Projection(ConsumerRebalanceListener):
         by_place = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
         return {tp: by_place[self._topics[tp.topic].name, tp.partition] for tp in partitions}
 
-    async def _write(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]) -> None:
-        """Fold what was fetched, with the offsets it brings us to, in one transaction."""
+    async def _fetch(self) -> _Batch:
+        """Wait for records and decode them. Nothing may be awaited between the fetch and reading the assignment."""
+        fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_BATCH)
+        assignment = self._assignment
         ends: dict[TopicPartition, int] = {}
         for partition in list(self._next):
             try:
@@ -222,32 +251,47 @@ class _Projection(ConsumerRebalanceListener):
             except KafkaError:
                 # Taken away between the fetch and now: its new owner reads these records.
                 continue
-        moved = {partition: end for partition, end in ends.items() if end > self._next[partition]}
-        if not moved:
-            return
         records: list[Recorded] = []
+        undecodable: list[tuple[ConsumerRecord[Any, Any], UndecodableRecord]] = []
         for partition, batch in sorted(fetched.items()):
-            if partition in moved:
-                for record in batch:
-                    if record.offset < self._next[partition]:
-                        continue  # fetched before the seek
-                    recorded = await self._decoded(record)
+            for record in batch:
+                if record.offset < self._next.get(partition, 0):
+                    continue  # fetched before the seek
+                try:
+                    recorded = self._decoded(record)
+                except UndecodableRecord as error:
+                    undecodable.append((record, error))
+                else:
                     if recorded is not None:
                         records.append(recorded)
+        newest = {partition: logged_at(batch[-1]) for partition, batch in fetched.items() if batch}
+        return _Batch(assignment, ends, records, undecodable, newest)
+
+    async def _write(self, batch: _Batch) -> None:
+        """Write what was fetched, with the offsets it brings us to, in one transaction."""
+        if batch.assignment != self._assignment:
+            return
+        moved = {partition: end for partition, end in batch.ends.items() if end > self._next[partition]}
+        if not moved:
+            return
+        for record, error in batch.undecodable:
+            with tracing.following(dict(record.headers).get("ce_traceparent", b"").decode(errors="replace")):
+                await self._dead_letters.put(record, self._topics[record.topic].name, error)
         with (
-            tracing.batch(self._name, (recorded.event.traceparent for recorded in records)),
+            tracing.batch(self._name, (recorded.event.traceparent for recorded in batch.records)),
             BATCH_SECONDS.labels(self._name).time(),
         ):
-            await self._commit(records, moved)
+            await self._commit(batch.records, moved)
         self._next.update(moved)
-        APPLIED.labels(self._name).inc(len(records))
-        observe_latency(self._name, records, datetime.now(UTC))
-        for partition in moved.keys() & fetched.keys():
-            self._lag.folded(partition, datetime.fromtimestamp(fetched[partition][-1].timestamp / 1000, UTC))
+        APPLIED.labels(self._name).inc(len(batch.records))
+        observe_latency(self._name, batch.records, datetime.now(UTC))
+        for partition in moved.keys() & batch.newest.keys():
+            self._lag.folded(partition, batch.newest[partition])
 
-    async def _commit(self, records: Sequence[Recorded], moved: Mapping[TopicPartition, int]) -> None:
+    async def _commit(self, records: Sequence[Recorded], moved: Mapping[TopicPartition, int], fetched: Fetched) -> None:
         try:
             await self._transaction(records, moved)
+            self._dead_letters.handled(len(records))
         except (LostPartition, TimeoutError, *DATABASE_AWAY):
             raise
         except Exception as error:
@@ -255,27 +299,36 @@ class _Projection(ConsumerRebalanceListener):
             log.warning(
                 "a batch was refused", action="batch_refused", projection=self._name, error=type(error).__name__
             )
-            await self._one_by_one(records)
+            await self._one_by_one(records, fetched)
             await self._transaction([], moved)
 
-    async def _one_by_one(self, records: Sequence[Recorded]) -> None:
+    async def _one_by_one(self, records: Sequence[Recorded], fetched: Fetched) -> None:
+        originals = {(place, record.offset): record for place, batch in fetched.items() for record in batch}
         for recorded in records:
             partition = TopicPartition(topic_name(self._settings, recorded.topic), recorded.partition)
             reached = {partition: recorded.offset + 1}
             with tracing.following(recorded.event.traceparent):
-                await self._alone(recorded, reached)
+                await self._alone(recorded, reached, originals[partition, recorded.offset])
             self._next.update(reached)
             self._beat()
 
-    async def _alone(self, recorded: Recorded, reached: Mapping[TopicPartition, int]) -> None:
-        try:
-            await self._transaction([recorded], reached)
-        except (LostPartition, TimeoutError, *DATABASE_AWAY):
-            raise
-        except Exception as error:
-            origin = (recorded.topic, recorded.partition, recorded.offset)
-            await self._dead_letters.put_event(recorded.event, origin, error)
-            await self._transaction([], reached)
+    async def _alone(
+        self, recorded: Recorded, reached: Mapping[TopicPartition, int], original: ConsumerRecord[Any, Any]
+    ) -> None:
+        for delay in (*RETRY_DELAYS, None):
+            try:
+                await self._transaction([recorded], reached)
+            except (LostPartition, TimeoutError, *DATABASE_AWAY):
+                raise
+            except Exception as error:
+                if delay is not None:
+                    await asyncio.sleep(delay)
+                    continue
+                await self._dead_letters.put(original, recorded.topic, error)
+                await self._transaction([], reached)
+            else:
+                self._dead_letters.handled(1)
+                return
 
     async def _transaction(self, records: Sequence[Recorded], moved: Mapping[TopicPartition, int]) -> None:
         places = [(self._topics[tp.topic].name, tp.partition, self._next[tp], end) for tp, end in sorted(moved.items())]
@@ -304,9 +357,9 @@ class _Projection(ConsumerRebalanceListener):
                 await self._apply(connection, records)
             await connection.execute("SELECT pg_notify($1, '')", channel(self._name))
 
-    async def _decoded(self, record: ConsumerRecord[Any, Any]) -> Recorded | None:
+    def _decoded(self, record: ConsumerRecord[Any, Any]) -> Recorded | None:
+        """None for a tombstone, and for what a newer version says; raises `UndecodableRecord` for what is no event."""
         topic = self._topics[record.topic].name
-        logged_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
         if record.value is None:
             return None
         try:
@@ -314,8 +367,9 @@ class _Projection(ConsumerRebalanceListener):
         except UnknownEventType:
             log.info("unknown event type skipped", action="event_skipped", topic=topic, offset=record.offset)
             return None
-        except UndecodableRecord as error:
-            with tracing.following(dict(record.headers).get("ce_traceparent", b"").decode(errors="replace")):
-                await self._dead_letters.put(record, topic, error)
-            return None
-        return Recorded(event, topic, record.partition, record.offset, logged_at)
+        return Recorded(event, topic, record.partition, record.offset, logged_at(record))
+
+
+def logged_at(record: ConsumerRecord[Any, Any]) -> datetime:
+    """When Kafka got a record."""
+    return datetime.fromtimestamp(record.timestamp / 1000, UTC)

@@ -14,6 +14,7 @@ from aiohttp import web
 from prometheus_client import Counter, Gauge
 
 from wabus_runtime.auth import VERIFIER, Verifier
+from wabus_runtime.deadletter import TooManyDeadLetters
 from wabus_runtime.http import CHECKS, NOT_READY, add_probes, problems
 from wabus_runtime.kafka import KafkaUnavailable, ensure_topics
 from wabus_runtime.liveness import watch_event_loop
@@ -63,7 +64,8 @@ def build_app(parts: Sequence[tuple[Service, Any]], role: Role = "all") -> web.A
 def background(app: web.Application, name: str, run: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
     """Run an endless loop as long as the app runs. When it fails it starts again, later each time.
 
-    `/readyz` names it until it has called the `ready` it is given, and again from a failure on.
+    `/readyz` names it until it has called the `ready` it is given, and again from a failure on. With
+    `TooManyDeadLetters` it stays stopped until the process is started again: going on would drain the topic.
     """
     app[NOT_READY][name] = "starting"
     gauge = LOOP_READY.labels(name)
@@ -89,6 +91,10 @@ def background(app: web.Application, name: str, run: Callable[[Callable[[], None
                     error=type(error).__name__,
                     exc_info=not isinstance(error, KafkaUnavailable),
                 )
+                if isinstance(error, TooManyDeadLetters):
+                    app[NOT_READY][name] = "stopped: too many dead letters"
+                    log.critical("a consumer was stopped", action="consumer_stopped", loop=name, reason=str(error))
+                    return
             if asyncio.get_running_loop().time() - started > 60:
                 delay = 0.2
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311

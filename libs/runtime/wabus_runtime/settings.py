@@ -30,8 +30,14 @@ class KafkaSettings(LogSettings):
     kafka_sasl_username: str | None = None
     kafka_sasl_password: SecretStr | None = None
     kafka_ca_file: Path | None = None
+    kafka_cert_file: Path | None = None
+    kafka_key_file: Path | None = None
     topic_prefix: str = "wabus."
     topic_replication: int = Field(default=3, ge=1)
+    dead_letters_allowed: int = Field(default=100, ge=0)
+    """Records that a consumer may set aside in ten minutes, whatever their share."""
+    dead_letters_max_share: float = Field(default=0.1, ge=0, le=1)
+    """Of what a consumer reads in ten minutes, the share that it may set aside beyond that; more stop it."""
 
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> "KafkaSettings":
@@ -43,6 +49,21 @@ class KafkaSettings(LogSettings):
                 "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
             )
         return self
+
+    @model_validator(mode="after")
+    def _certificate_has_its_key(self) -> "KafkaSettings":
+        if bool(self.kafka_cert_file) != bool(self.kafka_key_file):
+            raise ValueError("KAFKA_CERT_FILE and KAFKA_KEY_FILE go together")
+        if self.kafka_cert_file and not self.kafka_security_protocol.endswith("SSL"):
+            raise ValueError("KAFKA_CERT_FILE needs KAFKA_SECURITY_PROTOCOL SSL or SASL_SSL")
+        return self
+
+    @field_validator("kafka_ca_file", "kafka_cert_file", "kafka_key_file")
+    @classmethod
+    def _is_there(cls, path: Path | None) -> Path | None:
+        if path is not None and not os.access(path, os.R_OK):
+            raise ValueError("is no file that can be read")
+        return path
 
 
 class DatabaseSettings(LogSettings):

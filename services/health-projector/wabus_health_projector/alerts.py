@@ -164,6 +164,8 @@ class Alerts(ConsumerRebalanceListener):
                 if not (status and status < 300):
                     error = NotDelivered(f"{attempts} attempts, the last one answered {status or 'not at all'}")
                     await self._dead_letters.put(record, HEALTH.name, error)
+                else:
+                    self._dead_letters.handled(1)
             self._waiting.pop(place, None)
             reached = record.offset + 1
         return reached
