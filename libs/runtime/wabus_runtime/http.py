@@ -107,6 +107,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
+        if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            raise _compressed()
         return await handler(request)
     except Problem as problem:
         return problem.response()
@@ -114,6 +116,10 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         fields = sorted({".".join(map(str, error["loc"])) for error in invalid.errors()})
         return Problem(
             422, "invalid_request", "The request is invalid", f"Please check: {', '.join(fields)}.", fields=fields
+        ).response()
+    except web.RequestPayloadError:
+        return Problem(
+            400, "malformed_body", "Malformed body", "The body can't be read.", headers={"Connection": "close"}
         ).response()
     except KafkaUnavailable:
         return Problem(
@@ -148,6 +154,17 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
             "This is our fault. Please try again; if it goes on, name the incident.",
             incident=incident,
         ).response()
+
+
+def _compressed() -> Problem:
+    """Signatures and limits are over the bytes that were sent, and a few of them can unpack to gigabytes."""
+    return Problem(
+        415,
+        "compressed_body",
+        "Unsupported media type",
+        "Send the body as it is, without Content-Encoding.",
+        headers={"Accept-Encoding": "identity", "Connection": "close"},
+    )
 
 
 def add_probes(app: web.Application) -> None:

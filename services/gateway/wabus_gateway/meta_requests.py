@@ -58,7 +58,12 @@ class MetaRequests:
         return message_page(200, "Your access was deleted", f"The access token was removed on {when[:10]}.")
 
     async def _meta_user(self, request: web.Request) -> str:
-        form = await request.post()
+        if request.content_type != "application/x-www-form-urlencoded":
+            raise Problem(415, "no_form", "Unsupported media type", "Send a form, as Meta does.")
+        try:
+            form = await request.post()
+        except (ValueError, LookupError):  # a charset that there is not, or bytes that are not of it
+            raise Problem(400, "malformed_body", "Malformed body", "The form can't be read.") from None
         app_secrets = [secret.get_secret_value().encode() for secret in self._settings.meta_app_secrets]
         payload = signed_request(str(form.get("signed_request", "")), app_secrets)
         user = payload.get("user_id") if payload else None

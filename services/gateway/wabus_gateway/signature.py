@@ -34,7 +34,7 @@ def verify_token_of(waba_id: str, verify_token: str) -> str:
 
 def is_handshake(mode: str | None, token: str | None, expected: str) -> bool:
     """Whether a GET is Meta's verification request (Meta, "Webhooks: Getting Started", verification requests)."""
-    return mode == "subscribe" and hmac.compare_digest((token or "").encode(), expected.encode())
+    return mode == "subscribe" and hmac.compare_digest((token or "").encode(errors="replace"), expected.encode())
 
 
 def signed_request(text: str, secrets: Sequence[bytes]) -> dict[str, Any] | None:
@@ -44,13 +44,19 @@ def signed_request(text: str, secrets: Sequence[bytes]) -> dict[str, Any] | None
     """
     encoded, _, payload = text.partition(".")
     try:
-        claimed, content = _base64url(encoded), json.loads(_base64url(payload))
+        claimed, signed = _base64url(encoded), payload.encode()
     except ValueError:
         return None
     genuine = False
     for secret in secrets:
-        genuine |= hmac.compare_digest(hmac.digest(secret, payload.encode(), hashlib.sha256), claimed)
-    if not genuine or not isinstance(content, dict):
+        genuine |= hmac.compare_digest(hmac.digest(secret, signed, hashlib.sha256), claimed)
+    if not genuine:
+        return None
+    try:
+        content = json.loads(_base64url(payload))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict):
         return None
     fields = cast(dict[str, Any], content)
     return fields if str(fields.get("algorithm")).upper() == "HMAC-SHA256" else None
