@@ -12,7 +12,7 @@ run: $(STAMP) ## the whole system on this machine
 	@exec $(BIN)/python -m wabus_local
 
 test: $(STAMP) browser ## every test, on real Kafka, PostgreSQL and Chromium
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 chaos: $(STAMP) ## kill everything in random order, for longer than `make test` does
 	CHAOS_ROUNDS=40 $(BIN)/pytest tests/chaos

@@ -9,6 +9,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +18,24 @@ import psutil
 
 READY_TIMEOUT = 100.0  # seconds, enough for a first start that downloads Kafka
 STOP_TIMEOUT = 10.0
+# Each process of a parallel run has a thousand of its own, and begins somewhere in them for the sake of another run:
+# so none takes a port that another is about to use.
+_SHARE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
+_PORTS = (22_000 + 1_000 * _SHARE + turn % 1_000 for turn in count(37 * os.getpid()))
 PORTS = ("HTTP_PORT", "WORKER_PORT", "META_PORT", "KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT")
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports that nothing listens on now, below those that the system gives to clients, and this process's own."""
+    found: list[int] = []
+    while len(found) < count:
+        port = next(_PORTS)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+    return found
 
 
 def until(condition: Callable[[], bool], timeout: float) -> None:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from local_stack import free_ports
 from wabus_local.__main__ import check_ports, only_one
 from wabus_local.kafka import EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
@@ -20,16 +21,6 @@ from wabus_local.process import StackError
 from wabus_local.settings import Stack, resolve, write_local_env
 
 START_TIMEOUT = 60.0  # seconds
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def stack_on(home: Path, **given: str) -> Stack:

@@ -14,7 +14,8 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from conftest import Eventually, free_ports
+from conftest import Eventually
+from local_stack import free_ports
 from template_world import (
     DEMO_TEMPLATES,
     ORDER,
