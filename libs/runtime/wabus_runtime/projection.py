@@ -52,6 +52,7 @@ class Recorded:
 
 
 Apply = Callable[[Connection, Sequence[Recorded]], Awaitable[None]]
+Fetched = Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,11 @@ class _Batch:
     assignment: int
     """Which of our assignments it belongs to: after a rebalance these records are read again, by whoever has them."""
     ends: Mapping[TopicPartition, int]
+    fetched: Fetched
     records: Sequence[Recorded]
     undecodable: Sequence[tuple[ConsumerRecord[Any, Any], UndecodableRecord]]
     newest: Mapping[TopicPartition, datetime]
     """When the last record of each partition was logged."""
-
-
-Fetched = Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
 
 
 class LostPartition(Exception):
@@ -265,7 +264,7 @@ class _Projection(ConsumerRebalanceListener):
                     if recorded is not None:
                         records.append(recorded)
         newest = {partition: logged_at(batch[-1]) for partition, batch in fetched.items() if batch}
-        return _Batch(assignment, ends, records, undecodable, newest)
+        return _Batch(assignment, ends, fetched, records, undecodable, newest)
 
     async def _write(self, batch: _Batch) -> None:
         """Write what was fetched, with the offsets it brings us to, in one transaction."""
@@ -281,7 +280,7 @@ class _Projection(ConsumerRebalanceListener):
             tracing.batch(self._name, (recorded.event.traceparent for recorded in batch.records)),
             BATCH_SECONDS.labels(self._name).time(),
         ):
-            await self._commit(batch.records, moved)
+            await self._commit(batch.records, moved, batch.fetched)
         self._next.update(moved)
         APPLIED.labels(self._name).inc(len(batch.records))
         observe_latency(self._name, batch.records, datetime.now(UTC))
