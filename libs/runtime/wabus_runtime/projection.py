@@ -65,8 +65,6 @@ class _Batch:
     fetched: Fetched
     records: Sequence[Recorded]
     undecodable: Sequence[tuple[ConsumerRecord[Any, Any], UndecodableRecord]]
-    newest: Mapping[TopicPartition, datetime]
-    """When the last record of each partition was logged."""
 
 
 class LostPartition(Exception):
@@ -263,8 +261,7 @@ class _Projection(ConsumerRebalanceListener):
                 else:
                     if recorded is not None:
                         records.append(recorded)
-        newest = {partition: logged_at(batch[-1]) for partition, batch in fetched.items() if batch}
-        return _Batch(assignment, ends, fetched, records, undecodable, newest)
+        return _Batch(assignment, ends, fetched, records, undecodable)
 
     async def _write(self, batch: _Batch) -> None:
         """Write what was fetched, with the offsets it brings us to, in one transaction."""
@@ -284,8 +281,8 @@ class _Projection(ConsumerRebalanceListener):
         self._next.update(moved)
         APPLIED.labels(self._name).inc(len(batch.records))
         observe_latency(self._name, batch.records, datetime.now(UTC))
-        for partition in moved.keys() & batch.newest.keys():
-            self._lag.folded(partition, batch.newest[partition])
+        for partition in moved.keys() & batch.fetched.keys():
+            self._lag.folded(partition, logged_at(batch.fetched[partition][-1]))
 
     async def _commit(self, records: Sequence[Recorded], moved: Mapping[TopicPartition, int], fetched: Fetched) -> None:
         try:
