@@ -1,29 +1,31 @@
 """Publishing: an event counts as published once Kafka holds it on all in-sync replicas, never before.
 
-What waits for a partition goes out as one batch: measured on two cores, one `send_and_wait` a request falls
-from 16,000 to 9,700 a second as concurrency grows, one batch a partition gives 30,000.
+Everything that waits goes out together, one request to each broker, and what arrives meanwhile is the next round: the
+more there is to do, the less each event costs.
 """
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerFenced
 from prometheus_client import Counter, Histogram
-from wabus_events import TOPICS, Event, Record, encode
+from wabus_events import Event, Record, encode
 from wabus_events.topics import MAX_RECORD_BYTES
 
 from wabus_runtime import tracing
-from wabus_runtime.kafka import KafkaUnavailable, client_options, partition_of, topic_name
+from wabus_runtime.kafka import KafkaUnavailable, client_options, partition_of
+from wabus_runtime.produce import ACK_TIMEOUT, Batch, Producer
 from wabus_runtime.settings import KafkaSettings
 
-ACK_TIMEOUT = 3.0  # seconds until a batch without an answer means that Kafka is away
 BATCH_BYTES = 900_000  # about what goes out at once to a partition
+ROUND_RECORDS = 3_000  # that go out at once: packing them takes some 10 ms, during which nothing else runs
+ROUND_BYTES = 8_000_000  # about what goes out at once
 MAX_WAITING = 50_000  # records in memory that Kafka does not have yet
 RECOVERY_DELAY_MAX = 2.0  # seconds between attempts to come back
 
@@ -32,7 +34,7 @@ PUBLISH_FAILURES = Counter("wabus_publish_failures_total", "Publishes that Kafka
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 PUBLISH_SECONDS = Histogram("wabus_publish_seconds", "From publish to its end, waiting included.", buckets=BUCKETS)
 BATCH_SECONDS = Histogram(
-    "wabus_publish_batch_seconds", "From handing a batch to the client to Kafka's answer.", buckets=BUCKETS
+    "wabus_publish_batch_seconds", "From handing a round of batches to the client to Kafka's answer.", buckets=BUCKETS
 )
 
 log = structlog.get_logger()
@@ -55,23 +57,39 @@ class Position:
     offset: int
 
 
+Done = Callable[[KafkaUnavailable | None], None]
+"""Told how a publish ended: None when Kafka has all of it. It must not raise."""
+
+
 @dataclass(slots=True, eq=False)
-class _Waiting:
-    records: list[Record]
-    size: int  # bytes, about
-    done: "asyncio.Future[int]"  # the offset of the first of them
+class _Publish:
+    """Some records that are published when all of them are."""
+
+    left: int
+    started: float
+    done: Done
+    positions: list[Position | None] | None
+    error: KafkaUnavailable | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """What waits for one partition, in its order: each record, its publish and its place in that."""
+
+    records: list[Record] = field(default_factory=list[Record])
+    publishes: list[tuple[_Publish, int]] = field(default_factory=list[tuple[_Publish, int]])
+    size: int = 0  # bytes, about
 
 
 class Publisher:
-    """Publishes from many tasks at once. Idempotent, `acks=all`; one batch a partition in flight at a time."""
+    """Publishes from many tasks at once. Idempotent, `acks=all`; one round in flight at a time."""
 
     def __init__(self, settings: KafkaSettings, source: str) -> None:
         self._settings = settings
         self._source = source
-        self._producer: AIOKafkaProducer | None = None
-        self._partitions: dict[str, int] = {}
-        self._lanes: dict[tuple[str, int], deque[_Waiting]] = {}
-        self._senders: set[asyncio.Task[None]] = set()
+        self._producer: Producer | None = None
+        self._lanes: dict[tuple[str, int], _Lane] = {}
+        self._sending: asyncio.Task[None] | None = None
         self._recovery: asyncio.Task[None] | None = None
         self._waiting = 0
         self._stopping = False
@@ -93,10 +111,10 @@ class Publisher:
         self._stopping = True
         if self._recovery:
             self._recovery.cancel()
-        if self._senders:
-            await asyncio.wait(self._senders, timeout=ACK_TIMEOUT)
+        if self._sending:
+            await asyncio.wait([self._sending], timeout=ACK_TIMEOUT)
         if self._producer:
-            await _close(self._producer)
+            await _close(self._producer.close())
             self._producer = None
 
     async def publish(self, events: Sequence[Event]) -> list[Position]:
@@ -108,123 +126,119 @@ class Publisher:
 
     async def publish_records(self, records: Sequence[Record]) -> list[Position]:
         """The same for records that are encoded already."""
-        with tracing.span("publish", "producer"), PUBLISH_SECONDS.time():
+        if not records:
+            return []
+        with tracing.span("publish", "producer"):
             tracing.trace_records(records)
-            return await self._published(records)
+            published: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def _published(self, records: Sequence[Record]) -> list[Position]:
-        if self._producer is None or self._stopping:
+            def done(error: KafkaUnavailable | None) -> None:
+                if published.done():
+                    return
+                if error:
+                    published.set_exception(error)
+                else:
+                    published.set_result(None)
+
+            positions: list[Position | None] = [None] * len(records)
+            self.submit(records, done, positions)
+            await published
+        return [position for position in positions if position is not None]
+
+    def submit(self, records: Sequence[Record], done: Done, positions: list[Position | None] | None = None) -> None:
+        """The same without a task: `done` is called later, never from here. There must be at least one record.
+
+        Where each record is gets into `positions`, if there is such a list of the same length.
+        """
+        producer = self._producer
+        if producer is None or self._stopping:
             raise KafkaUnavailable("Kafka is away")
         if self._waiting + len(records) > MAX_WAITING:
             raise Overloaded("too many events are waiting for Kafka")
-        lanes: dict[tuple[str, int], list[int]] = {}
+        publish = _Publish(len(records), time.perf_counter(), done, positions)
         for index, record in enumerate(records):
-            lane = record.topic, partition_of(record.key, self._partitions[record.topic])
-            lanes.setdefault(lane, []).append(index)
-        loop = asyncio.get_running_loop()
-        waiting: list[tuple[tuple[str, int], list[int], _Waiting]] = []
-        for lane, indices in lanes.items():
-            chosen = [records[index] for index in indices]
-            entry = _Waiting(chosen, sum(len(record.value or b"") + 400 for record in chosen), loop.create_future())
-            waiting.append((lane, indices, entry))
-            self._enqueue(lane, entry)
-        await asyncio.wait([entry.done for _, _, entry in waiting])
-        failed = [error for _, _, entry in waiting if (error := entry.done.exception())]
-        if failed:
-            raise failed[0]
-        positions: list[Position | None] = [None] * len(records)
-        for (topic, partition), indices, entry in waiting:
-            first = entry.done.result()
-            for distance, index in enumerate(indices):
-                positions[index] = Position(topic, partition, first + distance)
-        return [position for position in positions if position is not None]
+            key = record.topic, partition_of(record.key, producer.partitions[record.topic])
+            lane = self._lanes.get(key)
+            if lane is None:
+                lane = self._lanes[key] = _Lane()
+            lane.records.append(record)
+            lane.publishes.append((publish, index))
+            lane.size += _size(record)
+        self._waiting += len(records)
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send(), context=tracing.detached())
 
-    def _enqueue(self, lane: tuple[str, int], entry: _Waiting) -> None:
-        self._waiting += len(entry.records)
-        queue = self._lanes.get(lane)
-        if queue is not None:
-            queue.append(entry)
-            return
-        self._lanes[lane] = deque([entry])
-        sender = asyncio.create_task(self._send(lane), context=tracing.detached())
-        self._senders.add(sender)
-        sender.add_done_callback(self._senders.discard)
-
-    async def _send(self, lane: tuple[str, int]) -> None:
-        """Send what waits for one partition, batch after batch, until nothing does."""
-        queue = self._lanes[lane]
+    async def _send(self) -> None:
+        """Send what waits, round after round, until nothing does."""
         try:
-            while queue:
-                await self._send_batch(lane, queue)
+            while self._lanes and self._producer is not None:
+                await self._round(self._producer)
         finally:
-            del self._lanes[lane]
-            while queue:
-                self._settle(queue.popleft(), KafkaUnavailable("Kafka is away"))
+            self._sending = None
+            for lane in self._lanes.values():
+                self._waiting -= len(lane.records)
+                for publish, _ in lane.publishes:
+                    _settle(publish, KafkaUnavailable("Kafka is away"))
+            self._lanes.clear()
 
-    async def _send_batch(self, lane: tuple[str, int], queue: deque[_Waiting]) -> None:
-        taken = [queue.popleft()]
-        size = taken[0].size
-        while queue and size + queue[0].size <= BATCH_BYTES:
-            taken.append(queue.popleft())
-            size += taken[-1].size
-        producer = self._producer
+    async def _round(self, producer: Producer) -> None:
+        taken = self._taken()
+        batches = [Batch(topic, partition, lane.records) for (topic, partition), lane in taken]
+        failure: Exception | None = None
         try:
-            if producer is None:
-                raise KafkaUnavailable("Kafka is away")
-            offset = await self._acknowledged(producer, lane, [record for entry in taken for record in entry.records])
-        except (KafkaError, KafkaUnavailable, OSError) as error:
-            PUBLISH_FAILURES.inc()
-            for entry in taken:
-                self._settle(entry, KafkaUnavailable(f"Kafka did not take it: {type(error).__name__}"))
-            if producer is not None and producer is self._producer:
-                log.warning("kafka is away", action="kafka_away", error=type(error).__name__, topic=lane[0])
+            with BATCH_SECONDS.time():
+                await producer.produce(batches)
+        except (KafkaError, OSError, TimeoutError) as error:
+            failure = error
+        finally:
+            self._waiting -= sum(len(lane.records) for _, lane in taken)
+            failure = failure or next((batch.error for batch in batches if batch.error), None)
+            if failure is not None and producer is self._producer:
+                log.warning("kafka is away", action="kafka_away", error=type(failure).__name__)
                 self._producer = None
                 self._recover(producer)
-        except BaseException as error:
-            for entry in taken:
-                self._settle(entry, KafkaUnavailable(type(error).__name__))
-            raise
-        else:
-            for entry in taken:
-                PUBLISHED.labels(lane[0]).inc(len(entry.records))
-                self._settle(entry, offset)
-                offset += len(entry.records)
+            for batch, (_, lane) in zip(batches, taken, strict=True):
+                outcome = None
+                if batch.acknowledged:
+                    PUBLISHED.labels(batch.topic).inc(len(lane.records))
+                else:
+                    outcome = KafkaUnavailable(f"Kafka did not take it: {type(batch.error or failure).__name__}")
+                    PUBLISH_FAILURES.inc()
+                for distance, (publish, index) in enumerate(lane.publishes):
+                    if publish.positions is not None and outcome is None:
+                        publish.positions[index] = Position(batch.topic, batch.partition, batch.offset + distance)
+                    _settle(publish, outcome)
 
-    async def _acknowledged(self, producer: AIOKafkaProducer, lane: tuple[str, int], records: list[Record]) -> int:
-        """Send records to one partition and return the offset of the first; the rest follow it without a gap."""
-        topic, partition = lane
-        first: int | None = None
-        remaining = deque(records)
-        while remaining:
-            batch = producer.create_batch()
-            while remaining and _append(batch, remaining[0]):
-                remaining.popleft()
-            with BATCH_SECONDS.time():
-                async with asyncio.timeout(ACK_TIMEOUT):
-                    answer = await producer.send_batch(batch, self._settings.topic_prefix + topic, partition=partition)
-                # Not awaited under a time-out: that would cancel a future that belongs to the client's own sender.
-                await asyncio.wait([answer], timeout=ACK_TIMEOUT)
-            if not answer.done():
-                raise KafkaUnavailable("no answer in time")
-            first = answer.result().offset if first is None else first
-        return first or 0
+    def _taken(self) -> list[tuple[tuple[str, int], _Lane]]:
+        """What goes out now: all, or as much as fits into a round."""
+        if self._waiting <= ROUND_RECORDS and sum(lane.size for lane in self._lanes.values()) <= BATCH_BYTES:
+            taken = list(self._lanes.items())
+            self._lanes = {}
+            return taken
+        taken = []
+        count = size = 0
+        for key in list(self._lanes):
+            lane = self._lanes.pop(key)
+            fits, bytes_ = _fitting(lane, ROUND_RECORDS - count)
+            count += fits
+            size += bytes_
+            if fits < len(lane.records):
+                # Behind the others, so that no partition waits for ever.
+                rest = _Lane(lane.records[fits:], lane.publishes[fits:], lane.size - bytes_)
+                lane = _Lane(lane.records[:fits], lane.publishes[:fits], bytes_)
+                self._lanes[key] = rest
+            taken.append((key, lane))
+            if count >= ROUND_RECORDS or size >= ROUND_BYTES:
+                break
+        return taken
 
-    def _settle(self, entry: _Waiting, outcome: int | Exception) -> None:
-        self._waiting -= len(entry.records)
-        if entry.done.done():
-            return
-        if isinstance(outcome, int):
-            entry.done.set_result(outcome)
-        else:
-            entry.done.set_exception(outcome)
-
-    def _recover(self, broken: AIOKafkaProducer | None = None) -> None:
+    def _recover(self, broken: Producer | None = None) -> None:
         if not self._stopping and (self._recovery is None or self._recovery.done()):
             self._recovery = asyncio.create_task(self._reconnect(broken))
 
-    async def _reconnect(self, broken: AIOKafkaProducer | None) -> None:
+    async def _reconnect(self, broken: Producer | None) -> None:
         if broken is not None:
-            await _close(broken)
+            await _close(broken.close())
         delay = 0.05
         while True:
             try:
@@ -236,20 +250,41 @@ class Publisher:
                 delay = min(delay * 2, RECOVERY_DELAY_MAX)
 
     async def _connect(self) -> None:
-        producer = new_producer(self._settings)
+        producer = Producer(self._settings)
         try:
             async with asyncio.timeout(ACK_TIMEOUT * 2):
                 await producer.start()
-                for topic in TOPICS:
-                    name = topic_name(self._settings, topic)
-                    self._partitions[topic.name] = len(await producer.partitions_for(name))
         except (KafkaError, OSError, TimeoutError) as error:
-            await _close(producer)
+            await _close(producer.close())
             raise KafkaUnavailable(type(error).__name__) from error
         except asyncio.CancelledError:
-            await _close(producer)
+            await _close(producer.close())
             raise
         self._producer = producer
+
+
+def _settle(publish: _Publish, error: KafkaUnavailable | None) -> None:
+    """Note the end of one of its records; with the last one the publish ends."""
+    publish.error = publish.error or error
+    publish.left -= 1
+    if not publish.left:
+        PUBLISH_SECONDS.observe(time.perf_counter() - publish.started)
+        publish.done(publish.error)
+
+
+def _size(record: Record) -> int:
+    return len(record.value or b"") + 400
+
+
+def _fitting(lane: _Lane, records: int) -> tuple[int, int]:
+    """How many of a lane's first records fit into a batch, at least one, and their bytes."""
+    count = size = 0
+    for record in lane.records[: max(records, 1)]:
+        if count and size + _size(record) > BATCH_BYTES:
+            break
+        count += 1
+        size += _size(record)
+    return count, size
 
 
 class TransactionalPublisher:
@@ -272,7 +307,7 @@ class TransactionalPublisher:
     async def stop(self) -> None:
         async with self._one_at_a_time:
             if self._producer:
-                await _close(self._producer)
+                await _close(self._producer.stop())
                 self._producer = None
 
     async def publish(self, items: Sequence[Event | Record]) -> list[Position]:
@@ -304,12 +339,12 @@ class TransactionalPublisher:
                         stored = await asyncio.gather(*sent)
             except ProducerFenced:
                 self._producer = None
-                await _close(producer)
+                await _close(producer.stop())
                 raise Fenced(self._id) from None
             except (KafkaError, OSError, TimeoutError) as error:
                 PUBLISH_FAILURES.inc()
                 self._producer = None
-                await _close(producer)
+                await _close(producer.stop())
                 raise KafkaUnavailable(f"Kafka did not take it: {type(error).__name__}") from error
         for record in records:
             PUBLISHED.labels(record.topic).inc()
@@ -325,7 +360,7 @@ class TransactionalPublisher:
                 async with asyncio.timeout(ACK_TIMEOUT * 3):
                     await producer.start()
             except (KafkaError, OSError, TimeoutError) as error:
-                await _close(producer)
+                await _close(producer.stop())
                 raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
             self._producer = producer
         return self._producer
@@ -343,24 +378,16 @@ def new_producer(settings: KafkaSettings, **options: Any) -> AIOKafkaProducer:
     )
 
 
-def _append(batch: Any, record: Record) -> bool:
-    """Put a record into a batch, unless the batch is full."""
-    return (
-        batch.append(key=record.key, value=record.value, timestamp=record.timestamp_ms, headers=record.headers)
-        is not None
-    )
-
-
 def _report_but_fencing(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """The client keeps futures of its own that nobody awaits once it is fenced: `Fenced` has told of that already."""
     if not isinstance(context.get("exception"), ProducerFenced):
         loop.default_exception_handler(context)
 
 
-async def _close(producer: AIOKafkaProducer) -> None:
+async def _close(closing: Awaitable[None]) -> None:
     """Close a client that may be broken, without waiting for what it can't send."""
     try:
         async with asyncio.timeout(1):
-            await producer.stop()
+            await closing
     except Exception as error:
         log.debug("closing a kafka client failed", action="kafka_close", error=type(error).__name__)
