@@ -37,23 +37,36 @@ class UnknownEventType(UndecodableRecord):
 
 def encode(event: Event, source: str) -> Record:
     """The Kafka record of an event; `source` is the publishing service, such as `/wabus/gateway`."""
-    headers: Headers = [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", event.id.encode()),
-        ("ce_source", source.encode()),
-        ("ce_type", event.type.encode()),
-        ("ce_time", _rfc3339(event.time).encode()),
-        ("content-type", b"application/json"),
-    ]
-    if event.subject:
-        headers.append(("ce_subject", event.subject.encode()))
-    if event.org_id:
-        headers.append(("ce_orgid", event.org_id.encode()))
+    headers = envelope_headers(event.id, source, event.type, rfc3339(event.time), event.subject, event.org_id)
     if event.traceparent:
         headers.append(("ce_traceparent", event.traceparent.encode()))
     fields = {name: part for name, part in event.__dict__.items() if name not in _ENVELOPE}
     value = orjson.dumps(fields, default=_plain, option=orjson.OPT_UTC_Z)
     return Record(event.topic.name, event.key.encode(), value, headers)
+
+
+def envelope_headers(
+    identity: str, source: str, event_type: str, time: str, subject: str | None, org_id: str | None
+) -> Headers:
+    """A record's headers; `time` is RFC 3339."""
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", identity.encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", event_type.encode()),
+        ("ce_time", time.encode()),
+        ("content-type", b"application/json"),
+    ]
+    if subject:
+        headers.append(("ce_subject", subject.encode()))
+    if org_id:
+        headers.append(("ce_orgid", org_id.encode()))
+    return headers
+
+
+def rfc3339(time: datetime) -> str:
+    """A moment in UTC, ending in Z."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def tombstone(event_type: type[Event], key: str) -> Record:
@@ -97,7 +110,8 @@ def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
     if event_type != model.type:
         payload = _upcasted(event_type, payload)
     try:
-        return model.model_validate({**payload, **fields})
+        payload.update(fields)
+        return model.model_validate(payload)
     except ValidationError as invalid:
         where = ", ".join(sorted({".".join(map(str, error["loc"])) for error in invalid.errors()}))
         raise UndecodableRecord(f"a {event_type} does not fit its model at: {where}") from None
@@ -117,7 +131,3 @@ def _plain(part: object) -> object:
     if isinstance(part, BaseModel):
         return part.model_dump()
     raise TypeError(f"{type(part).__name__} is no JSON")
-
-
-def _rfc3339(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

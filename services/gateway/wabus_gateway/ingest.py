@@ -27,7 +27,7 @@ Owner = Callable[[str], str | None]
 # Looking for them this way takes a tenth of a regular expression's time.
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _MAYBE_A_HUGE_NUMBER = b"0" * 19
-_DEEPEST = 200  # levels that every JSON library on the way writes and reads
+DEEPEST = 200  # levels that every JSON library on the way writes and reads
 _LATEST_SECONDS = 253_402_300_799  # 9999-12-31, the last moment a datetime holds
 _SHARED = ("messaging_product", "metadata")  # small parts of a value that every message's event repeats
 
@@ -66,15 +66,20 @@ def whole(body: bytes, *, received_at: datetime, reason: str) -> Unrecognised:
     )
 
 
+def has_huge_number(body: bytes) -> bool:
+    """Whether a number in it may have more than 64 bits; a long row of digits in a text counts as one."""
+    return _MAYBE_A_HUGE_NUMBER in body.translate(_DIGITS_TO_ZERO)
+
+
 def _parse(body: bytes) -> Any:
     """The JSON of a body, exactly. Raises ValueError, TypeError or RecursionError where it could not be passed on."""
-    if _MAYBE_A_HUGE_NUMBER in body.translate(_DIGITS_TO_ZERO):
+    if has_huge_number(body):
         return _unwritable_apart(_lenient(body))
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError:  # a lone surrogate, perhaps: half an emoji, where somebody cut a name
         return _unwritable_apart(_lenient(body))
-    return _unwritable_apart(payload) if body.count(b"[") + body.count(b"{") > _DEEPEST else payload
+    return _unwritable_apart(payload) if body.count(b"[") + body.count(b"{") > DEEPEST else payload
 
 
 def _lenient(body: bytes) -> Any:
@@ -124,7 +129,7 @@ def _facts_in_entry(entry: Any, received_at: datetime, owner: Owner) -> Iterator
         return
     parts = cast(Json, entry)
     waba_id, changes = parts.get("id"), parts.get("changes")
-    time = _time(parts.get("time"))
+    time = moment(parts.get("time"))
     if not isinstance(waba_id, str | int) or isinstance(waba_id, bool) or not isinstance(changes, list) or not changes:
         yield _unrecognised(parts, None, None, time or received_at, "an entry without id or changes", owner)
         return
@@ -193,7 +198,12 @@ def _conversation(waba_id: str, value: Json, time: datetime, owner: Owner) -> It
         for item in items:
             contact = _contact(kind, item)
             whose = "" if count == 1 else contact
-            own = {**rest, **({"contacts": of_contact[whose]} if whose in of_contact else {}), kind: [item]}
+            # Alone in its value it keeps that untouched.
+            own = (
+                value
+                if count == 1
+                else {**rest, **({"contacts": of_contact[whose]} if whose in of_contact else {}), kind: [item]}
+            )
             used.add(whose)
             try:
                 yield _message(waba_id, contact, own, item, time, owner(waba_id), kind)
@@ -215,7 +225,7 @@ def _message(
 ) -> MessageReceived | MessageStatusChanged:
     metadata = value["metadata"]
     wamid: str = item["id"]
-    happened = _time(item.get("timestamp")) or time
+    happened = moment(item.get("timestamp")) or time
     if kind == "messages":
         return MessageReceived(
             id=fact_id(MessageReceived.type, wamid),
@@ -291,7 +301,7 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _time(value: Any) -> datetime | None:
+def moment(value: Any) -> datetime | None:
     """Meta's times: seconds since 1970 as a number or a string of digits; in some webhooks milliseconds."""
     try:
         seconds = float(int(value))

@@ -1,0 +1,110 @@
+"""The shortcut for a webhook with one fact makes, byte for byte, what the models make, or leaves it to them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wabus_events import encode
+from wabus_gateway.ingest import facts_in
+from wabus_gateway.lone import lone_fact
+from webhooks import PHONE, conversation, encoded, status, template_status, text, webhook
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SOURCE = "/wabus/gateway"
+
+
+def owner(waba_id: str) -> str | None:
+    return "demo" if len(waba_id) % 2 else None
+
+
+def agree(body: bytes) -> bool:
+    """Whether the shortcut was taken; if so, it led to where the models lead."""
+    lone = lone_fact(body, owner=owner, source=SOURCE)
+    if lone is None:
+        return False
+    (event,) = facts_in(body, received_at=NOW, owner=owner)
+    assert lone.record == encode(event, SOURCE)
+    assert (lone.kind, lone.waba_id, lone.org_id) == (type(event).__name__, event.subject, event.org_id)
+    return True
+
+
+USUAL = {
+    "a message": conversation(messages=[text("wamid.A")], contacts=[{"wa_id": "16505551234"}]),
+    "a status": conversation(statuses=[status("wamid.A", conversation={"id": "c"}, pricing={"billable": True})]),
+    "a status without errors": conversation(statuses=[status("wamid.A", errors=[])]),
+    "parts never seen before": conversation(messages=[text("wamid.A") | {"new": {"a": [1.5]}}], new=[1]),
+    "non-ASCII": conversation(messages=[text("wamid.A", body="Grüße 😀 \x00")]),
+}
+UNUSUAL = {
+    "two messages": [conversation(messages=[text("wamid.A"), text("wamid.B")])],
+    "a message and a status": [conversation(messages=[text("wamid.A")], statuses=[status("wamid.B")])],
+    "two changes": [conversation(messages=[text("wamid.A")]), template_status()],
+    "a template": [template_status()],
+    "a failed status": [conversation(statuses=[status("wamid.A", "failed", errors=[{"code": 1}])])],
+    "a group's status": [conversation(statuses=[status("wamid.A", recipient_participant_id="7")])],
+    "no sender": [conversation(messages=[{"id": "wamid.A", "timestamp": "1700000001", "type": "text"}])],
+    "a huge number": [conversation(messages=[text("wamid.A") | {"number": 12345678901234567890123}])],
+    "a time that is none": [conversation(messages=[text("wamid.A") | {"timestamp": "soon"}])],
+}
+
+
+@pytest.mark.parametrize("change", USUAL.values(), ids=USUAL)
+def test_the_usual_takes_the_shortcut(change: dict[str, Any]) -> None:
+    assert agree(encoded(webhook(change)))
+    without_time = webhook(change)
+    del without_time["entry"][0]["time"]
+    assert agree(encoded(without_time))
+
+
+@pytest.mark.parametrize("changes", UNUSUAL.values(), ids=UNUSUAL)
+def test_the_unusual_is_left_to_the_models(changes: list[dict[str, Any]]) -> None:
+    assert not agree(encoded(webhook(*changes)))
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 300 + b"]" * 300])
+def test_what_is_no_webhook_is_left_to_the_models(body: bytes) -> None:
+    assert not agree(body)
+
+
+odd: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, 0, -1, 1.5, "", "1", " 7", "1_0", "1700000001", "9" * 30, [], {}, ["a"], [{}], {"a": "b"}, "\x00é"]
+)
+
+
+def odd_parts(usual: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """What is usual, with any of its parts left out, odd, or joined by others."""
+    parts = {name: st.just(part) | odd for name, part in usual.items()}
+    return st.fixed_dictionaries({}, optional={**parts, "another": odd}).map(lambda changed: {**usual, **changed})
+
+
+def dropping(usual: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.tuples(
+        usual, st.sets(st.sampled_from(["id", "from", "timestamp", "type", "status", "time"]), max_size=1)
+    ).map(lambda drawn: {name: part for name, part in drawn[0].items() if name not in drawn[1]})
+
+
+items = dropping(odd_parts(text("wamid.A"))) | dropping(
+    odd_parts(status("wamid.B", errors=[], recipient_participant_id=""))
+)
+
+
+@st.composite
+def nearly_usual(draw: st.DrawFn) -> dict[str, Any]:
+    value = {
+        "messaging_product": "whatsapp",
+        "metadata": draw(odd_parts({"display_phone_number": "1555", "phone_number_id": PHONE}) | odd),
+        draw(st.sampled_from(["messages", "statuses"])): draw(st.lists(items, max_size=2) | odd),
+        **draw(st.fixed_dictionaries({}, optional={"contacts": odd, "statuses": odd, "messages": odd, "new": odd})),
+    }
+    change = draw(odd_parts({"field": "messages", "value": value}))
+    entry = draw(dropping(odd_parts({"id": "102", "time": 1_700_000_000, "changes": [change]})))
+    return draw(odd_parts({"object": "whatsapp_business_account", "entry": [entry]}))
+
+
+@settings(max_examples=500)
+@given(nearly_usual())
+def test_they_agree_about_everything_in_between(payload: dict[str, Any]) -> None:
+    agree(orjson.dumps(payload))
