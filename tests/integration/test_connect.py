@@ -55,7 +55,7 @@ async def connected(
             org_id=org_id,
             waba_id=waba_id,
             token=token or token_of(store),
-            now=datetime.now(UTC),
+            clock=lambda: datetime.now(UTC),
             connected_by="test",
         )
 
@@ -64,7 +64,13 @@ async def disconnected(org_id: str, waba_id: str = DEMO_WABA) -> AccountDisconne
     settings = load(ConnectSettings)
     async with Graph(settings) as graph, following_credentials(settings) as replica:
         return await disconnect(
-            settings, graph, replica, org_id=org_id, waba_id=waba_id, now=datetime.now(UTC), reason="requested"
+            settings,
+            graph,
+            replica,
+            org_id=org_id,
+            waba_id=waba_id,
+            clock=lambda: datetime.now(UTC),
+            reason="requested",
         )
 
 
@@ -170,14 +176,14 @@ async def test_a_callback_that_meta_cannot_reach_is_named(store: Store, monkeypa
 
 
 async def test_keys_are_rotated_while_everything_runs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    await connected(store)
+    stored_at = (await connected(store)).time
     old = load(ConnectSettings).credential_keys.get_secret_value()
     new = "k2:" + base64.b64encode(b"2" * 32).decode()
     monkeypatch.setenv("CREDENTIAL_KEYS", f"{new},{old}")
     settings = load(ConnectSettings)
     async with following_credentials(settings) as replica:
-        assert await reseal(settings, replica, waba_id=DEMO_WABA, now=datetime.now(UTC))
-        assert not await reseal(settings, replica, waba_id=DEMO_WABA, now=datetime.now(UTC))
+        assert await reseal(settings, replica, waba_id=DEMO_WABA)
+        assert not await reseal(settings, replica, waba_id=DEMO_WABA)
     monkeypatch.setenv("CREDENTIAL_KEYS", new)
     settings = load(ConnectSettings)
     async with following_credentials(settings) as replica:
@@ -185,6 +191,27 @@ async def test_keys_are_rotated_while_everything_runs(store: Store, monkeypatch:
         assert credential is not None
         assert Keyring(settings).open(credential) == token_of(store)
         assert credential.org_id == "demo"
+        assert credential.time == stored_at  # the token is as old as before
+
+
+async def test_keys_are_rotated_while_somebody_connects_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await connected(store)
+    old = load(ConnectSettings).credential_keys.get_secret_value()
+    monkeypatch.setenv("CREDENTIAL_KEYS", "k2:" + base64.b64encode(b"2" * 32).decode() + "," + old)
+    settings = load(ConnectSettings)
+    async with following_credentials(settings) as replica:
+        before = replica.credential(DEMO_WABA)
+        outcomes = await asyncio.gather(
+            connected(store), reseal(settings, replica, waba_id=DEMO_WABA), return_exceptions=True
+        )
+        assert all(isinstance(outcome, AccountConnected | bool | ConnectRefused) for outcome in outcomes)
+        await reseal(settings, replica, waba_id=DEMO_WABA)
+        await replica.refresh()
+        credential = replica.credential(DEMO_WABA)
+        assert before is not None
+        assert credential is not None
+        assert (credential.key_id, Keyring(settings).open(credential)) == ("k2", token_of(store))
+        assert credential.time >= before.time
 
 
 async def test_of_two_who_connect_at_once_one_is_told_or_both_agree(store: Store) -> None:

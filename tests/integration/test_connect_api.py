@@ -1,89 +1,21 @@
 """Connecting over HTTP as a browser does it, with a real gateway and the simulated Meta's login dialog."""
 
 import base64
-import hashlib
-import hmac
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+import time
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
-import aiohttp
 import jwt
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient
-from local_stack import free_ports
-from wabus_gateway.app import GatewaySettings
-from wabus_gateway.app import create_app as create_gateway
-from wabus_local.meta import Store, create_app, new_world
+from conftest import Eventually
+from sign_up import Bearer, SignUp, connected, sign
 from wabus_local.meta.seed import DEMO_WABA, new_waba
-from wabus_runtime.settings import KafkaSettings, load
 
-Client = TestClient[web.Request, web.Application]
-Serve = Callable[[web.Application], Awaitable[Client]]
-Bearer = Callable[..., dict[str, str]]
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
-SECRET = "an-app-secret-for-tests"
+pytest_plugins = ["sign_up"]
 
 
-@dataclass
-class World:
-    """A gateway, the simulated Meta, and a person's browser."""
-
-    store: Store
-    gateway: str
-    browser: aiohttp.ClientSession
-
-    async def start(self, headers: dict[str, str]) -> str:
-        """The address of Meta's dialog."""
-        async with self.browser.get(f"{self.gateway}/whatsapp/connect", headers=headers) as answer:
-            assert answer.status == 200
-            return (await answer.json())["authorization_url"]
-
-    async def decide(self, dialog: str, decision: str = "allow", waba: str = DEMO_WABA) -> str:
-        """Where Meta sends the browser after the person has decided."""
-        form = {"decision": decision, "waba": waba}
-        async with self.browser.post(dialog, data=form, allow_redirects=False) as answer:
-            assert answer.status == 302
-            return answer.headers["Location"]
-
-    async def visit(self, url: str) -> tuple[int, str, str]:
-        """Status, text, and where a redirect points."""
-        async with self.browser.get(url, allow_redirects=False) as answer:
-            return answer.status, await answer.text(), answer.headers.get("Location", "")
-
-    async def connections(self, headers: dict[str, str]) -> list[str]:
-        async with self.browser.get(f"{self.gateway}/whatsapp/connection", headers=headers) as answer:
-            return [connection["waba_id"] for connection in (await answer.json())["connections"]]
-
-
-@pytest.fixture
-async def world(topics: KafkaSettings, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    port = free_ports(1)[0]
-    url = f"http://127.0.0.1:{port}"
-    store = Store(new_world("1234567890", [SECRET]))
-    store.world.redirect_uris = [url]
-    meta = await serve(create_app(store))
-    monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
-    monkeypatch.setenv("PUBLIC_URL", url)
-    runner = web.AppRunner(create_gateway(load(GatewaySettings)))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
-        yield World(store, url, browser)
-    await runner.cleanup()
-
-
-def connected(world: World, bearer: dict[str, str], waba_id: str = DEMO_WABA) -> Callable[[], Awaitable[object]]:
-    async def seen() -> bool:
-        return waba_id in await world.connections(bearer)
-
-    return seen
-
-
-async def test_a_person_connects_by_allowing_at_meta(world: World, bearer: Bearer, eventually: Eventually) -> None:
+async def test_a_person_connects_by_allowing_at_meta(world: SignUp, bearer: Bearer, eventually: Eventually) -> None:
     back = await world.decide(await world.start(bearer()))
     status, _, target = await world.visit(back)
     assert (status, target) == (303, f"/?connected={DEMO_WABA}")
@@ -91,20 +23,20 @@ async def test_a_person_connects_by_allowing_at_meta(world: World, bearer: Beare
     assert await world.connections(bearer("other")) == []
 
 
-async def test_denied_consent_is_explained_and_changes_nothing(world: World, bearer: Bearer) -> None:
+async def test_denied_consent_is_explained_and_changes_nothing(world: SignUp, bearer: Bearer) -> None:
     status, text, _ = await world.visit(await world.decide(await world.start(bearer()), "deny"))
     assert status == 403
     assert "consent" in text
     assert await world.connections(bearer()) == []
 
 
-async def test_a_state_works_once(world: World, bearer: Bearer) -> None:
+async def test_a_state_works_once(world: SignUp, bearer: Bearer) -> None:
     back = await world.decide(await world.start(bearer()))
     assert (await world.visit(back))[0] == 303
     assert (await world.visit(back))[0] == 410
 
 
-async def test_a_state_works_only_in_the_browser_it_was_made_for(world: World, bearer: Bearer) -> None:
+async def test_a_state_works_only_in_the_browser_it_was_made_for(world: SignUp, bearer: Bearer) -> None:
     back = await world.decide(await world.start(bearer()))
     world.browser.cookie_jar.clear()
     assert (await world.visit(back))[0] == 403
@@ -112,7 +44,7 @@ async def test_a_state_works_only_in_the_browser_it_was_made_for(world: World, b
 
 
 @pytest.mark.parametrize("state", ["", "k1.AAAA", "forged", "k1." + "A" * 400, "é"])
-async def test_a_forged_state_is_refused(world: World, bearer: Bearer, state: str) -> None:
+async def test_a_forged_state_is_refused(world: SignUp, bearer: Bearer, state: str) -> None:
     await world.start(bearer())
     async with world.browser.get(
         f"{world.gateway}/whatsapp/callback", params={"state": state, "code": "x"}, allow_redirects=False
@@ -120,7 +52,7 @@ async def test_a_forged_state_is_refused(world: World, bearer: Bearer, state: st
         assert answer.status == 403
 
 
-async def test_a_code_that_meta_refuses_is_explained(world: World, bearer: Bearer) -> None:
+async def test_a_code_that_meta_refuses_is_explained(world: SignUp, bearer: Bearer) -> None:
     state = parse_qs(urlsplit(await world.start(bearer())).query)["state"][0]
     async with world.browser.get(
         f"{world.gateway}/whatsapp/callback", params={"state": state, "code": "made up"}, allow_redirects=False
@@ -129,14 +61,59 @@ async def test_a_code_that_meta_refuses_is_explained(world: World, bearer: Beare
         assert "start again" in await answer.text()
 
 
-async def test_missing_permissions_are_named(world: World, bearer: Bearer) -> None:
+async def test_missing_permissions_are_named(world: SignUp, bearer: Bearer) -> None:
     dialog = (await world.start(bearer())).replace("whatsapp_business_management%2C", "")
     status, text, _ = await world.visit(await world.decide(dialog))
     assert status == 422
     assert "whatsapp_business_management" in text
 
 
-async def test_of_several_accounts_the_person_chooses(world: World, bearer: Bearer, eventually: Eventually) -> None:
+async def test_an_account_of_another_organisation_is_refused_with_a_way_on_until_it_is_disconnected_there(
+    world: SignUp, bearer: Bearer, eventually: Eventually
+) -> None:
+    await world.visit(await world.decide(await world.start(bearer())))
+    await eventually(connected(world, bearer()))
+    status, text, _ = await world.visit(await world.decide(await world.start(bearer("other"))))
+    assert status == 409
+    assert "connected to another organisation" in text
+    assert "Ask an administrator there" in text
+    assert "demo" not in text
+    url = f"{world.gateway}/whatsapp/connection"
+    async with world.browser.delete(url, headers=bearer()) as answer:
+        assert answer.status == 200
+    status, _, _ = await world.visit(await world.decide(await world.start(bearer("other"))))
+    assert status == 303
+    await eventually(connected(world, bearer("other")))
+    assert await world.connections(bearer()) == []
+
+
+async def test_access_to_no_account_is_explained(world: SignUp, bearer: Bearer) -> None:
+    back = await world.decide(await world.start(bearer()))
+    next(iter(world.store.world.codes.values())).waba_ids = []
+    world.store.world.wabas.clear()
+    status, text, _ = await world.visit(back)
+    assert status == 422
+    assert "no WhatsApp Business account" in text
+
+
+async def test_a_dialog_that_was_left_half_way_is_explained(world: SignUp, bearer: Bearer) -> None:
+    state = parse_qs(urlsplit(await world.start(bearer())).query)["state"][0]
+    status, text, _ = await world.visit(f"{world.gateway}/whatsapp/callback?{urlencode({'state': state})}")
+    assert status == 400
+    assert "before you were done" in text
+
+
+async def test_a_number_that_the_account_does_not_have_is_refused(world: SignUp, bearer: Bearer) -> None:
+    await world.decide(await world.start(bearer()))
+    code = next(iter(world.store.world.codes.values()))
+    code.redirect_uri = ""
+    signup = {"code": code.value, "waba_id": DEMO_WABA, "phone_number_id": "999"}
+    async with world.browser.post(f"{world.gateway}/whatsapp/connect", json=signup, headers=bearer()) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (422, "phone_number_not_found")
+    assert await world.connections(bearer()) == []
+
+
+async def test_of_several_accounts_the_person_chooses(world: SignUp, bearer: Bearer, eventually: Eventually) -> None:
     second = new_waba(world.store.world, name="<b>Second</b>")
     back = await world.decide(await world.start(bearer()))
     code = next(iter(world.store.world.codes.values()))
@@ -153,7 +130,7 @@ async def test_of_several_accounts_the_person_chooses(world: World, bearer: Bear
     await eventually(connected(world, bearer(), second.id))
 
 
-async def test_an_account_that_was_not_granted_cannot_be_chosen(world: World, bearer: Bearer) -> None:
+async def test_an_account_that_was_not_granted_cannot_be_chosen(world: SignUp, bearer: Bearer) -> None:
     second = new_waba(world.store.world)
     back = await world.decide(await world.start(bearer()))
     next(iter(world.store.world.codes.values())).waba_ids = [DEMO_WABA, second.id]
@@ -165,7 +142,7 @@ async def test_an_account_that_was_not_granted_cannot_be_chosen(world: World, be
         assert answer.status == 400
 
 
-async def test_embedded_signup_connects_with_its_code(world: World, bearer: Bearer, eventually: Eventually) -> None:
+async def test_embedded_signup_connects_with_its_code(world: SignUp, bearer: Bearer, eventually: Eventually) -> None:
     back = await world.decide(await world.start(bearer()))
     code = next(iter(world.store.world.codes.values()))
     code.redirect_uri = ""
@@ -179,15 +156,15 @@ async def test_embedded_signup_connects_with_its_code(world: World, bearer: Bear
     await eventually(connected(world, bearer()))
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"code": "x"}', b'{"code": "x", "waba_id": "../me"}'])
-async def test_a_malformed_signup_is_refused(world: World, bearer: Bearer, body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"code": "x"}', b'{"code": "x", "waba_id": "../1"}'])
+async def test_a_malformed_signup_is_refused(world: SignUp, bearer: Bearer, body: bytes) -> None:
     async with world.browser.post(f"{world.gateway}/whatsapp/connect", data=body, headers=bearer()) as answer:
         assert answer.status in (400, 422)
         assert answer.content_type == "application/problem+json"
 
 
 async def test_only_an_administrator_disconnects_and_only_their_own(
-    world: World, bearer: Bearer, eventually: Eventually
+    world: SignUp, bearer: Bearer, eventually: Eventually
 ) -> None:
     await world.visit(await world.decide(await world.start(bearer())))
     await eventually(connected(world, bearer()))
@@ -204,7 +181,7 @@ async def test_only_an_administrator_disconnects_and_only_their_own(
 
 
 async def test_a_person_who_removes_the_app_at_meta_is_disconnected(
-    world: World, bearer: Bearer, eventually: Eventually
+    world: SignUp, bearer: Bearer, eventually: Eventually
 ) -> None:
     await world.visit(await world.decide(await world.start(bearer())))
     await eventually(connected(world, bearer()))
@@ -221,7 +198,46 @@ async def test_a_person_who_removes_the_app_at_meta_is_disconnected(
     await eventually(gone)
 
 
-async def test_a_data_deletion_request_gets_a_confirmation_code(world: World) -> None:
+async def test_an_old_request_of_meta_ends_nothing_that_was_connected_since(
+    world: SignUp, bearer: Bearer, eventually: Eventually
+) -> None:
+    await world.visit(await world.decide(await world.start(bearer())))
+    await eventually(connected(world, bearer()))
+    user = next(token.user_id for token in world.store.world.tokens.values())
+    for issued_at, ended in ((int(time.time()) - 3600, 0), (int(time.time()), 1)):
+        asked = sign({"user_id": user, "issued_at": issued_at})
+        url = f"{world.gateway}/whatsapp/deauthorize"
+        async with world.browser.post(url, data={"signed_request": asked}) as answer:
+            assert (answer.status, (await answer.json())["disconnected"]) == (200, ended)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "",
+        ".",
+        "a.b.c",
+        "é.é",
+        "AAAA." + "[" * 2000,
+        "." + base64.urlsafe_b64encode(b'{"algorithm":"HMAC-SHA256","user_id":"1"}').decode(),
+    ],
+)
+async def test_what_meta_has_not_signed_is_refused(world: SignUp, asked: str) -> None:
+    for path in ("deauthorize", "data-deletion"):
+        async with world.browser.post(f"{world.gateway}/whatsapp/{path}", data={"signed_request": asked}) as answer:
+            assert answer.status == 403
+
+
+async def test_another_algorithm_is_refused_though_the_signature_is_right(world: SignUp) -> None:
+    for algorithm in ("none", "HMAC-SHA1", None, ["HMAC-SHA256"]):
+        asked = sign({"user_id": "1", "algorithm": algorithm})
+        async with world.browser.post(
+            f"{world.gateway}/whatsapp/deauthorize", data={"signed_request": asked}
+        ) as answer:
+            assert answer.status == 403, algorithm
+
+
+async def test_a_data_deletion_request_gets_a_confirmation_code(world: SignUp) -> None:
     url = f"{world.gateway}/whatsapp/data-deletion"
     async with world.browser.post(url, data={"signed_request": sign({"user_id": "nobody"})}) as answer:
         assert answer.status == 200
@@ -233,18 +249,10 @@ async def test_a_data_deletion_request_gets_a_confirmation_code(world: World) ->
     assert (await world.visit(receipt["url"] + "x"))[0] == 404
 
 
-def sign(payload: dict[str, Any], secret: str = SECRET) -> str:
-    encoded = (
-        base64.urlsafe_b64encode(json.dumps({"algorithm": "HMAC-SHA256", **payload}).encode()).decode().rstrip("=")
-    )
-    signature = hmac.new(secret.encode(), encoded.encode(), hashlib.sha256).digest()
-    return base64.urlsafe_b64encode(signature).decode().rstrip("=") + "." + encoded
-
-
 @pytest.mark.parametrize(
     "trick", ["none", "wrong secret", "expired", "no org", "no exp", "garbage", "missing", "basic"]
 )
-async def test_no_trick_with_a_token_gets_in(world: World, environment: dict[str, str], trick: str) -> None:
+async def test_no_trick_with_a_token_gets_in(world: SignUp, environment: dict[str, str], trick: str) -> None:
     claims: dict[str, Any] = {"orgId": "demo", "role": "admin", "exp": 4_000_000_000}
     secret = environment["JWT_SECRET"]
     match trick:

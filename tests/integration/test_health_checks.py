@@ -53,7 +53,7 @@ async def client(store: Store, serve: Serve, bearer: Bearer, eventually: Eventua
             org_id="demo",
             waba_id=DEMO_WABA,
             token=SecretStr(next(iter(store.world.tokens))),
-            now=datetime.now(UTC),
+            clock=lambda: datetime.now(UTC),
             connected_by="test",
         )
 

@@ -7,12 +7,14 @@ import click
 from pydantic import SecretStr
 from wabus_events import AccountConnected
 from wabus_runtime.graph import Graph
-from wabus_runtime.replica import following_credentials
+from wabus_runtime.replica import CredentialReplica, following_credentials
 from wabus_runtime.sealing import CannotOpen, Keyring
 from wabus_runtime.settings import LogSettings, load
 from wabus_runtime.telemetry import configure_logs
 
 from wabus_gateway import connect as connecting
+
+RESEAL_TRIES = 5
 
 
 @click.command()
@@ -40,7 +42,7 @@ def connect(org: str, waba: str, token: str, subscribe: bool) -> None:
                 org_id=org,
                 waba_id=waba,
                 token=SecretStr(token.strip()),
-                now=datetime.now(UTC),
+                clock=lambda: datetime.now(UTC),
                 connected_by="wabus connect",
                 subscribe=subscribe,
             )
@@ -64,7 +66,7 @@ def disconnect(org: str, waba: str) -> None:
     async def run() -> None:
         async with Graph(settings) as graph, following_credentials(settings) as replica:
             await connecting.disconnect(
-                settings, graph, replica, org_id=org, waba_id=waba, now=datetime.now(UTC), reason="requested"
+                settings, graph, replica, org_id=org, waba_id=waba, clock=lambda: datetime.now(UTC), reason="requested"
             )
 
     try:
@@ -88,9 +90,7 @@ def rotate_keys() -> None:
         async with following_credentials(settings) as replica:
             for credential in replica.all():
                 try:
-                    renewed += await connecting.reseal(
-                        settings, replica, waba_id=credential.waba_id, now=datetime.now(UTC)
-                    )
+                    renewed += await _resealed(settings, replica, credential.waba_id)
                 except CannotOpen:
                     closed.append(credential.waba_id)
         return renewed, closed
@@ -99,6 +99,16 @@ def rotate_keys() -> None:
     click.echo(f"{renewed} tokens are now sealed under {Keyring(settings).sealing_key_id}.")
     if closed:
         raise click.ClickException(f"none of CREDENTIAL_KEYS opens the token of: {', '.join(closed)}; left as they are")
+
+
+async def _resealed(settings: connecting.ConnectSettings, replica: CredentialReplica, waba_id: str) -> bool:
+    """Seal one token again. Whoever changes the account at the same moment goes first."""
+    for _ in range(RESEAL_TRIES - 1):
+        try:
+            return await connecting.reseal(settings, replica, waba_id=waba_id)
+        except connecting.ConnectRefused:
+            continue
+    return await connecting.reseal(settings, replica, waba_id=waba_id)
 
 
 def _quiet() -> None:

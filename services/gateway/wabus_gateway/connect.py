@@ -4,7 +4,7 @@ Sources: Meta's "Debug Token", "WhatsApp Business Account, subscribed_apps", "Ov
 """
 
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,34 +97,47 @@ async def connect(
     org_id: str,
     waba_id: str,
     token: SecretStr,
-    now: datetime,
+    clock: Callable[[], datetime],
     connected_by: str,
     subscribe: bool = True,
+    phone_number_id: str | None = None,
 ) -> AccountConnected:
     """Check the token, subscribe the app to the WABA, and write credential and fact in one Kafka transaction.
 
     With `subscribe` Meta calls the WABA's own callback URL before this goes on, so a gateway must be reachable there.
+    With `phone_number_id` the WABA must have that number.
     Connecting again replaces the token. Of two who connect a WABA at once, the later one to begin wins.
     Raises `ConnectRefused`, `KafkaUnavailable`.
     """
     if not WABA_ID.fullmatch(waba_id):
         raise ConnectRefused("account_not_found", "The id of a WhatsApp Business account is a number.")
     callback = f"{settings.public_url}/webhooks/whatsapp/{waba_id}" if subscribe else None
+    try:
+        # First of all: who has no access to the account learns nothing of whose it is, and disturbs nobody.
+        facts = await inspect(settings, graph, token, now=clock(), waba_id=waba_id)
+        listed, _ = await graph.call(
+            "GET", f"{waba_id}/phone_numbers", token, {"fields": PHONE_FIELDS, "limit": str(MAX_PHONE_NUMBERS)}
+        )
+    except GraphError as error:
+        raise ConnectRefused(error.code, error.message) from None
+    phones = phone_numbers(listed.get("data"))
+    if phone_number_id is not None and phone_number_id not in {phone.phone_number_id for phone in phones}:
+        raise ConnectRefused(
+            "phone_number_not_found", f"The account {waba_id} has no phone number with the id {phone_number_id}."
+        )
     async with _exclusively(settings, replica, waba_id) as (publisher, current):
         if current is not None and current.org_id != org_id:
             raise ConnectRefused(
                 "connected_elsewhere",
                 "This WhatsApp account is connected to another organisation. It must be disconnected there first.",
             )
-        try:
-            facts = await inspect(settings, graph, token, now=now, waba_id=waba_id)
-            phones, _ = await graph.call(
-                "GET", f"{waba_id}/phone_numbers", token, {"fields": PHONE_FIELDS, "limit": str(MAX_PHONE_NUMBERS)}
-            )
-            if callback:
+        if callback:
+            try:
                 await _subscribe(settings, graph, waba_id, token, callback)
-        except GraphError as error:
-            raise ConnectRefused(error.code, error.message) from None
+            except GraphError as error:
+                raise ConnectRefused(error.code, error.message) from None
+        # Not before: Meta may have taken long, and the account may have been disconnected meanwhile.
+        now = clock()
         sealed = Keyring(settings).seal(token, org_id=org_id, waba_id=waba_id)
         credential = CredentialStored(
             id=fact_id(CredentialStored.type, org_id, waba_id, now.isoformat()),
@@ -143,7 +156,7 @@ async def connect(
             time=now,
             org_id=org_id,
             waba_id=waba_id,
-            phone_numbers=phone_numbers(phones.get("data")),
+            phone_numbers=phones,
             scopes=list(facts.scopes),
             token_expires_at=facts.expires_at,
             callback_url=callback,
@@ -171,7 +184,7 @@ async def disconnect(
     *,
     org_id: str,
     waba_id: str,
-    now: datetime,
+    clock: Callable[[], datetime],
     reason: str,
 ) -> AccountDisconnected:
     """Unsubscribe from the WABA as far as its token still allows, then remove the credential and say so.
@@ -188,6 +201,7 @@ async def disconnect(
             log.warning(
                 "could not unsubscribe", action="unsubscribe_failed", waba_id=waba_id, error=type(error).__name__
             )
+        now = clock()
         disconnected = AccountDisconnected(
             id=fact_id(AccountDisconnected.type, org_id, waba_id, now.isoformat()),
             time=now,
@@ -200,8 +214,12 @@ async def disconnect(
     return disconnected
 
 
-async def reseal(settings: ConnectSettings, replica: CredentialReplica, *, waba_id: str, now: datetime) -> bool:
-    """Seal a WABA's credential under the newest key. Returns whether that was needed. Raises `CannotOpen`."""
+async def reseal(settings: ConnectSettings, replica: CredentialReplica, *, waba_id: str) -> bool:
+    """Seal a WABA's credential under the newest key. Returns whether that was needed.
+
+    It keeps its time, for the token is as old as before. Raises `CannotOpen`, and `ConnectRefused` when somebody
+    connects or disconnects the account at the same moment.
+    """
     keyring = Keyring(settings)
     async with _exclusively(settings, replica, waba_id) as (publisher, current):
         if current is None or current.org_id is None or current.key_id == keyring.sealing_key_id:
@@ -209,7 +227,6 @@ async def reseal(settings: ConnectSettings, replica: CredentialReplica, *, waba_
         sealed = keyring.seal(keyring.open(current), org_id=current.org_id, waba_id=waba_id)
         renewed = {
             "id": fact_id(CredentialStored.type, current.id, sealed.key_id),
-            "time": now,
             "key_id": sealed.key_id,
             "nonce": sealed.nonce,
             "ciphertext": sealed.ciphertext,

@@ -1,6 +1,5 @@
 """Connecting over HTTP: the login dialog and its way back, Embedded Signup, disconnecting."""
 
-import json
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator
@@ -21,10 +20,10 @@ from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.sealing import Keyring
 from wabus_runtime.settings import AuthSettings
 
-from wabus_gateway import oauth
+from wabus_gateway import bodies, oauth
 from wabus_gateway.connect import WABA_ID, ConnectRefused, ConnectSettings, connect, disconnect, inspect
 from wabus_gateway.meta_requests import MetaRequests
-from wabus_gateway.pages import choice_page, message_page
+from wabus_gateway.pages import choice_page, message_page, refusal_page
 
 COOKIE = "wabus_connect"
 USED_STATES = 10_000  # states remembered as used until they expire anyway
@@ -50,8 +49,9 @@ class Signup(BaseModel):
     """What Embedded Signup gives to the page that opened it."""
 
     code: str = Field(min_length=1, max_length=4096)
-    waba_id: str = Field(pattern=WABA_ID.pattern)
-    phone_number_id: str | None = Field(default=None, pattern=WABA_ID.pattern)
+    waba_id: str = Field(pattern=f"^{WABA_ID.pattern}$")
+    phone_number_id: str | None = Field(default=None, pattern=f"^{WABA_ID.pattern}$")
+    """Absent when the person ended the sign-up without adding a number."""
 
 
 class ConnectApi:
@@ -65,9 +65,9 @@ class ConnectApi:
         self._used: OrderedDict[str, None] = OrderedDict()
 
     def install(self, app: web.Application) -> None:
-        app.router.add_get("/whatsapp/connect", self.start)
+        app.router.add_get("/whatsapp/connect", self.start, allow_head=False)
         app.router.add_post("/whatsapp/connect", self.embedded_signup)
-        app.router.add_get("/whatsapp/callback", self.returned)
+        app.router.add_get("/whatsapp/callback", self.returned, allow_head=False)
         app.router.add_post("/whatsapp/callback", self.chosen)
         app.router.add_get("/whatsapp/connection", self.connections)
         app.router.add_delete("/whatsapp/connection", self.end)
@@ -112,9 +112,9 @@ class ConnectApi:
             facts = await inspect(self._settings, self._client_of(), token, now=datetime.now(UTC))
             wabas = await oauth.granted_wabas(self._client_of(), token, facts.waba_ids)
         except ConnectRefused as refused:
-            return self._ended(message_page(422, "WhatsApp is not connected yet", refused.message))
+            return self._ended(refusal_page(STATUS_OF.get(refused.code, 422), refused.code, refused.message))
         except GraphError as error:
-            return self._ended(message_page(502, "WhatsApp is not connected yet", error.message))
+            return self._ended(refusal_page(STATUS_OF.get(error.code, 422), error.code, error.message))
         if not wabas:
             return self._ended(_no_account())
         if len(wabas) == 1:
@@ -126,12 +126,12 @@ class ConnectApi:
 
     async def chosen(self, request: web.Request) -> web.Response:
         """The person chose one of several accounts."""
-        form = await request.post()
+        form = await bodies.form(request)
         try:
-            pending = self._resumed(str(form.get("state", "")), request)
+            pending = self._resumed(form.get("state", ""), request)
         except oauth.StateRefused as refused:
             return self._ended(_refused_page(refused))
-        waba_id = str(form.get("waba_id", ""))
+        waba_id = form.get("waba_id", "")
         if pending.token is None or waba_id not in pending.waba_ids:
             return self._ended(_unfinished())
         return await self._finish(pending, waba_id, SecretStr(pending.token))
@@ -139,10 +139,12 @@ class ConnectApi:
     async def embedded_signup(self, request: web.Request) -> web.Response:
         """Embedded Signup's result: the code is exchanged and the account it names is connected."""
         caller = await authenticate(request)
-        signup = Signup.model_validate(await _json(request))
+        signup = Signup.model_validate(await bodies.json_value(request))
         try:
             token = await oauth.exchange(self._settings, self._client_of(), signup.code, redirected=False)
-            account = await self._connect(caller.org_id, signup.waba_id, token, caller.subject or "")
+            account = await self._connect(
+                caller.org_id, signup.waba_id, token, caller.subject or "", phone_number_id=signup.phone_number_id
+            )
         except ConnectRefused as refused:
             raise _problem(refused) from None
         return json_response(_connection(account), status=201, headers={"Location": "/whatsapp/connection"})
@@ -177,7 +179,9 @@ class ConnectApi:
             raise _problem(refused) from None
         return json_response({"disconnected": ending})
 
-    async def _connect(self, org_id: str, waba_id: str, token: SecretStr, subject: str) -> AccountConnected:
+    async def _connect(
+        self, org_id: str, waba_id: str, token: SecretStr, subject: str, *, phone_number_id: str | None = None
+    ) -> AccountConnected:
         return await connect(
             self._settings,
             self._client_of(),
@@ -185,8 +189,9 @@ class ConnectApi:
             org_id=org_id,
             waba_id=waba_id,
             token=token,
-            now=datetime.now(UTC),
+            clock=lambda: datetime.now(UTC),
             connected_by=subject,
+            phone_number_id=phone_number_id,
         )
 
     async def _disconnect(self, org_id: str, waba_id: str, reason: str) -> None:
@@ -196,7 +201,7 @@ class ConnectApi:
             self._replica,
             org_id=org_id,
             waba_id=waba_id,
-            now=datetime.now(UTC),
+            clock=lambda: datetime.now(UTC),
             reason=reason,
         )
 
@@ -204,14 +209,9 @@ class ConnectApi:
         try:
             await self._connect(pending.org_id, waba_id, token, pending.subject)
         except ConnectRefused as refused:
-            status = STATUS_OF.get(refused.code, 422)
-            return self._ended(message_page(status, "WhatsApp is not connected yet", refused.message))
+            return self._ended(refusal_page(STATUS_OF.get(refused.code, 422), refused.code, refused.message))
         except KafkaUnavailable:
-            return self._ended(
-                message_page(
-                    503, "WhatsApp is not connected yet", "We could not store the connection. Please try again."
-                )
-            )
+            return self._ended(refusal_page(503, "not_stored", "We could not store the connection."))
         return self._ended(
             web.Response(
                 status=303, headers={"Location": "/?" + urlencode({"connected": waba_id}), "Cache-Control": "no-store"}
@@ -253,13 +253,6 @@ def _connection(account: AccountConnected) -> dict[str, Any]:
     }
 
 
-async def _json(request: web.Request) -> Any:
-    try:
-        return json.loads(await request.read())
-    except ValueError:
-        raise Problem(400, "invalid_json", "Not JSON", "The body of the request must be JSON.") from None
-
-
 def _problem(refused: ConnectRefused) -> Problem:
     return Problem(STATUS_OF.get(refused.code, 422), refused.code, "Not connected", refused.message)
 
@@ -268,22 +261,34 @@ def _refused_page(refused: oauth.StateRefused) -> web.Response:
     log.warning("a state was refused", action="state_refused", reason=refused.code)
     if refused.code in ("expired", "used"):
         return message_page(
-            410, "This sign-up is over", "It took too long, or was finished already. Please start again."
+            410,
+            "This sign-up is over",
+            "It took longer than ten minutes, or was finished already. Nothing was changed now.",
+            "If WhatsApp is not connected yet, go back and click Connect again.",
         )
-    return message_page(403, "This sign-up was not started here", "Please start again from your own browser.")
+    return message_page(
+        403,
+        "This sign-up was not started here",
+        "It belongs to another browser, or you began another one after it. Nothing was changed.",
+        "Go back and click Connect again, in the browser where you want to finish.",
+    )
 
 
 def _denied() -> web.Response:
     return message_page(
         403,
         "WhatsApp is not connected",
-        "You did not give your consent at Meta, so nothing was changed. You can start again any time.",
+        "You did not give your consent at Meta, so nothing was changed.",
+        "You can go back and click Connect again any time.",
     )
 
 
 def _unfinished() -> web.Response:
     return message_page(
-        400, "The sign-up was not finished", "Meta sent you back before you were done. Please start again."
+        400,
+        "The sign-up was not finished",
+        "Meta sent you back before you were done, so nothing was changed.",
+        "Go back and click Connect again. At Meta, follow the steps until it says that you are done.",
     )
 
 
@@ -291,5 +296,6 @@ def _no_account() -> web.Response:
     return message_page(
         422,
         "There is no WhatsApp account to connect",
-        "You gave access, but to no WhatsApp Business account. Please start again and choose one or create one.",
+        "You gave access, but to no WhatsApp Business account.",
+        "Go back and click Connect again. At Meta, choose an account in the list, or create one there.",
     )

@@ -4,17 +4,24 @@ Sources: Meta, "Manually Build a Login Flow" (deauthorise callback), "Data Delet
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
+import structlog
 from aiohttp import web
 from wabus_runtime.http import Problem, json_response
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.sealing import CannotOpen, Keyring
 
-from wabus_gateway.connect import ConnectSettings
+from wabus_gateway import bodies
+from wabus_gateway.connect import ConnectRefused, ConnectSettings
 from wabus_gateway.pages import message_page
 from wabus_gateway.signature import signed_request
+
+CLOCKS_APART = 60  # seconds between Meta's clock and ours
+
+log = structlog.get_logger()
 
 
 class MetaRequests:
@@ -38,13 +45,12 @@ class MetaRequests:
 
     async def deauthorised(self, request: web.Request) -> web.Response:
         """A person removed our app at Meta: what was connected with their token ends."""
-        ended = await self._end_for(await self._meta_user(request), "deauthorised")
+        ended = await self._end_for(await self._asked(request), "deauthorised")
         return json_response({"disconnected": len(ended)})
 
     async def data_deletion(self, request: web.Request) -> web.Response:
         """A person asked Meta that we delete their data: the token goes, and the answer says where to follow it up."""
-        user = await self._meta_user(request)
-        await self._end_for(user, "data deletion requested")
+        await self._end_for(await self._asked(request), "data deletion requested")
         receipt = self._keyring.seal_text(datetime.now(UTC).isoformat(), purpose="data deletion")
         url = f"{self._settings.public_url}/whatsapp/data-deletion?{urlencode({'receipt': receipt})}"
         return json_response({"url": url, "confirmation_code": receipt[-16:]})
@@ -57,25 +63,38 @@ class MetaRequests:
             return message_page(404, "No such request", "This is not the address that Meta was given.")
         return message_page(200, "Your access was deleted", f"The access token was removed on {when[:10]}.")
 
-    async def _meta_user(self, request: web.Request) -> str:
-        if request.content_type != "application/x-www-form-urlencoded":
-            raise Problem(415, "no_form", "Unsupported media type", "Send a form, as Meta does.")
-        try:
-            form = await request.post()
-        except (ValueError, LookupError):  # a charset that there is not, or bytes that are not of it
-            raise Problem(400, "malformed_body", "Malformed body", "The form can't be read.") from None
+    async def _asked(self, request: web.Request) -> "_Asked":
+        form = await bodies.form(request)
         app_secrets = [secret.get_secret_value().encode() for secret in self._settings.meta_app_secrets]
-        payload = signed_request(str(form.get("signed_request", "")), app_secrets)
-        user = payload.get("user_id") if payload else None
-        if not user:
+        payload = signed_request(form.get("signed_request", ""), app_secrets) or {}
+        if not payload.get("user_id"):
             raise Problem(403, "forbidden", "Forbidden", "The request is not signed as it must be.")
-        return str(user)
+        issued_at = payload.get("issued_at")
+        return _Asked(str(payload["user_id"]), issued_at if isinstance(issued_at, int | float) else None)
 
-    async def _end_for(self, meta_user_id: str, reason: str) -> list[str]:
+    async def _end_for(self, asked: "_Asked", reason: str) -> list[str]:
         await self._replica.refresh()
         ended: list[str] = []
         for credential in self._replica.all():
-            if credential.meta_user_id == meta_user_id and credential.org_id:
+            if credential.meta_user_id != asked.user or not credential.org_id or asked.is_older_than(credential.time):
+                continue
+            try:
                 await self._disconnect(credential.org_id, credential.waba_id, reason)
+            except ConnectRefused as refused:
+                # Somebody connects or disconnects it just now, and theirs is the later word.
+                log.warning("an account was left as it is", action="not_ended", code=refused.code)
+            else:
                 ended.append(credential.waba_id)
         return ended
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Whose access shall end, and when Meta wrote that, in seconds since 1970."""
+
+    user: str
+    issued_at: float | None
+
+    def is_older_than(self, connected_at: datetime) -> bool:
+        """Whether it is of before: sent once more, it must not end what was connected since."""
+        return self.issued_at is not None and connected_at.timestamp() > self.issued_at + CLOCKS_APART

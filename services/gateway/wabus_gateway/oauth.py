@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
+import structlog
 from pydantic import SecretStr, TypeAdapter, ValidationError
 from wabus_runtime.graph import Graph
 from wabus_runtime.graph_errors import GraphError
@@ -22,9 +23,11 @@ from wabus_gateway.connect import SCOPES_NEEDED, ConnectRefused, ConnectSettings
 STATE_LIFETIME = timedelta(minutes=10)
 MAX_WABAS = 50  # accounts offered for a choice
 
+log = structlog.get_logger()
+
 
 class StateRefused(Exception):
-    """A state that is not ours, not this browser's, used, or too old. `code`: `forged`, `foreign` or `expired`."""
+    """A state that will not do. `code`: `forged`, `foreign` (another browser's), `used` or `expired`."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -119,17 +122,32 @@ async def granted_wabas(graph: Graph, token: SecretStr, named: tuple[str, ...]) 
     found: dict[str, str] = {}
     if named:
         for waba_id in named[:MAX_WABAS]:
-            answer, _ = await graph.call("GET", waba_id, token, {"fields": "id,name"})
-            found[waba_id] = str(answer.get("name") or waba_id)
+            found[waba_id] = await _name(graph, token, waba_id)
         return found
-    businesses, _ = await graph.call("GET", "me/businesses", token, {"fields": "id"})
-    for business in businesses.get("data") or []:
-        for edge in ("owned_whatsapp_business_accounts", "client_whatsapp_business_accounts"):
-            answer, _ = await graph.call("GET", f"{business['id']}/{edge}", token, {"fields": "id,name"})
-            for waba in answer.get("data") or []:
-                found[str(waba["id"])] = str(waba.get("name") or waba["id"])
+    try:
+        businesses, _ = await graph.call("GET", "me/businesses", token, {"fields": "id"})
+        for business in businesses.get("data") or []:
+            for edge in ("owned_whatsapp_business_accounts", "client_whatsapp_business_accounts"):
+                answer, _ = await graph.call("GET", f"{business['id']}/{edge}", token, {"fields": "id,name"})
+                for waba in answer.get("data") or []:
+                    found[str(waba["id"])] = str(waba.get("name") or waba["id"])
+    except GraphError as error:
+        if error.retryable:
+            raise
+        # Listing needs a permission that we don't ask for: what can't be listed has to be chosen in the dialog.
+        log.info("accounts could not be listed", action="accounts_unlisted", code=error.code)
     return dict(list(found.items())[:MAX_WABAS])
 
 
+async def _name(graph: Graph, token: SecretStr, waba_id: str) -> str:
+    try:
+        answer, _ = await graph.call("GET", waba_id, token, {"fields": "id,name"})
+    except GraphError as error:
+        if error.retryable:
+            raise
+        return waba_id  # one account that can't be seen must not hide the others; connecting it will say why
+    return str(answer.get("name") or waba_id)
+
+
 def _digest(cookie: str) -> str:
-    return hashlib.sha256(cookie.encode()).hexdigest()
+    return hashlib.sha256(cookie.encode(errors="replace")).hexdigest()

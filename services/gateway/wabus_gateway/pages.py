@@ -11,14 +11,49 @@ HEADERS = {
         "frame-ancestors 'none'; base-uri 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
 
 
-def message_page(status: int, title: str, text: str) -> web.Response:
+WAY_ON = {
+    "permission_missing": (
+        "A permission is missing",
+        "Go back and click Connect again. At Meta, leave both permissions switched on: one is for your templates, the "
+        "other for your messages.",
+    ),
+    "connected_elsewhere": (
+        "This account is connected to another organisation",
+        "Ask an administrator there to disconnect it, then click Connect again. You can also choose another account.",
+    ),
+    "connecting_elsewhere": (
+        "Somebody else is connecting this account",
+        "Go back and look: if they are from your organisation, it shows as connected in a moment.",
+    ),
+    "callback_unreachable": (
+        "Meta can't reach us",
+        "This is for whoever runs this service. When it is mended, click Connect again.",
+    ),
+    "token_of_another_app": (
+        "The access was given to another app",
+        "This is for whoever runs this service. When it is mended, click Connect again.",
+    ),
+}
+"""Title and way on for a person, by the code of a refusal; any other is worth another try."""
+
+
+def refusal_page(status: int, code: str, why: str) -> web.Response:
+    """An account was not connected, and why."""
+    title, way_on = WAY_ON.get(code, ("WhatsApp is not connected yet", "Go back and click Connect again."))
+    return message_page(status, title, why, way_on)
+
+
+def message_page(status: int, title: str, *texts: str) -> web.Response:
     """What happened, and the way on."""
-    return _page(status, title, f'<p>{escape(text)}</p><p><a class="button" href="/">Back to the status page</a></p>')
+    paragraphs = "".join(f"<p>{escape(text)}</p>" for text in texts)
+    return _page(status, title, f'{paragraphs}<p><a class="button" href="/">Back to the status page</a></p>')
 
 
 def choice_page(state: str, wabas: Mapping[str, str]) -> web.Response:
@@ -30,17 +65,21 @@ def choice_page(state: str, wabas: Mapping[str, str]) -> web.Response:
     )
     return _page(
         200,
-        "Which account shall be connected?",
+        "Which account shall we connect?",
         f'<form method="post" action="/whatsapp/callback"><input type="hidden" name="state" value="{escape(state)}">'
-        f"<fieldset><legend>You gave access to several</legend>{choices}</fieldset>"
+        "<fieldset><legend>You gave access to several. You can connect the others afterwards.</legend>"
+        f"{choices}</fieldset>"
         '<button class="button">Connect</button></form>',
     )
 
 
 def _page(status: int, title: str, content: str) -> web.Response:
     text = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f'<title>{escape(title)}</title><link rel="stylesheet" href="/ui/style.css"></head>'
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(title)} · WhatsApp connection</title>"
+        '<link rel="icon" href="/ui/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/ui/style.css"></head>'
         f'<body><main class="notice"><h1>{escape(title)}</h1>{content}</main></body></html>'
     )
     return web.Response(status=status, text=text, content_type="text/html", headers=HEADERS)

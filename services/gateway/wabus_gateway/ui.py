@@ -29,8 +29,10 @@ HEADERS = {
         "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
     "Vary": "Accept-Encoding",
 }
@@ -69,7 +71,9 @@ def install_ui(app: web.Application, settings: UiSettings) -> None:
 
     async def page(request: web.Request) -> web.Response:
         if settings.ui_local_org is not None and (elsewhere := canonical_address(request.host, settings.public_url)):
-            query = f"?{request.query_string}" if request.query_string else ""
+            # As it was sent: decoded, it could hold the end of the line and another header.
+            raw = request.rel_url.raw_query_string
+            query = f"?{raw}" if raw else ""
             return web.Response(status=307, headers={"Location": f"{elsewhere}/{query}", "Cache-Control": "no-store"})
         return _answer(request, assets["index.html"])
 

@@ -1,0 +1,60 @@
+"""The bodies of requests that anybody may send: small, in time, and of the kind that was asked for."""
+
+import asyncio
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from aiohttp import web
+from wabus_runtime.http import Problem
+
+MAX_BYTES = 64 * 1024
+READ_TIMEOUT = 10.0  # seconds for a body to arrive
+MAX_FIELDS = 100
+
+
+async def form(request: web.Request) -> dict[str, str]:
+    """The fields of an HTML form in UTF-8, the last of each name. Raises a problem."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise Problem(415, "no_form", "Unsupported media type", "Send an HTML form, not encoded as multipart.")
+    try:
+        text = (await body(request)).decode()
+        return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise Problem(400, "malformed_body", "Malformed body", "The form can't be read.") from None
+
+
+async def json_value(request: web.Request) -> Any:
+    """Any JSON. Raises a problem."""
+    try:
+        return orjson.loads(await body(request))
+    except ValueError:
+        raise Problem(400, "invalid_json", "Not JSON", "The body of the request must be JSON.") from None
+
+
+async def body(request: web.Request) -> bytes:
+    """The raw bytes. Raises a problem when they are too many or too slow."""
+    if (request.content_length or 0) > MAX_BYTES:
+        raise _too_large()
+    read = bytearray()
+    try:
+        async with asyncio.timeout(READ_TIMEOUT):
+            async for chunk in request.content.iter_any():
+                read += chunk
+                if len(read) > MAX_BYTES:
+                    raise _too_large()
+    except TimeoutError:
+        raise Problem(
+            408,
+            "request_timeout",
+            "Request timeout",
+            "The body did not arrive in time.",
+            headers={"Connection": "close"},
+        ) from None
+    return bytes(read)
+
+
+def _too_large() -> Problem:
+    return Problem(
+        413, "too_large", "Payload too large", "The request has at most 64 kB.", headers={"Connection": "close"}
+    )
