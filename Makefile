@@ -5,13 +5,17 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 DISTRIBUTIONS := libs/events libs/runtime services/gateway services/template-sync services/health-projector deploy/local
 STAMP := .venv/.installed
+TOOLS := .tools
+HELM := v3.22.0
+KUBECONFORM := v0.8.0
+UV_COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: run test chaos bench browser check format lock clean
+.PHONY: run test chaos bench browser tools check format lock clean
 
 run: $(STAMP) ## the whole system on this machine
 	@exec $(BIN)/python -m wabus_local
 
-test: $(STAMP) browser ## every test, on real Kafka, PostgreSQL and Chromium
+test: $(STAMP) browser tools ## every test, on real Kafka, PostgreSQL and Chromium
 	$(BIN)/pytest -n 2 --dist loadfile
 
 chaos: $(STAMP) ## kill everything in random order, for longer than `make test` does
@@ -33,16 +37,22 @@ check: $(STAMP) ## style, types, import rules
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
 
+tools: $(TOOLS)/.installed ## what checks deploy/ in the tests; Helm and kubeconform need Go, and minutes the first time
+
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: $(STAMP) ## pin requirements.in again; no index address goes into the file
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-emit-index-url \
-		requirements.in -o requirements.lock
+lock: $(STAMP) ## pin all requirements again; no index address goes into the files
+	$(UV_COMPILE) --upgrade requirements.in -o requirements.lock
+	$(UV_COMPILE) --upgrade --no-annotate -c requirements.lock deploy/images/requirements.in -o deploy/images/requirements.lock \
+		$(addprefix --no-emit-package ,wabus-events wabus-runtime wabus-gateway wabus-template-sync wabus-health-projector)
+	$(UV_COMPILE) --upgrade --no-annotate -c requirements.lock deploy/images/build.in -o deploy/images/build.lock
+	$(UV_COMPILE) --upgrade --no-annotate -c requirements.lock -c deploy/images/build.lock deploy/tools/requirements.in \
+		-o deploy/tools/requirements.lock
 
 clean:
-	rm -rf .venv .wabus .pytest_cache .ruff_cache
+	rm -rf .venv .tools .wabus dist .pytest_cache .ruff_cache
 
 $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 	@test -n "$(PYTHON)" || { echo "wabus needs Python 3.11 or newer: none found on PATH" >&2; exit 1; }
@@ -52,4 +62,16 @@ $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off --require-hashes -r requirements.lock
 	@echo "wabus: installing the wabus packages from this folder"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(DISTRIBUTIONS))
+	@touch $@
+
+$(TOOLS)/.installed: deploy/tools/requirements.lock Makefile
+	@test -n "$(PYTHON)" || { echo "wabus needs Python 3.11 or newer: none found on PATH" >&2; exit 1; }
+	@echo "wabus: installing what checks deploy/ into $(TOOLS)"
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off --require-hashes -r deploy/tools/requirements.lock
+	@if command -v go >/dev/null; then \
+		echo "wabus: building Helm and kubeconform (some minutes the first time)"; \
+		GOBIN=$(CURDIR)/$(TOOLS)/bin go install helm.sh/helm/v3/cmd/helm@$(HELM) && \
+		GOBIN=$(CURDIR)/$(TOOLS)/bin go install github.com/yannh/kubeconform/cmd/kubeconform@$(KUBECONFORM); \
+	else echo "wabus: no Go: the chart is not rendered in the tests"; fi 2>&1 | grep -v "^go: downloading" || true
 	@touch $@

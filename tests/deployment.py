@@ -1,0 +1,75 @@
+"""What the tests of deploy/ share: its tools in .tools/, the chart rendered, and each service's settings."""
+
+import os
+import shutil
+import subprocess
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic_settings import BaseSettings
+
+ROOT = Path(__file__).parents[1]
+CHART = ROOT / "deploy" / "helm"
+TOOLS = ROOT / ".tools" / "bin"
+KUBERNETES = "1.33.0"
+VALUES = ("strimzi", "managed")
+SETTINGS = {
+    "gateway": ("wabus_gateway.app", "GatewaySettings"),
+    "template-sync": ("wabus_template_sync.app", "TemplateSyncSettings"),
+    "health-projector": ("wabus_health_projector.app", "HealthProjectorSettings"),
+}
+
+Manifest = dict[str, Any]
+
+
+def tool(name: str) -> Path:
+    """A tool of `make tools`. Skips the test where it can't be had; where Go and CI are, missing is a failure."""
+    found = TOOLS / name
+    if found.exists():
+        return found
+    if os.environ.get("CI") and shutil.which("go"):
+        pytest.fail(f"{name} is missing: run `make tools`")
+    pytest.skip(f"{name} is not there: `make tools` installs it (Helm and kubeconform need Go)")
+
+
+def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+def values(name: str) -> Path:
+    return CHART / "ci" / f"{name}-values.yaml"
+
+
+@cache
+def rendered(name: str, *arguments: str) -> str:
+    """The chart as text, with one of its example values and further arguments of `helm template`."""
+    done = run(
+        tool("helm"), "template", "wabus", CHART, "--namespace", "whatsapp", "--kube-version", KUBERNETES,
+        "--values", values(name), *arguments,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@cache
+def _parsed(name: str) -> list[Manifest]:
+    return [each for each in yaml.load_all(rendered(name), yaml.CSafeLoader) if each]
+
+
+def manifests(name: str, kind: str | None = None) -> list[Manifest]:
+    return [each for each in _parsed(name) if kind in (None, each["kind"])]
+
+
+def named(name: str, kind: str) -> dict[str, Manifest]:
+    """The manifests of a kind by the part of their name after the release's."""
+    return {each["metadata"]["name"].removeprefix("wabus-"): each for each in manifests(name, kind)}
+
+
+def settings_of(service: str) -> type[BaseSettings]:
+    module, name = SETTINGS[service]
+    kind: type[BaseSettings] = getattr(import_module(module), name)
+    return kind
