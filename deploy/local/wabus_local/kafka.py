@@ -4,7 +4,7 @@ import asyncio
 import base64
 import signal
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aiokafka.client import AIOKafkaClient, CoordinationType
@@ -33,8 +33,8 @@ LOGGING = (
 )
 
 
-def server_properties(data: Path, port: int, controller_port: int) -> str:
-    """The broker's configuration. See "Broker Configs" in the Kafka documentation.
+def server_properties(data: Path, port: int, controller_port: int, more: Mapping[str, str]) -> str:
+    """The broker's configuration, `more` over ours. See "Broker Configs" in the Kafka documentation.
 
     After a crash the controller keeps the old broker's session until `broker.session.timeout.ms` is over and lets
     the new one wait: with the default of 9 s a restart would take 12 s.
@@ -66,13 +66,14 @@ broker.session.timeout.ms=3000
 num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=16777216
-"""
+""" + "".join(f"{name}={value}\n" for name, value in more.items())
 
 
 class EmbeddedKafka:
     """A broker whose data lives in `home`/kafka and survives restarts, also after SIGKILL.
 
     What it acknowledged is in the page cache of the operating system, so the death of the process loses nothing.
+    `properties` go over ours in the broker's configuration: further listeners, TLS, SASL.
     """
 
     def __init__(
@@ -81,12 +82,14 @@ class EmbeddedKafka:
         port: int,
         *,
         controller_port: int | None = None,
+        properties: Mapping[str, str] | None = None,
         progress: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._home = home.absolute() / "kafka"
         self._log = home.absolute() / "logs" / "kafka.log"
         self._port = port
         self._controller_port = controller_port or port + 1
+        self._properties = properties or {}
         self._progress = progress
         self._child: Child | None = None
 
@@ -107,7 +110,7 @@ class EmbeddedKafka:
         jars = await class_path(self._progress)
         self._home.mkdir(parents=True, exist_ok=True)
         data = self._home / "data"
-        properties.write_text(server_properties(data, self._port, self._controller_port))
+        properties.write_text(server_properties(data, self._port, self._controller_port, self._properties))
         java = [JAVA, *JVM, *LOGGING, "-cp", jars]
         if not (data / "meta.properties").exists():
             await self._format([*java, "kafka.tools.StorageTool"], properties)
@@ -137,7 +140,7 @@ class EmbeddedKafka:
         formatting = Child("kafka-format", [*tool, *arguments], self._log)
         if not await formatting.exited(30) or formatting.returncode != 0:
             await formatting.kill()
-            raise StackError(f"Kafka's storage could not be formatted; see {self._log}")
+            raise StackError(f"Kafka's storage could not be formatted; see {self._log}: {formatting.last_words()}")
 
     async def _answering(self, child: Child) -> None:
         while not await port_answers(self._port):

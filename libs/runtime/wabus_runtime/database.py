@@ -99,15 +99,16 @@ async def migrate(settings: DatabaseSettings, package: str, schema: str | None =
     With a `schema`, which must exist, the same tables beside the others. Tables that a newer release has only added
     to are left as they are; raises `TablesTooNew` where it took something away.
     """
-    url = settings.database_url.get_secret_value()
-    engine = create_async_engine(
-        "postgresql+asyncpg" + url[url.index(":") :],
-        poolclass=NullPool,
-        connect_args={
-            "timeout": CONNECT_TIMEOUT,
-            "server_settings": {"search_path": schema} if schema else {},
-        },
-    )
+
+    async def connect() -> asyncpg.Connection:
+        # Not by SQLAlchemy from the URL: it would not understand sslmode and its like there.
+        return await asyncpg.connect(
+            settings.database_url.get_secret_value(),
+            timeout=CONNECT_TIMEOUT,
+            server_settings={"search_path": schema} if schema else None,
+        )
+
+    engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=connect)
     try:
         async with engine.connect() as connection:
             await connection.execute(sqlalchemy.text(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))
