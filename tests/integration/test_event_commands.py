@@ -1,12 +1,17 @@
 """`wabus events` on real Kafka: follow, look at, export, replay; and what it never shows."""
 
 import asyncio
+import re
+import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
 
+import click
 import orjson
 import pytest
 from click.testing import CliRunner, Result
@@ -18,12 +23,16 @@ from wabus_events import (
     AccountConnected,
     CredentialStored,
     Event,
+    HealthChanged,
     MessageReceived,
+    TemplateChanged,
     TemplatesSynced,
     Topic,
 )
-from wabus_events.testing import an
+from wabus_events.testing import an, example
+from wabus_runtime.cli import wabus
 from wabus_runtime.event_commands import EventType, events, moment
+from wabus_runtime.kafka import KafkaUnavailable
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings
 
@@ -76,6 +85,37 @@ async def test_tail_follows_what_comes_later(topics: KafkaSettings) -> None:
     while not following.done():
         await publish(topics, event)
     assert orjson.loads((await following)[0])["id"] == event.id
+
+
+async def test_what_is_there_comes_in_the_order_it_was_logged_over_all_topics(topics: KafkaSettings) -> None:
+    given: list[Event] = [an(kind, waba_id=str(n)) for n in range(4) for kind in (TemplatesSynced, AccountConnected)]
+    for event in given:
+        await publish(topics, event)
+    shown = await lines("tail", "--since", "1h", "--end", "-o", "json")
+    assert [orjson.loads(line)["id"] for line in shown] == [event.id for event in given]
+    first_half = await lines("tail", "--since", "1h", "-n", "4", "-o", "json")
+    assert first_half == shown[:4]
+
+
+async def test_a_line_names_what_an_event_is_about(topics: KafkaSettings) -> None:
+    changed = example(TemplateChanged)
+    await publish(topics, changed, an(HealthChanged, org_id="acme", time=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)))
+    template, health = sorted(await lines("tail", "--since", "1h", "--end"), key=lambda line: "Health" in line)
+    assert f"template={changed.template.name}/{changed.template.language}/{changed.template.status}" in template
+    assert health.startswith("2026-01-02 03:04:05.000  HealthChanged ")
+    assert "org=acme  waba=-" in health
+
+
+async def test_a_tail_whose_reader_has_gone_ends_without_waiting_for_an_event(published: list[Event]) -> None:
+    command = [sys.executable, "-c", "from wabus_runtime.cli import main; main()", "events", "tail", "--since", "1h"]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout
+    assert process.stderr
+    async with asyncio.timeout(30):
+        await process.stdout.readline()
+        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+        assert await process.stderr.read() == b""
+        await process.wait()
 
 
 async def test_json_is_a_cloudevent(published: list[Event]) -> None:
@@ -155,6 +195,31 @@ async def test_an_export_leaves_messages_out_and_overwrites_nothing(published: l
     assert "--content" in only_messages.output
 
 
+async def test_an_export_can_be_piped(published: list[Event], tmp_path: Path) -> None:
+    file = tmp_path / "some.jsonl"
+    await lines("export", str(file))
+    assert await lines("export", "-") == file.read_text().splitlines()
+
+
+async def test_no_half_an_export_is_left_behind(environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "some.jsonl"
+    with pytest.raises(KafkaUnavailable):
+        await invoke("export", str(file))
+    assert not file.exists()
+    nowhere = await invoke("export", str(tmp_path / "nowhere/some.jsonl"))
+    assert nowhere.exit_code == 1
+    assert "No such file or directory" in nowhere.output
+
+
+@pytest.mark.parametrize("arguments", [["tail"], ["show", "accounts.v1/0@0"], ["export", "-"]])
+def test_a_kafka_that_is_away_is_one_line(arguments: list[str]) -> None:
+    command = [sys.executable, "-c", "from wabus_runtime.cli import main; main()", "events", *arguments]
+    environment = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert re.fullmatch(r"wabus: Kafka at 127\.0\.0\.1:9 could not be read: \w+\n", done.stderr)
+
+
 async def test_an_export_ends_where_it_is_told(published: list[Event], tmp_path: Path) -> None:
     file = tmp_path / "before.jsonl"
     await lines("export", str(file), "--until", (datetime.now(UTC) - timedelta(hours=1)).isoformat())
@@ -200,7 +265,27 @@ def test_moments_are_ago_or_absolute() -> None:
 
 
 @pytest.mark.parametrize("command", ["tail", "show", "export", "replay"])
-def test_every_command_explains_itself(command: str) -> None:
+def test_every_command_shows_how_it_is_called(command: str) -> None:
     result = CliRunner().invoke(events, [command, "--help"])
     assert result.exit_code == 0
-    assert len(result.output) > 200
+    assert f"\n  wabus events {command} " in result.output
+
+
+def test_the_whole_command_lists_every_command_with_a_whole_sentence_and_guesses_a_misspelt_one() -> None:
+    shown = CliRunner().invoke(wabus, ["--help"]).output
+    for name in wabus.list_commands(click.Context(wabus)):
+        assert re.search(rf"^  {name} +[A-Z]", shown, re.MULTILINE), name
+    assert "..." not in shown.partition("Commands:")[2]
+    misspelt = CliRunner().invoke(wabus, ["evnts"])
+    assert misspelt.exit_code == 2
+    assert "Did you mean events?" in misspelt.output
+    assert re.fullmatch(r"wabus \d+\.\d+.*\n", CliRunner().invoke(wabus, ["--version"]).output)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_can_be_installed(shell: str) -> None:
+    script = CliRunner().invoke(wabus, env={"_WABUS_COMPLETE": f"{shell}_source"}, prog_name="wabus")
+    assert script.exit_code == 0
+    assert "_wabus_completion" in script.output
+    if program := shutil.which(shell):
+        subprocess.run([program, "-n"], input=script.output, text=True, check=True, timeout=30)

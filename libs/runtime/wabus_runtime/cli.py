@@ -1,5 +1,6 @@
 """The `wabus` command: a thin shell over the subcommands that each package registers as an entry point."""
 
+import difflib
 import sys
 from importlib.metadata import entry_points
 
@@ -21,14 +22,47 @@ class _Commands(click.Group):
             return command
         return None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=2, cutoff=0.5)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise click.UsageError(error.message + hint, ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(limit=200)) for name, command in found if command])
+
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="wabus-runtime", message="wabus %(version)s")
 def wabus() -> None:
-    """WhatsApp Business accounts on an event bus."""
+    """WhatsApp Business accounts on an event bus.
+
+    \b
+    Connect an account:                  wabus connect --org acme --waba 102290129340398
+    Follow what happens:                 wabus events tail
+    See what could not be handled:       wabus deadletter list
+    Call the HTTP endpoints by hand:     curl -H "Authorization: Bearer $(wabus token --org acme)" …
+    What a command does, with examples:  wabus events --help
+
+    Settings come from the environment, from .env, and on a machine with `make run` from its .wabus/local.env.
+    Exit codes: 0 done, 1 it could not be done (one line on stderr says why), 2 it was called wrongly.
+
+    \b
+    Completion of commands, options and event names, where `wabus` is on PATH (source .venv/bin/activate):
+      bash  eval "$(_WABUS_COMPLETE=bash_source wabus)"       in ~/.bashrc
+      zsh   eval "$(_WABUS_COMPLETE=zsh_source wabus)"        in ~/.zshrc
+      fish  _WABUS_COMPLETE=fish_source wabus | source        in ~/.config/fish/config.fish
+    """
 
 
 def main() -> None:
     try:
         wabus()
-    except (SettingsError, KafkaUnavailable) as error:
+    except (SettingsError, KafkaUnavailable, OSError) as error:
         sys.exit(f"wabus: {error}")

@@ -3,7 +3,9 @@
 import asyncio
 import difflib
 import json
+import logging
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
@@ -16,6 +18,8 @@ from click.shell_completion import CompletionItem
 from wabus_events import EVENTS, MESSAGES, PRIVATE_TOPICS, TOPICS, Event, Record, Topic
 
 from wabus_runtime.event_records import PUBLIC, Wanted, as_cloudevent, exported, imported, in_words, read
+from wabus_runtime.kafka import KafkaUnavailable
+from wabus_runtime.output import is_dash, new_file, while_read
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings, load
 
@@ -107,9 +111,11 @@ def events() -> None:
     tokens are never shown. All events are described in docs/catalogue.
 
     \b
-    Completion of commands and event names, in ~/.bashrc (zsh_source in ~/.zshrc, fish_source for fish):
+    Completion of commands and event names in bash (zsh and fish: wabus --help):
       eval "$(_WABUS_COMPLETE=bash_source wabus)"
     """
+    # Its complaints would stand beside the one line that says what is wrong.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 @events.command()
@@ -131,9 +137,14 @@ def tail(
 ) -> None:
     """Follow events as they come, until Ctrl-C.
 
+    With --since, what is there already comes first, in the order it was logged. Messages are shown without what
+    people wrote and who they are, unless you ask for --content.
+
     \b
+    wabus events tail                                  all that is new
     wabus events tail -t MessageReceived -t MessageStatusChanged --org acme
-    wabus events tail --since 2h --end -o json | jq .type
+    wabus events tail --waba 102290129340398 --since 15m
+    wabus events tail --since 2h --end -o json | jq -r .type | sort | uniq -c
     """
     wanted = Wanted(tuple(kind.type for kind in types), org, waba)
 
@@ -148,8 +159,10 @@ def tail(
                 if left == 0:
                     return
 
+    if since is None and not end and sys.stderr.isatty():
+        click.echo("waiting for new events; Ctrl-C ends (--since 1h begins earlier)", err=True)
     try:
-        asyncio.run(follow())
+        asyncio.run(while_read(follow()))
     except KeyboardInterrupt:
         return
 
@@ -163,6 +176,10 @@ def show(event: str, output: str, content: bool) -> None:
 
     EVENT is its place, like accounts.v1/3@17, which is found at once, or its id, for which everything is read that
     Kafka has. An id that was delivered twice is shown twice.
+
+    \b
+    wabus events show accounts.v1/3@17
+    wabus events show 0d5a1f0e-8a55-5d0c-9d4f-1f3f8f8f2a10 -o json | jq .data
     """
     place = re.fullmatch(r"(.+)/(\d+)@(\d+)", event)
     topics = [topic for topic in PUBLIC if not place or topic.name == place[1]]
@@ -188,7 +205,7 @@ def show(event: str, output: str, content: bool) -> None:
 
 
 @events.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @choosing
 @click.option("--since", type=Moment(), default=BEGINNING, help="Logged then or later: 2h, 3d ago, 2026-01-31T12:00.")
 @click.option("--until", type=Moment(), help="Logged before: the same forms.  [default: now]")
@@ -202,12 +219,14 @@ def export(
     until: datetime | None,
     content: bool,
 ) -> None:
-    """Write events to FILE, one JSON record a line, as they are in Kafka.
+    """Write events to FILE, one JSON record a line, as they are in Kafka, in the order they were logged.
 
-    The file must not exist and only you may read it. Messages are left out unless you ask for --content.
+    The file must not exist, only you may read it, and it is gone again if it can't be finished. - is standard output.
+    Messages are left out unless you ask for --content.
 
     \b
     wabus events export --since 2026-01-31 --until 2026-02-01 --org acme january.jsonl
+    wabus events export -t TemplatesSynced --since 7d - | jq -c '[.headers.ce_time, .value.approved]'
     """
     topics = [topic for topic in _topics(types) if content or topic != MESSAGES]
     if not topics:
@@ -226,13 +245,13 @@ def export(
                 click.echo(f"{found.place} is no JSON and left out", err=True)
         return written
 
-    try:
-        file.touch(mode=0o600, exist_ok=False)
-    except FileExistsError:
-        raise click.ClickException(f"{file} exists") from None
-    with file.open("wb") as out:
+    with new_file(file) as out:
         written = asyncio.run(write(out))
-    click.echo(f"{written} events in {file}" + ("" if content else "; messages are left out (--content)"), err=True)
+    click.echo(
+        f"{written} events in {'standard output' if is_dash(file) else file}"
+        + ("" if content else "; messages are left out (--content)"),
+        err=True,
+    )
 
 
 @events.command()
@@ -242,7 +261,11 @@ def replay(file: Path, yes: bool) -> None:
     """Publish an export's events to the topics they came from, under this TOPIC_PREFIX.
 
     Ids, keys and times are kept: who drops duplicates by id drops what it knows already; tables count nothing twice.
-    The whole file is read before anything is sent. Credentials are refused.
+    The whole file is read before anything is sent. Credentials are refused. Safe to run again.
+
+    \b
+    wabus events replay january.jsonl
+    KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:19092 wabus events replay --yes january.jsonl
     """
     records = _records(file)
     settings = load(KafkaSettings)
@@ -271,7 +294,12 @@ async def _publish(settings: KafkaSettings, records: Sequence[Record]) -> None:
     await publisher.start()
     try:
         for first in range(0, len(records), REPLAY_CHUNK):
-            await publisher.publish_records(records[first : first + REPLAY_CHUNK])
+            try:
+                await publisher.publish_records(records[first : first + REPLAY_CHUNK])
+            except KafkaUnavailable as error:
+                raise KafkaUnavailable(
+                    f"{error}; at least {first} of {len(records)} events are published. Run it again: ids stay the same"
+                ) from error
     finally:
         await publisher.stop()
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,9 @@ PUBLIC = tuple(topic for topic in TOPICS if topic not in PRIVATE_TOPICS and topi
 
 PERSONAL = frozenset({"value", "body", "contact", "wamid"})
 """What the fields of a message say about people, or quote of them. A wamid has the customer's number in it (base64)."""
+
+NAMING = ("name", "language", "status", "code", "display_phone_number")
+"""What tells one part of an event, such as a template or a reason, from another."""
 
 START_TIMEOUT = 20.0  # seconds for Kafka to answer
 STOP_TIMEOUT = 5.0  # seconds to take leave
@@ -85,10 +89,11 @@ async def read(
     follow: bool = False,
     at: tuple[int, int] | None = None,
 ) -> AsyncGenerator[Found, None]:
-    """Committed records in the order of each partition: since a time (None: only new ones), until another or the end.
+    """Committed records: since a time (None: only new ones), until another or the end; `follow` goes on with new ones.
 
-    `at` is the partition and offset of the only record to read. Raises `KafkaUnavailable` where Kafka does not answer
-    at first, or a topic is not there.
+    What is there at the start comes in the order it was logged, over all topics; what follows, as it comes. `at` is
+    the partition and offset of the only record to read. Raises `KafkaUnavailable` where Kafka does not answer at
+    first, or a topic is not there.
     """
     consumer = AIOKafkaConsumer(
         **client_options(settings), enable_auto_commit=False, isolation_level="read_committed", fetch_max_wait_ms=100
@@ -99,14 +104,16 @@ async def read(
                 await consumer.start()
                 ends = await _assign(consumer, settings, topics, since, at)
         except (KafkaError, TimeoutError, OSError) as error:
-            raise KafkaUnavailable(f"Kafka could not be read: {type(error).__name__}") from error
+            where = settings.kafka_bootstrap_servers
+            raise KafkaUnavailable(f"Kafka at {where} could not be read: {type(error).__name__}") from error
         until_ms = None if until is None else until.timestamp() * 1000
-        while follow or any([await consumer.position(place) < end for place, end in ends.items()]):
-            for place, batch in (await consumer.getmany(timeout_ms=POLL_MS)).items():
+        async for record in _history(consumer, ends):
+            if (until_ms is None or record.timestamp < until_ms) and (found := _found(settings, record)):
+                yield found
+        while follow:
+            for batch in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                 for record in batch:
-                    if not follow and record.offset >= ends[place]:
-                        break
-                    if (until_ms is None or record.timestamp < until_ms) and (found := _found(settings, record)):
+                    if found := _found(settings, record):
                         yield found
     finally:
         with suppress(KafkaError, TimeoutError):
@@ -142,6 +149,28 @@ async def _assign(
     return ends
 
 
+async def _history(
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+) -> AsyncGenerator[ConsumerRecord[bytes, bytes], None]:
+    """Each record before `ends` by the time it was logged. One batch a partition is in memory, however long it is.
+
+    Times of a partition may go back; records of a partition never change places. Left over is what came after `ends`:
+    the consumer is put back to `ends`.
+    """
+    batches: dict[TopicPartition, deque[ConsumerRecord[bytes, bytes]]] = {place: deque() for place in ends}
+    while batches:
+        empty = [place for place, batch in batches.items() if not batch]
+        over = [place for place in empty if await consumer.position(place) >= ends[place]]
+        for place in over:
+            consumer.seek(place, ends[place])
+            del batches[place]
+        if wanting := [place for place in empty if place not in over]:
+            for place, batch in (await consumer.getmany(*wanting, timeout_ms=POLL_MS)).items():
+                batches[place].extend(record for record in batch if record.offset < ends[place])
+        elif batches:
+            yield min(batches.values(), key=lambda batch: batch[0].timestamp).popleft()
+
+
 def _found(settings: KafkaSettings, record: ConsumerRecord[bytes, bytes]) -> Found | None:
     if record.value is None:
         return None
@@ -161,10 +190,10 @@ def in_words(found: Found, *, content: bool, whole: bool = False) -> str:
     event = as_cloudevent(found, content=content)
     kind = str(event.get("type", "?")).removeprefix("wabus.").removesuffix(".v1")
     data = event["data"] if isinstance(event["data"], dict) else {}
-    plain = {name: part for name, part in data.items() if isinstance(part, str | int | float | bool)}
-    summary = " ".join(f"{name}={_short(part)}" for name, part in plain.items() if name != "waba_id")
-    time = str(event.get("time", "?"))[:23].replace("T", " ")
-    line = f"{time}  {kind:24} org={event.get('orgid') or '-'}  waba={event.get('subject') or '-'}  {summary}".rstrip()
+    brief = {name: _brief(part) for name, part in data.items() if name not in ("waba_id", "value", "raw")}
+    summary = " ".join(f"{name}={part}" for name, part in brief.items() if part)
+    about = f"org={event.get('orgid') or '-'}  waba={data.get('waba_id') or '-'}"
+    line = f"{_clock(str(event.get('time')))}  {kind:24} {about}  {summary}".rstrip()
     if not whole:
         return line
     headers = "\n".join(f"  {name}: {found.header(name)}" for name, _ in found.headers)
@@ -217,9 +246,31 @@ def _data(found: Found, content: bool) -> Any:
     return {name: part for name, part in data.items() if name not in PERSONAL}
 
 
-def _short(part: object) -> str:
-    text = str(part)
-    return text if len(text) <= 40 else f"{text[:39]}…"
+def _brief(part: object) -> str:
+    """A field in a few words: of a template or a reason what names it, of a list each one's; nothing for no value."""
+    match part:
+        case None:
+            return ""
+        case dict():
+            names = (part.get(name) for name in NAMING)
+            return _short("/".join(name for name in names if isinstance(name, str)))
+        case list():
+            return _short(",".join(filter(None, map(_brief, part))))
+        case _:
+            return _short(str(part))
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _clock(time: str) -> str:
+    """An event's time to the millisecond, UTC, always as wide."""
+    try:
+        return f"{datetime.fromisoformat(time).astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:23]
+    except ValueError:
+        return f"{time[:23]:23}"
 
 
 def _logged(found: Found) -> str:
