@@ -20,6 +20,7 @@ from wabus_events import (
 from wabus_events.catalogue_page import SUBSCRIBER
 from wabus_events.subscriber import (
     DeadLetters,
+    NewerVersion,
     Options,
     RecentIds,
     Retry,
@@ -217,6 +218,48 @@ async def test_a_broken_record_of_a_type_not_asked_for_troubles_nobody() -> None
     await bus.put("templates.v1", broken.key, b"{", broken.headers)
     await bus.end()
     assert [event async for event in subscribe(bus, TemplatesSynced, group="billing")] == []
+
+
+def record_of_type(event_type: str) -> list[tuple[str, bytes]]:
+    headers = dict(encode(an(TemplatesSynced, org_id="acme"), "/wabus/test").headers)
+    return list({**headers, "ce_type": event_type.encode()}.items())
+
+
+async def test_an_event_that_did_not_exist_when_the_subscriber_was_written_is_passed_over() -> None:
+    bus = MemoryBus()
+    await bus.put("templates.v1", b"1", b"{}", record_of_type("wabus.TemplateTeleported.v1"))
+    await bus.publish(an(TemplatesSynced))
+    await bus.end()
+    for types in ((TemplatesSynced,), ()):
+        group = f"of {len(types)}"
+        assert len([event async for event in subscribe(bus, *types, group=group)]) == 1
+        assert bus.committed(group, "templates.v1") == 2
+
+
+async def test_a_newer_version_of_what_was_asked_for_stops_the_subscriber_and_is_lost_to_nobody() -> None:
+    bus = MemoryBus()
+    await bus.put("templates.v1", b"1", b"{}", record_of_type("wabus.TemplatesSynced.v2"))
+    await bus.end()
+    with pytest.raises(NewerVersion, match=r"TemplatesSynced\.v2 at templates\.v1/0@0 .* upgrade"):
+        await run(no_trouble, bus, TemplatesSynced, group="billing", dead_letters="billing.dead")
+    assert (bus.committed("billing", "templates.v1"), bus.records("billing.dead")) == (0, ())
+    for types, org in (((TemplateSyncFailed,), None), ((TemplatesSynced,), "other")):
+        assert [event async for event in subscribe(bus, *types, group="others", org_id=org)] == []
+
+
+async def test_log_lines_say_by_themselves_what_failed_where(caplog: pytest.LogCaptureFixture) -> None:
+    bus = await bus_with(an(TemplatesSynced))
+    await run(Trouble(2), bus, TemplatesSynced, group="b", retry=Retry(2, first=0), dead_letters="b.dead")
+    again, aside = (record.getMessage() for record in caplog.records)
+    assert "tried again" in again
+    assert "could not be handled" in aside
+    assert all("ConnectionError at templates.v1/0@0" in line for line in (again, aside))
+    assert "private words" not in caplog.text
+
+
+def test_a_misspelt_field_of_a_built_event_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"no field 'aproved'; there are: .*approved"):
+        an(TemplatesSynced, aproved=3)
 
 
 async def test_a_test_can_wait_until_a_group_has_caught_up() -> None:

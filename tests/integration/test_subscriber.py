@@ -160,6 +160,16 @@ async def test_a_wrong_prefix_is_named(topics: KafkaSettings) -> None:
         await first(wrong, 1, TemplatesSynced)
 
 
+async def test_a_dead_letter_topic_that_is_not_there_is_named_before_anything_is_read(source: Kafka) -> None:
+    missing = source.topic_prefix + "nobody-made-this"
+
+    async def handle(event: TemplatesSynced) -> None:
+        pytest.fail("an event was read")
+
+    with pytest.raises(NoSuchTopic, match=f"{missing}.*create it"):
+        await run(handle, source, TemplatesSynced, group=source.topic_prefix + "b", dead_letters=missing)
+
+
 async def test_a_kafka_that_is_not_there_is_named() -> None:
     with pytest.raises(KafkaAway, match=r"127\.0\.0\.1:9"):
         await first(Kafka("127.0.0.1:9"), 1, TemplatesSynced)

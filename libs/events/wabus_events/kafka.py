@@ -15,7 +15,7 @@ from wabus_events.source import Headers, KafkaAway, NoSuchTopic, Received, Start
 from wabus_events.topics import MAX_RECORD_BYTES
 
 START_TIMEOUT = 30.0  # seconds until Kafka must have answered for the first time
-TOPIC_TIMEOUT = 5.0  # seconds that a new topic may take until every broker knows of it
+TOPIC_TIMEOUT = 2.0  # seconds that a new topic may take until every broker knows of it
 WRITE_TIMEOUT = 15.0  # seconds for a dead letter to be durable
 CLOSE_TIMEOUT = 5.0  # seconds to leave the group
 HANDLING_MAX_MS = 300_000  # an event that takes longer costs the consumer its partitions
@@ -64,9 +64,12 @@ class Kafka:
                 await consumer.start()
                 missing = await _missing(consumer, {*names, *writes})
             if missing:
+                whose = (
+                    f"topic_prefix is {self.topic_prefix!r}" if missing[0] in names else "create it for dead letters"
+                )
                 raise NoSuchTopic(
-                    f"there is no topic {missing[0]!r} on {self.bootstrap_servers} "
-                    f"(topic_prefix is {self.topic_prefix!r}), or this client may not see it"
+                    f"there is no topic {missing[0]!r} on {self.bootstrap_servers} ({whose}), "
+                    "or this client may not see it"
                 )
         except (KafkaError, OSError, TimeoutError) as error:
             await _close(consumer)
@@ -146,7 +149,7 @@ class KafkaReader(ConsumerRebalanceListener):
 
 async def _missing(consumer: AIOKafkaConsumer, names: set[str]) -> list[str]:
     """Which topics are not there, even after brokers had time to hear of them."""
-    tries = 25
+    tries = 10
     for _ in range(tries):
         if not names - await consumer.topics():
             return []

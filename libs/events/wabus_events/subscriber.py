@@ -19,11 +19,11 @@ from wabus_events.envelope import UndecodableRecord, decode
 from wabus_events.event import EVENTS, Event
 from wabus_events.policy import DeadLetters, RecentIds, Retry, Seen, TooManyDeadLetters
 from wabus_events.source import KafkaAway, NoSuchTopic, Reader, Received, Source, Start
-from wabus_events.upcasting import newest
+from wabus_events.upcasting import NewerVersion, newest, outgrown
 
 __all__ = [
-    "DeadLetters", "KafkaAway", "NoSuchTopic", "RecentIds", "Retry", "Seen", "Subscription", "TooManyDeadLetters",
-    "run", "stop_on_signals", "subscribe",
+    "DeadLetters", "KafkaAway", "NewerVersion", "NoSuchTopic", "RecentIds", "Retry", "Seen", "Subscription",
+    "TooManyDeadLetters", "run", "stop_on_signals", "subscribe",
 ]  # fmt: skip
 
 POLL = 0.5  # seconds until a subscriber that has nothing to do sees that it was stopped
@@ -134,11 +134,17 @@ class Subscription(Generic[E]):
     async def _wanted(self, received: Received, reader: Reader) -> E | None:
         """The event of a record, or None where it is not asked for, seen already, or was set aside."""
         headers = dict(received.headers)
-        kind = newest(headers.get("ce_type", b"").decode(errors="replace"))
-        if received.value is None or (kind is None and "ce_type" in headers) or (kind and kind not in self._types):
+        event_type = headers.get("ce_type", b"").decode(errors="replace")
+        kind = newest(event_type)
+        newer = kind is None and outgrown(event_type, self._types)
+        passed_by = (kind is None and "ce_type" in headers and not newer) or (kind and kind not in self._types)
+        if received.value is None or passed_by:
             return None
         if self._orgs is not None and headers.get("ce_orgid", b"").decode(errors="replace") not in self._orgs:
             return None
+        if newer:
+            # Not the record is at fault: to pass it over, or to set it aside, would lose it.
+            raise NewerVersion(f"{event_type} at {received.place} is newer than this wabus-events: upgrade it")
         try:
             event: Any = decode(received.headers, received.value)
         except UndecodableRecord as error:
@@ -150,7 +156,9 @@ class Subscription(Generic[E]):
 
     async def _set_aside(self, received: Received, reader: Reader, error: Exception) -> None:
         log.error(
-            "an event could not be handled",
+            "an event could not be handled: %s at %s",
+            type(error).__name__,
+            received.place,
             extra={"action": "dead_letter", "place": received.place, "error": type(error).__name__},
         )
         if self._dead_letters is None:
@@ -180,7 +188,10 @@ class Subscription(Generic[E]):
                 if delay is None or isinstance(error, retry.never):
                     return error
                 log.warning(
-                    "an event is tried again",
+                    "an event is tried again in %.1f s: %s at %s",
+                    delay,
+                    type(error).__name__,
+                    received.place,
                     extra={"action": "retry", "place": received.place, "error": type(error).__name__},
                 )
             await asyncio.sleep(delay)
@@ -207,8 +218,8 @@ def subscribe(source: Source | str, /, *types: Any, **options: Unpack[Options]) 
     To end: set `stop`, or call `.stop()` in the loop; then everything handled is committed. After `break` or an
     exception the event in hand comes again. See `Options` for the arguments.
 
-    Iterating raises `NoSuchTopic`, `KafkaAway`; without `dead_letters` also `UndecodableRecord`, with it
-    `TooManyDeadLetters`.
+    Iterating raises `NoSuchTopic`, `KafkaAway`, `NewerVersion`; without `dead_letters` also `UndecodableRecord`, with
+    it `TooManyDeadLetters`.
     """
     return Subscription(source, types, **options)
 

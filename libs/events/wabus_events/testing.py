@@ -37,9 +37,14 @@ _numbers = count(1)
 def an(kind: type[E], /, **fields: Any) -> E:
     """An event with every required field filled with something plausible, and an id of its own.
 
+    Raises TypeError for a field that the event does not have, so that a misspelt one does not go unnoticed.
+
     >>> an(TemplatesSynced, approved=3, org_id="acme").approved
     3
     """
+    if unknown := sorted(fields.keys() - kind.model_fields.keys()):
+        known = ", ".join(kind.model_fields)
+        raise TypeError(f"{kind.__name__} has no field {', '.join(map(repr, unknown))}; there are: {known}")
     required = {name: _value(name, part.annotation) for name, part in kind.model_fields.items() if part.is_required()}
     own = {"id": fact_id(kind.type, "built for a test", next(_numbers)), "time": NOW, "org_id": "demo"}
     return kind.model_validate({**required, **own, "source": "/wabus/test", **fields})

@@ -4,13 +4,18 @@ Only the newest version of an event is a class. What older versions looked like 
 JSON Schemas and their golden records, so that no code but this ever sees an old version.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from wabus_events.event import EVENTS, Event
 
 Fields = dict[str, Any]
 Upcaster = Callable[[Fields], Fields]
+
+
+class NewerVersion(Exception):
+    """A record is of a newer version of its event than this `wabus_events` knows: upgrade it, then go on."""
+
 
 UPCASTERS: dict[str, Upcaster] = {}
 """The upcasters by the type that they read: `wabus.TemplatesSynced.v1` → what makes v2's fields of v1's."""
@@ -54,6 +59,12 @@ def newest(event_type: str) -> type[Event] | None:
             return None
         event_type = following(event_type)
     return EVENTS[event_type]
+
+
+def outgrown(event_type: str, kinds: Iterable[type[Event]]) -> bool:
+    """Whether a type that nothing here reads is another version of one of these events."""
+    name, separator, _ = event_type.rpartition(".v")
+    return bool(separator) and any(kind.type.rpartition(".v")[0] == name for kind in kinds)
 
 
 def upcasted(event_type: str, fields: Fields) -> Fields:
