@@ -30,6 +30,7 @@ from wabus_events import (
 from wabus_health_projector import projector
 from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_health_projector.counts import Counter
+from wabus_runtime import projection
 from wabus_runtime.database import Connection, migrated_pool
 from wabus_runtime.projection import Recorded, wait_for
 from wabus_runtime.publisher import Position, Publisher
@@ -266,8 +267,13 @@ async def test_a_waba_that_moves_to_another_organisation_leaves_the_first(
 
 
 async def test_a_projector_stopped_at_random_moments_counts_nothing_twice(
-    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher, eventually: Eventually
+    topics: KafkaSettings,
+    pool: asyncpg.Pool,
+    publisher: Publisher,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(projection, "MAX_BATCH", 200)
     chance = random.Random(11)
     wabas = [event for waba in range(10) for event in good(str(waba))]
     positions: list[Position] = []

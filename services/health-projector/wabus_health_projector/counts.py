@@ -1,7 +1,7 @@
 """The counts of messages in PostgreSQL: each message and status once, by its event id, and no older than promised."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 
 from wabus_runtime.database import Connection
 from wabus_runtime.projection import Recorded
@@ -30,9 +30,9 @@ class Counter:
         messages = {identity(record.event): record for record in reversed(records) if isinstance(record.event, Message)}
         if not messages:
             return
-        newest = {record.partition: record.logged_at.astimezone(UTC).date() for record in records}
+        newest = {record.partition: record.logged_at.date() for record in records}
         self._newest = max(self._newest, *newest.values())
-        ordered = sorted(messages)
+        ids = list(messages)
         rows = await connection.fetch(
             """
             INSERT INTO counted_events (event_id, partition, day)
@@ -40,9 +40,9 @@ class Counter:
             ON CONFLICT (event_id) DO NOTHING
             RETURNING event_id
             """,
-            ordered,
-            [messages[event_id].partition for event_id in ordered],
-            [messages[event_id].logged_at.astimezone(UTC).date() for event_id in ordered],
+            ids,
+            [record.partition for record in messages.values()],
+            [record.logged_at.date() for record in messages.values()],
         )
         kept_from = counts_kept_from(self._newest)
         fresh = [messages[row["event_id"]] for row in rows]

@@ -4,7 +4,7 @@ Each event joins facts into the state: the latest by (time, id) stands, or the e
 join is associative, commutative and idempotent, so any interleaving of topics and partitions gives the same state.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
@@ -71,14 +71,27 @@ F = TypeVar("F", bound=Fact)
 
 def fold(health: WabaHealth, event: Event, logged_at: datetime) -> WabaHealth:
     """The state after one more event, which Kafka got at `logged_at`. Events without meaning for health are ignored."""
-    changes = _changes(health, event, {"at": event.time.astimezone(UTC), "id": event.id, "logged_at": logged_at})
-    first = health.first_logged_at
-    if first is None or logged_at < first:
-        changes["first_logged_at"] = logged_at
-    return health.model_copy(update=changes) if changes else health
+    return fold_all(health, [(event, logged_at)])
+
+
+def fold_all(health: WabaHealth, events: Iterable[tuple[Event, datetime]]) -> WabaHealth:
+    """The same for many events, each with when Kafka got it. What is folded into is copied once, not for each."""
+    draft = health.model_copy(update={name: dict(getattr(health, name)) for name in _MAPS})
+    for event, logged_at in events:
+        place = {"at": event.time.astimezone(UTC), "id": event.id, "logged_at": logged_at}
+        changes = _changes(draft, event, place)
+        first = draft.first_logged_at
+        if first is None or logged_at < first:
+            changes["first_logged_at"] = logged_at
+        draft = draft.model_copy(update=changes)
+    return draft
+
+
+_MAPS = tuple(name for name, field in WabaHealth.model_fields.items() if field.default == {})
 
 
 def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[str, Any]:
+    """The fields that change. The maps of `health` are nobody else's, and change in place."""
     match event:
         case AccountConnected(org_id=str(org_id)):
             connection = Connection(
@@ -209,15 +222,16 @@ def _same(held: F, again: F) -> F:
     return again if again.logged_at < held.logged_at else held
 
 
-def _latest_of(held: Mapping[str, F], key: str, new: F) -> dict[str, F]:
+def _latest_of(held: dict[str, F], key: str, new: F) -> dict[str, F]:
     return _with(held, key, latest(held.get(key), new))
 
 
 V = TypeVar("V")
 
 
-def _with(held: Mapping[str, V], key: str, value: V) -> dict[str, V]:
-    return {**held, key: value}
+def _with(held: dict[str, V], key: str, value: V) -> dict[str, V]:
+    held[key] = value
+    return held
 
 
 def _newest_days(held: Sequence[date], day: date) -> tuple[date, ...]:

@@ -10,7 +10,7 @@ from wabus_runtime.settings import KafkaSettings
 
 from wabus_health_projector import store
 from wabus_health_projector.counts import Counter
-from wabus_health_projector.fold import fold
+from wabus_health_projector.fold import fold_all
 
 NAME = "health-projector"
 TOPICS = (ACCOUNTS, TEMPLATES, MESSAGES)
@@ -44,13 +44,13 @@ async def fold_wabas(connection: Connection, records: Sequence[Recorded]) -> Non
     if not by_waba:
         return
     before = await store.locked_wabas(connection, by_waba)
-    after = dict(before)
-    for waba_id, concerning in by_waba.items():
-        for record in concerning:
-            after[waba_id] = fold(after[waba_id], record.event, record.logged_at)
-    changed = [waba_id for waba_id in sorted(after) if after[waba_id] != before[waba_id]]
+    after = {
+        waba_id: fold_all(before[waba_id], ((record.event, record.logged_at) for record in concerning))
+        for waba_id, concerning in by_waba.items()
+    }
+    changed = [after[waba_id] for waba_id in sorted(after) if after[waba_id] != before[waba_id]]
     if not changed:
         return
-    await store.save_wabas(connection, [after[waba_id] for waba_id in changed])
-    owners = {health.owner for waba_id in changed for health in (before[waba_id], after[waba_id])}
-    await store.refresh_organisations(connection, [owner for owner in owners if owner is not None])
+    await store.save_wabas(connection, changed)
+    owners = {health.owner for each in changed for health in (before[each.waba_id], each)}
+    await store.refresh_organisations(connection, [owner for owner in owners if owner is not None], changed)

@@ -62,8 +62,11 @@ async def save_wabas(connection: Connection, wabas: Sequence[WabaHealth]) -> Non
     )
 
 
-async def refresh_organisations(connection: Connection, org_ids: Iterable[str]) -> None:
-    """Write anew the rows of organisations over the WABAs they own now, and tell who listens."""
+async def refresh_organisations(connection: Connection, org_ids: Iterable[str], saved: Sequence[WabaHealth]) -> None:
+    """Write anew the rows of organisations over the WABAs they own now, and tell who listens.
+
+    `saved` are WABAs that this transaction has written, so that they need not be read again.
+    """
     ordered = sorted(set(org_ids), key=lambda org_id: (_lock_key(org_id), org_id))
     for org_id in ordered:
         # Not a row lock, for the row may not exist; without it two WABAs of one organisation, changed at the
@@ -72,11 +75,15 @@ async def refresh_organisations(connection: Connection, org_ids: Iterable[str]) 
     rows = await connection.fetch(
         """
         SELECT org_id, (state || jsonb_build_object('waba_id', waba_id))::text AS state, updated_at
-        FROM waba_health WHERE org_id = ANY($1)
+        FROM waba_health WHERE org_id = ANY($1) AND NOT waba_id = ANY($2)
         """,
         ordered,
+        [health.waba_id for health in saved],
     )
     owned: dict[str, list[tuple[WabaHealth, datetime]]] = {}
+    for health in saved:
+        if health.owner is not None and health.updated_at is not None:
+            owned.setdefault(health.owner, []).append((health, health.updated_at))
     for row in rows:
         owned.setdefault(row["org_id"], []).append((waba_health(row["state"]), row["updated_at"]))
     gone = [org_id for org_id in ordered if org_id not in owned]

@@ -88,7 +88,7 @@ def tally(events: Iterable[tuple[Message, datetime]], since: datetime) -> Tally:
         hour = at.replace(minute=0, second=0, microsecond=0)
         kind = "received" if isinstance(event, MessageReceived) else event.status.lower()[:40]
         counts.messages.setdefault((event.waba_id, hour, event.phone_number_id, kind), Count(at)).add(at)
-        for code in sorted(set(event.error_codes)) if isinstance(event, MessageStatusChanged) else ():
+        for code in set(event.error_codes) if isinstance(event, MessageStatusChanged) else ():
             counts.errors.setdefault((event.waba_id, hour, code), Count(at)).add(at)
     return counts
 
