@@ -31,11 +31,12 @@ browser: ## the browser tests need a Chromium; on Debian as root this installs i
 		apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 		echo "wabus: no Chromium found (set CHROMIUM_PATH): the browser tests will be skipped"
 
-check: $(STAMP) ## style, types, import rules
+check: $(STAMP) ## style, types, import rules, the contract
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m wabus_events.catalogue --check
 
 tools: $(TOOLS)/.installed ## what checks deploy/ in the tests; Helm and kubeconform need Go, and minutes the first time
 

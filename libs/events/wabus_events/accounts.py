@@ -40,6 +40,7 @@ class AccountDisconnected(WabaEvent, topic=ACCOUNTS):
     """The organisation has given the WABA up, or it was taken away; its credential is gone."""
 
     reason: str
+    """Who or what ended it, in a few words."""
 
 
 class CallbackVerified(WabaEvent, topic=ACCOUNTS):
@@ -62,6 +63,7 @@ class AccountUpdated(WabaEvent, topic=ACCOUNTS):
     """`account_update`: verified, restricted, disabled, deleted, partner added or removed, …"""
 
     event: str
+    """VERIFIED_ACCOUNT, ACCOUNT_RESTRICTION, DISABLED_UPDATE, ACCOUNT_DELETED, PARTNER_ADDED, … as Meta says it."""
     value: dict[str, Any]
 
 
@@ -76,6 +78,7 @@ class AccountAlerted(WabaEvent, topic=ACCOUNTS):
     """`account_alerts`: something that Meta wants the business to look at."""
 
     alert_type: str | None = None
+    """Meta's word for what is the matter."""
     severity: str | None = None
     """CRITICAL, WARNING or INFORMATIONAL."""
     value: dict[str, Any]
@@ -121,6 +124,7 @@ class SecurityChanged(WabaEvent, topic=ACCOUNTS):
 
     display_phone_number: str | None = None
     event: str
+    """PIN_CHANGED, PIN_RESET_REQUEST, PIN_RESET_SUCCESS, …"""
     value: dict[str, Any]
 
 
@@ -166,6 +170,7 @@ class AccountChecked(WabaEvent, topic=ACCOUNTS):
     Then nothing of the following was read, and what was known of it stays.
     """
     error_message: str | None = None
+    """The same for people."""
     subscribed: bool = True
     """Whether our app is subscribed to the account's webhooks (`subscribed_apps`)."""
     token_expires_at: datetime | None = None

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from wabus_events.asyncapi import HEADERS, PREFIX
+from wabus_events.catalogue_style import SCRIPT, STYLE
 from wabus_events.envelope import encode
 from wabus_events.event import Event
 from wabus_events.publishing import owner_of, what_it_says, when_published
@@ -35,26 +36,18 @@ async def main():
 asyncio.run(main())
 """
 
-STYLE = """\
-:root { color-scheme: light dark; --line: #8885; --soft: #8881; --link: light-dark(#0b57d0, #8ab4f8); }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
-a { color: var(--link); } h2 { margin-top: 3rem; } h3 { margin: 0; }
-pre { background: var(--soft); padding: .8rem; overflow-x: auto; border-radius: .4rem; font-size: .85rem; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); }
-article { border: 1px solid var(--line); border-radius: .5rem; padding: 1rem; margin: 1rem 0; }
-article p { margin: .4rem 0; } dt { float: left; clear: left; width: 6rem; opacity: .7; } dd { margin: 0 0 0 6.5rem; }
-summary { cursor: pointer; margin-top: .6rem; }
-input { font: inherit; width: 100%; padding: .5rem; box-sizing: border-box; }
-[hidden] { display: none; }"""
+TEST = """\
+from wabus_events import TemplatesSynced
+from wabus_events.subscriber import subscribe
+from wabus_events.testing import MemoryBus, an
 
-SCRIPT = """\
-const search = document.querySelector("input");
-search.addEventListener("input", () => {
-  const words = search.value.toLowerCase().split(/\\s+/);
-  for (const article of document.querySelectorAll("article"))
-    article.hidden = !words.every((word) => article.textContent.toLowerCase().includes(word));
-});"""
+async def test_approved_templates_are_billed():
+    bus = MemoryBus()
+    await bus.publish(an(TemplatesSynced, org_id="acme", approved=3))
+    await bus.end()
+    async for event in subscribe(bus, TemplatesSynced, group="billing"):
+        assert event.approved == 3
+"""
 
 
 def page(kinds: Sequence[type[Event]]) -> str:
@@ -64,34 +57,61 @@ def page(kinds: Sequence[type[Event]]) -> str:
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
         f"<title>wabus events</title><style>\n{STYLE}\n</style></head><body>",
-        "<h1>Events of wabus</h1>",
+        _navigation(topics),
+        "<main><h1>Events of wabus</h1>",
         "<p>What happens to WhatsApp Business accounts, as typed facts in Apache Kafka: <a "
         'href="https://cloudevents.io">CloudEvents</a> in binary mode, JSON values. Subscribing is described in '
         '<a href="../subscribe.md">subscribe.md</a>; machines read <a href="../../libs/events/asyncapi.yaml">'
         'asyncapi.yaml</a> and the <a href="../../libs/events/schemas">JSON Schemas</a>.</p>',
-        "<h2>A subscriber</h2>",
-        '<p>From a checkout of wabus (or name its wheel): <code>pip install "./libs/events[kafka]"</code></p>',
-        f"<pre>{escape(SUBSCRIBER)}</pre>",
-        "<p>Each event is committed when the loop asks for the next one: after a crash the event in hand comes again. "
-        "The same fact always has the same <code>event.id</code>; <code>deduplicate=True</code> drops what comes "
-        "twice. In tests <code>wabus_events.testing.MemoryBus</code> takes the place of <code>kafka</code>, and "
-        "<code>an(TemplatesSynced, approved=3)</code> builds an event.</p>",
-        "<h2>Headers of every record</h2>",
+        *_first_steps(),
+        '<h2 id="headers">Headers of every record</h2>',
         "<p>In Python the fields <code>id</code>, <code>type</code>, <code>source</code>, <code>time</code>, "
         "<code>subject</code>, <code>org_id</code> and <code>traceparent</code> of the event.</p>",
         _table(("Header", "Always", "Meaning"), _headers()),
-        "<h2>Topics</h2>",
+        '<h2 id="topics">Topics</h2>',
         _table(("Topic", "Key", "Kept", "Events"), (_topic_row(topic, group) for topic, group in topics)),
-        '<h2>Events</h2><p><input type="search" placeholder="Search events and fields" aria-label="Search"></p>',
+        '<p id="none" hidden>No event has all these words.</p>',
     ]
     for topic, group in topics:
-        parts.append(
-            f'<section><h2 id="{topic.name}"><code>{PREFIX}{topic.name}</code></h2><p>{escape(topic.about)}</p>'
-        )
+        name = f"<code>{PREFIX}{topic.name}</code>"
+        parts.append(f'<section class="topic"><h2 id="{topic.name}">{name}</h2><p>{escape(topic.about)}</p>')
         parts += [_event(kind) for kind in group]
         parts.append("</section>")
-    parts.append(f"<script>\n{SCRIPT}\n</script></body></html>")
+    parts.append('<section class="topic"><h2 id="parts">Parts of events</h2>')
+    parts += [_part(name, schema) for name, schema in _shared(kinds).items()]
+    parts.append(f"</section></main><script>\n{SCRIPT}\n</script></body></html>")
     return "\n".join(parts) + "\n"
+
+
+def _navigation(topics: Sequence[tuple[Topic, Sequence[type[Event]]]]) -> str:
+    links = ['<b>Begin</b><a href="#subscriber">A subscriber</a><a href="#headers">Headers</a>']
+    links += ['<a href="#topics">Topics</a>']
+    for topic, group in topics:
+        links.append(f"<b>{PREFIX}{topic.name}</b>")
+        links += [f'<a href="#{kind.__name__}">{kind.__name__}</a>' for kind in group]
+    links.append('<b>Also</b><a href="#parts">Parts of events</a>')
+    search = '<input type="search" placeholder="Search events and fields" aria-label="Search events and fields">'
+    return f"<nav>{search}<div>{''.join(links)}</div></nav>"
+
+
+def _first_steps() -> Iterable[str]:
+    return (
+        '<h2 id="subscriber">A subscriber</h2>',
+        "<p>Install the library, from a checkout of wabus or with its wheel in place of the folder. Python 3.11 or "
+        "newer:</p>",
+        '<pre>pip install "./libs/events[kafka]"</pre>',
+        "<p>Write a loop. Which Kafka? Whoever runs wabus tells you; on your own machine <code>make run</code> starts "
+        "one on <code>127.0.0.1:19092</code>, and <em>Connect</em> at <code>http://127.0.0.1:8080</code> makes events."
+        "</p>",
+        f"<pre>{escape(SUBSCRIBER)}</pre>",
+        "<p>Test it, without Kafka (with pytest-asyncio):</p>",
+        f"<pre>{escape(TEST)}</pre>",
+        "<p>Each event is committed when the loop asks for the next one: after a crash the event in hand comes again. "
+        "The same fact always has the same <code>event.id</code>; <code>deduplicate=True</code> drops what comes "
+        'twice. A new group begins with all of history; <code>start="latest"</code> with what is new. Retries, dead '
+        'letters and what else you may rely on: <a href="../subscribe.md">subscribe.md</a>. Go and Node: '
+        '<a href="../../examples">examples</a>.</p>',
+    )
 
 
 def kept(retention: timedelta | None) -> str:
@@ -103,7 +123,6 @@ def _event(kind: type[Event]) -> str:
     record = encode(example(kind), f"/wabus/{owner_of(kind)}")
     headers = "\n".join(f"{name}: {value.decode()}" for name, value in record.headers)
     value = json.dumps(json.loads(record.value or b"null"), indent=2, ensure_ascii=False)
-    sentences = "".join(f"<p>{_prose(part)}</p>" for part in what_it_says(kind).split("\n\n"))
     facts = {
         "When": _prose(when_published(kind)),
         "Type": f"<code>{kind.type}</code>",
@@ -116,29 +135,50 @@ def _event(kind: type[Event]) -> str:
     listed = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in facts.items())
     loop = f'async for event in subscribe(kafka, {kind.__name__}, group="your-team"):\n    ...'
     return (
-        f'<article id="{kind.__name__}"><h3>{kind.__name__}</h3>{sentences}<dl>{listed}</dl>'
-        f"{_table(('Field', 'Type', 'Required', 'Meaning'), _fields(kind))}"
-        f"<details><summary>Example record, key <code>{escape(record.key.decode())}</code></summary>"
+        f"{_titled(kind.__name__, what_it_says(kind))}<dl>{listed}</dl>{_fields(schema_of(kind))}"
+        f"<details open><summary>Example, with the key <code>{escape(record.key.decode())}</code></summary>"
         f"<pre>{escape(headers)}\n\n{escape(value)}</pre></details>"
         f"<details><summary>Subscribe</summary><pre>{escape(loop)}</pre></details></article>"
     )
 
 
-def _fields(kind: type[Event]) -> Iterable[tuple[str, ...]]:
-    schema = schema_of(kind)
-    for name, part in schema["properties"].items():
-        required = "yes" if name in schema["required"] else ""
-        yield f"<code>{name}</code>", escape(_type(part)), required, _prose(part.get("description", ""))
+def _part(name: str, schema: dict[str, Any]) -> str:
+    return f"{_titled(name, schema.get('description', ''))}{_fields(schema)}</article>"
+
+
+def _titled(name: str, text: str) -> str:
+    sentences = "".join(f"<p>{_prose(part)}</p>" for part in text.split("\n\n"))
+    return f'<article id="{name}"><h3><a href="#{name}">{name}</a></h3>{sentences}'
+
+
+def _shared(kinds: Sequence[type[Event]]) -> dict[str, dict[str, Any]]:
+    """The parts that fields of these events are made of, by name."""
+    parts = {name: part for kind in kinds for name, part in schema_of(kind).get("$defs", {}).items()}
+    return dict(sorted(parts.items()))
+
+
+def _fields(schema: dict[str, Any]) -> str:
+    rows = (
+        (
+            f"<code>{name}</code>",
+            _type(part),
+            "always" if name in schema.get("required", ()) else "",
+            _prose(part.get("description", "")),
+        )
+        for name, part in schema["properties"].items()
+    )
+    return _table(("Field", "Type", "Present", "Meaning"), rows)
 
 
 def _type(part: dict[str, Any]) -> str:
-    """A schema in a few words: `list of string`, `integer or null`."""
+    """A schema in a few words of HTML: `list of string`, `integer or null`."""
     if "anyOf" in part:
         return " or ".join(_type(alternative) for alternative in part["anyOf"])
     if "$ref" in part:
-        return part["$ref"].rpartition("/")[2]
+        name = part["$ref"].rpartition("/")[2]
+        return f'<a href="#{name}">{name}</a>'
     if "enum" in part:
-        return " | ".join(map(str, part["enum"]))
+        return escape(" | ".join(map(str, part["enum"])))
     if part.get("type") == "array":
         return f"list of {_type(part['items'])}"
     if isinstance(values := part.get("additionalProperties"), dict):

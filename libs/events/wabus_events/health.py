@@ -31,6 +31,7 @@ class HealthChanged(Event, topic=HEALTH):
     from_status: str | None = None
     """healthy, pending, degraded or failing; None when nothing was known before."""
     to_status: str
+    """healthy, pending, degraded or failing."""
     reasons: list[HealthReason] = []
     """The worst first; empty for healthy, but for what is merely worth knowing."""
     since: datetime

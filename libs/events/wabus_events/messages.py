@@ -33,6 +33,7 @@ class MessageStatusChanged(WabaEvent, topic=MESSAGES):
     wamid: str
     contact: str
     status: str
+    """sent, delivered, read, played, deleted or failed."""
     error_codes: list[int] = []
     """Meta: "Cloud API: Error codes". Empty unless `status` is failed."""
     value: dict[str, Any]
@@ -54,7 +55,9 @@ class Unrecognised(Event, topic=MESSAGES):
     reason: str
     """Why there is no model for it, without quoting it."""
     value: Any = None
+    """The change's value as Meta sent it."""
     body: str | None = Field(default=None)
+    """The request's whole body, base64."""
 
     @property
     def subject(self) -> str | None:

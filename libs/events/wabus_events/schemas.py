@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from wabus_events.event import Event
+from wabus_events.vocabulary import FIELDS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -65,8 +66,8 @@ def _describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
         schema["description"] = inspect.cleandoc(model.__doc__)
     for name, part in schema.get("properties", {}).items():
         part.pop("title", None)
-        if name in docs and "$ref" not in part:
-            part["description"] = docs[name]
+        if "$ref" not in part and (about := docs.get(name) or FIELDS.get(name)):
+            part["description"] = about
 
 
 def _models(annotation: Any) -> set[type[BaseModel]]:

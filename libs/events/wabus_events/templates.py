@@ -132,7 +132,9 @@ class TemplateChanged(WabaEvent, topic=TEMPLATES):
     """A template was added, or is other than it was; the whole of it as it is now, and as it was before."""
 
     template: Template
+    """The whole template as it is now."""
     added: bool
+    """Whether it is new."""
     changed_fields: list[str] = []
     """Which fields of `template` differ; empty for a new one."""
     previous: Template | None = None
@@ -161,12 +163,19 @@ class TemplatesSynced(WabaEvent, topic=TEMPLATES):
 
     sync_id: str
     reason: str
+    """What led to it: `connected`, or the reason of the request."""
     total: int
+    """Templates that Graph lists now."""
     approved: int
+    """How many of them may be sent."""
     by_status: dict[str, int]
+    """How many there are of each status."""
     added: int
+    """How many are new since the sync before."""
     changed: int
+    """How many are other than they were."""
     removed: int
+    """How many are gone."""
     started_at: datetime
 
 
@@ -175,10 +184,12 @@ class TemplateSyncFailed(WabaEvent, topic=TEMPLATES):
 
     sync_id: str
     reason: str
+    """What led to it: `connected`, or the reason of the request."""
     code: str
     """`token_expired`, `permission_lost`, `rate_limited`, `account_not_found`, `graph_unavailable`, …"""
     message: str
     retryable: bool
+    """Whether it is tried again without anybody doing anything."""
     retry_after: float | None = None
     """Seconds before which trying again is of no use, where known."""
     graph_code: int | None = None
@@ -195,6 +206,7 @@ class TemplateStatusChanged(WabaEvent, topic=TEMPLATES):
     event: str
     """APPROVED, REJECTED, PENDING, PAUSED, DISABLED, IN_APPEAL, FLAGGED, PENDING_DELETION, DELETED, …"""
     reason: str | None = None
+    """Why it was rejected, paused or disabled, as Meta says it; `NONE` for no reason."""
     value: dict[str, Any]
 
 

@@ -21,6 +21,7 @@ from pydantic import AwareDatetime, BaseModel
 
 from wabus_events.envelope import encode
 from wabus_events.event import EVENTS, Event, fact_id
+from wabus_events.samples import SAMPLES
 from wabus_events.source import Headers, Received, Start
 from wabus_events.upcasting import UPCASTERS
 
@@ -45,14 +46,17 @@ def an(kind: type[E], /, **fields: Any) -> E:
     if unknown := sorted(fields.keys() - kind.model_fields.keys()):
         known = ", ".join(kind.model_fields)
         raise TypeError(f"{kind.__name__} has no field {', '.join(map(repr, unknown))}; there are: {known}")
-    required = {name: _value(name, part.annotation) for name, part in kind.model_fields.items() if part.is_required()}
+    required = {
+        name: _value(name, part.annotation, PLAUSIBLE) for name, part in kind.model_fields.items() if part.is_required()
+    }
     own = {"id": fact_id(kind.type, "built for a test", next(_numbers)), "time": NOW, "org_id": "demo"}
     return kind.model_validate({**required, **own, "source": "/wabus/test", **fields})
 
 
 def example(kind: type[E], /) -> E:
     """The same event each time, with the optional fields filled too: for documentation and golden records."""
-    every = {name: _value(name, part.annotation) for name, part in kind.model_fields.items()}
+    samples = PLAUSIBLE | SAMPLES
+    every = {name: _value(name, part.annotation, samples, kind.__name__) for name, part in kind.model_fields.items()}
     own = {"id": fact_id(kind.type, "example"), "time": NOW, "org_id": "demo", "source": "/wabus/example"}
     return kind.model_validate({**every, **own, "traceparent": TRACEPARENT})
 
@@ -200,21 +204,24 @@ PLAUSIBLE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _value(name: str, annotation: Any) -> Any:
+def _value(name: str, annotation: Any, samples: Mapping[str, Any], owner: str = "") -> Any:
     """Something that fits a field; by its name where we know better than its type."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields.items()
+        return {key: _value(key, part.annotation, samples, annotation.__name__) for key, part in fields}
+    for known in (f"{owner}.{name}", name):
+        if known in samples:
+            return samples[known]
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
-        return _value(name, next(part for part in arguments if part is not NoneType))
+        return _value(name, next(part for part in arguments if part is not NoneType), samples, owner)
     if origin is Literal:
         return arguments[0]
-    if name in PLAUSIBLE:
-        return PLAUSIBLE[name]
     if origin in (list, tuple, set, frozenset):
-        return [_value(name.removesuffix("s"), arguments[0])]
+        return [_value(name.removesuffix("s"), arguments[0], samples, owner)]
     if origin is dict:
-        return {"a key": _value(name, arguments[1])} if arguments[1] is not Any else dict(WEBHOOK_VALUE)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return {key: _value(key, part.annotation) for key, part in annotation.model_fields.items()}
+        inner = dict(WEBHOOK_VALUE) if arguments[1] is Any else None
+        return inner or {"a key": _value(name, arguments[1], samples, owner)}
     simple: dict[Any, Any] = {
         int: 3, float: 0.5, bool: True, datetime: NOW, AwareDatetime: NOW, date: NOW.date(), str: f"a {name}",
     }  # fmt: skip
