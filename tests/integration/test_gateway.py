@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient
 from local_stack import free_ports
 from wabus_events import (
@@ -21,17 +21,24 @@ from wabus_events import (
 from wabus_gateway.app import GatewaySettings, create_app
 from wabus_gateway.signature import verify_token_of
 from wabus_local.kafka import EmbeddedKafka
+from wabus_runtime.service import FRONT, serving
 from wabus_runtime.settings import KafkaSettings, load
 from webhooks import WABA, conversation, encoded, signed, status, text, webhook
 
-Client = TestClient[web.Request, web.Application]
+Client = ClientSession
+Serve = Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]]
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 PATH = "/webhooks/whatsapp"
 
 
-@pytest.fixture
-async def gateway(topics: KafkaSettings, serve: Callable[[web.Application], Awaitable[Client]]) -> Client:
-    return await serve(create_app(load(GatewaySettings)))
+@pytest.fixture(params=["front", "aiohttp alone"])
+async def gateway(topics: KafkaSettings, request: pytest.FixtureRequest) -> AsyncIterator[Client]:
+    """As it is served, and without what sees connections before aiohttp does: both must answer alike."""
+    app = create_app(load(GatewaySettings))
+    if request.param != "front":
+        del app[FRONT]
+    async with serving(app, "127.0.0.1", 0) as ports, ClientSession(f"http://127.0.0.1:{ports[0]}") as client:
+        yield client
 
 
 async def test_a_signed_webhook_is_in_kafka_when_it_is_answered(gateway: Client, events_in: EventsIn) -> None:
@@ -134,7 +141,7 @@ async def test_a_burst_of_concurrent_webhooks_loses_nothing(gateway: Client, eve
 
 async def test_while_kafka_is_away_the_answer_is_503_and_afterwards_200(
     environment: dict[str, str],
-    serve: Callable[[web.Application], Awaitable[Client]],
+    serve: Serve,
     monkeypatch: pytest.MonkeyPatch,
     eventually: Callable[[Callable[[], Awaitable[object]]], Awaitable[object]],
     own_kafka: EmbeddedKafka,

@@ -1,12 +1,15 @@
 """A process: one or several services, as API, worker or both, behind one HTTP port, from start to drained stop."""
 
 import asyncio
+import gc
 import random
+import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import structlog
 import uvloop
@@ -21,15 +24,22 @@ from wabus_runtime.liveness import watch_event_loop
 from wabus_runtime.settings import AuthSettings, HttpSettings, KafkaSettings, LogSettings, SettingsError, load
 from wabus_runtime.telemetry import BUILD, configure_logs
 from wabus_runtime.tracing import configure_tracing
+from wabus_runtime.workers import supervise, watch_supervisor
 
 Role = Literal["api", "worker", "all"]
 ROLES: tuple[str, ...] = get_args(Role)
+BACKLOG = 1024  # connections that wait to be accepted
 DRAIN_TIMEOUT = 5.0  # seconds for requests under way after SIGTERM
 RESTART_DELAY_MAX = 5.0  # seconds before a background loop that failed starts again
 MAX_BODY = 3 * 1024 * 1024  # bytes; Meta's webhooks are no larger
 
 LOOP_READY = Gauge("wabus_loop_ready", "1 while a background loop does its work, else 0.", ["loop"])
 LOOP_FAILURES = Counter("wabus_loop_failures_total", "Background loops that failed and start again.", ["loop"])
+
+ProtocolFactory = Callable[[], asyncio.BaseProtocol]
+
+FRONT: web.AppKey[Callable[[ProtocolFactory], ProtocolFactory]] = web.AppKey("front")
+"""What sees a connection before aiohttp does: it is given aiohttp's protocols and returns its own."""
 
 log = structlog.get_logger()
 
@@ -109,8 +119,11 @@ def background(app: web.Application, name: str, run: Callable[[Callable[[], None
     app.cleanup_ctx.append(context)
 
 
-def run(services: Sequence[Service], role: Role = "all") -> None:
-    """Run a process until SIGTERM or SIGINT, then drain it. Exits with 2 and one line if a setting is wrong."""
+def run(services: Sequence[Service], role: Role = "all", own_port: int | None = None) -> None:
+    """Run a process until SIGTERM or SIGINT, then drain it. Exits with one line if a setting is wrong.
+
+    With a port of its own it is one of several workers that share `HTTP_PORT`, and ends with their supervisor.
+    """
     try:
         parts = [(service, load(service.settings)) for service in services]
         http = load(HttpSettings)
@@ -122,29 +135,114 @@ def run(services: Sequence[Service], role: Role = "all") -> None:
     BUILD.info({"version": version("wabus-runtime"), "service": name, "role": role})
     app = build_app(parts, role)
     log.info("starting", action="starting", role=role, port=http.http_port)
-    web.run_app(
-        app,
-        host=http.http_host,
-        port=http.http_port,
-        access_log=None,
-        print=None,
-        shutdown_timeout=DRAIN_TIMEOUT,
-        reuse_port=False,
-        loop=uvloop.new_event_loop(),
-    )
+    uvloop.run(_serve(app, http, own_port))
     log.info("stopped", action="stopped")
 
 
+async def _serve(app: web.Application, http: HttpSettings, own_port: int | None) -> None:
+    """Serve until SIGTERM or SIGINT, then answer what is under way."""
+    loop, itself = asyncio.get_running_loop(), asyncio.current_task()
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        if itself and not stopping.is_set():
+            stopping.set()
+            itself.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    if own_port is not None:
+        watch_supervisor(stop)
+    try:
+        async with serving(app, http.http_host, http.http_port, own_port):
+            # Nothing made so far is ever garbage: let no collection look at it again.
+            gc.collect()
+            gc.freeze()
+            await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        if not stopping.is_set():
+            raise
+
+
+@asynccontextmanager
+async def serving(
+    app: web.Application, host: str, port: int, own_port: int | None = None
+) -> AsyncGenerator[Sequence[int]]:
+    """Serve an application; gives its ports. With a port of its own it shares the other with other processes.
+
+    At the end nothing new is accepted and what is under way is answered.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_TIMEOUT)
+    try:
+        await runner.setup()
+        sites = [_Site(runner, app, host, port, own_port is not None)]
+        if own_port is not None:
+            sites.append(_Site(runner, app, host, own_port, False))
+        for site in sites:
+            await site.start()
+        yield [number for site in sites for number in site.ports]
+    finally:
+        await runner.cleanup()
+
+
+class _Site(web.BaseSite):
+    """aiohttp's TCPSite, but that the application's front, if it has one, sees each connection first."""
+
+    def __init__(self, runner: web.AppRunner, app: web.Application, host: str, port: int, reuse_port: bool) -> None:
+        super().__init__(runner)
+        self._app = app
+        self._address = host, port
+        self._reuse_port = reuse_port
+        self.ports: list[int] = []
+
+    @property
+    def name(self) -> str:
+        return "http://{}:{}".format(*self._address)
+
+    async def start(self) -> None:
+        await super().start()
+        server = cast(ProtocolFactory, self._runner.server)
+        factory = self._app[FRONT](server) if FRONT in self._app else server
+        host, port = self._address
+        listening = await asyncio.get_running_loop().create_server(
+            cast(Any, factory), host, port, backlog=BACKLOG, reuse_port=self._reuse_port or None
+        )
+        self._server = listening
+        self.ports = [each.getsockname()[1] for each in listening.sockets]
+
+
 def run_alone(service: Service) -> None:
-    """`python -m wabus_<service> [--role api|worker|all]`."""
+    """`python -m wabus_<service> [--role api|worker|all] [--workers N]`."""
     import click
 
     @click.command(help=f"Run {service.name} alone.")
     @click.option("--role", type=click.Choice(ROLES), default="all", show_default=True)
-    def command(role: Role) -> None:
-        run([service], role)
+    @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on one port.")
+    @click.option("--worker-ports", type=int, help="Where the first worker answers alone.  [default: HTTP_PORT + 1]")
+    @click.option("--own-port", type=int, hidden=True)
+    def command(role: Role, workers: int, worker_ports: int | None, own_port: int | None) -> None:
+        if workers == 1:
+            run([service], role, own_port)
+        else:
+            _run_workers(service, role, workers, worker_ports)
 
     command()
+
+
+def _run_workers(service: Service, role: Role, count: int, first_port: int | None) -> None:
+    try:
+        http = load(HttpSettings)
+        load(service.settings)
+    except SettingsError as error:
+        sys.exit(f"wabus: {error}")
+    configure_logs(http, service.name)
+    module = f"wabus_{service.name.replace('-', '_')}"
+    own = first_port or http.http_port + 1
+    asyncio.run(
+        supervise(
+            [[sys.executable, "-m", module, "--role", role, "--own-port", str(own + number)] for number in range(count)]
+        )
+    )
 
 
 def _create_topics_first(app: web.Application, settings: KafkaSettings) -> None:

@@ -60,6 +60,17 @@ def trace_with(provider: "TracerProvider | None") -> None:
     _tracer = provider.get_tracer("wabus") if provider else None
 
 
+def recording() -> bool:
+    """Whether spans are recorded."""
+    return _tracer is not None
+
+
+def fresh() -> str:
+    """The traceparent of a new trace that nobody records."""
+    ids = f"{random.getrandbits(192):048x}"
+    return f"00-{ids[:32]}-{ids[32:]}-00"
+
+
 def current() -> str | None:
     """The traceparent of what this task is handling, or None."""
     return _current.get()
@@ -119,8 +130,7 @@ def request(method: str, route: str, caller: str | None) -> "AbstractContextMana
     "Security considerations": restart the trace at a trust boundary). Meta sends none.
     """
     if _tracer is None:
-        ids = f"{random.getrandbits(192):048x}"
-        return _Followed(f"00-{ids[:32]}-{ids[32:]}-00")
+        return _Followed(fresh())
     attributes = {"http.request.method": method, "http.route": route}
     return _span(_tracer, f"{method} {route}", "server", None, _links([caller] if caller else []), attributes)
 

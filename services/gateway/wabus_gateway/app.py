@@ -4,31 +4,47 @@ Stateless but for a replica of who owns which WABA; any number of gateways may r
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
+from functools import lru_cache
 
 import structlog
 from aiohttp import web
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import Field
-from wabus_events import CallbackVerified, Event, Record, Unrecognised, WebhookSeen, encode, fact_id
+from wabus_events import (
+    CallbackVerified,
+    Event,
+    MessageReceived,
+    MessageStatusChanged,
+    Record,
+    Unrecognised,
+    WebhookSeen,
+    encode,
+    fact_id,
+)
+from wabus_runtime import tracing
 from wabus_runtime.http import CHECKS, Problem
 from wabus_runtime.kafka import KafkaUnavailable
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.replica import CredentialReplica
-from wabus_runtime.service import MAX_BODY, Role, Service, background, build_app
+from wabus_runtime.service import FRONT, MAX_BODY, Role, Service, background, build_app
 from wabus_runtime.settings import HttpSettings
 
 from wabus_gateway.connect import SOURCE
 from wabus_gateway.connect_api import ConnectApi, ConnectApiSettings
+from wabus_gateway.front import Answered, Front
 from wabus_gateway.ingest import facts_in, whole
+from wabus_gateway.lone import lone_fact
 from wabus_gateway.signature import is_handshake, is_signed, verify_token_of
 from wabus_gateway.ui import UiSettings, install_ui
 
 READ_TIMEOUT = 10.0  # seconds for a body to arrive
 RETRY_AFTER = "5"  # seconds; Meta has its own growing delays and goes on for up to 7 days
 EVENTS_AT_ONCE = 100  # events made before other requests get their turn
+LARGE = 64 * 1024  # bytes of a body that must wait until others of its size are taken apart
 SEEN_WABAS = 100_000  # WABAs whose evidence of today is remembered
 
 HANDSHAKES = Counter("wabus_handshakes_total", "Handshakes by what became of them.", ["outcome"])
@@ -41,12 +57,20 @@ WEBHOOK_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
 
+_PUBLISHED = WEBHOOKS.labels("published")
+_REFUSED_BUSY = WEBHOOKS.labels("refused_busy")
+_REFUSED_NOT_DURABLE = WEBHOOKS.labels("refused_not_durable")
+_MADE = {model.__name__: EVENTS_MADE.labels(model.__name__) for model in (MessageReceived, MessageStatusChanged)}
+_DAY_0 = date(1970, 1, 1).toordinal()
+
 log = structlog.get_logger()
 
 
 class GatewaySettings(HttpSettings, ConnectApiSettings, UiSettings):
     gateway_max_in_flight: int = Field(default=2_000, ge=1)
     """Webhooks being handled at once; beyond that the answer is 503 and Meta delivers again."""
+    gateway_max_bytes_in_flight: int = Field(default=64 * 1024 * 1024, ge=MAX_BODY)
+    """The same for the bytes of their bodies. In memory a webhook takes some three times its body."""
 
 
 class Gateway:
@@ -58,13 +82,20 @@ class Gateway:
         self._publisher = Publisher(settings, SOURCE)
         self._replica = CredentialReplica(settings)
         self._in_flight = 0
+        self._bytes = 0
         self._seen: OrderedDict[str, date] = OrderedDict()
+        self._one_large_body = asyncio.Lock()
+        self._slower: set[asyncio.Task[None]] = set()
+        IN_FLIGHT.set_function(lambda: self._in_flight)
 
     def install(self, app: web.Application) -> None:
         for path in ("/webhooks/whatsapp", "/webhooks/whatsapp/{waba_id}"):
             app.router.add_get(path, self.handshake, allow_head=False)
             app.router.add_post(path, self.receive)
         app.cleanup_ctx.append(self._publishing)
+        front = Front(self, {200: _received(), 503: _try_again().response()})
+        app[FRONT] = front.before
+        app.on_shutdown.append(front.drain)
         app[CHECKS].append(lambda: None if self._publisher.available else "kafka")
         background(app, "account-owners", self._replica.run)
         ConnectApi(self._settings, self._replica).install(app)
@@ -99,26 +130,92 @@ class Gateway:
 
     async def receive(self, request: web.Request) -> web.Response:
         """Verify, publish, and only then answer 200. 403 not Meta's, 413 too large, 503 not durable: deliver again."""
-        if self._in_flight >= self._settings.gateway_max_in_flight or not self._publisher.available:
-            WEBHOOKS.labels("refused_busy").inc()
+        size = MAX_BODY if request.content_length is None else request.content_length
+        if size > MAX_BODY:
+            WEBHOOKS.labels("refused_too_large").inc()
+            raise _too_large()
+        if not self._admits(size):
             raise _try_again()
-        self._in_flight += 1
-        IN_FLIGHT.inc()
         try:
             with WEBHOOK_SECONDS.time():
-                return await self._receive(request)
+                body = await _read(request)
+                if not is_signed(body, request.headers.get("X-Hub-Signature-256"), self._secrets):
+                    WEBHOOKS.labels("refused_signature").inc()
+                    raise Problem(403, "forbidden", "Forbidden", "The request is not signed as it must be.")
+                if not await self._published(body):
+                    raise _try_again()
+                return _received()
         finally:
-            self._in_flight -= 1
-            IN_FLIGHT.dec()
+            self._release(size)
 
-    async def _receive(self, request: web.Request) -> web.Response:
-        body = await _read(request)
-        if not is_signed(body, request.headers.get("X-Hub-Signature-256"), self._secrets):
-            WEBHOOKS.labels("refused_signature").inc()
-            raise Problem(403, "forbidden", "Forbidden", "The request is not signed as it must be.")
+    def is_genuine(self, body: bytes, signature: str) -> bool:
+        """Whether a body is signed."""
+        return is_signed(body, signature, self._secrets)
+
+    def take(self, body: bytes, route: str, answered: Answered) -> None:
+        """`receive` for a small body that is here and signed; where it holds just one fact, without a task."""
+        size = len(body)
+        if not self._admits(size):
+            answered(503)
+            return
+        started = time.perf_counter()
+
+        def done(error: KafkaUnavailable | None) -> None:
+            self._release(size)
+            WEBHOOK_SECONDS.observe(time.perf_counter() - started)
+            (_REFUSED_NOT_DURABLE if error else _PUBLISHED).inc()
+            answered(503 if error else 200)
+
+        lone = lone_fact(body, owner=self._replica.owner, source=SOURCE)
+        if lone is None or self._seen.get(lone.waba_id) != _today():
+            task = asyncio.create_task(self._take_slower(body, route, answered))
+            self._slower.add(task)
+            task.add_done_callback(self._slower.discard)
+            return
+        lone.record.headers.append(("ce_traceparent", tracing.fresh().encode()))
+        try:
+            self._publisher.submit([lone.record], done)
+        except KafkaUnavailable as error:
+            done(error)
+        else:
+            _MADE[lone.kind].inc()
+
+    async def _take_slower(self, body: bytes, route: str, answered: Answered) -> None:
+        published = False
+        try:
+            with WEBHOOK_SECONDS.time(), tracing.request("POST", route, None):
+                published = await self._published(body)
+        finally:
+            self._release(len(body))
+            answered(200 if published else 503)
+
+    def _admits(self, size: int) -> bool:
+        """Whether there is room for a webhook with a body of so many bytes; if so, it has it until released."""
+        if (
+            self._in_flight >= self._settings.gateway_max_in_flight
+            or self._bytes + size > self._settings.gateway_max_bytes_in_flight
+            or not self._publisher.available
+        ):
+            _REFUSED_BUSY.inc()
+            return False
+        self._in_flight += 1
+        self._bytes += size
+        return True
+
+    def _release(self, size: int) -> None:
+        self._in_flight -= 1
+        self._bytes -= size
+
+    async def _published(self, body: bytes) -> bool:
+        """Put all that a signed body tells into Kafka; False where Kafka did not take it."""
         now = datetime.now(UTC)
         try:
-            records, noticed = await self._records(body, now)
+            if len(body) <= LARGE:
+                records, noticed = await self._records(body, now)
+            else:
+                # Taken apart, a body is ten times its bytes: one of the large ones at a time.
+                async with self._one_large_body:
+                    records, noticed = await self._records(body, now)
         except Exception as error:
             # Whatever a signed body holds, it is Meta's word: keep it rather than refuse it for 7 days.
             log.error("a webhook could not be taken apart", action="webhook_kept_whole", error=type(error).__name__)
@@ -127,11 +224,11 @@ class Gateway:
         try:
             await self._publisher.publish_records(records)
         except KafkaUnavailable:
-            WEBHOOKS.labels("refused_not_durable").inc()
-            raise _try_again() from None
+            _REFUSED_NOT_DURABLE.inc()
+            return False
         self._remember(noticed)
-        WEBHOOKS.labels("published").inc()
-        return web.Response(text="EVENT_RECEIVED")
+        _PUBLISHED.inc()
+        return True
 
     async def _records(self, body: bytes, now: datetime) -> tuple[list[Record], dict[str, date]]:
         """The records of a webhook, and the WABAs it is the first evidence of today for."""
@@ -177,9 +274,6 @@ class Gateway:
 
 
 async def _read(request: web.Request) -> bytes:
-    if (request.content_length or 0) > MAX_BODY:
-        WEBHOOKS.labels("refused_too_large").inc()
-        raise _too_large()
     try:
         async with asyncio.timeout(READ_TIMEOUT):
             return await request.read()
@@ -189,6 +283,20 @@ async def _read(request: web.Request) -> bytes:
     except TimeoutError:
         WEBHOOKS.labels("refused_slow").inc()
         raise Problem(408, "request_timeout", "Request timeout", "The body did not arrive in time.") from None
+
+
+@lru_cache(maxsize=1)
+def _day(number: int) -> date:
+    return date.fromordinal(_DAY_0 + number)
+
+
+def _today() -> date:
+    """Of UTC."""
+    return _day(int(time.time()) // 86_400)
+
+
+def _received() -> web.Response:
+    return web.Response(text="EVENT_RECEIVED")
 
 
 def _too_large() -> Problem:
