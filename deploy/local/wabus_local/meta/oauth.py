@@ -55,8 +55,9 @@ async def decide(request: web.Request) -> web.Response:
         return web.Response(text=why, status=400)
     form = await request.post()
     redirect_uri = request.query["redirect_uri"]
-    if form.get("decision") == "allow" and str(form.get("waba")) in meta.world.wabas:
-        code = new_code(meta, [str(form["waba"])], _scopes(request), redirect_uri)
+    chosen = [str(waba) for waba in form.getall("waba", [])]
+    if form.get("decision") == "allow" and chosen and set(chosen) <= meta.world.wabas.keys():
+        code = new_code(meta, chosen, _scopes(request), redirect_uri)
         answer = {"code": code.value}
     else:
         answer = {

@@ -6,7 +6,8 @@ import { SYNC, ago, badge, day, limit, number, plain, plural, quality, templateS
 
 const EVIDENCE = {
   callback_handshake: () => "Meta checked our callback",
-  signed_webhook: ({ detail }) => `Signed webhook received (${words(detail)})`,
+  signed_webhook: ({ detail }) => (detail ? `Signed webhook received (${words(detail)})` : "Signed webhook received"),
+  webhook_configuration: () => "Meta sends messages to us",
 };
 const TRAFFIC = ["received", "sent", "delivered", "read", "failed"];
 
@@ -18,14 +19,17 @@ export function accountCard(account, isAdmin) {
       h("div", { class: "grow" }, h("h2", {}, name), h("p", { class: "fine" }, "Account ", h("span", { class: "id" }, waba_id))),
       isAdmin ? h("button", { class: "button text", type: "button", "data-action": "disconnect", "data-waba": waba_id }, "Disconnect", h("span", { class: "unseen" }, ` ${name}`)) : null),
     h("div", { class: "tiles" }, webhook(account), templates(account), sync(account, isAdmin)),
-    account.phones.length ? [h("h3", { class: "label" }, "Phone numbers"), h("ul", { class: "phones" }, account.phones.map(phone))] : null,
+    h("h3", { class: "label" }, "Phone numbers"),
+    account.phones.length
+      ? h("ul", { class: "phones" }, account.phones.map(phone))
+      : h("p", { class: "muted lacking" }, "This account has no phone number yet. Add one in WhatsApp Manager; it shows here by itself."),
     traffic(account),
     details(account));
 }
 
 function webhook(account) {
   const verified = isVerified(account);
-  return h("div", { class: "tile", "data-tile": "webhook" },
+  return h("div", { class: `tile webhook-health-section ${verified ? "good" : "wait"}`, "data-tile": "webhook" },
     h("h3", { class: "label" }, "Webhook"),
     badge(verified ? { kind: "good", glyph: "check", text: "Verified" } : { kind: "wait", glyph: "pending", text: "Pending" }),
     verified
@@ -51,14 +55,14 @@ function templates({ sync }) {
 function sync(account, isAdmin) {
   const { status, last_sync_at, progress, last_error } = account.sync;
   const look = SYNC[status] ?? SYNC.never;
-  return h("div", { class: "tile", "data-tile": "sync" },
+  return h("div", { class: `tile template-sync-section ${look.kind}`, "data-tile": "sync" },
     h("h3", { class: "label" }, "Sync with Meta"),
-    h("span", { class: `badge ${look.kind}` }, icon(look.glyph, status === "syncing" ? "spin" : ""), look.text),
+    h("span", { class: `badge sync-badge ${look.kind}` }, icon(look.glyph, status === "syncing" ? "spin" : ""), look.text),
     status === "syncing"
       ? [h("p", { class: "muted" }, progress?.fetched !== undefined && progress?.fetched !== null
           ? `Fetched ${number(progress.fetched)}${progress.expected ? ` of about ${number(progress.expected)}` : ""} templates`
           : "Asking Meta for your templates…"), progressBar(progress)]
-      : [h("p", { class: "muted" }, last_sync_at ? ["Last sync ", ago(last_sync_at)] : "No sync has ended yet"),
+      : [h("p", { class: "muted" }, last_sync_at ? [status === "failed" ? "The last that worked was " : "Last sync ", ago(last_sync_at)] : "No sync has ended yet"),
          status === "failed" && last_error ? h("p", { class: "error" }, last_error.message) : null],
     isAdmin ? syncButton(account) : null);
 }
@@ -67,6 +71,7 @@ function phone(each) {
   return h("li", {},
     icon("phone"),
     h("span", { class: "grow" }, h("strong", { dir: "ltr" }, each.display_phone_number), each.verified_name && h("span", { class: "muted" }, each.verified_name)),
+    each.status && each.status !== "CONNECTED" ? badge({ kind: "wait", glyph: "alert", text: plain(each.status) }) : null,
     quality(each.quality),
     h("span", { class: "muted limit" }, limit(each.messaging_limit)));
 }
@@ -102,5 +107,5 @@ function words(name) {
 }
 
 function initials(name) {
-  return name.split(/\s+/).slice(0, 2).map((word) => [...word][0] ?? "").join("").toUpperCase();
+  return (name.match(/[\p{L}\p{N}]+/gu) ?? []).slice(0, 2).map((word) => [...word][0]).join("").toUpperCase();
 }

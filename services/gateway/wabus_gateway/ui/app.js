@@ -127,6 +127,7 @@ function draw() {
   $("live").className = `live ${kind}`;
   show($("live"), h("i", { "aria-hidden": "true" }), h("span", {}, text),
     state.live === "lost" ? h("button", { class: "button text", type: "button", "data-action": "retry" }, "Try now") : null);
+  $("organisation").textContent = state.health ? `Organisation ${state.health.org_id}` : "";
   show($("notice"), state.notice && h("div", { class: `card note ${state.notice.kind}` },
     icon(state.notice.kind === "bad" ? "alert" : "check"), h("p", { class: "grow", role: "alert" }, state.notice.text),
     h("button", { class: "close", type: "button", "data-action": "dismiss-notice", "aria-label": "Dismiss" }, icon("cross"))));

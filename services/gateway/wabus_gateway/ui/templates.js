@@ -11,6 +11,7 @@ const wanted = { text: "", status: ALL, waba: ALL, shown: STEP, selected: null }
 const wide = matchMedia("(min-width: 60rem)");
 let known = [];
 let names = new Map();
+let awaited = false; // whether an account's first templates are on their way
 
 const $ = (id) => document.getElementById(id);
 
@@ -37,6 +38,7 @@ export function begin() {
 /** Show these templates of these accounts. */
 export function drawTemplates(templates, accounts) {
   known = templates ?? [];
+  awaited = accounts.some(({ sync }) => sync.status === "syncing" && !sync.last_sync_at);
   names = new Map(accounts.map((account) => [account.waba_id, account.name]));
   $("templates").hidden = !accounts.length || templates === null;
   if (!names.has(wanted.waba)) wanted.waba = ALL;
@@ -62,9 +64,14 @@ function draw() {
   show($("list"),
     h("ul", { class: "templates" }, page.map((template) => row(template, template === selected))),
     visible.length > page.length ? h("button", { class: "button quiet more", type: "button", "data-more": "1" }, `Show ${number(Math.min(STEP, visible.length - page.length))} more`) : null,
-    visible.length ? null : h("p", { class: "empty muted" }, known.length ? "No template matches." : "No templates yet. Create one in WhatsApp Manager, and it shows here by itself."));
+    visible.length ? null : h("p", { class: "empty muted" }, nothing()));
   show($("preview"), wide.matches && selected ? preview(selected) : null);
   show($("sheet-content"), !wide.matches && selected ? preview(selected) : null);
+}
+
+function nothing() {
+  if (known.length) return "No template matches.";
+  return awaited ? "Your templates are on their way…" : "No templates yet. Create one in WhatsApp Manager, and it shows here by itself.";
 }
 
 function chips(found) {
