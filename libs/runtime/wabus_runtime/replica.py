@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import Gauge
 from wabus_events import CREDENTIALS, CredentialStored, UndecodableRecord, decode
 
+from wabus_runtime.ends import Ends
 from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
 from wabus_runtime.settings import KafkaSettings
 
@@ -48,6 +49,7 @@ class CredentialReplica:
         self._settings = settings
         self._credentials: dict[str, CredentialStored] = {}
         self._consumer: AIOKafkaConsumer | None = None
+        self._ends: Ends | None = None
         self._partitions: list[TopicPartition] = []
         self._moved = asyncio.Event()
 
@@ -76,10 +78,10 @@ class CredentialReplica:
         """Return when everything that Kafka has now is in. Raises `KafkaUnavailable`."""
         try:
             async with asyncio.timeout(REFRESH_TIMEOUT):
-                while (consumer := self._consumer) is None:
+                while (consumer := self._consumer) is None or (client := self._ends) is None:
                     self._moved.clear()
                     await self._moved.wait()
-                ends = await consumer.end_offsets(self._partitions)
+                ends = await client.of(self._partitions)
                 while any([await consumer.position(place) < end for place, end in ends.items()]):
                     self._moved.clear()
                     await self._moved.wait()
@@ -94,14 +96,16 @@ class CredentialReplica:
             enable_auto_commit=False,
             fetch_max_wait_ms=250,
         )
+        client = Ends(self._settings)
         try:
             await consumer.start()
+            await client.start()
             name = topic_name(self._settings, CREDENTIALS)
             partitions = self._partitions = [TopicPartition(name, number) for number in range(CREDENTIALS.partitions)]
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
-            ends = await consumer.end_offsets(partitions)
-            self._consumer = consumer
+            ends = await client.of(partitions)
+            self._consumer, self._ends = consumer, client
             self._moved.set()
             caught_up = False
             while True:
@@ -118,8 +122,9 @@ class CredentialReplica:
                         log.info("credentials read", action="replica_ready", accounts=len(self._credentials))
                         ready()
         finally:
-            self._consumer = None
+            self._consumer = self._ends = None
             await consumer.stop()
+            await client.stop()
 
     def _take(self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> None:
         waba_id = (key or b"").decode(errors="replace")

@@ -25,6 +25,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import Gauge
 from pydantic import Field
 from wabus_events import ACCOUNTS, TEMPLATES, Event, UndecodableRecord, WabaEvent, decode
+from wabus_runtime.ends import Ends
 from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
 from wabus_runtime.publisher import Fenced, Publisher
 from wabus_runtime.settings import KafkaSettings
@@ -93,6 +94,7 @@ class Worker(ConsumerRebalanceListener):
         self._progress: dict[TopicPartition, Progress] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._failure: BaseException | None = None
+        self._log_ends = Ends(settings)
         self._ready: Callable[[], None] = lambda: None
         self._consumer = AIOKafkaConsumer(
             **client_options(settings),
@@ -110,6 +112,7 @@ class Worker(ConsumerRebalanceListener):
         """Work for ever. Raises what a sync could not answer for: `KafkaUnavailable`, `Fenced`, a database error, …"""
         self._ready = ready
         try:
+            await self._log_ends.start()
             await self._consumer.start()
             self._consumer.subscribe(list(self._topics), listener=self)
             while self._failure is None:
@@ -259,7 +262,7 @@ class Worker(ConsumerRebalanceListener):
 
     async def _ends(self, partition: int) -> dict[tuple[str, int], int]:
         asked = {TopicPartition(name, partition): topic.name for name, topic in self._topics.items()}
-        ends = await self._consumer.end_offsets(list(asked))
+        ends = await self._log_ends.of(list(asked))
         return {(asked[place], place.partition): end for place, end in ends.items()}
 
     async def _commit(self) -> None:
@@ -295,6 +298,7 @@ class Worker(ConsumerRebalanceListener):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._commit()
                 await self._consumer.stop()
+                await self._log_ends.stop()
                 await self._close_lanes()
         except (TimeoutError, KafkaError) as error:
             log.warning("closing the worker failed", action="worker_close", error=type(error).__name__)

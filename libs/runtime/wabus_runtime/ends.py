@@ -1,0 +1,34 @@
+"""Where partitions end now, asked on a connection of its own.
+
+A broker answers the requests of one connection one after the other: behind a consumer's fetch, which it holds until
+there is something to fetch, the question would wait for up to `fetch_max_wait_ms`.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import cast
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from wabus_runtime.kafka import client_options
+from wabus_runtime.settings import KafkaSettings
+
+
+class Ends:
+    """A client that only asks for the ends of partitions: the offset after what is committed there (KIP-98)."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._client = AIOKafkaConsumer(**client_options(settings), isolation_level="read_committed")
+
+    async def start(self) -> None:
+        """Connect. Raises `KafkaError`."""
+        await self._client.start()
+
+    async def of(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Raises `KafkaError`."""
+        return cast(dict[TopicPartition, int], await self._client.end_offsets(list(partitions)))
+
+    async def stop(self) -> None:
+        with suppress(KafkaError):
+            await self._client.stop()
