@@ -33,6 +33,8 @@ from wabus_template_sync.slots import Place, rest_outside
 from wabus_template_sync.templates import Counts, Differences
 
 PROGRESS_EVERY = timedelta(seconds=0.3)
+UNWATCHED = "reconciliation"  # the reason of syncs that nobody waits for: they write their end alone
+QUIET = timedelta(seconds=1)  # a sync that was asked for and is over sooner writes its end alone
 
 SYNCS = Counter("wabus_template_syncs_total", "Syncs that ended.", ["reason", "outcome"])
 SYNC_SECONDS = Histogram(
@@ -82,8 +84,10 @@ class Synchroniser:
         """Carry a sync through to its `TemplatesSynced` or `TemplateSyncFailed`. Raises what `publish` raises."""
         about = log.bind(waba_id=sync.waba_id, org_id=sync.org_id, sync_id=sync.sync_id, reason=sync.reason)
         started_at = datetime.now(UTC)
-        # Kafka takes its time beside the listing; in its order this comes before what the sync will publish.
-        announced = asyncio.ensure_future(site.publish([started(sync, started_at)]))
+        # Kafka takes its time beside the listing; in its order this comes before what the sync will publish. Where the
+        # log has a request, that says enough until it is clear that somebody will have to wait.
+        announcing = site.publish([started(sync, started_at)] if sync.reason == "connected" else [])
+        announced = asyncio.ensure_future(announcing)
         try:
             observed_at, listing = await self._listing_in_time(sync, site, started_at)
             await announced
@@ -110,7 +114,7 @@ class Synchroniser:
                 "removed": len(differences.removed),
             }
             about.info("templates synced", action="synced", total=found.total, **drift)
-            if sync.reason == "reconciliation":
+            if sync.reason == UNWATCHED:
                 for kind, number in drift.items():
                     DRIFT.labels(kind).inc(number)
         finally:
@@ -136,10 +140,12 @@ class Synchroniser:
     async def _listing(self, sync: Sync, site: Site, started_at: datetime) -> tuple[datetime, Listing]:
         """All templates at Meta, and when we began to ask."""
         token = await self.access.token(sync.waba_id, sync.org_id)
-        told_at, telling = started_at, asyncio.ensure_future(asyncio.sleep(0))
+        telling = asyncio.ensure_future(asyncio.sleep(0))
         async with Place(site.slots) as slot:
             rest = partial(rest_outside, places=(site.waiting_room, slot))
             observed_at = datetime.now(UTC)
+            tell_at = observed_at + (PROGRESS_EVERY if sync.reason == "connected" else QUIET)
+            begun = [] if sync.reason == "connected" else [started(sync, observed_at)]
             # Read beside the first page: whatever is said of a template from here on counts as later.
             reading = asyncio.ensure_future(listed_before(self.access.pool, sync.waba_id))
             listing: Listing | None = None
@@ -148,11 +154,12 @@ class Synchroniser:
                 listing = listing or Listing(sync.waba_id, await reading)
                 listing.take(page)
                 now = datetime.now(UTC)
-                if more and now - told_at >= PROGRESS_EVERY and telling.done():
+                if more and now >= tell_at and telling.done() and sync.reason != UNWATCHED:
                     expected = sum(one.present for one in listing.known.values()) or None
                     fetched = len(listing.statuses)
                     event = progressed(sync, fetched=fetched, expected=expected, started_at=started_at, at=now)
-                    told_at, telling = now, asyncio.ensure_future(_told(site.tell, event))
+                    telling = asyncio.ensure_future(_told(site.tell, [*begun, event]))
+                    tell_at, begun = now + PROGRESS_EVERY, []
         await telling
         return observed_at, listing or Listing(sync.waba_id, await reading)
 
@@ -171,6 +178,6 @@ class Synchroniser:
         return failure
 
 
-async def _told(tell: Publish, event: WabaEvent) -> None:
+async def _told(tell: Publish, events: Sequence[WabaEvent]) -> None:
     with suppress(KafkaUnavailable):
-        await tell([event])
+        await tell(events)
