@@ -1,6 +1,7 @@
 """What client applications can ask of template-sync, over HTTP."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -147,6 +148,26 @@ async def test_the_status_shows_how_far_a_sync_is(
     status: Any = await eventually(lambda: synced_status(service, bearer()))
     assert shown["fetched"] >= 100
     assert (status["total"], status["accounts"][0]["progress"]) == (450, None)
+
+
+async def test_a_sync_can_be_followed_live_until_it_has_ended(
+    get: Get, service: Client, meta: Meta, bearer: Bearer
+) -> None:
+    await meta.control("POST", f"/wabas/{DEMO_WABA}/templates", count=450)
+    await meta.control("POST", "/faults", latency_ms=400)
+    asked = await (await service.post("/templates/sync", headers=bearer())).json()
+    path = f"/templates/sync/{asked['sync_id']}/stream"
+
+    async with service.get(path, headers=bearer()) as answer:
+        told = [json.loads(line[6:]) async for line in answer.content if line.startswith(b"data: ")]
+
+    assert answer.content_type == "text/event-stream"
+    assert [one["status"] for one in told][-1] == "synced"
+    assert {one["sync_id"] for one in told} == {asked["sync_id"]}
+    fetched = [one["progress"]["fetched"] for one in told if one["progress"]]
+    assert fetched == sorted(set(fetched))
+    assert 100 < fetched[0] < told[-1]["total"] == 458
+    assert (await service.get(path, headers=bearer("other"))).status == 404
 
 
 async def test_a_template_is_filled_in_or_told_what_is_missing(service: Client, get: Get, bearer: Bearer) -> None:

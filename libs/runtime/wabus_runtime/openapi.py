@@ -52,6 +52,8 @@ class Operation:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Request headers that change the answer, and what each is for."""
     secured: bool = True
+    media: str = "application/json"
+    """The content type of an answer that is a success; the model of an event stream is that of an event's data."""
 
 
 OPERATIONS: web.AppKey[list[Operation]] = web.AppKey("openapi_operations", list)
@@ -136,7 +138,7 @@ def _responses(operation: Operation, schemas: Mapping[Model, Json]) -> Json:
     for status, model in sorted(operation.answers.items()):
         responses[str(status)] = {"description": _reason(status)}
         if model is not None:
-            responses[str(status)]["content"] = {"application/json": {"schema": schemas[model]}}
+            responses[str(status)]["content"] = {operation.media: {"schema": schemas[model]}}
     problem = {"application/problem+json": {"schema": schemas[ProblemDetails]}}
     for status in sorted({*operation.problems, *((401,) if operation.secured else ()), 500, 503}):
         responses[str(status)] = {"description": _reason(status), "content": problem}

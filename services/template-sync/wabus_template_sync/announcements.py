@@ -20,6 +20,13 @@ class Announcements:
         self._channel = channel(projection)
         self._woken = asyncio.Event()
         self._waiting = 0
+        self.closing = False
+        """Whether the process is about to end: whoever waits for long should look at it."""
+
+    def close(self) -> None:
+        """Wake everybody for the last time."""
+        self.closing = True
+        self._wake()
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Listen for ever; raises when the connection is lost."""

@@ -86,10 +86,14 @@ def _install_api(app: web.Application, settings: TemplateSyncSettings) -> None:
         yield
         await publisher.stop()
 
+    async def closing(app: web.Application) -> None:
+        app[SYNC_API].announcements.close()
+
     async def announcements(ready: Callable[[], None]) -> None:
         await app[SYNC_API].announcements.run(ready)
 
     app.cleanup_ctx.append(api)
+    app.on_shutdown.append(closing)
     background(app, "template-announcements", announcements)
     add_routes(app, lambda: app[API], lambda: app[SYNC_API])
 

@@ -38,6 +38,10 @@ STATUS = Operation(
 ONE_SYNC = Operation(
     "GET", "/templates/sync/{sync_id}", "How one sync stands", TAG, {200: SyncView}, (404, 422)
 )  # fmt: skip
+SYNC_STREAM = Operation(
+    "GET", "/templates/sync/{sync_id}/stream", "How one sync stands, live until it has ended (server-sent events)", TAG,
+    {200: SyncView}, (404, 422), media="text/event-stream",
+)  # fmt: skip
 SYNC = Operation(
     "POST", "/templates/sync", "Compare with Meta now; a sync under way is joined (administrators only)", TAG,
     {200: SyncsView, 202: SyncsView}, (400, 403, 404, 413, 422), body=SyncBody, body_required=False,
@@ -66,6 +70,7 @@ def add_routes(app: web.Application, api: Callable[[], Api], sync_api: Callable[
         (LIST, lambda: api().list_templates),
         (STATUS, lambda: sync_api().status),
         (ONE_SYNC, lambda: sync_api().one_sync),
+        (SYNC_STREAM, lambda: sync_api().sync_stream),
         (SYNC, lambda: sync_api().sync),
         (ONE, lambda: api().one_template),
         (VERSIONS, lambda: api().versions),

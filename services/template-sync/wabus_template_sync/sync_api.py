@@ -22,6 +22,7 @@ from wabus_template_sync import reads
 from wabus_template_sync.announcements import Announcements
 from wabus_template_sync.api import json_body
 from wabus_template_sync.models import Overall, SyncBody, Text
+from wabus_template_sync.sync_stream import stream
 from wabus_template_sync.templates import APPROVED
 
 MAX_WAIT = 30  # seconds that `Prefer: wait` can hold a request
@@ -56,11 +57,20 @@ class SyncApi:
     async def one_sync(self, request: web.Request) -> web.Response:
         """GET /templates/sync/{sync_id}"""
         caller = await authenticate(request)
-        sync_id = TypeAdapter(Text).validate_python(request.match_info["sync_id"])
+        return json_response(await self._one_sync(caller, _sync_id(request)))
+
+    async def sync_stream(self, request: web.Request) -> web.StreamResponse:
+        """GET /templates/sync/{sync_id}/stream"""
+        caller = await authenticate(request)
+        sync_id = _sync_id(request)
+        first = await self._one_sync(caller, sync_id)
+        return await stream(request, self.announcements, first, lambda: self._one_sync(caller, sync_id))
+
+    async def _one_sync(self, caller: Caller, sync_id: str) -> dict[str, Any]:
         rows = await reads.syncs(self.pool, caller.org_id, [sync_id])
         if not rows:
             raise _unknown_sync()
-        return json_response(_syncs(rows)["syncs"][0])
+        return _syncs(rows)["syncs"][0]
 
     async def sync(self, request: web.Request) -> web.Response:
         """POST /templates/sync"""
@@ -182,6 +192,10 @@ def _request(caller: Caller, waba_id: str, sync_id: str, request_id: str, now: d
         reason="manual",
         requested_by=caller.subject,
     )
+
+
+def _sync_id(request: web.Request) -> str:
+    return TypeAdapter(Text).validate_python(request.match_info["sync_id"])
 
 
 def _unknown_sync() -> Problem:

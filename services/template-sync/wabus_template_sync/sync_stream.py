@@ -1,0 +1,58 @@
+"""GET /templates/sync/{sync_id}/stream: how one sync stands, as server-sent events, until it has ended.
+
+Source: WHATWG HTML, "Server-sent events". The client may be a browser's `fetch`: it authenticates with a header.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from wabus_template_sync.announcements import Announcements
+
+HEARTBEAT = 15.0  # seconds without news until a comment shows that both ends are alive
+WRITE_TIMEOUT = 30.0  # seconds that a client may not read anything
+LIFETIME = 900.0  # seconds; whoever wants to know more comes back
+
+HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "private, no-store",
+    "X-Accel-Buffering": "no",
+}
+
+View = Mapping[str, Any]
+
+
+async def stream(
+    request: web.Request, announcements: Announcements, first: View, read: Callable[[], Awaitable[View]]
+) -> web.StreamResponse:
+    """Send `first`, then what `read` gives whenever it is another; the last event of a sync has its outcome."""
+    response = web.StreamResponse(headers=HEADERS)
+    clock = asyncio.get_running_loop().time
+    newest, ends = first, clock() + LIFETIME
+
+    async def moved() -> bool:
+        nonlocal newest
+        before, newest = newest, await read()
+        return announcements.closing or newest != before
+
+    # The client may have gone, or read nothing any more.
+    with suppress(ConnectionError, TimeoutError):
+        await response.prepare(request)
+        await _write(response, _event(newest))
+        while newest["finished_at"] is None and clock() < ends and not announcements.closing:
+            news = await announcements.until(moved, HEARTBEAT)
+            await _write(response, _event(newest) if news else b": alive\n\n")
+    return response
+
+
+async def _write(response: web.StreamResponse, chunk: bytes) -> None:
+    async with asyncio.timeout(WRITE_TIMEOUT):
+        await response.write(chunk)
+
+
+def _event(view: View) -> bytes:
+    return b"event: sync\ndata: " + orjson.dumps(view, option=orjson.OPT_UTC_Z) + b"\n\n"
