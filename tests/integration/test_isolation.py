@@ -134,6 +134,36 @@ async def test_a_member_can_change_nothing_that_is_for_administrators(client: Cl
         assert (answer.status, answer.content_type) == (403, "application/problem+json")
 
 
+async def test_no_identifier_in_a_query_or_header_opens_another_organisations_data(
+    client: Client, app: web.Application, bearer: Bearer
+) -> None:
+    identifiers = {
+        "waba_id": WABA,
+        "sync_id": "s1",
+        "template_id": SECRETS[2],
+        "name": SECRETS[1],
+        "q": SECRETS[1],
+        "org_id": "demo",
+        "orgId": "demo",
+    }
+    async with client.get("/webhook/health/stream", headers=bearer("demo")) as stream:
+        seen = await stream.content.readuntil(b"\n\n") + await stream.content.readuntil(b"\n\n")
+    assert WABA in seen.decode()
+    last_id = next(line.partition(": ")[2] for line in seen.decode().splitlines() if line.startswith("id: "))
+    for method, path in guarded(app):
+        if method != "GET":
+            continue
+        for name, value in identifiers.items():
+            headers = {**bearer("other"), "Last-Event-ID": last_id, "X-Org-Id": "demo", "Cookie": "orgId=demo"}
+            stranger = await client.get(path, params={name: value}, headers=headers)
+            streams = stranger.content_type == "text/event-stream"
+            shown = await (stranger.content.readuntil(b"\n\n") if streams else stranger.read())
+            echoed = {*path.split("/"), value}
+            assert not [secret for secret in SECRETS if secret in shown.decode() and secret not in echoed], path
+            assert stranger.status < 500, f"{path}?{name}"
+            stranger.close()
+
+
 async def test_header_and_query_tricks_do_not_choose_the_organisation(client: Client, bearer: Bearer) -> None:
     tricks = {"X-Org-Id": "demo", "orgId": "demo", "X-Forwarded-User": "demo"}
     answer = await client.get(
