@@ -31,12 +31,13 @@ browser: ## the browser tests need a Chromium; on Debian as root this installs i
 		apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 		echo "wabus: no Chromium found (set CHROMIUM_PATH): the browser tests will be skipped"
 
-check: $(STAMP) ## style, types, import rules, the contract
+check: $(STAMP) ## style, types, import rules, known vulnerabilities, the contract
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m wabus_events.catalogue --check
+	@$(BIN)/python .ci/audit.py requirements.lock deploy/images/*.lock deploy/tools/*.lock
 
 tools: $(TOOLS)/.installed ## what checks deploy/ in the tests; Helm and kubeconform need Go, and minutes the first time
 
