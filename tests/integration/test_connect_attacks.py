@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from itertools import product
 from typing import Any
@@ -11,10 +11,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from conftest import Eventually
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sign_up import APP_SECRET, Bearer, SignUp, connected, sign
 from wabus_gateway import oauth
 from wabus_gateway.connect import ConnectSettings
 from wabus_local.meta.seed import DEMO_WABA, new_waba
+from wabus_runtime import tracing
 from wabus_runtime.sealing import Keyring
 from wabus_runtime.settings import load
 
@@ -241,12 +245,23 @@ async def test_who_has_no_access_to_an_account_learns_nothing_of_whose_it_is(
     assert await world.connections(bearer()) == [DEMO_WABA]
 
 
-async def test_no_token_code_or_secret_is_ever_logged_or_answered(
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracing.trace_with(provider)
+    yield exporter
+    tracing.trace_with(None)
+
+
+async def test_no_token_code_or_secret_is_ever_logged_traced_or_answered(
     world: SignUp,
     bearer: Bearer,
     eventually: Eventually,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
+    spans: InMemorySpanExporter,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     answered: list[str] = []
@@ -269,7 +284,10 @@ async def test_no_token_code_or_secret_is_ever_logged_or_answered(
         f"{world.gateway}/whatsapp/deauthorize", data={"signed_request": sign({"user_id": "1"})}
     ) as answer:
         answered.append(await answer.text())
+    answered += (await world.visit(f"{world.gateway}/metrics"))[1:]
 
+    traced = [span.to_json() for span in spans.get_finished_spans()]
+    assert any("/whatsapp/callback" in span for span in traced)
     out, err = capfd.readouterr()
     # The simulated Meta writes an access log, as no gateway does.
     said = out + err + "\n".join(line.getMessage() for line in caplog.records if line.name != "aiohttp.access")
@@ -279,4 +297,4 @@ async def test_no_token_code_or_secret_is_ever_logged_or_answered(
     secrets = [*tokens, *codes, APP_SECRET, keys]
     assert len(secrets) >= 4
     assert [secret for secret in secrets if secret in said] == []
-    assert [secret for secret in secrets if any(secret in text for text in answered)] == []
+    assert [secret for secret in secrets if any(secret in text for text in (*answered, *traced))] == []
