@@ -17,12 +17,16 @@ MODULES: tuple[str, ...] = ("wabus_gateway", "wabus_template_sync", "wabus_healt
 
 @dataclass
 class System:
-    """The services' processes, each on a port of its own, and a client to talk to them."""
+    """The services' processes, each on a port of its own, and a client to talk to them.
+
+    A second process of a service has a name such as `wabus_gateway:2`. `env` goes over our own environment.
+    """
 
     http: aiohttp.ClientSession
     home: Path
     ports: dict[str, int]
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict[str, asyncio.subprocess.Process])
+    env: dict[str, str] = field(default_factory=dict[str, str])
 
     def url(self, module: str, path: str) -> str:
         return f"http://127.0.0.1:{self.ports[module]}{path}"
@@ -32,8 +36,8 @@ class System:
             self.processes[module] = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                module,
-                env={**os.environ, "HTTP_PORT": str(self.ports[module])},
+                module.partition(":")[0],
+                env={**os.environ, **self.env, "HTTP_PORT": str(self.ports[module])},
                 stdout=log,
                 stderr=log,
             )
@@ -44,7 +48,7 @@ class System:
         return await asyncio.wait_for(process.wait(), 10)
 
     async def ready(self) -> bool:
-        for module in MODULES:
+        for module in self.ports:
             try:
                 async with self.http.get(self.url(module, "/readyz")) as answer:
                     if answer.status != 200:
