@@ -10,7 +10,7 @@ HELM := v3.22.0
 KUBECONFORM := v0.8.0
 UV_COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: run test chaos bench browser tools check format lock clean
+.PHONY: run test chaos bench browser tools check format lock release clean
 
 run: $(STAMP) ## the whole system on this machine
 	@exec $(BIN)/python -m wabus_local
@@ -52,6 +52,9 @@ lock: $(STAMP) ## pin all requirements again; no index address goes into the fil
 	$(UV_COMPILE) --upgrade --no-annotate -c requirements.lock deploy/images/build.in -o deploy/images/build.lock
 	$(UV_COMPILE) --upgrade --no-annotate -c requirements.lock -c deploy/images/build.lock deploy/tools/requirements.in \
 		-o deploy/tools/requirements.lock
+
+release: $(STAMP) tools ## wheels, chart, bills of materials and, where Docker answers, images into dist/
+	@$(BIN)/python deploy/release.py
 
 clean:
 	rm -rf .venv .tools .wabus dist .pytest_cache .ruff_cache
