@@ -7,24 +7,17 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
 import asyncpg
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient
-from local_stack import free_ports
 from system import MODULES, System, connect_demo, wabus
-from wabus_local.meta import Store, create_app, new_world
-from wabus_runtime.settings import KafkaSettings
 from webhooks import conversation, text, webhook
 
 pytestmark = pytest.mark.timeout(240)
 
-Client = TestClient[web.Request, web.Application]
-Serve = Callable[[web.Application], Awaitable[Client]]
 Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 
 ROOT = Path(__file__).parents[2]
@@ -46,30 +39,6 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as sources:
         sources.extractall(home, filter="data")
     return home
-
-
-@pytest.fixture
-async def system(
-    topics: KafkaSettings, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> AsyncIterator[System]:
-    """Nothing of it runs yet."""
-    ports = dict(zip(MODULES, free_ports(3), strict=True))
-    url = f"http://127.0.0.1:{ports['wabus_gateway']}"
-    store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))
-    store.world.callback_url, store.world.verify_token = f"{url}/webhooks/whatsapp", "a-verify-token-for-tests"
-    meta = await serve(create_app(store, delay_scale=0.01))
-    monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
-    monkeypatch.setenv("PUBLIC_URL", url)
-    monkeypatch.setenv("META_TOKEN", next(iter(store.world.tokens)))
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
-        system = System(http, tmp_path, ports)
-        try:
-            yield system
-        finally:
-            for process in system.processes.values():
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
 
 
 class Operator:
@@ -144,9 +113,9 @@ def test_the_previous_release_comes_before_what_is_installed(previous: Path) -> 
 
 
 async def test_releases_change_places_under_traffic_and_back(
-    system: System, previous: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually, database_url: str
+    idle_system: System, previous: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually, database_url: str
 ) -> None:
-    operator = Operator(system, monkeypatch, previous, eventually)
+    operator = Operator(idle_system, monkeypatch, previous, eventually)
     for module in MODULES:
         await operator.deploy(module, release="previous")
     operator.headers = await connect_demo()
@@ -166,7 +135,7 @@ async def test_releases_change_places_under_traffic_and_back(
     await operator.sync_is_answered()
 
     # Back again: workers and APIs first, gateways last.
-    await _as_the_runbook_has_it(previous, database_url, system)
+    await _as_the_runbook_has_it(previous, database_url, idle_system)
     for module in ("wabus_health_projector", "wabus_template_sync"):
         await operator.deploy(module, release="previous")
     await operator.message_is_counted()
