@@ -65,7 +65,7 @@ def test_a_message_that_claims_to_be_of_the_future_counts_when_it_was_logged() -
 
 def test_error_codes_are_counted_once_a_message() -> None:
     counts = tally([(status("a", "failed", 131026, 131026), NOW), (status("b", "failed", 131026), NOW)], HOUR)
-    assert {code: count.count for (_, _, code), count in counts.errors.items()} == {131026: 2}
+    assert {code: count.count for (_, _, _, code), count in counts.errors.items()} == {131026: 2}
 
 
 def test_counts_are_kept_for_whole_days_whose_records_kafka_still_has() -> None:

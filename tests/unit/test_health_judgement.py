@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from wabus_events import (
     AccountAlerted,
+    AccountChecked,
     AccountConnected,
     AccountDisconnected,
     AccountReviewed,
@@ -30,6 +31,7 @@ from wabus_events import (
 )
 from wabus_health_projector.fold import fold
 from wabus_health_projector.judgement import Verdict, judge, judge_organisation
+from wabus_health_projector.message_errors import MEANINGS
 from wabus_health_projector.state import WabaHealth
 from wabus_health_projector.summary import summarise
 from wabus_health_projector.traffic import ErrorCount, Traffic
@@ -89,12 +91,19 @@ def test_a_connected_verified_and_synced_account_is_healthy() -> None:
     assert judge(state(*GOOD), NOW) == Verdict(status="healthy", reasons=())
 
 
+SENDING = "whatsapp_business_messaging"
+OK: dict[str, Any] = {"our_callback_url": "https://us.example", "subscribed": True}
 RED = PhoneNumber(phone_number_id="9", display_phone_number="+1 555-0001", quality_rating="RED")
 REASONS: list[tuple[str, str, tuple[Event, ...]]] = [
     ("token_expired", "failing", (failed("token_expired"),)),
     ("token_expired", "failing", (connected(CONNECTED + HOUR, token_expires_at=CONNECTED + HOUR),)),
     ("token_expires_soon", "degraded", (connected(CONNECTED + HOUR, token_expires_at=NOW + timedelta(days=6)),)),
     ("permission_lost", "failing", (failed("permission_lost"),)),
+    (
+        "permission_lost",
+        "failing",
+        (connected(CONNECTED + HOUR / 2, scopes=[SENDING, "other"]), fact(AccountChecked, scopes=["other"], **OK)),
+    ),
     ("permission_lost", "failing", (account("PARTNER_REMOVED"),)),
     ("permission_lost", "failing", (account("PARTNER_APP_UNINSTALLED"),)),
     ("account_deleted", "failing", (account("ACCOUNT_DELETED"),)),
@@ -315,15 +324,41 @@ def test_the_worst_reason_decides_and_comes_first() -> None:
     assert codes(verdict) == ["token_expired", "template_paused", "template_rejected"]
 
 
+def failing_with(code: int, count: int) -> ErrorCount:
+    return ErrorCount(phone_number_id="9", code=code, count=count, first_at=LATER, last_at=LATER)
+
+
+@pytest.mark.parametrize("code", sorted(MEANINGS))
+def test_many_failed_messages_are_explained_by_their_commonest_cause(code: int) -> None:
+    errors = failing_with(code, 20), failing_with(99, 5)
+    [reason] = judge(state(*GOOD), NOW, Traffic(sent=50, failed=25, errors=errors)).reasons
+    assert reason.message.startswith("25 messages of the last day could not be delivered, 20 of them because ")
+    assert reason.message.endswith(f"(Meta's error {code}, 99).")
+    assert reason.remedy == MEANINGS[code].remedy
+
+
+def test_an_error_code_that_nobody_knows_is_at_least_named() -> None:
+    [reason] = judge(state(*GOOD), NOW, Traffic(sent=0, failed=10, errors=(failing_with(1, 10),))).reasons
+    assert "(Meta's error 1)" in reason.message
+    assert "error codes" in reason.remedy
+
+
 def test_an_error_of_the_account_counts_until_a_message_gets_through() -> None:
-    error = ErrorCount(code=131042, count=1, last_at=LATER)
-    broken = Traffic(failed=1, errors=(error,), last_at=LATER)
-    assert codes(judge(state(*GOOD), NOW, broken)) == ["payment_problem"]
-    assert judge(state(*GOOD), NOW, broken.model_copy(update={"last_sent_at": NOW})).status == "healthy"
+    broken = Traffic(failed=1, errors=(failing_with(131042, 1),), last_at=LATER)
+    [reason] = judge(state(*GOOD), NOW, broken).reasons
+    assert (reason.code, reason.since) == ("payment_problem", LATER)
+    assert judge(state(*GOOD), NOW, broken.model_copy(update={"last_sent_at": {"8": NOW}})).status == "healthy"
+
+
+def test_an_error_of_a_number_counts_although_another_number_sends() -> None:
+    broken = Traffic(failed=1, errors=(failing_with(133010, 1),), last_at=LATER)
+    [reason] = judge(state(*GOOD), NOW, broken.model_copy(update={"last_sent_at": {"8": NOW}})).reasons
+    assert reason.code == "number_not_registered"
+    assert judge(state(*GOOD), NOW, broken.model_copy(update={"last_sent_at": {"9": NOW}})).status == "healthy"
 
 
 def test_many_failed_messages_are_a_reason_and_few_are_not() -> None:
-    error = ErrorCount(code=131026, count=30, last_at=LATER)
+    error = failing_with(131026, 30)
     assert codes(judge(state(*GOOD), NOW, Traffic(sent=50, failed=30, errors=(error,)))) == ["messages_failing"]
     assert judge(state(*GOOD), NOW, Traffic(sent=500, failed=30, errors=(error,))).status == "healthy"
     assert judge(state(*GOOD), NOW, Traffic(sent=2, failed=3, errors=(error,))).status == "healthy"

@@ -8,10 +8,12 @@ from pydantic import BaseModel
 from wabus_health_projector.account import numbers
 from wabus_health_projector.judgement import Status, judge, judge_organisation
 from wabus_health_projector.lag import Freshness
+from wabus_health_projector.message_errors import meaning
 from wabus_health_projector.reading import KindCount, Organisation, Waba
 from wabus_health_projector.reason import Reason
 from wabus_health_projector.routing import checked_since
 from wabus_health_projector.state import SyncStatus, WabaHealth
+from wabus_health_projector.traffic import ErrorCount
 
 
 class Health(BaseModel):
@@ -286,8 +288,17 @@ def _errors(waba: Waba) -> list[RecentError]:
         RecentError(kind="sync", code=failure.code, message=failure.message, count=1, at=failure.at)
         for failure in waba.health.sync_failures
     ]
+    by_code: dict[int, list[ErrorCount]] = {}
+    for error in waba.traffic.errors:
+        by_code.setdefault(error.code, []).append(error)
     messages = [
-        RecentError(kind="message", code=str(error.code), message=None, count=error.count, at=error.last_at)
-        for error in waba.traffic.errors
+        RecentError(
+            kind="message",
+            code=str(code),
+            message=meaning(code),
+            count=sum(error.count for error in errors),
+            at=max(error.last_at for error in errors),
+        )
+        for code, errors in by_code.items()
     ]
     return sorted(syncs + messages, key=lambda error: error.at, reverse=True)

@@ -83,8 +83,9 @@ _PRUNE_COUNTS = """
     )
 """
 _PRUNE_ERRORS = """
-    DELETE FROM message_errors WHERE (waba_id, hour, code) IN (
-        SELECT waba_id, hour, code FROM message_errors WHERE hour < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+    DELETE FROM message_errors WHERE (waba_id, hour, phone_number_id, code) IN (
+        SELECT waba_id, hour, phone_number_id, code FROM message_errors WHERE hour < $1 LIMIT $2
+        FOR UPDATE SKIP LOCKED
     )
 """
 
@@ -109,14 +110,17 @@ async def _add(connection: Connection, counted: Tally) -> None:
         keys = sorted(counted.errors)
         await connection.execute(
             """
-            INSERT INTO message_errors AS held (waba_id, hour, code, count, last_at)
-            SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::int[], $4::bigint[], $5::timestamptz[])
-                AS new(waba_id, hour, code, count, last_at)
-            ORDER BY waba_id COLLATE "C", hour, code
-            ON CONFLICT (waba_id, hour, code) DO UPDATE
-                SET count = held.count + excluded.count, last_at = greatest(held.last_at, excluded.last_at)
+            INSERT INTO message_errors AS held (waba_id, hour, phone_number_id, code, count, first_at, last_at)
+            SELECT * FROM unnest(
+                $1::text[], $2::timestamptz[], $3::text[], $4::int[], $5::bigint[], $6::timestamptz[], $7::timestamptz[]
+            ) AS new(waba_id, hour, phone_number_id, code, count, first_at, last_at)
+            ORDER BY waba_id COLLATE "C", hour, phone_number_id COLLATE "C", code
+            ON CONFLICT (waba_id, hour, phone_number_id, code) DO UPDATE
+                SET count = held.count + excluded.count, first_at = least(held.first_at, excluded.first_at),
+                    last_at = greatest(held.last_at, excluded.last_at)
             """,
             *map(list, zip(*keys, strict=True)),
             [counted.errors[key].count for key in keys],
+            [counted.errors[key].first_at for key in keys],
             [counted.errors[key].last_at for key in keys],
         )

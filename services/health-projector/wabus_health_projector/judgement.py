@@ -8,10 +8,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from wabus_health_projector.account import account_reasons
+from wabus_health_projector.message_errors import traffic_reasons
 from wabus_health_projector.reason import SEVERITIES, Reason
 from wabus_health_projector.routing import checked_since, refused_since, routing_reasons
-from wabus_health_projector.state import CheckFailure, Connection, SyncFailure, WabaHealth, order
-from wabus_health_projector.traffic import Traffic, traffic_reasons
+from wabus_health_projector.state import Checked, CheckFailure, Connection, SyncFailure, WabaHealth, order
+from wabus_health_projector.traffic import Traffic
 
 Status = Literal["healthy", "pending", "degraded", "failing"]
 
@@ -20,6 +21,12 @@ TEMPLATES_STALE_AFTER = timedelta(hours=24)  # since the last sync that ended we
 SYNC_STALLED_AFTER = timedelta(minutes=15)  # since a sync was asked for or begun, or the account connected
 HABIT_DAYS = 5  # days with a webhook before silence means anything
 SILENCE_AT_LEAST = timedelta(days=3)
+
+SCOPES = {
+    "whatsapp_business_management": "manage your WhatsApp Business account",
+    "whatsapp_business_messaging": "send and receive its messages",
+}
+"""What each of Meta's permissions lets us do."""
 
 NO_TRAFFIC = Traffic()
 
@@ -45,9 +52,16 @@ def judge(health: WabaHealth, now: datetime, traffic: Traffic = NO_TRAFFIC) -> V
         *_templates(health),
         *routing_reasons(health, connection),
         *account_reasons(health, connection, now),
-        *traffic_reasons(traffic),
+        *traffic_reasons(traffic, _displays(connection)),
     ]
     return conclude([reason.model_copy(update={"waba_id": health.waba_id}) for reason in reasons])
+
+
+def _displays(connection: Connection) -> dict[str, str]:
+    return {
+        number.phone_number_id: number.display_phone_number or number.phone_number_id
+        for number in connection.phone_numbers
+    }
 
 
 def judge_organisation(wabas: Sequence[tuple[WabaHealth, Traffic]], now: datetime) -> Verdict:
@@ -113,14 +127,22 @@ def _token(health: WabaHealth, connection: Connection, now: datetime) -> Iterato
             since=expires - TOKEN_WARNING,
         )
     lost = refusals.get("permission_lost")
-    if lost:
+    withdrawn = _withdrawn(connection, checked)
+    if lost or (checked and withdrawn):
         yield Reason(
             code="permission_lost",
             severity="failing",
-            message=lost.message,
+            message=lost.message if lost else f"Somebody has withdrawn our permission to {' and '.join(withdrawn)}.",
             remedy="Connect the account again and grant every permission that Meta asks for.",
-            since=lost.at,
+            since=lost.at if lost else checked.at if checked else None,
         )
+
+
+def _withdrawn(connection: Connection, checked: Checked | None) -> list[str]:
+    """What we were allowed to do when the account was connected, and no longer are."""
+    if checked is None or not checked.scopes:
+        return []
+    return [SCOPES[each] for each in sorted({*SCOPES} & {*connection.scopes} - {*checked.scopes})]
 
 
 def _refusals(health: WabaHealth, connection: Connection) -> dict[str, SyncFailure | CheckFailure]:

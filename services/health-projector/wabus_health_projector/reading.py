@@ -112,14 +112,21 @@ _TRAFFIC = """
     (
         SELECT jsonb_build_object(
             'last_at', max(last_at),
-            'last_sent_at', max(last_at) FILTER (WHERE kind IN ('sent', 'delivered', 'read')),
+            'last_sent_at', coalesce((
+                SELECT jsonb_object_agg(phone_number_id, sent_at)
+                FROM (
+                    SELECT phone_number_id, max(last_at) AS sent_at FROM message_counts
+                    WHERE waba_id = waba.waba_id AND hour >= $2 AND kind = 'sent' GROUP BY 1
+                ) AS sent
+            ), '{}'),
             'sent', coalesce(sum(count) FILTER (WHERE kind = 'sent'), 0),
             'failed', coalesce(sum(count) FILTER (WHERE kind = 'failed'), 0),
             'errors', coalesce((
-                SELECT jsonb_agg(jsonb_build_object('code', code, 'count', count, 'last_at', last_at))
-                FROM (
-                    SELECT code, sum(count) AS count, max(last_at) AS last_at FROM message_errors
-                    WHERE waba_id = waba.waba_id AND hour >= $2 GROUP BY code ORDER BY 2 DESC, 1 LIMIT 10
+                SELECT jsonb_agg(to_jsonb(errors)) FROM (
+                    SELECT phone_number_id, code, sum(count) AS count, min(first_at) AS first_at,
+                        max(last_at) AS last_at
+                    FROM message_errors WHERE waba_id = waba.waba_id AND hour >= $2 GROUP BY 1, 2
+                    ORDER BY 3 DESC, 2, 1 LIMIT 50
                 ) AS errors
             ), '[]')
         )::text FROM message_counts WHERE waba_id = waba.waba_id AND hour >= $2
