@@ -1,7 +1,7 @@
 // A wabus subscriber in Go: franz-go and the CloudEvents SDK.
 //
 // It prints each event of the types named on the command line as a line of JSON, commits it once it is printed,
-// and ends after SIGTERM or, with -idle, when nothing has come for that long.
+// and ends after SIGTERM or Ctrl-C with what is in hand committed.
 package main
 
 import (
@@ -17,7 +17,6 @@ import (
 	"syscall"
 	"time"
 
-	cloudevents "github.com/cloudevents/sdk-go/v2"
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -33,7 +32,6 @@ func main() {
 	servers := flag.String("brokers", "127.0.0.1:19092", "Kafka brokers, comma separated")
 	prefix := flag.String("prefix", "wabus.", "topic prefix of the deployment")
 	group := flag.String("group", "go-example", "consumer group")
-	idle := flag.Duration("idle", 0, "end when nothing has come for so long")
 	flag.Parse()
 	types := flag.Args()
 
@@ -54,14 +52,8 @@ func main() {
 	defer cancel()
 
 	for stopped.Err() == nil {
-		wait, done := stopped, context.CancelFunc(func() {})
-		if *idle > 0 {
-			wait, done = context.WithTimeout(stopped, *idle)
-		}
-		fetched := client.PollRecords(wait, 100)
-		over := wait.Err() != nil
-		done()
-		if over && fetched.NumRecords() == 0 {
+		fetched := client.PollRecords(stopped, 100)
+		if stopped.Err() != nil && fetched.NumRecords() == 0 {
 			return
 		}
 		fetched.EachError(func(topic string, partition int32, err error) {
@@ -81,8 +73,8 @@ func main() {
 // decode makes a CloudEvent of a Kafka record in binary mode: attributes are `ce_` headers, the value is the data.
 // The same event can come twice, with the same id: a subscriber that can't bear that remembers ids.
 func decode(record *kgo.Record) (*event.Event, error) {
-	decoded := cloudevents.NewEvent()
-	contentType := cloudevents.ApplicationJSON
+	decoded := event.New()
+	contentType := event.ApplicationJSON
 	for _, header := range record.Headers {
 		value := string(header.Value)
 		switch name, isAttribute := strings.CutPrefix(header.Key, "ce_"); {

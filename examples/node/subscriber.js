@@ -1,9 +1,9 @@
 // A wabus subscriber in Node: kafkajs and the CloudEvents SDK.
 //
-//   node subscriber.js [--brokers 127.0.0.1:19092] [--prefix wabus.] [--group node-example] [--idle SECONDS] [TYPE …]
+//   node subscriber.js [--brokers 127.0.0.1:19092] [--prefix wabus.] [--group node-example] [TYPE …]
 //
 // It prints each event of the types named (all, if none is) as a line of JSON, commits it once it is printed, and
-// ends after SIGTERM or, with --idle, when nothing has come for that long.
+// ends after SIGTERM or Ctrl-C with what is in hand committed.
 import { parseArgs } from "node:util";
 import { Kafka as CloudEventsKafka } from "cloudevents";
 import { Kafka, logLevel } from "kafkajs";
@@ -15,7 +15,6 @@ const { values: options, positionals: types } = parseArgs({
     brokers: text("127.0.0.1:19092"),
     prefix: text("wabus."),
     group: text("node-example"),
-    idle: text("0"),
   },
 });
 
@@ -42,17 +41,11 @@ const stop = async () => {
 process.once("SIGTERM", stop);
 process.once("SIGINT", stop);
 
-let last = Date.now();
-const idle = Number(options.idle) * 1000;
-if (idle) setInterval(() => Date.now() - last > idle && stop(), 200);
-
 await consumer.connect();
 await consumer.subscribe({ topics: ["accounts.v1", "templates.v1"].map((t) => options.prefix + t), fromBeginning: true });
-consumer.on(consumer.events.GROUP_JOIN, () => (last = Date.now()));
 await consumer.run({
   autoCommit: false,
   eachMessage: async ({ topic, partition, message }) => {
-    last = Date.now();
     const event = decode(message);
     if (types.length === 0 || types.includes(event.type)) handle(event);
     await consumer.commitOffsets([{ topic, partition, offset: String(BigInt(message.offset) + 1n) }]);
