@@ -54,6 +54,7 @@ def test_a_record_of_long_ago_is_read_as_it_was_meant(event_type: str) -> None:
     event = decode(as_kafka_has_them(golden["headers"]), orjson.dumps(golden["value"]))
     assert (event.id, event.org_id) == (golden["headers"]["ce_id"], golden["headers"]["ce_orgid"])
     if event_type in EVENTS:
+        assert event.key == golden["key"]
         assert includes(event.model_dump(mode="json"), golden["value"])
 
 

@@ -210,6 +210,24 @@ async def test_sigterm_lets_the_event_in_hand_be_finished_and_committed(topics: 
     assert [event.id for event in await first(source, 1, MessageReceived, group="crm")] == [events[1].id]
 
 
+async def test_the_dead_letter_topic_is_made_as_the_document_says(topics: KafkaSettings, source: Kafka) -> None:
+    text = (ROOT / "docs/subscribe.md").read_text(encoding="utf-8")
+    (made,) = (block.partition("```")[0] for block in text.split("```python\n")[1:] if "NewTopic" in block)
+    name = f"{topics.topic_prefix}billing.deadletter"
+    script = made.replace("127.0.0.1:19092", topics.kafka_bootstrap_servers).replace("billing.deadletter", name)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
+    assert await asyncio.wait_for(process.wait(), 30) == 0
+    await publish(topics, an(TemplatesSynced))
+
+    async def refuses(event: TemplatesSynced) -> None:
+        stop.set()
+        raise ValueError
+
+    stop, once = asyncio.Event(), Retry(attempts=1)
+    group = f"{topics.topic_prefix}billing"
+    await run(refuses, source, TemplatesSynced, group=group, dead_letters=name, retry=once, stop=stop)
+
+
 async def test_the_subscriber_on_the_catalogue_page_works_as_it_stands(topics: KafkaSettings) -> None:
     assert escape(SUBSCRIBER) in (ROOT / "docs/catalogue/index.html").read_text(encoding="utf-8")
     address = f'"{topics.kafka_bootstrap_servers}", topic_prefix="{topics.topic_prefix}"'

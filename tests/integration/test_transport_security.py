@@ -18,6 +18,7 @@ from local_stack import free_ports
 from proxy import Proxy
 from system import System
 from wabus_events import MESSAGES, Event, Topic
+from wabus_events.kafka import Kafka
 from wabus_local.jars import class_path
 from wabus_local.kafka import JVM, EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
@@ -193,6 +194,17 @@ async def test_kafka_takes_a_password(environment: dict[str, str], mechanism: st
 
 async def test_kafka_takes_a_certificate(environment: dict[str, str], client: Issued, mutual_port: int) -> None:
     await ensure_topics(load(KafkaSettings).model_copy(update=by_certificate(client, mutual_port)), [MESSAGES])
+
+
+async def test_a_subscriber_of_another_team_takes_a_certificate_from_the_same_variables(
+    environment: dict[str, str], client: Issued, mutual_port: int
+) -> None:
+    changes = by_certificate(client, mutual_port)
+    await ensure_topics(load(KafkaSettings).model_copy(update=changes), [MESSAGES])
+    variables = {**environment, **{name.upper(): str(value) for name, value in changes.items()}}
+    group = environment["TOPIC_PREFIX"] + "crm"
+    reader = await Kafka.from_environment(variables).open([MESSAGES.name], group=group, start="earliest", writes=[])
+    await reader.close()
 
 
 def by_certificate(client: Issued | None, port: int) -> dict[str, Any]:

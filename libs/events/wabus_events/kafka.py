@@ -40,7 +40,10 @@ class Kafka:
         protocol = environment.get("KAFKA_SECURITY_PROTOCOL") or "PLAINTEXT"
         options: dict[str, Any] = {"security_protocol": protocol}
         if protocol.endswith("SSL"):
-            options["ssl_context"] = ssl.create_default_context(cafile=environment.get("KAFKA_CA_FILE") or None)
+            context = ssl.create_default_context(cafile=environment.get("KAFKA_CA_FILE") or None)
+            if certificate := environment.get("KAFKA_CERT_FILE"):
+                context.load_cert_chain(certificate, environment["KAFKA_KEY_FILE"])
+            options["ssl_context"] = context
         if protocol.startswith("SASL"):
             options["sasl_mechanism"] = environment.get("KAFKA_SASL_MECHANISM") or "SCRAM-SHA-512"
             options["sasl_plain_username"] = environment["KAFKA_SASL_USERNAME"]
