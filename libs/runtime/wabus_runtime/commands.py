@@ -19,7 +19,13 @@ from wabus_runtime.settings import AuthSettings, DatabaseSettings, KafkaSettings
 @click.option("--role", type=click.Choice(ROLES), default="all", show_default=True, help="API, worker, or both.")
 @click.argument("services", nargs=-1)
 def serve(role: Role, services: tuple[str, ...]) -> None:
-    """Run SERVICES (all of them unless named) in one process, with the same code as each alone."""
+    """Run SERVICES (all of them unless named) in one process, with the same code as each alone.
+
+    \b
+    wabus serve                                  everything
+    wabus serve gateway --role api               one service's HTTP side
+    wabus serve template-sync health-projector --role worker
+    """
     found = {entry.name: entry for entry in entry_points(group="wabus.services")}
     unknown = sorted(set(services) - set(found))
     if unknown:
@@ -32,7 +38,12 @@ def serve(role: Role, services: tuple[str, ...]) -> None:
 @click.option("--role", type=click.Choice(["admin", "member"]), default="member", show_default=True)
 @click.option("--hours", type=click.IntRange(1, 24 * 30), default=12, show_default=True)
 def token(org: str, role: str, hours: int) -> None:
-    """Print a JWT for the read and command endpoints, signed with JWT_SECRET. For local use."""
+    """Print a JWT for the read and command endpoints, signed with JWT_SECRET. For local use.
+
+    \b
+    TOKEN=$(wabus token --org demo --role admin)
+    curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/webhook/health
+    """
     settings = load(AuthSettings)
     try:
         made = make_token(settings, org_id=org, role=role, now=datetime.now(UTC), lifetime=timedelta(hours=hours))
@@ -43,7 +54,10 @@ def token(org: str, role: str, hours: int) -> None:
 
 @click.command()
 def topics() -> None:
-    """Create the topics that are missing, and list them."""
+    """Create the topics that are missing, and list them.
+
+    Safe at any time. Stops where a topic has other partitions than it must.
+    """
     settings = load(KafkaSettings)
     asyncio.run(ensure_topics(settings))
     for topic in TOPICS:
