@@ -332,6 +332,9 @@ def test_sync_now_shows_that_it_works_and_then_what_is_new(stack: LocalStack, pa
     meta(stack, "DELETE", f"/templates/{made}?wait=true")
     tile(account, "sync").get_by_role("button", name="Sync now").click()
     expect(page.locator("button.template")).to_have_count(shown)
+    # What has not changed is not sent again, however many templates there are.
+    with page.expect_response(lambda answer: "/templates?" in answer.url and answer.status == 304):
+        tile(account, "sync").get_by_role("button", name="Sync now").click()
 
 
 def test_what_meta_reports_shows_by_itself(stack: LocalStack, page: Page) -> None:

@@ -269,7 +269,7 @@ def _refused_page(refused: oauth.StateRefused) -> web.Response:
     return message_page(
         403,
         "This sign-up was not started here",
-        "It belongs to another browser, or you began another one after it. Nothing was changed.",
+        "It belongs to another browser, was finished already, or you began another one after it. Nothing was changed.",
         "Go back and click Connect again, in the browser where you want to finish.",
     )
 

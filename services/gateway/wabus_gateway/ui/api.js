@@ -28,6 +28,19 @@ export async function call(path, { method = "GET", body, headers = {} } = {}) {
     headers: { Accept: "application/json", ...sent.headers, ...headers },
     signal: AbortSignal.timeout(TIMEOUT),
   });
+  return content(answer);
+}
+
+/** What `known` says unless it has changed: an answer with its `etag`. Throws like `call`. */
+export async function callUnlessSame(path, known) {
+  const answer = await open(path, {
+    headers: { Accept: "application/json", ...(known ? { "If-None-Match": known.etag } : {}) },
+    signal: AbortSignal.timeout(TIMEOUT),
+  });
+  return known && answer.status === 304 ? known : { ...(await content(answer)), etag: answer.headers.get("ETag") };
+}
+
+async function content(answer) {
   try {
     return await answer.json();
   } catch {
@@ -40,7 +53,7 @@ export async function open(path, options = {}) {
   let answer = await send(path, options);
   if (answer.status === 401 && (await renewed())) answer = await send(path, options);
   if (answer.status === 401) throw new SignedOut();
-  if (answer.ok) return answer;
+  if (answer.ok || answer.status === 304) return answer;
   const problem = await answer.json().catch(() => ({}));
   if (answer.status >= 500 && !problem.detail) throw new Unreachable();
   throw new Refused(answer.status, problem.code ?? "", problem.detail ?? "That did not work. Please try again.");

@@ -6,7 +6,7 @@ import { h, icon, show } from "./dom.js";
 import { follow, tryNow } from "./live.js";
 import { overview } from "./overview.js";
 import * as session from "./session.js";
-import { accounts, change, connect, disconnect, onChange, poll, state, sync, takeHealth, welcome } from "./store.js";
+import { accounts, change, connect, disconnect, forgetAll, onChange, poll, state, sync, takeHealth, welcome } from "./store.js";
 import { begin, drawTemplates } from "./templates.js";
 import { OVERALL, number, plural } from "./words.js";
 
@@ -55,7 +55,8 @@ function begun() {
 
 function askToSignIn(why) {
   session.forget();
-  change({ health: null, syncs: null, templates: null, live: "out" });
+  forgetAll();
+  change({ live: "out" });
   if (why) $("sign-in-why").textContent = why;
   $("overview").hidden = true;
   $("sign-in").hidden = false;

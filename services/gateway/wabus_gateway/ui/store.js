@@ -1,12 +1,12 @@
 // What the page knows, and how it gets to know the templates: again whenever the health says that they changed.
 
-import { Refused, call } from "./api.js";
+import { Refused, call, callUnlessSame } from "./api.js";
 
 const PAGE = 500; // templates in one answer
 const TEMPLATES_MAX = 10_000;
 const PROGRESS = 600; // ms between questions while a sync runs
 const ASKED_FOR = 30_000; // ms that a sync asked for may take to show at all
-const BOTH_FOLDS = 600; // ms
+const BOTH_FOLDS = [100, 200, 400, 800, 1_600, 3_200]; // ms between questions until the templates show what the health says
 const CATCH_UP = 300; // ms until the templates are asked for again that the health is ahead of
 const CATCH_UP_TRIES = 10;
 const WELCOME_FOR = 120_000; // ms that a new connection may take to show
@@ -56,8 +56,24 @@ export function takeHealth(health) {
   );
   if (said === seen) return;
   seen = said;
-  refresh().catch(() => (seen = ""));
-  followUp(BOTH_FOLDS); // the templates are another fold of the same events, and may be a moment behind
+  chase(BOTH_FOLDS);
+}
+
+let chasing = null;
+
+/** Ask until the templates have changed: they are another fold of the same events, and may be a moment behind. */
+async function chase([delay, ...later]) {
+  clearTimeout(chasing);
+  const before = pages;
+  try {
+    await refresh();
+  } catch {
+    seen = "";
+    return;
+  }
+  const changed = pages.length !== before.length || pages.some((page, at) => page !== before[at]);
+  clearTimeout(chasing);
+  if (!changed && delay) chasing = setTimeout(() => chase(later), delay);
 }
 
 /** Ask for everything once. */
@@ -114,14 +130,12 @@ async function loop() {
 }
 
 async function update() {
-  const syncs = await call("/templates/status");
+  const [syncs, templates] = await Promise.all([call("/templates/status"), listed()]);
   for (const { waba_id, status, sync_id } of syncs.accounts) {
     const asked = state.asked.get(waba_id);
     if (asked && ((status !== "syncing" && asked.ids.includes(sync_id)) || Date.now() > asked.until)) state.asked.delete(waba_id);
   }
-  change({ syncs });
-  const templates = await listed();
-  change({ templates });
+  change({ syncs, templates });
   welcomed();
   if (syncs.accounts.some((account) => account.status === "syncing") || state.asked.size) followUp(PROGRESS);
   else if (isBehind()) followUp(CATCH_UP);
@@ -145,16 +159,34 @@ function isBehind() {
   });
 }
 
+let pages = []; // of templates, each as it was last answered and asked for `after` another
+
+/** All templates. The pages known are asked for at once, and come only if they have changed. */
 async function listed() {
-  const templates = [];
+  const asked = new Map(pages.map((page) => [page.after, listPage(page.after, page)]));
+  for (const promise of asked.values()) promise.catch(() => {}); // one that is not waited for may fail
+  const found = [];
   let after = null;
   do {
-    const query = new URLSearchParams({ status: "all", limit: PAGE, ...(after ? { after } : {}) });
-    const page = await call(`/templates?${query}`);
-    templates.push(...page.templates);
+    const page = await (asked.get(after) ?? listPage(after));
+    found.push(page);
     after = page.next;
-  } while (after && templates.length < TEMPLATES_MAX);
-  return templates;
+  } while (after && found.length * PAGE < TEMPLATES_MAX);
+  pages = found;
+  return found.flatMap((page) => page.templates);
+}
+
+async function listPage(after, known) {
+  const query = new URLSearchParams({ status: "all", limit: PAGE, ...(after ? { after } : {}) });
+  const answer = await callUnlessSame(`/templates?${query}`, known);
+  return answer === known ? known : { ...answer, after };
+}
+
+/** Know nothing any more: somebody else may sign in. */
+export function forgetAll() {
+  pages = [];
+  seen = "";
+  change({ health: null, syncs: null, templates: null });
 }
 
 function syncOf(waba, known) {
