@@ -288,7 +288,7 @@ async def test_an_unchanged_list_is_not_sent_twice(
     assert (first.status, again.status) == (200, 304)
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=x", "after=nonsense", "colour=red", "name=%00"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "after=nonsense", "colour=red", "name=%00", "q=a&q=b"])
 async def test_a_wrong_parameter_is_a_problem(service: Client, bearer: Bearer, query: str) -> None:
     answer = await service.get(f"/templates?{query}", headers=bearer())
 

@@ -33,6 +33,14 @@ class ProblemDetails(BaseModel):
 
 
 @dataclass(frozen=True)
+class Header:
+    """A request header that changes the answer, and what it must look like."""
+
+    about: str
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+
+
+@dataclass(frozen=True)
 class Operation:
     """One method of one address, as a client sees it. `path` is aiohttp's, with `{name}` for its parameters."""
 
@@ -46,11 +54,10 @@ class Operation:
     """The statuses of the problems that it answers, beside 401, 500 and 503."""
     query: Model | None = None
     repeatable: Sequence[str] = ()
-    """Names of query parameters that may be given several times."""
+    """Names of query parameters that are given once a value; other lists are one value, comma separated."""
     body: Model | None = None
     body_required: bool = True
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Request headers that change the answer, and what each is for."""
+    headers: Mapping[str, Header] = field(default_factory=dict[str, Header])
     secured: bool = True
     media: str = "application/json"
     """The content type of an answer that is a success; the model of an event stream is that of an event's data."""
@@ -121,16 +128,24 @@ def _parameters(operation: Operation) -> list[Json]:
     if operation.query is not None:
         schema = operation.query.model_json_schema()
         for name, given in schema.get("properties", {}).items():
-            about = {key: value for key, value in given.items() if key != "description"}
+            about = _without_null({key: value for key, value in given.items() if key != "description"})
             parameter = {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": about}
-            if name in operation.repeatable:
-                parameter |= {"style": "form", "explode": True}
+            if about.get("type") == "array":
+                parameter |= {"style": "form", "explode": name in operation.repeatable}
             in_query.append({**parameter, **({"description": d} if (d := given.get("description")) else {})})
     in_header = [
-        {"name": name, "in": "header", "required": False, "description": about, "schema": {"type": "string"}}
-        for name, about in operation.headers.items()
+        {"name": name, "in": "header", "required": False, "description": header.about, "schema": header.schema}
+        for name, header in operation.headers.items()
     ]
     return [*in_path, *in_query, *in_header]
+
+
+def _without_null(schema: Json) -> Json:
+    """The schema of a parameter, which can be left out, but has no way to be null."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    return {**kinds[0], **{key: value for key, value in schema.items() if key not in ("anyOf", "default")}}
 
 
 def _responses(operation: Operation, schemas: Mapping[Model, Json]) -> Json:

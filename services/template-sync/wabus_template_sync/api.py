@@ -44,7 +44,7 @@ class Api:
     async def list_templates(self, request: web.Request) -> web.Response:
         """GET /templates"""
         caller = await authenticate(request)
-        asked = ListQuery.model_validate(dict(request.query))
+        asked = ListQuery.model_validate(query_of(request))
         fields = _fields(asked.fields)
         wanted = reads.Wanted(
             org_id=caller.org_id,
@@ -70,7 +70,7 @@ class Api:
 
     async def one_template(self, request: web.Request) -> web.Response:
         """GET /templates/{template_id}"""
-        fields = _fields(TemplateQuery.model_validate(dict(request.query)).fields)
+        fields = _fields(TemplateQuery.model_validate(query_of(request)).fields)
         row = await self._row(request)
         if row["removed_at"]:
             raise _gone()
@@ -78,7 +78,7 @@ class Api:
 
     async def versions(self, request: web.Request) -> web.Response:
         """GET /templates/{template_id}/versions"""
-        asked = VersionsQuery.model_validate(dict(request.query))
+        asked = VersionsQuery.model_validate(query_of(request))
         row = await self._row(request)
         current = template_row(row)
         stood: list[tuple[Version, Template | None]] = []
@@ -143,6 +143,12 @@ class Api:
         return row
 
 
+def query_of(request: web.Request) -> dict[str, Any]:
+    """The parameters of a request; what is given several times is a list, which most models refuse."""
+    given = {name: request.query.getall(name) for name in request.query}
+    return {name: values[0] if len(values) == 1 else values for name, values in given.items()}
+
+
 async def json_body(request: web.Request, model: type[M]) -> M:
     """The request's body, an empty one as if it were `{}`. Raises a 400 or 422 problem."""
     body = await request.read()
@@ -172,9 +178,9 @@ def _statuses(given: str) -> list[str] | None:
     return None if "ALL" in statuses else statuses or [APPROVED]
 
 
-def _fields(given: str | None) -> frozenset[str]:
+def _fields(given: str) -> frozenset[str]:
     """The fields asked for, and the id. Raises a problem naming those that there are not."""
-    names = frozenset(name.strip() for name in (given or "").split(",") if name.strip())
+    names = frozenset(name.strip() for name in given.split(",") if name.strip())
     if unknown := sorted(names - VIEWED):
         detail = f"A template has no field {', '.join(unknown)[:200]}."
         raise Problem(422, "unknown_field", "Unknown field", detail, fields=["fields"])

@@ -3,55 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from wabus_template_sync.templates import APPROVED
 
 Text = Annotated[str, StringConstraints(max_length=512, pattern=r"^[^\x00]*$")]
+LISTED_IDS = 20  # sync ids that an address can carry
 Overall = Literal["never", "syncing", "synced", "failed"]
-
-
-class ListQuery(BaseModel):
-    """The parameters of GET /templates."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    status: Text = Field(default=APPROVED, description="One or more, comma separated, or `all`.")
-    waba_id: Text | None = None
-    language: Text | None = None
-    category: Text | None = None
-    name: Text | None = None
-    q: Text | None = Field(default=None, description="Words that are all in the template's name or texts.")
-    fields: Text | None = Field(default=None, description="Which fields of each template, comma separated.")
-    limit: int = Field(default=100, ge=1, le=500)
-    after: Annotated[str, StringConstraints(max_length=4096)] | None = Field(
-        default=None, description="`next` of the page before."
-    )
-
-
-class TemplateQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    fields: Text | None = Field(default=None, description="Which fields of the template, comma separated.")
-
-
-class VersionsQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(default=20, ge=1, le=100)
-    before: int | None = Field(default=None, ge=2, le=2**31 - 1, description="Versions before this number.")
-
-
-class StatusQuery(BaseModel):
-    sync_id: list[Text] = Field(default=[], description="Only these syncs.")
-
-
-class SyncBody(BaseModel):
-    """The body of POST /templates/sync; an empty one means every WABA of the organisation."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    waba_id: Text | None = None
 
 
 class HeaderView(BaseModel):
@@ -119,6 +77,55 @@ class TemplateView(BaseModel):
     version: int | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+
+
+_FIELDS = {"type": "array", "items": {"enum": sorted(TemplateView.model_fields)}}
+Fields = Annotated[Text, WithJsonSchema(_FIELDS)]
+
+
+class ListQuery(BaseModel):
+    """The parameters of GET /templates."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Text = Field(default=APPROVED, description="One or more, comma separated, or `all`.")
+    waba_id: Text | None = None
+    language: Text | None = None
+    category: Text | None = None
+    name: Text | None = None
+    q: Text | None = Field(default=None, description="Words that are all in the template's name or texts.")
+    fields: Fields = Field(default="", description="Which fields of each template, comma separated.")
+    limit: int = Field(default=100, ge=1, le=500)
+    after: Annotated[str, StringConstraints(max_length=4096)] | None = Field(
+        default=None, description="`next` of the page before."
+    )
+
+
+class TemplateQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    fields: Fields = Field(default="", description="Which fields of the template, comma separated.")
+
+
+class VersionsQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=20, ge=1, le=100)
+    before: int | None = Field(default=None, ge=2, le=2**31 - 1, description="Versions before this number.")
+
+
+class StatusQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    sync_id: list[Text] = Field(default=[], max_length=LISTED_IDS, description="Only these syncs.")
+
+
+class SyncBody(BaseModel):
+    """The body of POST /templates/sync; an empty one means every WABA of the organisation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    waba_id: Text | None = None
 
 
 class TemplateList(BaseModel):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 from wabus_runtime.http import Handler
-from wabus_runtime.openapi import Operation, document
+from wabus_runtime.openapi import Header, Operation, document
 
 from wabus_template_sync.api import Api
 from wabus_template_sync.models import (
@@ -22,10 +22,11 @@ from wabus_template_sync.models import (
     VersionsQuery,
 )
 from wabus_template_sync.render_input import RenderBody
-from wabus_template_sync.sync_api import SyncApi
+from wabus_template_sync.sync_api import KEY_LENGTH_MAX, SyncApi
 
 TAG = "templates"
-IF_NONE_MATCH = {"If-None-Match": "The ETag of the answer that is known: if it is still the same, 304."}
+IF_NONE_MATCH = {"If-None-Match": Header("The ETag of the answer that is known: if it is still the same, 304.")}
+KEY = {"type": "string", "maxLength": KEY_LENGTH_MAX, "pattern": "[!#-~]"}  # not empty, also without its quotes
 
 LIST = Operation(
     "GET", "/templates", "The templates, in the order of their names and languages", TAG,
@@ -46,8 +47,8 @@ SYNC = Operation(
     "POST", "/templates/sync", "Compare with Meta now; a sync under way is joined (administrators only)", TAG,
     {200: SyncsView, 202: SyncsView}, (400, 403, 404, 413, 422), body=SyncBody, body_required=False,
     headers={
-        "Prefer": "`wait=10`: answer when it has ended, or after so many seconds, at most 30.",
-        "Idempotency-Key": "The same key asks for the same syncs, however often it is sent.",
+        "Prefer": Header("`wait=10`: answer when it has ended, or after so many seconds, at most 30."),
+        "Idempotency-Key": Header("The same key asks for the same syncs, however often it is sent.", KEY),
     },
 )  # fmt: skip
 ONE = Operation(

@@ -20,15 +20,14 @@ from wabus_runtime.publisher import Publisher
 
 from wabus_template_sync import reads
 from wabus_template_sync.announcements import Announcements
-from wabus_template_sync.api import json_body
-from wabus_template_sync.models import Overall, SyncBody, Text
+from wabus_template_sync.api import json_body, query_of
+from wabus_template_sync.models import LISTED_IDS, Overall, StatusQuery, SyncBody, Text
 from wabus_template_sync.sync_stream import stream
 from wabus_template_sync.templates import APPROVED
 
 MAX_WAIT = 30  # seconds that `Prefer: wait` can hold a request
 VISIBLE_WAIT = 2.0  # seconds for a sync just asked for to show in the answers
 JOIN_WINDOW = timedelta(minutes=15)  # a sync asked for longer ago than this is no reason to refuse a new one
-LISTED_IDS = 20  # sync ids that an address can carry
 KEY_LENGTH_MAX = 255  # characters of an Idempotency-Key
 
 _PREFER_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])', re.IGNORECASE)
@@ -46,7 +45,8 @@ class SyncApi:
     async def status(self, request: web.Request) -> web.Response:
         """GET /templates/status"""
         caller = await authenticate(request)
-        sync_ids = TypeAdapter(list[Text]).validate_python(request.query.getall("sync_id", []))[:LISTED_IDS]
+        given = {**query_of(request), "sync_id": request.query.getall("sync_id", [])}
+        sync_ids = StatusQuery.model_validate(given).sync_id
         if not sync_ids:
             return json_response(await self._status(caller))
         rows = await reads.syncs(self.pool, caller.org_id, sync_ids)
