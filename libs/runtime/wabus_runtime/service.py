@@ -31,6 +31,7 @@ ROLES: tuple[str, ...] = get_args(Role)
 BACKLOG = 1024  # connections that wait to be accepted
 DRAIN_TIMEOUT = 5.0  # seconds for requests under way after SIGTERM
 RESTART_DELAY_MAX = 5.0  # seconds before a background loop that failed starts again
+KEEP_ALIVE = 75.0  # seconds without a whole request until a connection is closed
 MAX_BODY = 3 * 1024 * 1024  # bytes; Meta's webhooks are no larger
 
 LOOP_READY = Gauge("wabus_loop_ready", "1 while a background loop does its work, else 0.", ["loop"])
@@ -40,6 +41,9 @@ ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
 FRONT: web.AppKey[Callable[[ProtocolFactory], ProtocolFactory]] = web.AppKey("front")
 """What sees a connection before aiohttp does: it is given aiohttp's protocols and returns its own."""
+
+DRAINS: web.AppKey[list[Callable[[], Awaitable[None]]]] = web.AppKey("drains", list)
+"""Awaited when nothing new is accepted any more, and before aiohttp stops reading what is under way."""
 
 log = structlog.get_logger()
 
@@ -58,6 +62,7 @@ def build_app(parts: Sequence[tuple[Service, Any]], role: Role = "all") -> web.A
     app = web.Application(middlewares=[problems], client_max_size=MAX_BODY)
     app[NOT_READY] = {}
     app[CHECKS] = []
+    app[DRAINS] = []
     add_probes(app)
     app.cleanup_ctx.append(watch_event_loop)
     kafka = next((settings for _, settings in parts if isinstance(settings, KafkaSettings)), None)
@@ -172,16 +177,25 @@ async def serving(
 
     At the end nothing new is accepted and what is under way is answered.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_TIMEOUT)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=DRAIN_TIMEOUT,
+        keepalive_timeout=KEEP_ALIVE,
+        auto_decompress=False,
+    )
+    sites: list[_Site] = []
     try:
         await runner.setup()
-        sites = [_Site(runner, app, host, port, own_port is not None)]
-        if own_port is not None:
-            sites.append(_Site(runner, app, host, own_port, False))
-        for site in sites:
+        for number in (port,) if own_port is None else (port, own_port):
+            site = _Site(runner, app, host, number, reuse_port=own_port is not None and number == port)
             await site.start()
+            sites.append(site)
         yield [number for site in sites for number in site.ports]
     finally:
+        for site in sites:
+            await site.stop()
+        await asyncio.gather(*(drain() for drain in app[DRAINS]))
         await runner.cleanup()
 
 

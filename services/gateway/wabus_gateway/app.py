@@ -4,9 +4,12 @@ Stateless but for a replica of who owns which WABA; any number of gateways may r
 """
 
 import asyncio
+import math
+import re
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import lru_cache
 
@@ -30,9 +33,10 @@ from wabus_runtime.http import CHECKS, Problem
 from wabus_runtime.kafka import KafkaUnavailable
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.replica import CredentialReplica
-from wabus_runtime.service import FRONT, MAX_BODY, Role, Service, background, build_app
+from wabus_runtime.service import DRAIN_TIMEOUT, DRAINS, FRONT, MAX_BODY, Role, Service, background, build_app
 from wabus_runtime.settings import HttpSettings
 
+from wabus_gateway.bad_signatures import BadSignatures, source_of
 from wabus_gateway.connect import SOURCE
 from wabus_gateway.connect_api import ConnectApi, ConnectApiSettings
 from wabus_gateway.front import Answered, Front
@@ -61,6 +65,7 @@ _PUBLISHED = WEBHOOKS.labels("published")
 _REFUSED_BUSY = WEBHOOKS.labels("refused_busy")
 _REFUSED_NOT_DURABLE = WEBHOOKS.labels("refused_not_durable")
 _MADE = {model.__name__: EVENTS_MADE.labels(model.__name__) for model in (MessageReceived, MessageStatusChanged)}
+_FIELD = re.compile("[a-z_]{1,64}")
 _DAY_0 = date(1970, 1, 1).toordinal()
 
 log = structlog.get_logger()
@@ -71,6 +76,10 @@ class GatewaySettings(HttpSettings, ConnectApiSettings, UiSettings):
     """Webhooks being handled at once; beyond that the answer is 503 and Meta delivers again."""
     gateway_max_bytes_in_flight: int = Field(default=64 * 1024 * 1024, ge=MAX_BODY)
     """The same for the bytes of their bodies. In memory a webhook takes some three times its body."""
+    gateway_bad_signatures_a_minute: int = Field(default=60, ge=1)
+    """So many are answered 403 to each source, the rest 429; a webhook that is signed is never counted."""
+    gateway_source_header: str | None = None
+    """Where our own proxy writes who called, such as X-Forwarded-For; its last address counts. None: who connected."""
 
 
 class Gateway:
@@ -81,8 +90,10 @@ class Gateway:
         self._secrets = [secret.get_secret_value().encode() for secret in settings.meta_app_secrets]
         self._publisher = Publisher(settings, SOURCE)
         self._replica = CredentialReplica(settings)
+        self._bad_signatures = BadSignatures(settings.gateway_bad_signatures_a_minute)
         self._in_flight = 0
         self._bytes = 0
+        self._drained: asyncio.Event | None = None
         self._seen: OrderedDict[str, date] = OrderedDict()
         self._one_large_body = asyncio.Lock()
         self._slower: set[asyncio.Task[None]] = set()
@@ -93,9 +104,9 @@ class Gateway:
             app.router.add_get(path, self.handshake, allow_head=False)
             app.router.add_post(path, self.receive)
         app.cleanup_ctx.append(self._publishing)
-        front = Front(self, {200: _received(), 503: _try_again().response()})
-        app[FRONT] = front.before
-        app.on_shutdown.append(front.drain)
+        self._front = Front(self, {200: _received(), 503: _try_again().response()})
+        app[FRONT] = self._front.before
+        app[DRAINS].append(self._drain)
         app[CHECKS].append(lambda: None if self._publisher.available else "kafka")
         background(app, "account-owners", self._replica.run)
         ConnectApi(self._settings, self._replica).install(app)
@@ -140,13 +151,28 @@ class Gateway:
             with WEBHOOK_SECONDS.time():
                 body = await _read(request)
                 if not is_signed(body, request.headers.get("X-Hub-Signature-256"), self._secrets):
-                    WEBHOOKS.labels("refused_signature").inc()
-                    raise Problem(403, "forbidden", "Forbidden", "The request is not signed as it must be.")
+                    raise self._not_signed(request)
                 if not await self._published(body):
                     raise _try_again()
                 return _received()
         finally:
             self._release(size)
+
+    def _not_signed(self, request: web.Request) -> Problem:
+        named = self._settings.gateway_source_header
+        forwarded = request.headers.getall(named, [""])[-1] if named else None
+        wait = self._bad_signatures.note(source_of(request.remote, forwarded), time.monotonic())
+        if wait is None:
+            WEBHOOKS.labels("refused_signature").inc()
+            return Problem(403, "forbidden", "Forbidden", "The request is not signed as it must be.")
+        WEBHOOKS.labels("refused_rate").inc()
+        return Problem(
+            429,
+            "too_many_bad_signatures",
+            "Too many requests",
+            "Too many requests from there are not signed as they must be.",
+            headers={"Retry-After": str(math.ceil(wait)), "Connection": "close"},
+        )
 
     def is_genuine(self, body: bytes, signature: str) -> bool:
         """Whether a body is signed."""
@@ -205,6 +231,18 @@ class Gateway:
     def _release(self, size: int) -> None:
         self._in_flight -= 1
         self._bytes -= size
+        if self._drained and not self._in_flight:
+            self._drained.set()
+
+    async def _drain(self) -> None:
+        """Answer what has begun to arrive. aiohttp alone would read no more of it."""
+        await self._front.drain()
+        await asyncio.sleep(0)  # what the front has just handed over begins
+        if self._in_flight:
+            self._drained = asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_TIMEOUT):
+                    await self._drained.wait()
 
     async def _published(self, body: bytes) -> bool:
         """Put all that a signed body tells into Kafka; False where Kafka did not take it."""
@@ -238,7 +276,9 @@ class Gateway:
             records.append(encode(event, SOURCE))
             EVENTS_MADE.labels(type(event).__name__).inc()
             if isinstance(event, Unrecognised):
-                log.info("no model for a change", action="unrecognised", field=event.field, reason=event.reason)
+                # Whatever is not made like a name of Meta's may be anything, also somebody's number.
+                field = event.field if _FIELD.fullmatch(event.field or "") else None
+                log.info("no model for a change", action="unrecognised", field=field)
             evidence = self._evidence(event, now)
             if evidence is not None and evidence.waba_id not in noticed:
                 noticed[evidence.waba_id] = evidence.day
