@@ -17,7 +17,15 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter
 from pydantic import Field, SecretStr
-from wabus_events import ACCOUNTS, AccountCheckRequested, AccountConnected, CredentialStored, Event, decode
+from wabus_events import (
+    ACCOUNTS,
+    AccountCheckRequested,
+    AccountConnected,
+    CredentialStored,
+    Event,
+    UndecodableRecord,
+    decode,
+)
 from wabus_runtime.graph import Graph, GraphSettings
 from wabus_runtime.graph_errors import GraphError, RateLimited
 from wabus_runtime.kafka import KafkaUnavailable, client_options, partition_of, topic_name
@@ -117,7 +125,10 @@ class Checker(ConsumerRebalanceListener):
     async def _hear(self, record: Any, now: datetime) -> None:
         if dict(record.headers).get("ce_type") not in HEARD:
             return
-        event: Event = decode(record.headers, record.value)
+        try:
+            event: Event = decode(record.headers, record.value)
+        except UndecodableRecord:
+            return  # the projection sets it aside
         match event:
             case AccountCheckRequested():
                 last = await self._checked_at([event.waba_id])
