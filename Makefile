@@ -22,7 +22,7 @@ chaos: $(STAMP) ## kill everything in random order, for longer than `make test` 
 	CHAOS_ROUNDS=40 $(BIN)/pytest tests/chaos
 
 bench: $(STAMP) ## the gateway's benchmark needs wrk
-	@for each in benchmarks/gateway.py benchmarks/template_sync.py benchmarks/health_api.py; do \
+	@for each in benchmarks/gateway.py benchmarks/template_sync.py benchmarks/health_api.py benchmarks/projection.py; do \
 		echo "== $$each"; $(BIN)/python $$each || exit 1; done
 
 browser: ## the browser tests need a Chromium; on Debian as root this installs it

@@ -41,7 +41,7 @@ Serve = Callable[[web.Application], Awaitable[Client]]
 Bearer = Callable[..., dict[str, str]]
 Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
-TABLES = ("webhook_health", "waba_health", "message_counts", "message_errors", "counted_events")
+TABLES = ("webhook_health", "waba_health", "message_counts", "message_failures", "counted_events")
 
 
 def fact(kind: type[Event], second: int = 0, waba_id: str = "1", **details: Any) -> Event:

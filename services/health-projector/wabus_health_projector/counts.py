@@ -83,8 +83,8 @@ _PRUNE_COUNTS = """
     )
 """
 _PRUNE_ERRORS = """
-    DELETE FROM message_errors WHERE (waba_id, hour, phone_number_id, code) IN (
-        SELECT waba_id, hour, phone_number_id, code FROM message_errors WHERE hour < $1 LIMIT $2
+    DELETE FROM message_failures WHERE (waba_id, hour, phone_number_id, code) IN (
+        SELECT waba_id, hour, phone_number_id, code FROM message_failures WHERE hour < $1 LIMIT $2
         FOR UPDATE SKIP LOCKED
     )
 """
@@ -110,7 +110,7 @@ async def _add(connection: Connection, counted: Tally) -> None:
         keys = sorted(counted.errors)
         await connection.execute(
             """
-            INSERT INTO message_errors AS held (waba_id, hour, phone_number_id, code, count, first_at, last_at)
+            INSERT INTO message_failures AS held (waba_id, hour, phone_number_id, code, count, first_at, last_at)
             SELECT * FROM unnest(
                 $1::text[], $2::timestamptz[], $3::text[], $4::int[], $5::bigint[], $6::timestamptz[], $7::timestamptz[]
             ) AS new(waba_id, hour, phone_number_id, code, count, first_at, last_at)

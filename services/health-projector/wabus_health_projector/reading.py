@@ -125,7 +125,7 @@ _TRAFFIC = """
                 SELECT jsonb_agg(to_jsonb(errors)) FROM (
                     SELECT phone_number_id, code, sum(count) AS count, min(first_at) AS first_at,
                         max(last_at) AS last_at
-                    FROM message_errors WHERE waba_id = waba.waba_id AND hour >= $2 GROUP BY 1, 2
+                    FROM message_failures WHERE waba_id = waba.waba_id AND hour >= $2 GROUP BY 1, 2
                     ORDER BY 3 DESC, 2, 1 LIMIT 50
                 ) AS errors
             ), '[]')
