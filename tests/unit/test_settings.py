@@ -43,6 +43,8 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
         ("TOPIC_REPLICATION", "secret", KafkaSettings),
         ("DATABASE_URL", "mysql://u:secret@h/d", DatabaseSettings),
         ("JWT_SECRET", "secret", AuthSettings),
+        ("JWT_JWKS_URL", "file:///etc/secret", AuthSettings),
+        ("JWT_JWKS_URL", "secret", AuthSettings),
     ],
 )
 def test_a_malformed_setting_is_named_in_one_line_and_never_quoted(

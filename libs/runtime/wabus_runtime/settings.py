@@ -90,6 +90,11 @@ class AuthSettings(LogSettings):
     jwt_audience: str | None = None
     jwt_issuer: str | None = None
 
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        return None if url is None else http_url(url)
+
     @model_validator(mode="after")
     def _one_source_of_keys(self) -> "AuthSettings":
         if not self.jwt_secret and not self.jwt_jwks_url:
@@ -122,10 +127,7 @@ class MetaSettings(LogSettings):
     @field_validator("meta_graph_url", "public_url")
     @classmethod
     def _is_http(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an http or https URL")
-        return url.rstrip("/")
+        return http_url(url).rstrip("/")
 
 
 class CredentialSettings(LogSettings):
@@ -152,6 +154,14 @@ def load(kind: type[Settings]) -> Settings:
         return kind(_env_file=(local, ".env"))  # type: ignore[call-arg]
     except ValidationError as invalid:
         raise SettingsError("; ".join(_sentence(error) for error in invalid.errors())) from None
+
+
+def http_url(url: str) -> str:
+    """The URL itself. Raises ValueError if it is none that HTTP could ask."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http or https URL")
+    return url
 
 
 def parse_keys(keys: SecretStr) -> dict[str, bytes]:

@@ -1,7 +1,7 @@
 // One connected account: is its webhook verified and by what, where its templates are, its numbers and its traffic.
 
 import { bar, h, icon } from "./dom.js";
-import { isVerified, progressBar, syncButton } from "./overview.js";
+import { fetchedSoFar, isVerified, progressBar, syncButton } from "./overview.js";
 import { SYNC, ago, badge, day, limit, number, plain, plural, quality, templateStatus } from "./words.js";
 
 const EVIDENCE = {
@@ -60,7 +60,7 @@ function sync(account, isAdmin) {
     h("span", { class: `badge sync-badge ${look.kind}` }, icon(look.glyph, status === "syncing" ? "spin" : ""), look.text),
     status === "syncing"
       ? [h("p", { class: "muted" }, progress?.fetched !== undefined && progress?.fetched !== null
-          ? `Fetched ${number(progress.fetched)}${progress.expected ? ` of about ${number(progress.expected)}` : ""} templates`
+          ? fetchedSoFar(progress)
           : "Asking Meta for your templates…"), progressBar(progress)]
       : [h("p", { class: "muted" }, last_sync_at ? [status === "failed" ? "The last that worked was " : "Last sync ", ago(last_sync_at)] : "No sync has ended yet"),
          status === "failed" && last_error ? h("p", { class: "error" }, last_error.message) : null],

@@ -45,7 +45,7 @@ function steps(account) {
   const done = verified && status === "synced";
   const fetched = status === "synced" ? `${plural(total, "template")}, ${number(approved)} approved`
     : status === "failed" ? "This did not work; see below"
-    : progress?.fetched ? `Fetched ${number(progress.fetched)}${progress.expected ? ` of about ${number(progress.expected)}` : ""}`
+    : progress?.fetched ? fetchedSoFar(progress)
     : "Asking Meta for your templates…";
   return h("section", { class: `card welcome ${done ? "done" : ""}`, "data-key": "welcome", "aria-busy": String(!done) },
     h("h2", {}, done ? "WhatsApp is ready" : "Setting up WhatsApp…"),
@@ -62,6 +62,11 @@ function step(title, text, kind) {
   const glyph = { good: "check", wait: "pending", bad: "cross" }[kind];
   return h("li", { class: kind }, h("span", { class: "dot" }, icon(glyph, kind === "wait" ? "spin" : "")),
     h("span", {}, h("strong", {}, title), h("span", { class: "muted" }, text)));
+}
+
+/** Meta says how many there are only when it has listed them all: what we had before is a good guess. */
+export function fetchedSoFar({ fetched, expected }) {
+  return expected ? `Fetched ${number(fetched)} of about ${number(expected)} templates` : `Fetched ${plural(fetched, "template")} so far`;
 }
 
 export function progressBar(progress) {
