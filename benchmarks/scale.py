@@ -1,0 +1,308 @@
+"""How large wabus has to be: partitions, processes, storage and cost for a number of organisations and webhooks.
+
+    python benchmarks/scale.py                                    the cases of docs/scale.md
+    python benchmarks/scale.py --organisations 500 --webhooks 300 [--outage-minutes 60]
+    python benchmarks/scale.py --measure [--events 40000]         its inputs anew, on this machine
+
+The inputs are CPU times and bytes measured by `--measure` and `gateway.py`; CPU time, unlike a rate, hardly depends on
+what else the machine does. What Meta and the customers do is assumed, and named. The day is simulated minute by minute:
+traffic swells and ebbs, the projection stops for an hour at the peak, and then catches up with what it has to spare.
+"""
+
+import argparse
+import asyncio
+import math
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import asyncpg
+import psutil
+from wabus_events import TOPICS
+
+PARTITIONS = min(topic.partitions for topic in TOPICS)
+DAY = 86_400  # seconds
+MONTH = 30 * DAY
+
+
+@dataclass(frozen=True)
+class Measured:
+    """CPU in ms of one core, bytes: what the code costs. See docs/scale.md for where and when."""
+
+    gateway_ms: float = 0.064  # a webhook with one message; benchmarks/gateway.py, 64 connections
+    projector_ms: float = 0.041  # a message folded, in the worker
+    postgres_ms: float = 0.0134  # the same, in PostgreSQL, while its indices are in memory
+    kafka_ms: float = 0.045  # a record written once and read once, in one broker without replicas
+    record_bytes: float = 833.0  # a message in messages.v1, uncompressed
+    seen_bytes: float = 104.0  # a row of counted_events with its indices
+    gateway_mb: float = 110.0
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """What others do, and what is bought."""
+
+    events_a_webhook: float = 1.2  # Meta bundles a little under load
+    mean_share: float = 0.4  # of the peak, over a day
+    busy: float = 0.6  # of a core is planned with: the rest is for bursts and for losing a zone
+    copies: int = 3  # replicas in Kafka
+    broker_mb_s: float = 100.0  # MB/s that one broker writes, with a plain SSD
+    postgres_cold: float = 4.0  # times the CPU, when the index of random ids is larger than memory
+    postgres_cores: int = 32  # of the largest primary that one would buy
+    seen_days: int = 9  # rows of counted_events are kept
+    message_days: int = 30
+    credential_kb: float = 4.0  # of a gateway's memory for each account
+    templates: int = 30  # an account
+    template_kb: float = 6.0  # in PostgreSQL with versions, and about as much in templates.v1
+    sync_seconds: float = 2.0  # of one slot for a sync: two pages of Graph, comparing, a shared transaction
+    syncs_a_day: float = 25.0  # an account: RECONCILE_INTERVAL is an hour, and one by hand
+    sync_slots: int = 8  # SYNC_CONCURRENCY as shipped
+    check_seconds: float = 0.8  # of one slot for a check of an account: some calls of Graph
+    checks_a_day: float = 96.0  # an account: every 15 minutes
+    check_slots: int = 4  # HEALTH_CHECK_CONCURRENCY as shipped
+    slots_most: int = 32  # that one worker should have: they wait for Graph most of the time
+    core_month: float = 25.0  # money; any currency
+    ssd_gb_month: float = 0.10
+
+
+@dataclass(frozen=True)
+class Case:
+    organisations: int
+    webhooks: float
+    """A second, at the peak."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.organisations:,} organisations, {self.webhooks:,.0f} webhooks/s"
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a case needs."""
+
+    gateways: int
+    projectors: int
+    check_slots: int
+    syncers: int
+    sync_slots: int
+    apis: int
+    brokers: int
+    postgres_cores: float
+    postgres_gb: float
+    kafka_gb: float
+    gateway_mb: float
+    replay_hours: float
+    cost: float
+    limits: tuple[tuple[float, str], ...]
+    """How much of each limit is used at the peak, the nearest first."""
+
+
+def size(case: Case, measured: Measured = Measured(), assumed: Assumed = Assumed()) -> Size:
+    """Work a case out. Two of everything that answers, for one may be lost; three brokers, for a majority."""
+    events = case.webhooks * assumed.events_a_webhook
+    gateways = max(2, _cores(case.webhooks * measured.gateway_ms, assumed))
+    checking = case.organisations * assumed.checks_a_day / DAY * assumed.check_seconds / assumed.busy
+    syncing = case.organisations * assumed.syncs_a_day / DAY * assumed.sync_seconds / assumed.busy
+    folders = max(2, _cores(events * measured.projector_ms, assumed))
+    projectors, check_slots = _slots(checking, folders, assumed.check_slots, assumed)
+    syncers, sync_slots = _slots(syncing, 2, assumed.sync_slots, assumed)
+    postgres_ms = measured.postgres_ms * assumed.postgres_cold
+    postgres_cores = events * postgres_ms / 1000 / assumed.busy
+    written = events * measured.record_bytes * assumed.copies
+    brokers = max(3, math.ceil(written / 1e6 / assumed.broker_mb_s / assumed.busy))
+    brokers = max(brokers, math.ceil(events * measured.kafka_ms * assumed.copies / 1000 / assumed.busy / 4))
+    mean = events * assumed.mean_share
+    kept = case.organisations * assumed.templates * assumed.template_kb * 1e3
+    kafka_gb = (mean * MONTH * measured.record_bytes + kept) * assumed.copies / 1e9
+    postgres_gb = (mean * DAY * assumed.seen_days * measured.seen_bytes + kept) / 1e9
+    fold_most = PARTITIONS * 1000 / measured.projector_ms
+    postgres_most = assumed.postgres_cores * 1000 / postgres_ms
+    replay = mean * MONTH / min(fold_most, postgres_most) / 3600
+    gateway_mb = measured.gateway_mb + case.organisations * assumed.credential_kb / 1e3
+    apis = 4
+    cores = gateways + projectors + syncers + apis * 0.5 + brokers * 4 + max(2 * postgres_cores, 4)
+    cost = cores * assumed.core_month + (kafka_gb + 2 * postgres_gb) * assumed.ssd_gb_month
+    limits = (
+        (events * measured.projector_ms / 1000 / PARTITIONS, f"workers: {PARTITIONS} partitions, a core each"),
+        (events * postgres_ms / 1000 / assumed.postgres_cores, f"PostgreSQL: {assumed.postgres_cores} cores"),
+        (postgres_gb / 4_000, "PostgreSQL: 4 TB"),
+        (syncing * assumed.busy / assumed.slots_most / PARTITIONS, "syncs at once"),
+        (checking * assumed.busy / assumed.slots_most / PARTITIONS, "checks of accounts at once"),
+        (gateway_mb / 2_000, "accounts in memory: a gateway of 2 GB"),
+    )  # fmt: skip
+    return Size(
+        gateways=gateways,
+        projectors=projectors,
+        check_slots=check_slots,
+        syncers=syncers,
+        sync_slots=sync_slots,
+        apis=apis,
+        brokers=brokers,
+        postgres_cores=postgres_cores,
+        postgres_gb=postgres_gb,
+        kafka_gb=kafka_gb,
+        gateway_mb=gateway_mb,
+        replay_hours=replay,
+        cost=cost,
+        limits=tuple(sorted(limits, reverse=True)),
+    )
+
+
+def _slots(wanted: float, workers: int, shipped: int, assumed: Assumed) -> tuple[int, int]:
+    """Workers and slots in each for so many at once: more slots before more workers than there are already."""
+    if wanted > workers * assumed.slots_most:
+        workers = min(PARTITIONS, math.ceil(wanted / assumed.slots_most))
+    return workers, max(shipped, math.ceil(wanted / workers))
+
+
+def _cores(milliseconds: float, assumed: Assumed) -> int:
+    """Processes of one core each for so many ms of CPU a second."""
+    return math.ceil(milliseconds / 1000 / assumed.busy)
+
+
+@dataclass(frozen=True)
+class Minute:
+    arrived: float  # events a second
+    behind: float  # events not folded
+    late: float  # seconds that the newest row is behind, about
+
+
+def day(case: Case, outage: int, measured: Measured = Measured(), assumed: Assumed = Assumed()) -> Iterator[Minute]:
+    """A day's traffic against what the workers and PostgreSQL fold; for `outage` minutes from the peak on, nothing."""
+    needed = size(case, measured, assumed)
+    workers = min(needed.projectors, PARTITIONS)
+    cores = min(math.ceil(max(needed.postgres_cores, 2)), assumed.postgres_cores)
+    postgres_ms = measured.postgres_ms * assumed.postgres_cold
+    capacity = min(workers * 1000 / measured.projector_ms, cores * 1000 / postgres_ms)
+    peak = case.webhooks * assumed.events_a_webhook
+    swing = 1 - assumed.mean_share
+    behind = 0.0
+    for minute in range(2 * 1440):
+        arrived = peak * (assumed.mean_share + swing * math.sin(2 * math.pi * (minute / 1440 - 0.25)))
+        arrived = max(arrived, 0.02 * peak)
+        stopped = 720 <= minute < 720 + outage
+        behind = max(0.0, behind + 60 * (arrived - (0 if stopped else capacity)))
+        yield Minute(arrived, behind, behind / capacity)
+
+
+def catch_up(minutes: list[Minute], outage: int) -> int | None:
+    """Minutes from the end of the outage until nothing is behind; None if that takes longer than a day."""
+    after = minutes[720 + outage :]
+    return next((number for number, minute in enumerate(after) if minute.behind == 0), None)
+
+
+CASES = (Case(1, 1), Case(100, 50), Case(100_000, 2_000), Case(100_000, 50_000))
+
+
+def report(case: Case, outage: int) -> str:
+    needed = size(case)
+    minutes = list(day(case, outage))
+    most = max(minute.late for minute in minutes)
+    after = catch_up(minutes, outage)
+    lines = [
+        case.name,
+        f"  processes: gateway {needed.gateways}, health worker {needed.projectors}, sync worker {needed.syncers}, "
+        f"API {needed.apis}; {needed.brokers} brokers",
+        f"  PostgreSQL {needed.postgres_cores:.1f} cores, {needed.postgres_gb:,.1f} GB; "
+        f"Kafka {needed.kafka_gb:,.0f} GB; a gateway {needed.gateway_mb:,.0f} MB",
+        f"  settings: SYNC_CONCURRENCY {needed.sync_slots}, HEALTH_CHECK_CONCURRENCY {needed.check_slots}",
+        f"  replay of 30 days of messages {needed.replay_hours:,.1f} h; cost about {needed.cost:,.0f} a month",
+        f"  no projection for {outage} min at the peak: {most / 60:,.0f} min behind, caught up "
+        + (f"{after} min later" if after is not None else "not within a day"),
+        *(
+            f"  limit: {limit} - {used:.0%}" + (" DOES NOT FIT" if used > 1 else "")
+            for used, limit in needed.limits[:3]
+        ),
+    ]
+    return "\n".join(lines)
+
+
+async def measure(events: int, port: int) -> Measured:
+    """Fold `events` messages and see what the processes burnt and what the bytes came to."""
+    from projection import environment, message_history, process, reached_offset, write_history
+    from wabus_local.kafka import EmbeddedKafka
+    from wabus_local.postgres import EmbeddedPostgres
+    from wabus_runtime.kafka import ensure_topics
+    from wabus_runtime.settings import KafkaSettings, load
+
+    with tempfile.TemporaryDirectory(prefix="wabus-scale-", ignore_cleanup_errors=True) as folder:
+        kafka = EmbeddedKafka(Path(folder), port, controller_port=port + 1, progress=lambda _: None)
+        postgres = EmbeddedPostgres(Path(folder), port + 2, "scale")
+        try:
+            await asyncio.gather(kafka.start(120), postgres.start())
+            os.environ.update(environment(kafka.bootstrap_servers, postgres.url, port + 3, folder))
+            os.environ["ALERT_WEBHOOK_URL"] = ""
+            settings = load(KafkaSettings)
+            await ensure_topics(settings)
+            assert kafka.child is not None
+            assert postgres.child is not None
+            broker, server = psutil.Process(kafka.child.pid), psutil.Process(postgres.child.pid)
+            empty, idle = _bytes(Path(folder) / "kafka" / "data"), _burnt(broker)
+            await write_history(settings, message_history(events, random.Random(6)))
+            record_bytes = (_bytes(Path(folder) / "kafka" / "data") - empty) / events
+            database = await asyncpg.connect(os.environ["DATABASE_URL"])
+            async with process("wabus_health_projector", "--role", "worker", port=port + 3) as worker:
+                while not await reached_offset(database):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+                begun, done = (_burnt(worker), _burnt(server)), await reached_offset(database)
+                while (reached := await reached_offset(database)) < events:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+                folded = reached - done
+                spent = _burnt(worker) - begun[0], _burnt(server) - begun[1]
+            seen = await database.fetchval(
+                "SELECT pg_total_relation_size('counted_events') / count(*) FROM counted_events"
+            )
+            await database.close()
+            return replace(
+                Measured(),
+                projector_ms=1000 * spent[0] / folded,
+                postgres_ms=1000 * spent[1] / folded,
+                kafka_ms=1000 * (_burnt(broker) - idle) / events,
+                record_bytes=record_bytes,
+                seen_bytes=float(seen),
+            )
+        finally:
+            await asyncio.gather(kafka.stop(), postgres.stop())
+
+
+def _burnt(process: psutil.Process) -> float:
+    """CPU seconds of a process and of its children, those that have ended included where it has waited for them."""
+    total = 0.0
+    for each in (process, *process.children(recursive=True)):
+        try:
+            times = each.cpu_times()
+            total += times.user + times.system
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
+def _bytes(folder: Path) -> int:
+    """What is allocated: a broker's files are longer than what is in them."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*.log"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--organisations", type=int)
+    parser.add_argument("--webhooks", type=float, help="a second, at the peak")
+    parser.add_argument("--outage-minutes", type=int, default=60)
+    parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--events", type=int, default=40_000)
+    parser.add_argument("--port", type=int, default=21330, help="the first of four")
+    given = parser.parse_args()
+    if given.measure:
+        print(asyncio.run(measure(given.events, given.port)))
+        return
+    if (given.organisations is None) != (given.webhooks is None):
+        sys.exit("scale: --organisations and --webhooks belong together")
+    cases = CASES if given.organisations is None else (Case(given.organisations, given.webhooks),)
+    print("\n\n".join(report(case, given.outage_minutes) for case in cases))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""The rights that the chart gives each service in Kafka are enough for the whole way, and refuse the rest."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import TopicAuthorizationFailedError
+from aiokafka.protocol.admin import CreateAclsRequest
+from deployment import named
+from local_stack import free_ports
+from system import MODULES, System, connect_demo
+from wabus_local.kafka import EmbeddedKafka
+from wabus_local.meta import Store, create_app, new_world
+from wabus_runtime.kafka import client_options, ensure_topics
+from wabus_runtime.settings import KafkaSettings, load
+from webhooks import conversation, text, webhook
+
+pytestmark = pytest.mark.timeout(240)
+
+Client = TestClient[web.Request, web.Application]
+Serve = Callable[[web.Application], Awaitable[Client]]
+Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
+
+USERS = {
+    "wabus_gateway": "wabus-gateway",
+    "wabus_template_sync": "wabus-template-sync",
+    "wabus_health_projector": "wabus-health-projector",
+}
+# The numbers of Kafka's protocol: ResourceType, PatternType, AclOperation, AclPermissionType.
+RESOURCE = {"topic": 2, "group": 3, "cluster": 4, "transactionalId": 5}
+PATTERN = {"literal": 3, "prefix": 4}
+OPERATION = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8}
+ALLOW = 3
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, str]]:
+    """Where a Kafka listens that asks who one is and looks at the ACLs, and everybody's password; we are its owner."""
+    password = secrets.token_hex(8)
+    plain, controller, guarded = free_ports(3)
+    users = " ".join(f'user_{user}="{password}"' for user in USERS.values())
+    both = f"SASL_PLAINTEXT://127.0.0.1:{guarded},PLAINTEXT://127.0.0.1:{plain}"
+    broker = EmbeddedKafka(
+        tmp_path / "guarded",
+        plain,
+        controller_port=controller,
+        properties={
+            "listeners": f"{both},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": both,
+            "inter.broker.listener.name": "PLAINTEXT",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
+            "sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.sasl_plaintext.plain.sasl.jaas.config": (
+                f"org.apache.kafka.common.security.plain.PlainLoginModule required {users};"
+            ),
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",
+        },
+    )
+    await broker.start(120)
+    try:
+        monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
+        monkeypatch.setenv("TOPIC_PREFIX", "wabus.")
+        await ensure_topics(load(KafkaSettings))
+        await grant(broker.bootstrap_servers)
+        yield f"127.0.0.1:{guarded}", password
+    finally:
+        await broker.stop()
+
+
+async def grant(bootstrap_servers: str) -> None:
+    """What Strimzi's user operator makes of the KafkaUsers."""
+    client: Any = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await client.start()
+    try:
+        for name in USERS.values():
+            user = named("strimzi", "KafkaUser")[name.removeprefix("wabus-")]
+            for acl in user["spec"]["authorization"]["acls"]:
+                resource = acl["resource"]
+                for operation in acl["operations"]:
+                    request = CreateAclsRequest(
+                        RESOURCE[resource["type"]], resource["name"], PATTERN[resource["patternType"]], f"User:{name}",
+                        "*", OPERATION[operation], ALLOW,
+                    )  # fmt: skip
+                    answer = await client._send_to_controller(request)
+                    assert [code for code, _ in answer.creation_responses] == [0]
+    finally:
+        await client.close()
+
+
+def become(monkeypatch: pytest.MonkeyPatch, guarded: tuple[str, str], user: str) -> KafkaSettings:
+    for name, value in {
+        "KAFKA_BOOTSTRAP_SERVERS": guarded[0],
+        "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "KAFKA_SASL_MECHANISM": "PLAIN",
+        "KAFKA_SASL_USERNAME": user,
+        "KAFKA_SASL_PASSWORD": guarded[1],
+    }.items():
+        monkeypatch.setenv(name, value)
+    return load(KafkaSettings)
+
+
+async def test_each_service_does_all_its_work_and_nothing_else_with_its_rights(
+    environment: dict[str, str],
+    guarded: tuple[str, str],
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    eventually: Eventually,
+) -> None:
+    ports = dict(zip(MODULES, free_ports(3), strict=True))
+    url = f"http://127.0.0.1:{ports['wabus_gateway']}"
+    store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))
+    store.world.callback_url, store.world.verify_token = f"{url}/webhooks/whatsapp", "a-verify-token-for-tests"
+    meta = await serve(create_app(store, delay_scale=0.01))
+    monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
+    monkeypatch.setenv("PUBLIC_URL", url)
+    monkeypatch.setenv("META_TOKEN", next(iter(store.world.tokens)))
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", str(meta.make_url("/nobody")))
+    monkeypatch.setenv("ALERT_WEBHOOK_SECRET", "whsec_" + "YSBzZWNyZXQgb2YgdGhlIHRlc3RzIG9mIHRoZSBjaGFydA==")
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+        system = System(http, tmp_path, ports)
+        try:
+            for module, user in reversed(USERS.items()):
+                become(monkeypatch, guarded, user)
+                await system.start(module)
+                await eventually(partial(ready, system, module))
+            headers = await connect_demo()  # with the gateway's rights
+            message = {**text("wamid.1"), "timestamp": str(int(time.time()))}
+            assert await system.deliver(webhook(conversation(messages=[message]))) == 200
+            async with http.post(system.url("wabus_template_sync", "/templates/sync"), headers=headers) as answer:
+                assert answer.status == 202
+            async with http.post(
+                system.url("wabus_health_projector", "/webhook/health/check"), headers=headers
+            ) as answer:
+                assert answer.status == 202, await answer.text()
+
+            async def all_is_told() -> bool:
+                health = await system.get("wabus_health_projector", "/webhook/health/detailed", headers)
+                history = await system.get("wabus_health_projector", "/webhook/health/history", headers)
+                received = [waba["counts"]["last_24h"]["received"] for waba in health["wabas"]]
+                return received == [1] and health["status"] == "healthy" and bool(history)
+
+            await eventually(all_is_told)
+        finally:
+            for process in system.processes.values():
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+    for module in MODULES:
+        assert "AuthorizationFailed" not in (tmp_path / f"{module}.log").read_text(), module
+
+    for user, topic in (("wabus-gateway", "messages.v1"), ("wabus-template-sync", "messages.v1")):
+        assert not await may_read(become(monkeypatch, guarded, user), f"wabus.{topic}"), user
+    for user, topic in (("wabus-template-sync", "credentials.v1"), ("wabus-health-projector", "credentials.v1"),
+                        ("wabus-health-projector", "messages.v1"), ("wabus-gateway", "health.v1")):  # fmt: skip
+        assert not await may_write(become(monkeypatch, guarded, user), f"wabus.{topic}"), user
+    assert await may_read(become(monkeypatch, guarded, "wabus-health-projector"), "wabus.messages.v1")
+    assert await may_write(become(monkeypatch, guarded, "wabus-gateway"), "wabus.messages.v1")
+
+
+async def ready(system: System, module: str) -> bool:
+    try:
+        async with system.http.get(system.url(module, "/readyz")) as answer:
+            return answer.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+async def may_read(settings: KafkaSettings, topic: str) -> bool:
+    consumer = AIOKafkaConsumer(**client_options(settings), auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(topic, number) for number in range(12)])
+        async with asyncio.timeout(10):
+            await consumer.getmany(timeout_ms=1000)
+    except TopicAuthorizationFailedError:
+        return False
+    finally:
+        await consumer.stop()
+    return True
+
+
+async def may_write(settings: KafkaSettings, topic: str) -> bool:
+    producer = AIOKafkaProducer(**client_options(settings))
+    await producer.start()
+    try:
+        await producer.send_and_wait(topic, b"{}", partition=0)
+    except TopicAuthorizationFailedError:
+        return False
+    finally:
+        await producer.stop()
+    return True
