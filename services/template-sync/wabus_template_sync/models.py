@@ -96,7 +96,7 @@ class ListQuery(BaseModel):
     q: Text | None = Field(default=None, description="Words that are all in the template's name or texts.")
     fields: Fields = Field(default="", description="Which fields of each template, comma separated.")
     limit: int = Field(default=100, ge=1, le=500)
-    after: Annotated[str, StringConstraints(max_length=4096)] | None = Field(
+    after: Annotated[str, StringConstraints(max_length=4096, pattern=r"^[A-Za-z0-9_-]*$")] | None = Field(
         default=None, description="`next` of the page before."
     )
 
