@@ -144,10 +144,12 @@ def open_connected(stack: LocalStack, page: Page) -> Locator:
     return account
 
 
-def disconnect_all(stack: LocalStack) -> None:
+def disconnect(stack: LocalStack, *wabas: str) -> None:
+    """Disconnect these accounts of the local organisation, or all of them."""
     token = call("GET", f"{stack.url}/ui/session")["token"]
-    for connection in call("GET", f"{stack.url}/whatsapp/connection", token=token)["connections"]:
-        call("DELETE", f"{stack.url}/whatsapp/connection?waba_id={connection['waba_id']}", token=token)
+    connected = call("GET", f"{stack.url}/whatsapp/connection", token=token)["connections"]
+    for waba in wabas or [connection["waba_id"] for connection in connected]:
+        call("DELETE", f"{stack.url}/whatsapp/connection?waba_id={waba}", token=token)
 
 
 def deliver(stack: LocalStack, entry: dict[str, Any]) -> None:
@@ -188,7 +190,7 @@ def screenshot(page: Page, name: str) -> None:
 
 
 def test_a_newcomer_connects_with_one_click_and_sees_templates_ready(stack: LocalStack, page: Page) -> None:
-    disconnect_all(stack)
+    disconnect(stack)
     page.goto(stack.url)
     expect(page.get_by_role("heading", name="Connect WhatsApp")).to_be_visible()
     screenshot(page, "connect")
@@ -294,7 +296,7 @@ def test_a_webhook_is_pending_until_there_is_evidence(stack: LocalStack, page: P
     expect(tile(account, "webhook")).to_contain_text("Signed webhook received")
     expect(tile(account, "webhook").locator("time").first).to_have_attribute("title", re.compile(r"20\d\d at \d\d:"))
 
-    stack.wabus("disconnect", "--org", "demo", "--waba", waba)
+    disconnect(stack, waba)
     expect(page.locator("section.account")).to_have_count(1)
 
 

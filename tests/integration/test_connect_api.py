@@ -43,13 +43,13 @@ async def test_a_state_works_only_in_the_browser_it_was_made_for(world: SignUp, 
     assert await world.connections(bearer()) == []
 
 
-@pytest.mark.parametrize("state", ["", "k1.AAAA", "forged", "k1." + "A" * 400, "é"])
-async def test_a_forged_state_is_refused(world: SignUp, bearer: Bearer, state: str) -> None:
+async def test_a_forged_state_is_refused(world: SignUp, bearer: Bearer) -> None:
     await world.start(bearer())
-    async with world.browser.get(
-        f"{world.gateway}/whatsapp/callback", params={"state": state, "code": "x"}, allow_redirects=False
-    ) as answer:
-        assert answer.status == 403
+    for state in ("", "k1.AAAA", "forged", "k1." + "A" * 400, "é"):
+        async with world.browser.get(
+            f"{world.gateway}/whatsapp/callback", params={"state": state, "code": "x"}, allow_redirects=False
+        ) as answer:
+            assert answer.status == 403, state
 
 
 async def test_a_code_that_meta_refuses_is_explained(world: SignUp, bearer: Bearer) -> None:
@@ -156,11 +156,11 @@ async def test_embedded_signup_connects_with_its_code(world: SignUp, bearer: Bea
     await eventually(connected(world, bearer()))
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"code": "x"}', b'{"code": "x", "waba_id": "../1"}'])
-async def test_a_malformed_signup_is_refused(world: SignUp, bearer: Bearer, body: bytes) -> None:
-    async with world.browser.post(f"{world.gateway}/whatsapp/connect", data=body, headers=bearer()) as answer:
-        assert answer.status in (400, 422)
-        assert answer.content_type == "application/problem+json"
+async def test_a_malformed_signup_is_refused(world: SignUp, bearer: Bearer) -> None:
+    for body in (b"{", b"[]", b'{"code": "x"}', b'{"code": "x", "waba_id": "../1"}', b'{"code": "", "waba_id": "1"}'):
+        async with world.browser.post(f"{world.gateway}/whatsapp/connect", data=body, headers=bearer()) as answer:
+            assert answer.status in (400, 422), body
+            assert answer.content_type == "application/problem+json"
 
 
 async def test_only_an_administrator_disconnects_and_only_their_own(
@@ -249,28 +249,33 @@ async def test_a_data_deletion_request_gets_a_confirmation_code(world: SignUp) -
     assert (await world.visit(receipt["url"] + "x"))[0] == 404
 
 
-@pytest.mark.parametrize(
-    "trick", ["none", "wrong secret", "expired", "no org", "no exp", "garbage", "missing", "basic"]
-)
-async def test_no_trick_with_a_token_gets_in(world: SignUp, environment: dict[str, str], trick: str) -> None:
+async def test_no_trick_with_a_token_gets_in(world: SignUp, environment: dict[str, str]) -> None:
     claims: dict[str, Any] = {"orgId": "demo", "role": "admin", "exp": 4_000_000_000}
     secret = environment["JWT_SECRET"]
-    match trick:
-        case "none":
-            token = jwt.encode(claims, "", algorithm="none")
-        case "wrong secret":
-            token = jwt.encode(claims, "x" * 32, algorithm="HS256")
-        case "expired":
-            token = jwt.encode({**claims, "exp": 1_000_000_000}, secret, algorithm="HS256")
-        case "no org":
-            token = jwt.encode({"role": "admin", "exp": 4_000_000_000}, secret, algorithm="HS256")
-        case "no exp":
-            token = jwt.encode({"orgId": "demo"}, secret, algorithm="HS256")
-        case _:
-            token = "a.b.c"
-    scheme = "Basic" if trick == "basic" else "Bearer"
-    headers = {} if trick == "missing" else {"Authorization": f"{scheme} {token}"}
+    good = jwt.encode(claims, secret, algorithm="HS256")
+    tricks = {
+        "none": f"Bearer {jwt.encode(claims, '', algorithm='none')}",
+        "no signature": f"Bearer {good.rpartition('.')[0]}.",
+        "wrong secret": f"Bearer {jwt.encode(claims, 'x' * 32, algorithm='HS256')}",
+        "another algorithm": f"Bearer {jwt.encode(claims, secret * 2, algorithm='HS512')}",
+        "expired": f"Bearer {jwt.encode({**claims, 'exp': 1_000_000_000}, secret, algorithm='HS256')}",
+        "no org": f"Bearer {jwt.encode({'role': 'admin', 'exp': 4_000_000_000}, secret, algorithm='HS256')}",
+        "no exp": f"Bearer {jwt.encode({'orgId': 'demo'}, secret, algorithm='HS256')}",
+        "garbage": "Bearer a.b.c",
+        "empty": "Bearer ",
+        "basic": f"Basic {good}",
+    }
+    assert 401 not in await status_of(world, f"Bearer {good}")
+    for trick, authorisation in {**tricks, "missing": None}.items():
+        assert await status_of(world, authorisation) == {401}, trick
+
+
+async def status_of(world: SignUp, authorisation: str | None) -> set[int]:
+    """The statuses of every endpoint of connecting that asks for a token."""
+    headers = {} if authorisation is None else {"Authorization": authorisation}
+    found: set[int] = set()
     for method, path in (("GET", "connect"), ("POST", "connect"), ("GET", "connection"), ("DELETE", "connection")):
         async with world.browser.request(method, f"{world.gateway}/whatsapp/{path}", headers=headers) as answer:
-            assert answer.status == 401
-            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+            found.add(answer.status)
+            assert answer.status != 401 or answer.headers["WWW-Authenticate"].startswith("Bearer")
+    return found

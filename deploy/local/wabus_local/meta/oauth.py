@@ -16,8 +16,11 @@ CODE_LIFETIME = 600  # seconds
 TOKEN_LIFETIME = 60 * 24 * 3600  # seconds
 
 DIALOG = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Log in with Facebook (simulated)</title>
-<style>body{{font:16px/1.5 system-ui;max-width:32rem;margin:4rem auto;padding:0 1rem}}
-button{{font:inherit;padding:.5rem 1.2rem;margin-right:.5rem}}</style>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>:root{{color-scheme:light dark}}body{{font:16px/1.5 system-ui;max-width:32rem;margin:4rem auto;padding:0 1rem}}
+h1{{font-size:1.5rem;line-height:1.3}}fieldset{{border:1px solid #8888;border-radius:10px}}
+button{{font:inherit;padding:.6rem 1.4rem;margin-right:.5rem;border:1px solid #8888;border-radius:8px;cursor:pointer}}
+button[value=allow]{{background:#0a62d6;border-color:#0a62d6;color:#fff;font-weight:600}}</style>
 <h1>{app} would like to manage your WhatsApp account</h1>
 <p>This is the simulated Meta of the local stack. Permissions: {scopes}</p>
 <form method="post"><fieldset><legend>WhatsApp Business account</legend>{choices}</fieldset>
