@@ -104,7 +104,7 @@ export function quality(score) {
 
 /** Meta's "Messaging limits": customers that the business may start a conversation with, in 24 hours. */
 export function limit(tier) {
-  if (!tier || tier === "TIER_NOT_SET") return "Limit not told by Meta yet";
+  if (!tier || tier === "TIER_NOT_SET") return "Limit not known yet";
   const size = tier.replace("TIER_", "");
   if (size === "UNLIMITED") return "Unlimited customers a day";
   const count = Number(size.replace("K", "")) * (size.endsWith("K") ? 1000 : 1);
