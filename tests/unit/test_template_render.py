@@ -187,3 +187,18 @@ def test_whatever_is_given_it_is_filled_in_or_refused(text: str, values: dict[st
 
     assert found.body is not None
     assert set(values) == {name for name in ("1", "2", "10", "name", "x_1") if f"{{{{{name}}}}}" in text}
+
+
+def test_a_button_that_shows_an_order_needs_it() -> None:
+    buttons = {"type": "BUTTONS", "buttons": [{"type": "ORDER_DETAILS", "text": "Review and pay"}]}
+    order = {"order_details": {"reference_id": "A-1", "type": "digital-goods"}}
+
+    found = filled([buttons], {"buttons": {"0": order}})
+
+    assert found.components == [
+        {
+            **{"type": "button", "sub_type": "order_details", "index": "0"},
+            "parameters": [{"type": "action", "action": order}],
+        }
+    ]
+    assert wrong([buttons], {}) == [("buttons[0]", "action", "missing")]

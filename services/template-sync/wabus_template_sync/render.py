@@ -19,6 +19,8 @@ BODY_MAX = 1024
 URL_MAX = 2000
 CODE_MAX = 15
 MEDIA = {"IMAGE", "VIDEO", "DOCUMENT", "GIF"}
+NEED_ACTION = {"MPM": "products", "ORDER_DETAILS": "order"}
+TAKE_ACTION = {"FLOW", "CATALOG", "SPM", *NEED_ACTION}
 
 _PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _UNSENDABLE = re.compile(r"[\n\r\t]| {5,}")
@@ -169,10 +171,11 @@ class _Filling:
             shown["code"] = found
         elif button.type == "QUICK_REPLY" and isinstance(given, str):
             self._add(index, "quick_reply", {"type": "payload", "payload": given})
-        elif button.type in ("FLOW", "CATALOG", "MPM", "SPM") and isinstance(given, dict):
+        elif button.type in TAKE_ACTION and isinstance(given, dict):
             self._add(index, button.type.lower(), {"type": "action", "action": given})
-        elif button.type == "MPM":
-            self._say(part, "action", "missing", "This button needs an action with the products it shows.")
+        elif button.type in NEED_ACTION:
+            message = f"This button needs an action with the {NEED_ACTION[button.type]} that it shows."
+            self._say(part, "action", "missing", message)
         elif given is not None:
             self._extra(part, None, f"A button of the type {button.type} takes nothing here.")
         if button.type == "URL" and not button.variables:
