@@ -44,6 +44,8 @@ WABAS = 200
 LOOK_EVERY = 0.05  # seconds
 STALLED_AFTER = 60.0  # seconds
 
+History = Callable[[int, random.Random], Iterator[Event]]
+
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=30)
 
 
@@ -120,6 +122,9 @@ def fact_history(count: int, random: random.Random) -> Iterator[Event]:
                 ]
             )
         yield kind.model_validate({"id": fact_id(kind.type, waba, number), **common, **details})
+
+
+HISTORIES: dict[str, History] = {"messages": message_history, "facts": fact_history}
 
 
 @dataclass
@@ -205,7 +210,7 @@ async def reached_offset(database: asyncpg.Connection) -> int:
 async def compare(
     name: str,
     settings: KafkaSettings,
-    history: Callable[[int, random.Random], Iterator[Event]],
+    history: History,
     options: argparse.Namespace,
 ) -> bool:
     """Fold a history, then write the same rows plainly; whether the goal is met."""
@@ -240,10 +245,7 @@ async def benchmark(options: argparse.Namespace) -> bool:
             os.environ.update(environment(kafka.bootstrap_servers, postgres.url, options.port + 3, folder))
             settings = load(KafkaSettings)
             await ensure_topics(settings)
-            met = [
-                await compare("messages", settings, message_history, options),
-                await compare("facts", settings, fact_history, options),
-            ]
+            met = [await compare(name, settings, HISTORIES[name], options) for name in options.histories]
             async with (
                 process("wabus_health_projector", "--role", "worker", port=options.port + 3),
                 process("wabus_gateway", port=options.port + 4),
@@ -274,6 +276,7 @@ def environment(bootstrap_servers: str, database_url: str, port: int, folder: st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=200_000, help="of each history")
+    parser.add_argument("--histories", nargs="*", choices=list(HISTORIES), default=list(HISTORIES))
     parser.add_argument("--baseline", type=int, default=200_000, help="at most so many are written plainly")
     parser.add_argument("--batch", type=int, default=MAX_BATCH, help="events in a transaction of the plain way")
     parser.add_argument("--rate", type=float, default=500, help="webhooks a second")

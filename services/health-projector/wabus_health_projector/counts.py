@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from uuid import UUID
 
+import asyncpg
 from wabus_runtime.database import Connection
 from wabus_runtime.projection import Recorded
 
@@ -32,18 +34,23 @@ class Counter:
             return
         newest = {record.partition: record.logged_at.date() for record in records}
         self._newest = max(self._newest, *newest.values())
-        ids = list(messages)
-        rows = await connection.fetch(
-            """
-            INSERT INTO counted_events (event_id, partition, day)
-            SELECT * FROM unnest($1::uuid[], $2::int[], $3::date[]) AS new(event_id, partition, day) ORDER BY event_id
-            ON CONFLICT (event_id) DO NOTHING
-            RETURNING event_id
-            """,
-            ids,
-            [record.partition for record in messages.values()],
-            [record.logged_at.date() for record in messages.values()],
-        )
+        # An array in which PostgreSQL finds one value again and again would cost as much as the ids do.
+        by_place: dict[tuple[int, date], list[UUID]] = {}
+        for event_id, record in messages.items():
+            by_place.setdefault((record.partition, record.logged_at.date()), []).append(event_id)
+        rows: list[asyncpg.Record] = []
+        for (partition, day), ids in sorted(by_place.items()):
+            rows += await connection.fetch(
+                """
+                INSERT INTO counted_events (event_id, partition, day)
+                SELECT event_id, $2, $3 FROM unnest($1::uuid[]) AS new(event_id) ORDER BY event_id
+                ON CONFLICT (event_id) DO NOTHING
+                RETURNING event_id
+                """,
+                ids,
+                partition,
+                day,
+            )
         kept_from = counts_kept_from(self._newest)
         fresh = [messages[row["event_id"]] for row in rows]
         await _add(
