@@ -295,9 +295,12 @@ def test_every_endpoint_is_reached_from_outside_except_probes_and_metrics(
     apps: dict[str, Any] = {
         "gateway": gateway, "template-sync-api": template_sync, "health-projector-api": health_projector,
     }  # fmt: skip
-    inside = {"/healthz", "/readyz", "/metrics", "/openapi.json"}
+    inside = {"/healthz", "/readyz", "/metrics"}
+    assert backend("/openapi.json") == "template-sync-api"
     for process, create in apps.items():
         app = create(load(settings_class(PROCESSES[process])))
         for resource in app.router.resources():
             path = resource.canonical
+            if path == "/openapi.json":
+                continue  # each process has one of its own
             assert backend(path) == (None if path in inside else process), path

@@ -141,6 +141,7 @@ def test_prometheus_as_configured_finds_every_process(services: dict[str, Any]) 
         ("/whatsapp/connect", "gateway"),
         ("/templates", "template-sync-api"),
         ("/templates/sync/1", "template-sync-api"),
+        ("/openapi.json", "template-sync-api"),
         ("/webhook/health", "health-projector-api"),
         ("/webhook/health/stream", "health-projector-api"),
         ("/metrics", None),

@@ -12,7 +12,7 @@ template-sync-api:
   values: templateSync
   process: api
   serves: true
-  paths: ["/templates"]
+  paths: ["/templates", "/openapi.json"]
 template-sync-worker:
   service: template-sync
   role: worker
