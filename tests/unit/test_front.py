@@ -202,7 +202,7 @@ async def test_draining_answers_what_is_under_way_and_closes(front: Any) -> None
     receiver, reader, writer, served = front
     writer.write(head() + b"{}")
     await until(lambda: receiver.taken)
-    draining = asyncio.create_task(served.drain(web.Application()))
+    draining = asyncio.create_task(served.drain())
     await asyncio.sleep(0)
     receiver.taken[0][1](200)
     await draining

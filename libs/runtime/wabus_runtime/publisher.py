@@ -26,6 +26,7 @@ from wabus_runtime.settings import KafkaSettings
 BATCH_BYTES = 900_000  # about what goes out at once to a partition
 ROUND_RECORDS = 3_000  # that go out at once: packing them takes some 10 ms, during which nothing else runs
 ROUND_BYTES = 8_000_000  # about what goes out at once
+LINGER = 0.001  # seconds that a round waits for company, where the one before had some
 MAX_WAITING = 50_000  # records in memory that Kafka does not have yet
 RECOVERY_DELAY_MAX = 2.0  # seconds between attempts to come back
 
@@ -92,6 +93,7 @@ class Publisher:
         self._sending: asyncio.Task[None] | None = None
         self._recovery: asyncio.Task[None] | None = None
         self._waiting = 0
+        self._busy = False
         self._stopping = False
 
     @property
@@ -172,6 +174,8 @@ class Publisher:
         """Send what waits, round after round, until nothing does."""
         try:
             while self._lanes and self._producer is not None:
+                if self._busy:
+                    await asyncio.sleep(LINGER)
                 await self._round(self._producer)
         finally:
             self._sending = None
@@ -183,6 +187,7 @@ class Publisher:
 
     async def _round(self, producer: Producer) -> None:
         taken = self._taken()
+        self._busy = sum(len(lane.records) for _, lane in taken) > 1
         batches = [Batch(topic, partition, lane.records) for (topic, partition), lane in taken]
         failure: Exception | None = None
         try:

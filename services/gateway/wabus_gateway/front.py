@@ -127,7 +127,7 @@ class Front:
             self._second = second
         return self._ready[status]
 
-    async def drain(self, _app: web.Application) -> None:
+    async def drain(self) -> None:
         """Close what is idle, and the rest as it is answered."""
         self.draining, self._second = True, 0
         if self._looking:

@@ -5,6 +5,7 @@ Source: Meta, "Webhooks reference: WhatsApp Business Account".
 """
 
 import base64
+import gc
 import hashlib
 import json
 import math
@@ -28,6 +29,7 @@ Owner = Callable[[str], str | None]
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _MAYBE_A_HUGE_NUMBER = b"0" * 19
 DEEPEST = 200  # levels that every JSON library on the way writes and reads
+_LARGE = 64 * 1024  # bytes of a body
 _LATEST_SECONDS = 253_402_300_799  # 9999-12-31, the last moment a datetime holds
 _SHARED = ("messaging_product", "metadata")  # small parts of a value that every message's event repeats
 
@@ -76,10 +78,22 @@ def _parse(body: bytes) -> Any:
     if has_huge_number(body):
         return _unwritable_apart(_lenient(body))
     try:
-        payload = orjson.loads(body)
+        payload = _loads(body)
     except orjson.JSONDecodeError:  # a lone surrogate, perhaps: half an emoji, where somebody cut a name
         return _unwritable_apart(_lenient(body))
     return _unwritable_apart(payload) if body.count(b"[") + body.count(b"{") > DEEPEST else payload
+
+
+def _loads(body: bytes) -> Any:
+    """Parse without looking for garbage meanwhile: with tens of thousands of objects that is most of the time."""
+    collecting = len(body) > _LARGE and gc.isenabled()
+    if collecting:
+        gc.disable()
+    try:
+        return orjson.loads(body)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _lenient(body: bytes) -> Any:
