@@ -92,7 +92,7 @@ class AuthSettings(LogSettings):
 
     @field_validator("jwt_jwks_url")
     @classmethod
-    def _is_http(cls, url: str | None) -> str | None:
+    def _jwks_url_is_http(cls, url: str | None) -> str | None:
         return None if url is None else http_url(url)
 
     @model_validator(mode="after")
