@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from deployment import CHART, KUBERNETES, ROOT, TOOLS, VALUES, Manifest, manifests, named, rendered, run, tool, values
 from deployment import settings_of as settings_class
 from wabus_events import TOPICS
@@ -269,6 +270,14 @@ def test_prometheus_finds_every_process_under_a_job_that_the_alerts_count_on() -
         if wanted <= service["metadata"]["labels"].items()
     }
     assert found == {process: f"wabus-{service}" for process, service in PROCESSES.items()}
+
+
+def test_the_alerts_come_with_the_chart_as_they_are() -> None:
+    [found] = manifests("strimzi", "PrometheusRule")
+
+    assert found["spec"] == yaml.safe_load(
+        (ROOT / "deploy" / "grafana" / "prometheus" / "wabus.rules.yaml").read_text()
+    )
 
 
 def test_every_endpoint_is_reached_from_outside_except_probes_and_metrics(
