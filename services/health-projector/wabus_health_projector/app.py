@@ -92,7 +92,9 @@ def _install_api(app: web.Application, settings: HealthProjectorSettings, lag: L
     app.cleanup_ctx.append(publishing)
     Api(lambda: app[POOL], lag, announcements, publisher).install(app)
     live = Live(lambda: app[POOL], lag, announcements)
-    app.router.add_get("/webhook/health/stream", Streams(live, settings.health_streams_per_org).stream)
+    app.router.add_get(
+        "/webhook/health/stream", Streams(live, settings.health_streams_per_org).stream, allow_head=False
+    )
 
     async def close(_app: web.Application) -> None:
         announcements.close()

@@ -1,0 +1,109 @@
+"""Every endpoint of every service, called with whatever hypothesis thinks of: never 500, and never a process less."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from importlib.metadata import entry_points
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from wabus_runtime.service import Service, build_app
+from wabus_runtime.settings import KafkaSettings, load
+
+Serve = Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]]
+Bearer = Callable[..., dict[str, str]]
+
+EXAMPLES = 15  # calls of each route
+NAMES = (
+    *("waba_id", "sync_id", "after", "before", "limit", "from", "to", "since", "until", "language", "status", "org"),
+    *("category", "search", "sort", "version", "state", "code", "receipt", "signed_request", "token", "redirect"),
+)
+oddities = st.sampled_from(
+    ["\0", "\ud800", "é", "'; DROP TABLE x;--", "../..", "%00", "1e999", "-1", "9" * 400, "2026-13-45"]
+)
+words = oddities | st.text(max_size=20) | st.integers().map(str) | st.dates().map(str)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | words, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+class Call(NamedTuple):
+    """What is sent to a route."""
+
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: Any
+    authorised: bool
+
+
+visible = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30)
+calls = st.builds(
+    Call,
+    words,
+    st.dictionaries(st.sampled_from(NAMES) | words, words, max_size=4),
+    st.dictionaries(
+        st.sampled_from(["If-None-Match", "Last-Event-ID", "Idempotency-Key", "Cookie", "Content-Type", "traceparent"]),
+        visible,
+        max_size=3,
+    ),
+    anything | st.binary(max_size=40),
+    st.booleans() | st.just(True),
+)
+
+
+def drawn() -> list[Call]:
+    found: list[Call] = []
+
+    @settings(
+        max_examples=EXAMPLES, database=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow]
+    )
+    @given(calls)
+    def draw(call: Call) -> None:
+        found.append(call)
+
+    draw()
+    return found
+
+
+async def test_no_call_of_any_endpoint_answers_500(topics: KafkaSettings, serve: Serve, bearer: Bearer) -> None:
+    services: list[Service] = [entry.load() for entry in sorted(entry_points(group="wabus.services"))]
+    app = build_app([(service, load(service.settings)) for service in services], "api")
+    client = await serve(app)
+    failed: list[tuple[str, str, Call]] = []
+    routes = sorted({(route.method, route.resource.canonical) for route in app.router.routes() if route.resource})
+    assert len(routes) > 20
+    for method, canonical in routes:
+        for call in drawn():
+            status = await answer(client, method, canonical, call, bearer() if call.authorised else {})
+            if status >= 500 and status != 503:
+                failed.append((method, canonical, call))
+    assert failed == []
+    assert (await client.get("/healthz")).status == 200
+
+
+async def answer(
+    client: TestClient[web.Request, web.Application], method: str, canonical: str, call: Call, headers: dict[str, str]
+) -> int:
+    """The status; of a stream, whose answer has no end, only the beginning is waited for."""
+    part = quote(call.path, safe="", errors="replace") or "x"
+    path = "/".join(part if piece.startswith("{") else piece for piece in canonical.split("/"))
+    pairs = ((quote(name, errors="replace"), quote(value, errors="replace")) for name, value in call.query.items())
+    query = "&".join(f"{name}={value}" for name, value in pairs)
+    body = call.body if isinstance(call.body, bytes) else json.dumps(call.body).encode()
+    kind = {"Content-Type": "application/json", **call.headers, **headers}
+    async with asyncio.timeout(30):
+        try:
+            request = client.request(method, f"{path}?{query}", data=body, headers=kind, allow_redirects=False)
+            response = await request
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
+            return 0
+        response.close()
+        return response.status
