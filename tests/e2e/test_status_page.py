@@ -366,6 +366,19 @@ def test_a_lost_connection_shows_and_recovers(stack: LocalStack, page: Page) -> 
     expect(page.locator("button.template").first).to_be_visible()
 
 
+def test_a_page_that_opens_in_an_outage_says_so_and_fills_itself_later(stack: LocalStack, page: Page) -> None:
+    open_connected(stack, page)
+    page.route("**/webhook/health/**", lambda route: route.fulfill(status=503, json={"detail": "Away."}))
+    page.reload()
+    expect(page.get_by_text("can't be shown right now")).to_be_visible()
+    assert_contrasts(page)
+
+    page.unroute("**/webhook/health/**")
+    page.get_by_role("button", name="Try now").click()
+    expect(page.locator("button.template").first).to_be_visible()
+    expect(page.get_by_text("can't be shown right now")).to_have_count(0)
+
+
 def test_what_happened_while_the_connection_was_lost_shows_once_it_is_back(stack: LocalStack, page: Page) -> None:
     open_connected(stack, page)
     page.evaluate("window.isTheSamePage = true")

@@ -9,7 +9,8 @@ const RECONNECT = new Set([
 const SYNC_NOW = new Set(["templates_stale", "sync_stalled", "sync_failing"]);
 
 /** What stands above the accounts. */
-export function overview({ health, welcome, connecting }, accounts, isAdmin) {
+export function overview({ health, welcome, connecting, live }, accounts, isAdmin) {
+  if (!health && live === "lost") return [unknown()];
   if (!health) return [h("div", { class: "card loading", "aria-hidden": "true" }, h("i"), h("i"), h("i"))];
   const arrived = welcome && accounts.find((account) => account.waba_id === welcome.waba_id);
   if (welcome) return [steps(arrived), ...reasons(troubles(health), accounts, connecting, isAdmin)];
@@ -20,6 +21,11 @@ export function overview({ health, welcome, connecting }, accounts, isAdmin) {
 /** What goes wrong, without what the steps of a new connection show anyway. */
 function troubles(health) {
   return health.reasons.filter((reason) => reason.severity !== "pending");
+}
+
+function unknown() {
+  return h("section", { class: "card note bad", "data-key": "unknown" }, icon("alert"),
+    h("p", {}, "How your WhatsApp connection is doing can't be shown right now. It appears here by itself as soon as it can."));
 }
 
 function invitation(health, connecting) {
