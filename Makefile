@@ -21,9 +21,8 @@ test: $(STAMP) browser tools ## every test, on real Kafka, PostgreSQL and Chromi
 chaos: $(STAMP) ## kill everything in random order, for longer than `make test` does
 	CHAOS_ROUNDS=40 $(BIN)/pytest tests/chaos
 
-bench: $(STAMP) ## the gateway's benchmark needs wrk
-	@for each in benchmarks/gateway.py benchmarks/template_sync.py benchmarks/health_api.py benchmarks/projection.py; do \
-		echo "== $$each"; $(BIN)/python $$each || exit 1; done
+bench: $(STAMP) ## every benchmark, into docs/benchmarks.md; the gateway's needs wrk
+	@$(BIN)/python benchmarks/report.py
 
 browser: ## the browser tests need a Chromium; on Debian as root this installs it
 	@test -n "$$CHROMIUM_PATH" || command -v chromium >/dev/null || { \

@@ -1,6 +1,6 @@
 """The gateway beside bare aiohttp and a straightforward gateway, in one run on one machine, as ratios.
 
-    .venv/bin/python benchmarks/gateway.py [--seconds 8] [--connections 1 32 128 512]
+    .venv/bin/python benchmarks/gateway.py [--seconds 8] [--connections 1 32 128 512] [--workers 1 2] [--plot FILE.svg]
 
 Needs `wrk` (a Debian package). Kafka is the embedded one, with `acks=all`, on the same machine: its CPU is not counted,
 its share of the cores is felt by all that publish. One row of numbers is noise; look at the ratios.
@@ -25,12 +25,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from gateway_limits import Probe, cpu_seconds, memory_mb, overload
+from gateway_plot import picture
 from wabus_local.kafka import EmbeddedKafka
 from wabus_runtime.kafka import ensure_topics
 from wabus_runtime.settings import KafkaSettings
 
 SECRET = "a-secret-for-the-benchmark"
 PORTS = {"kafka": 29392, "bare": 29380, "straightforward": 29381, "wabus": 29382}
+CAPACITY = 100  # webhooks in flight that the overloaded gateway may hold
+OVERLOAD = 1_000  # connections
 BODIES = 64  # different senders, so that all partitions get their part
 BODY_BYTES = 826
 
@@ -89,7 +93,7 @@ request = function() at = at % #requests + 1; return requests[at] end
 
 
 def measure(name: str, process: psutil.Process, script: Path, connections: int, seconds: int) -> Measured:
-    before = process.cpu_times()
+    before = cpu_seconds(process)
     arguments = ["-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", "-s", str(script)]
     run = subprocess.run(
         ["wrk", *arguments, f"http://127.0.0.1:{PORTS[name]}"],
@@ -98,17 +102,17 @@ def measure(name: str, process: psutil.Process, script: Path, connections: int, 
         check=True,
         timeout=seconds + 60,
     ).stdout
-    after = process.cpu_times()
+    after = cpu_seconds(process)
     count = int(found(run, r"(\d+) requests in"))
     failed = int(found(run, r"Non-2xx or 3xx responses: (\d+)", "0"))
     return Measured(
         name,
         connections,
         float(found(run, r"Requests/sec:\s+([\d.]+)")),
-        1000 * (after.user + after.system - before.user - before.system) / max(count, 1),
+        1000 * (after - before) / max(count, 1),
         milliseconds(found(run, r"\n\s+50%\s+(\S+)")),
         milliseconds(found(run, r"\n\s+99%\s+(\S+)")),
-        process.memory_info().rss / 1e6,
+        memory_mb(process),
         failed,
     )
 
@@ -125,10 +129,10 @@ def milliseconds(text: str) -> float:
     return float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}[unit]
 
 
-def start(name: str, environment: dict[str, str], home: Path) -> psutil.Process:
+def start(name: str, environment: dict[str, str], home: Path, *options: str) -> psutil.Process:
     here = Path(__file__).parent
     command = {
-        "wabus": [sys.executable, "-m", "wabus_gateway", "--role", "api"],
+        "wabus": [sys.executable, "-m", "wabus_gateway", "--role", "api", *options],
         "bare": [sys.executable, str(here / "gateway_baselines.py"), "bare", str(PORTS["bare"])],
         "straightforward": [
             *(sys.executable, str(here / "gateway_baselines.py")),
@@ -158,10 +162,53 @@ def answers(port: int) -> bool:
 
 
 async def prepared_kafka(home: Path, environment: dict[str, str]) -> EmbeddedKafka:
-    kafka = EmbeddedKafka(home, PORTS["kafka"], progress=print)
+    kafka = EmbeddedKafka(home, PORTS["kafka"], progress=lambda _: None)
     await kafka.start(120)
     await ensure_topics(KafkaSettings.model_validate({name.lower(): value for name, value in environment.items()}))
     return kafka
+
+
+def scaling(environment: dict[str, str], home: Path, script: Path, counts: list[int], seconds: int) -> str:
+    """The gateway with so many workers on one port, one after the other."""
+    lines = ["| workers | webhooks/s | CPU ms | p50 ms | p99 ms |", "|---:|---:|---:|---:|---:|"]
+    for count in counts:
+        process = start("wabus", environment, home, "--workers", str(count))
+        try:
+            measure("wabus", process, script, 128, 2)
+            row = measure("wabus", process, script, 128, seconds)
+        finally:
+            process.terminate()
+            process.wait(30)
+        lines.append(f"| {count} | {row.per_second:,.0f} | {row.cpu_ms:.3f} | {row.p50:.1f} | {row.p99:.1f} |")
+    return "\n".join(lines)
+
+
+def overloaded(environment: dict[str, str], home: Path, script: Path, seconds: int) -> str:
+    process = start("wabus", {**environment, "GATEWAY_MAX_IN_FLIGHT": str(CAPACITY)}, home)
+    try:
+        signature = hmac.new(SECRET.encode(), body(0), hashlib.sha256).hexdigest()
+        probe = Probe(f"http://127.0.0.1:{PORTS['wabus']}/webhooks/whatsapp", body(0), signature, process)
+        return overload(probe, script, OVERLOAD, seconds)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def verdict(rows: list[Measured]) -> str:
+    """What was asked for, and what was measured."""
+    lines: list[str] = []
+    for row in rows:
+        if row.server != "wabus":
+            continue
+        base = next(one for one in rows if one.server == "bare" and one.connections == row.connections)
+        cpu, rate, tail = row.cpu_ms / base.cpu_ms, row.per_second / base.per_second, row.p99 / row.p50
+        said = [
+            f"CPU {cpu:.2f} x bare ({'met' if cpu <= 1.2 else 'missed'}: at most 1.2)",
+            f"rate {rate:.2f} x bare ({'met' if rate >= 0.8 else 'missed'}: at least 0.8)",
+            f"p99 {tail:.1f} x p50 ({'met' if tail <= 4 else 'missed'}: at most 4)",
+        ]
+        lines.append(f"- {row.connections} connections: {', '.join(said)}")
+    return "\n".join(lines)
 
 
 def table(rows: list[Measured]) -> str:
@@ -184,6 +231,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 32, 128, 512])
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--plot", type=Path, help="where to draw it")
     arguments = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("this benchmark needs wrk on PATH")
@@ -217,11 +266,22 @@ def main() -> None:
                 for name, process in servers.items():
                     rows.append(measure(name, process, script, connections, arguments.seconds))
                     print(rows[-1], file=sys.stderr)
-        finally:
             for process in servers.values():
                 process.terminate()
+                process.wait(30)
+            print(f"{table(rows)}\n\n{verdict(rows)}", flush=True)
+            if arguments.workers:
+                print("\nWorkers on one port, 128 connections:\n")
+                print(scaling(environment, home, script, arguments.workers, arguments.seconds), flush=True)
+            print(f"\nOverload, with room for {CAPACITY} webhooks in flight:\n")
+            print(overloaded(environment, home, script, arguments.seconds))
+        finally:
+            for process in servers.values():
+                if process.is_running():
+                    process.kill()
             asyncio.run(kafka.stop())
-    print(table(rows))
+    if arguments.plot:
+        arguments.plot.write_text(picture(rows))
 
 
 if __name__ == "__main__":
