@@ -10,7 +10,10 @@ from conftest import Eventually
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.checks import negative_data_rejection, positive_data_acceptance
-from template_world import ORDER, Bearer, Client, Meta, Publish, connection, synced_status
+from template_world import ORDER, Bearer, Client, Meta, Publish, Serve, connection, synced_status
+from wabus_health_projector.app import HealthProjectorSettings
+from wabus_health_projector.app import create_app as create_health
+from wabus_runtime.settings import KafkaSettings, load
 
 pytest_plugins = ["template_world"]
 
@@ -67,6 +70,29 @@ def explore(operation: APIOperation[Any, Any, Any, Any], address: str, headers: 
             bounded(given(made_up)(holds))()
 
 
+@pytest.fixture
+async def health_address(meta: Meta, topics: KafkaSettings, publish: Publish, serve: Serve, bearer: Bearer,
+                         eventually: Eventually) -> str:  # fmt: skip
+    """Of an API that knows how the demo account is."""
+    client = await serve(create_health(load(HealthProjectorSettings)))
+    await publish(connection(meta.token))
+
+    async def known() -> bool:
+        return (await (await client.get("/webhook/health", headers=bearer())).json())["waba_id"] is not None
+
+    await eventually(known)
+    return str(client.make_url("")).rstrip("/")
+
+
 async def test_no_request_gets_a_500_and_every_answer_is_as_the_document_says(address: str, bearer: Bearer) -> None:
     for operation in await asyncio.to_thread(lambda: list(operations(address))):
         await asyncio.to_thread(explore, operation, address, bearer())
+
+
+async def test_the_health_endpoints_answer_as_the_document_says(health_address: str, bearer: Bearer) -> None:
+    found = await asyncio.to_thread(lambda: list(operations(health_address)))
+    for operation in found:
+        if not operation.path.endswith("/stream"):  # which has no end
+            await asyncio.to_thread(explore, operation, health_address, bearer())
+
+    assert len(found) == 5

@@ -173,6 +173,7 @@ def _reason(status: int) -> str:
         409: "In conflict with how things are",
         413: "Too large",
         422: "Something in the request is wrong",
+        429: "Too many",
         500: "Something went wrong on our side",
         503: "Temporarily unavailable",
     }.get(status, str(status))

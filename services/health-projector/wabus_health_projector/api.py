@@ -8,14 +8,16 @@ from uuid import uuid4
 
 import asyncpg
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import Field, StringConstraints, TypeAdapter
 from wabus_events import AccountCheckRequested, fact_id
 from wabus_runtime.auth import authenticate, require_admin
 from wabus_runtime.http import Problem, json_response
+from wabus_runtime.openapi import document
 from wabus_runtime.publisher import Publisher
 
 from wabus_health_projector import answers, history, reading
 from wabus_health_projector.announcements import Announcements
+from wabus_health_projector.described import OPERATIONS, HistoryQuery
 from wabus_health_projector.lag import Lag
 from wabus_health_projector.live import detailed_answer
 
@@ -46,6 +48,7 @@ class Api:
         app.router.add_get("/webhook/health/detailed", self.detailed)
         app.router.add_get("/webhook/health/history", self.history)
         app.router.add_post("/webhook/health/check", self.check)
+        document(app, OPERATIONS)
 
     async def health(self, request: web.Request) -> web.Response:
         """An organisation that never connected anything is `pending`, not an error.
@@ -116,16 +119,6 @@ class Api:
         headers = {"Preference-Applied": f"wait={wait}"} if wait is not None else {}
         content = {"check_id": check_id, "waba_ids": waba_ids, "status": "checked" if done else "checking"}
         return json_response(content, 200 if done else 202, headers)
-
-
-class HistoryQuery(BaseModel):
-    """The parameters of GET /webhook/health/history."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(default=50, ge=1, le=500)
-    before: int | None = Field(default=None, ge=0, lt=2**63)
-    """`next` of the page before."""
 
 
 def preferred_wait(headers: Sequence[str]) -> int | None:
