@@ -350,10 +350,18 @@ def test_an_error_of_the_account_counts_until_a_message_gets_through() -> None:
     assert judge(state(*GOOD), NOW, broken.model_copy(update={"last_sent_at": {"8": NOW}})).status == "healthy"
 
 
+def test_an_error_of_a_number_names_it() -> None:
+    number = PhoneNumber(phone_number_id="9", display_phone_number="+1 555-0001")
+    health = state(*GOOD, connected(CONNECTED + HOUR / 2, phone_numbers=[number]))
+    [reason] = judge(health, NOW, Traffic(errors=(failing_with(133010, 1),), last_at=LATER)).reasons
+    assert reason.message == "The number +1 555-0001 is not registered for the Cloud API."
+
+
 def test_an_error_of_a_number_counts_although_another_number_sends() -> None:
     broken = Traffic(failed=1, errors=(failing_with(133010, 1),), last_at=LATER)
     [reason] = judge(state(*GOOD), NOW, broken.model_copy(update={"last_sent_at": {"8": NOW}})).reasons
     assert reason.code == "number_not_registered"
+    assert reason.message == "Your phone number is not registered for the Cloud API."
     assert judge(state(*GOOD), NOW, broken.model_copy(update={"last_sent_at": {"9": NOW}})).status == "healthy"
 
 

@@ -20,7 +20,7 @@ class Trouble(NamedTuple):
     code: str
     severity: Severity
     message: str
-    """`{number}` stands for the number that the messages were sent from."""
+    """`{number}` stands for the number that the messages were sent from, as a sentence begins with it."""
     remedy: str
     of_number: bool = False
     """Whether only a message from the same number proves that it is over."""
@@ -51,7 +51,7 @@ def traffic_reasons(traffic: Traffic, numbers: Mapping[str, str]) -> Iterator[Re
         reason = Reason(
             code=trouble.code,
             severity=trouble.severity,
-            message=trouble.message.format(number=numbers.get(error.phone_number_id, "your account")),
+            message=trouble.message.format(number=_named(error.phone_number_id, numbers)),
             remedy=trouble.remedy,
             since=max(error.first_at, sent_at) if sent_at else error.first_at,
         )
@@ -67,12 +67,16 @@ def traffic_reasons(traffic: Traffic, numbers: Mapping[str, str]) -> Iterator[Re
 def meaning(code: int) -> str | None:
     """What an error code says, as a sentence; None for one that is not known here."""
     if code in TROUBLES:
-        return TROUBLES[code].message.format(number="the number")
+        return TROUBLES[code].message.format(number="The number")
     return f"Not delivered because {MEANINGS[code].what}." if code in MEANINGS else None
 
 
+def _named(phone_number_id: str, numbers: Mapping[str, str]) -> str:
+    return f"The number {numbers[phone_number_id]}" if phone_number_id in numbers else "Your phone number"
+
+
 def _last_sent_at(traffic: Traffic, error: ErrorCount, trouble: Trouble) -> datetime | None:
-    if trouble.of_number:
+    if trouble.of_number and error.phone_number_id:  # failures of before these were counted by number have none
         return traffic.last_sent_at.get(error.phone_number_id)
     return max(traffic.last_sent_at.values(), default=None)
 
@@ -112,15 +116,15 @@ TROUBLES: Mapping[int, Trouble] = {
         "See the reason in Business Support Home; it ends by itself.",
     ),
     133010: Trouble(
-        "number_not_registered", "failing", "The number of {number} is not registered for the Cloud API.", _REGISTER,
+        "number_not_registered", "failing", "{number} is not registered for the Cloud API.", _REGISTER,
         of_number=True,
     ),
     131045: Trouble(
-        "number_not_registered", "failing", "The registration of {number} does not fit its certificate.", _REGISTER,
+        "number_not_registered", "failing", "{number} has a registration that does not fit its certificate.", _REGISTER,
         of_number=True,
     ),
     131048: Trouble(
-        "spam_limited", "degraded", "Meta holds messages of {number} back: many earlier ones were blocked or reported.",
+        "spam_limited", "degraded", "{number} is held back by Meta: many earlier messages were blocked or reported.",
         "Write only to people who asked for it; check the number's quality in WhatsApp Manager.", of_number=True,
     ),
 }  # fmt: skip
