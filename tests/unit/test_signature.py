@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wabus_gateway.signature import is_handshake, is_signed, verify_token_of
@@ -22,6 +23,24 @@ def test_no_changed_byte_goes_unnoticed(body: bytes, secret: bytes, place: int, 
     tampered = bytearray(body)
     tampered[place % len(body)] ^= change
     assert not is_signed(bytes(tampered), header(secret, body), [secret])
+
+
+def test_every_secret_is_compared_over_the_whole_digest_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[int, int]] = []
+    in_constant_time = hmac.compare_digest
+
+    def noted(ours: bytes, theirs: bytes) -> bool:
+        compared.append((len(ours), len(theirs)))
+        return in_constant_time(ours, theirs)
+
+    monkeypatch.setattr(hmac, "compare_digest", noted)
+    secrets, body = [b"first", b"second", b"third"], b"{}"
+    genuine = header(b"first", body)
+    wrong_at_first, wrong_at_last = "sha256=0" + genuine[8:], genuine[:-1] + ("0" if genuine[-1] != "0" else "1")
+    for signature in (genuine, wrong_at_first, wrong_at_last, "sha256=" + "0" * 64):
+        compared.clear()
+        assert is_signed(body, signature, secrets) is (signature == genuine)
+        assert compared == [(32, 32)] * 3
 
 
 @given(st.text())
