@@ -2,12 +2,16 @@
 
 import asyncio
 import base64
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from wabus_events import encode
 from wabus_gateway import app
 from wabus_gateway.app import Gateway, GatewaySettings
+from wabus_gateway.ingest import whole
+from wabus_runtime.service import MAX_BODY
 from webhooks import conversation, encoded, text, webhook
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -69,3 +73,14 @@ async def test_twice_the_changes_are_twice_the_turns(gateway: Any, monkeypatch: 
     _, once = await turns(gateway, 500, monkeypatch)
     _, twice = await turns(gateway, 1000, monkeypatch)
     assert once * 2 - 10 <= twice <= once * 2 + 10
+
+
+async def test_what_would_be_too_large_for_kafka_once_it_is_escaped_is_kept_as_it_came(gateway: Any) -> None:
+    cut = "\\ud83d"
+    change = conversation(messages=[text("wamid.A", body="CUT" + "é" * 1_550_000)])
+    body = json.dumps(webhook(change), ensure_ascii=False).encode().replace(b"CUT", cut.encode())
+    assert len(body) < MAX_BODY
+    with pytest.raises(ValueError, match="too large"):
+        await gateway._records(body, NOW)
+    kept = encode(whole(body, received_at=NOW, reason="why"), "/wabus/gateway")
+    assert len(kept.value or b"") < app.MOST_IN_A_RECORD

@@ -28,6 +28,7 @@ from wabus_events import (
     encode,
     fact_id,
 )
+from wabus_events.topics import MAX_RECORD_BYTES
 from wabus_runtime import tracing
 from wabus_runtime.http import CHECKS, Problem
 from wabus_runtime.kafka import KafkaUnavailable
@@ -48,6 +49,7 @@ from wabus_gateway.ui import UiSettings, install_ui
 READ_TIMEOUT = 10.0  # seconds for a body to arrive
 RETRY_AFTER = "5"  # seconds; Meta has its own growing delays and goes on for up to 7 days
 MOST_AT_ONCE = 0.005  # seconds of making events before other requests get their turn
+MOST_IN_A_RECORD = MAX_RECORD_BYTES - 64 * 1024  # bytes of a value; Kafka counts the batch around it too
 LARGE = 64 * 1024  # bytes of a body that must wait until others of its size are taken apart
 SEEN_WABAS = 100_000  # WABAs whose evidence of today is remembered
 
@@ -288,6 +290,8 @@ class Gateway:
             if time.perf_counter() - began > MOST_AT_ONCE:
                 await asyncio.sleep(0)
                 began = time.perf_counter()
+        if any(len(record.value or b"") > MOST_IN_A_RECORD for record in records):
+            raise ValueError("escaped, a part of it is too large for a record")
         return records, noticed
 
     def _evidence(self, event: Event, now: datetime) -> WebhookSeen | None:
