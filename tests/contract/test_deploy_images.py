@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from deployment import ROOT, TOOLS, run, tool
 
+pytestmark = pytest.mark.timeout(360)  # packages are downloaded and compiled
+
 IMAGES = ROOT / "deploy" / "images"
 SERVICES = {
     "gateway": "wabus_gateway",

@@ -25,7 +25,7 @@ from wabus_runtime.kafka import client_options, ensure_topics
 from wabus_runtime.settings import KafkaSettings, load
 from webhooks import conversation, text, webhook
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from wabus_runtime.kafka import client_options, topic_name
 from wabus_runtime.settings import KafkaSettings
 from webhooks import conversation, text, webhook
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
@@ -49,11 +50,7 @@ class Drill:
     async def start(self, modules: Sequence[str]) -> None:
         for module in modules:
             await self.system.start(module)
-
-        async def ready() -> bool:
-            return all([await self._ready(module) for module in modules])
-
-        await self.eventually(ready)
+            await self.eventually(partial(self._ready, module))
 
     async def stop(self, modules: Sequence[str]) -> None:
         for module in modules:

@@ -16,7 +16,7 @@ import pytest
 from system import MODULES, System, connect_demo, wabus
 from webhooks import conversation, text, webhook
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 
