@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 from prometheus_client import Counter
 from pydantic import SecretStr, field_validator, model_validator
 from wabus_events import HEALTH, HealthChanged, UndecodableRecord, decode
@@ -86,6 +87,7 @@ class Alerts(ConsumerRebalanceListener):
         self._topic = topic_name(settings, HEALTH)
         self._ready: Callable[[], None] = lambda: None
         self._waiting: dict[TopicPartition, Waiting] = {}
+        self._broken: KafkaError | None = None
         self._dead_letters = DeadLetters(settings, GROUP)
         self._consumer = AIOKafkaConsumer(
             **client_options(settings),
@@ -106,6 +108,8 @@ class Alerts(ConsumerRebalanceListener):
                 await self._consumer.start()
                 self._consumer.subscribe([self._topic], listener=self)
                 while True:
+                    if self._broken:
+                        raise self._broken
                     self._resume()
                     fetched = await self._consumer.getmany(timeout_ms=500, max_records=POLL_RECORDS)
                     await self._deliver_all(session, fetched)
@@ -118,10 +122,14 @@ class Alerts(ConsumerRebalanceListener):
 
     async def on_partitions_assigned(self, assigned: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Whoever switches alerts on wants to hear of what happens from now on."""
-        new = [partition for partition in assigned if await self._consumer.committed(partition) is None]
-        if new:
-            await self._consumer.commit(await self._consumer.end_offsets(new))
-        self._ready()
+        try:
+            new = [partition for partition in assigned if await self._consumer.committed(partition) is None]
+            if new:
+                await self._consumer.commit(await self._consumer.end_offsets(new))
+        except KafkaError as error:
+            self._broken = error  # the client would swallow it, and what comes before a first commit could be missed
+        else:
+            self._ready()
 
     def _resume(self) -> None:
         now = asyncio.get_running_loop().time()
