@@ -168,7 +168,7 @@ async def _serve(app: web.Application, http: HttpSettings, own_port: int | None)
             # Events come in batches that are dropped as a whole: to look through one while it is in use, each time that
             # 700 objects are made, is a third of the projector's work.
             gc.set_threshold(*GC_THRESHOLD)
-            await asyncio.Event().wait()
+            await stopping.wait()  # set already where something swallowed the cancellation while starting
     except asyncio.CancelledError:
         if not stopping.is_set():
             raise
