@@ -25,14 +25,11 @@ from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.auth import make_token
 from wabus_runtime.kafka import client_options, ensure_topics, topic_name
 from wabus_runtime.settings import AuthSettings, KafkaSettings, load
+from waiting import Eventually, wait_until
 
 # No deadline for an example: machines are shared, and slowness is for the benchmarks to find.
 settings.register_profile("wabus", deadline=None)
 settings.load_profile("wabus")
-
-WAIT = 20.0  # seconds until a condition that should hold counts as a failure
-
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 
 
 @pytest.fixture(scope="session")
@@ -112,22 +109,8 @@ async def topics(environment: dict[str, str]) -> KafkaSettings:
 
 @pytest.fixture
 def eventually() -> Eventually:
-    """Wait until an async callable returns something true, and return that; what it last raised or gave is shown."""
-
-    async def wait(condition: Callable[[], Awaitable[object]]) -> object:
-        deadline = asyncio.get_running_loop().time() + WAIT
-        last: object = None
-        while asyncio.get_running_loop().time() < deadline:
-            try:
-                last = await condition()
-            except AssertionError as error:
-                last = error
-            if last and not isinstance(last, AssertionError):
-                return last
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"did not happen within {WAIT} s; last seen: {last!r}")
-
-    return wait
+    """Wait for a condition: see `wait_until`."""
+    return wait_until
 
 
 @pytest.fixture

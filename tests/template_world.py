@@ -11,7 +11,6 @@ from uuid import uuid4
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from conftest import Eventually
 from pydantic import SecretStr
 from wabus_events import (
     TEMPLATES,
@@ -28,6 +27,7 @@ from wabus_runtime.publisher import TransactionalPublisher
 from wabus_runtime.sealing import Keyring
 from wabus_runtime.settings import CredentialSettings, KafkaSettings, load
 from wabus_template_sync.app import TemplateSyncSettings, create_app
+from waiting import Eventually
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]

@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import pytest
 import schemathesis
-from conftest import Eventually
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.checks import negative_data_rejection, positive_data_acceptance
@@ -14,6 +13,7 @@ from template_world import ORDER, Bearer, Client, Meta, Publish, Serve, connecti
 from wabus_health_projector.app import HealthProjectorSettings
 from wabus_health_projector.app import create_app as create_health
 from wabus_runtime.settings import KafkaSettings, load
+from waiting import Eventually
 
 pytest_plugins = ["template_world"]
 

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import jwt
 import pytest
-from conftest import Eventually
 from sign_up import Bearer, SignUp, connected, sign
 from wabus_local.meta.seed import DEMO_WABA, new_waba
+from waiting import Eventually
 
 pytest_plugins = ["sign_up"]
 

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from conftest import Eventually
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -21,6 +20,7 @@ from wabus_local.meta.seed import DEMO_WABA, new_waba
 from wabus_runtime import tracing
 from wabus_runtime.sealing import Keyring
 from wabus_runtime.settings import load
+from waiting import Eventually
 
 pytest_plugins = ["sign_up"]
 

@@ -8,10 +8,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from conftest import Eventually
 from template_world import ORDER, Bearer, Client, EventsIn, Meta, Publish, all_of, connection, synced_status
 from wabus_events import TemplateRemoved, TemplateStatusChanged, TemplateSyncRequested
 from wabus_local.meta.seed import DEMO_WABA
+from waiting import Eventually
 
 pytest_plugins = ["template_world"]
 

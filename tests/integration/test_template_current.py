@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from conftest import Eventually
 from template_world import ORDER, Bearer, Client, EventsIn, Meta, Publish, Until, all_of, connection, synced_status
 from wabus_events import (
     TemplateCategoryChanged,
@@ -22,6 +21,7 @@ from wabus_events import (
     TemplateSyncStarted,
 )
 from wabus_local.meta.seed import DEMO_WABA
+from waiting import Eventually
 
 pytest_plugins = ["template_world"]
 

@@ -14,7 +14,6 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from conftest import Eventually
 from local_stack import free_ports
 from template_world import (
     DEMO_TEMPLATES,
@@ -56,6 +55,7 @@ from wabus_template_sync.store import PACKAGE, apply
 from wabus_template_sync.sync_api import preferred_wait
 from wabus_template_sync.templates import parse_template
 from wabus_template_sync.workload import Progress
+from waiting import Eventually
 
 pytest_plugins = ["template_world"]
 

@@ -13,11 +13,12 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
-from conftest import Eventually, free_ports
+from local_stack import free_ports
 from template_world import Bearer, EventsIn, Meta, Publish, Serve, Until, all_of, connection
 from wabus_events import TemplateChanged, TemplatesSynced, TemplateSyncRequested
 from wabus_runtime.settings import KafkaSettings, load
 from wabus_template_sync.app import TemplateSyncSettings, create_app
+from waiting import Eventually
 
 pytest_plugins = ["template_world"]
 

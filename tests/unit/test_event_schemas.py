@@ -5,7 +5,7 @@ from pathlib import Path
 import jsonschema_rs
 import orjson
 import pytest
-from wabus_events import EVENTS, Event, TemplateChanged, TemplatesSynced, encode
+from wabus_events import EVENTS, Event, MessageReceived, TemplateChanged, TemplatesSynced, encode
 from wabus_events.catalogue_page import page
 from wabus_events.schemas import schema_of
 from wabus_events.testing import an, example
@@ -39,10 +39,11 @@ def test_the_envelope_is_not_part_of_the_value() -> None:
 
 
 def test_the_page_escapes_what_models_say_and_links_each_event_once() -> None:
-    kinds = [TemplatesSynced, TemplateChanged]
+    kinds = [TemplatesSynced, TemplateChanged, MessageReceived]
     html = page(kinds)
     assert html.count('<article id="TemplatesSynced">') == 1
     assert "list of string" in html
-    assert "Grüße" in html
+    assert "Grüße 👋" in html
+    assert "Meta's" not in html
     for kind in kinds:
         assert f'href="#{kind.__name__}"' in html

@@ -10,7 +10,6 @@ import pytest
 import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from conftest import Eventually
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -32,6 +31,7 @@ from wabus_runtime.graph_errors import (
 )
 from wabus_runtime.graph_limits import COOL_DOWN, OPEN_AFTER, Breaker, Pace, pause_after
 from wabus_template_sync.graph import next_cursor, template_pages
+from waiting import Eventually
 
 TOKEN = "EAAG-a-token-that-nobody-may-see"
 
