@@ -80,6 +80,7 @@ async def alerting(url: str) -> AsyncGenerator[None]:
     waiting = asyncio.create_task(ready.wait())
     await asyncio.wait([task, waiting], timeout=20, return_when=asyncio.FIRST_COMPLETED)
     try:
+        assert ready.is_set(), task.done() and task.exception()
         yield
     finally:
         task.cancel()

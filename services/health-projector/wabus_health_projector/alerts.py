@@ -125,11 +125,17 @@ class Alerts(ConsumerRebalanceListener):
         try:
             new = [partition for partition in assigned if await self._consumer.committed(partition) is None]
             if new:
-                await self._consumer.commit(await self._consumer.end_offsets(new))
+                ends = await self._consumer.end_offsets(new)
+                await self._consumer.commit(ends)
+                # The client may already be asking for the latest offsets itself, and what comes meanwhile would be lost.
+                for partition, end in ends.items():
+                    self._consumer.seek(partition, end)
         except KafkaError as error:
             self._broken = error  # the client would swallow it, and what comes before a first commit could be missed
         else:
-            self._ready()
+            # Just after the topic was made there may be nothing to assign yet: what comes until then is no concern.
+            if assigned or self._consumer.partitions_for_topic(self._topic):
+                self._ready()
 
     def _resume(self) -> None:
         now = asyncio.get_running_loop().time()
