@@ -127,7 +127,7 @@ class Alerts(ConsumerRebalanceListener):
             if new:
                 ends = await self._consumer.end_offsets(new)
                 await self._consumer.commit(ends)
-                # The client may already be asking for the latest offsets itself, and what comes meanwhile would be lost.
+                # The client may be asking for the latest offsets itself by now: what comes meanwhile would be lost.
                 for partition, end in ends.items():
                     self._consumer.seek(partition, end)
         except KafkaError as error:
