@@ -26,6 +26,7 @@ from wabus_runtime.settings import DatabaseSettings
 
 CONNECT_TIMEOUT = 10  # seconds
 COMMAND_TIMEOUT = 30  # seconds
+CLOSE_TIMEOUT = 2  # seconds
 MIGRATION_LOCK = 0x7761627573  # "wabus"
 
 log = structlog.get_logger()
@@ -36,6 +37,7 @@ Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 DATABASE_AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the client lost track of a connection that broke
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -77,7 +79,7 @@ async def migrated_pool(settings: DatabaseSettings, package: str) -> AsyncGenera
         yield pool
     finally:
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
                 await pool.close()
         except TimeoutError:
             pool.terminate()

@@ -1,20 +1,26 @@
 """How every client reaches Kafka, and the topics as they must be: created where missing, refused where different."""
 
+import asyncio
 import ssl
 import struct
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 from wabus_events import TOPICS, Topic
 
 from wabus_runtime.settings import KafkaSettings
 
 REQUEST_TIMEOUT_MS = 5_000
+METADATA_MAX_AGE_MS = 5_000
+"""A group's leader that does not know a topic yet - just created, or the broker just started - gives nobody its
+partitions until it looks again. aiokafka does not ask again for what was missing; its default is 5 minutes."""
+STOP_TIMEOUT = 3.0  # seconds for a consumer to leave its group
 
 log = structlog.get_logger()
 
@@ -35,6 +41,7 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
         "client_id": "wabus",
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
         "retry_backoff_ms": 100,
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
     }
     if settings.kafka_security_protocol.endswith("SSL"):
         options["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ca_file)
@@ -72,6 +79,44 @@ def _murmur2(key: bytes) -> int:
         hashed = (hashed ^ int.from_bytes(key[whole:], "little")) * 0x5BD1E995 & 0xFFFFFFFF
     hashed = (hashed ^ hashed >> 13) * 0x5BD1E995 & 0xFFFFFFFF
     return hashed ^ hashed >> 15
+
+
+def check_alive(consumer: AIOKafkaConsumer) -> None:
+    """Raise `KafkaUnavailable` where a background task of the client has ended.
+
+    The client itself would say nothing: it stays in its group and gives no record any more.
+    """
+    inner: Any = consumer
+    for task in (inner._fetcher.error_future, inner._client._sync_task):
+        if task is not None and task.done():
+            cause = None if task.cancelled() else task.exception()
+            raise KafkaUnavailable(f"The client stopped reading: {type(cause).__name__}") from cause
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Leave the group and close, within `STOP_TIMEOUT`.
+
+    What would go on after that is ended, or a member that reads nothing would keep its partitions with its heartbeats.
+    """
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT):
+            await consumer.stop()
+    except Exception as error:
+        log.warning("closing a consumer failed", action="consumer_close", error=type(error).__name__)
+    finally:
+        inner: Any = consumer
+        tasks = [inner._client._sync_task]
+        if inner._fetcher:
+            tasks += [inner._fetcher.error_future, *inner._fetcher._pending_tasks]
+        if inner._coordinator:
+            # Only a coordinator with a group has the tasks; the others have some of the attributes.
+            names = "_coordination_task", "_heartbeat_task", "_commit_refresh_task"
+            tasks += [getattr(inner._coordinator, name, None) for name in names]
+        for task in tasks:
+            if task is not None and not task.done():
+                task.cancel()
+        for connection in inner._client._conns.values():
+            connection.close(reason=CloseReason.SHUTDOWN)
 
 
 async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic] = TOPICS) -> None:
@@ -122,3 +167,28 @@ async def end_positions(settings: KafkaSettings, partitions: Sequence[tuple[Topi
         raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
     finally:
         await consumer.stop()
+
+
+def _learn_of_resets() -> None:
+    """Let aiokafka take the error that uvloop raises on writing to a connection that was reset for what it is.
+
+    asyncio's own loop raises none there; uvloop raises RuntimeError, until the reader has noticed the reset too.
+    aiokafka expects OSError alone: its tasks that fetch records and keep the metadata would end for good.
+    """
+
+    def adapted(send: Any) -> Any:
+        @wraps(send)
+        def sending(connection: Any, *arguments: Any, **options: Any) -> Any:
+            try:
+                return send(connection, *arguments, **options)
+            except RuntimeError as error:
+                connection.close(reason=CloseReason.CONNECTION_BROKEN)
+                raise KafkaConnectionError("the connection was reset") from error
+
+        return sending
+
+    inner: Any = AIOKafkaConnection
+    inner.send, inner._send_sasl_token = adapted(inner.send), adapted(inner._send_sasl_token)
+
+
+_learn_of_resets()

@@ -22,7 +22,7 @@ from wabus_events import Event, Topic, UndecodableRecord, UnknownEventType, deco
 from wabus_runtime import tracing
 from wabus_runtime.database import DATABASE_AWAY, Connection
 from wabus_runtime.deadletter import DeadLetters
-from wabus_runtime.kafka import client_options, topic_name
+from wabus_runtime.kafka import check_alive, client_options, stop_consumer, topic_name
 from wabus_runtime.lag import Lag, observe_latency
 from wabus_runtime.liveness import watched
 from wabus_runtime.settings import KafkaSettings
@@ -32,6 +32,7 @@ POLL_MS = 500
 SESSION_TIMEOUT_MS = 10_000
 POLL_INTERVAL_MAX_MS = 120_000  # a batch that takes longer gives the partitions to another process
 APPLY_TIMEOUT = 60.0  # seconds for one transaction
+CLAIM_TIMEOUT = 30.0  # seconds for one attempt to claim partitions
 RETRY_DELAYS = (0.1, 0.3)  # seconds before a refused record is tried again alone; then it is set aside
 
 APPLIED = Counter("wabus_projection_records_total", "Records folded into tables.", ["projection"])
@@ -151,6 +152,8 @@ class _Projection(ConsumerRebalanceListener):
         self._owner: UUID = uuid4()
         self._next: dict[TopicPartition, int] = {}
         self._assignment = 0
+        self._unclaimed: Exception | None = None
+        """Why we could not take over what we were assigned."""
         self._writing = asyncio.Lock()
         self._dead_letters = DeadLetters(settings, name)
         self._consumer = AIOKafkaConsumer(
@@ -172,6 +175,8 @@ class _Projection(ConsumerRebalanceListener):
         batch = await self._fetch()
         while True:
             self._beat()
+            if self._unclaimed:
+                raise self._unclaimed
             # The next batch is fetched and decoded while PostgreSQL is busy with this one.
             following = asyncio.create_task(self._fetch())
             try:
@@ -188,11 +193,9 @@ class _Projection(ConsumerRebalanceListener):
         if self._measuring:
             self._measuring.cancel()
         try:
-            async with asyncio.timeout(5):
-                await self._consumer.stop()
-                await self._dead_letters.close()
-        except (TimeoutError, KafkaError) as error:
-            log.warning("closing a consumer failed", action="consumer_close", error=type(error).__name__)
+            await stop_consumer(self._consumer)
+        finally:
+            await self._dead_letters.close()
 
     async def on_partitions_revoked(self, revoked: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         async with self._writing:
@@ -203,21 +206,28 @@ class _Projection(ConsumerRebalanceListener):
         partitions: list[TopicPartition] = sorted(assigned)
         if not partitions:
             return
-        # An exception in this listener would be swallowed by the client, and the consumer would read from
-        # wherever Kafka last knew it: so ride out a database that is away, however long it takes.
+        # An exception in this listener would be swallowed by the client, and we would hold partitions of which we
+        # write nothing: so ride out a database that is away, however long it takes, and let `run` raise the rest.
+        try:
+            claimed = await self._claimed(partitions)
+            for partition, offset in claimed.items():
+                self._consumer.seek(partition, offset)
+        except Exception as error:
+            self._unclaimed = error
+            return
+        self._assignment += 1
+        self._next = claimed
+        log.info("partitions assigned", action="partitions_assigned", projection=self._name, count=len(claimed))
+
+    async def _claimed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         while True:
             try:
-                claimed = await self._claim(partitions)
-                break
+                async with asyncio.timeout(CLAIM_TIMEOUT):
+                    return await self._claim(partitions)
             except DATABASE_AWAY as error:
                 self._beat()
                 log.warning("database is away", action="database_away", error=type(error).__name__)
                 await asyncio.sleep(random.uniform(0.2, 1))  # noqa: S311
-        for partition, offset in claimed.items():
-            self._consumer.seek(partition, offset)
-        self._assignment += 1
-        self._next = claimed
-        log.info("partitions assigned", action="partitions_assigned", projection=self._name, count=len(claimed))
 
     async def _claim(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Write our id beside the partitions' offsets and return these."""
@@ -241,6 +251,7 @@ class _Projection(ConsumerRebalanceListener):
         """Wait for records and decode them. Nothing may be awaited between the fetch and reading the assignment."""
         fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_BATCH)
         assignment = self._assignment
+        check_alive(self._consumer)
         ends: dict[TopicPartition, int] = {}
         for partition in list(self._next):
             try:

@@ -1,0 +1,107 @@
+"""What aiokafka's clients do not tell by themselves: a reset under uvloop, and a background task that has ended."""
+
+import asyncio
+import signal
+from typing import Any
+
+import pytest
+import uvloop
+from aiokafka import AIOKafkaConsumer
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.metadata import MetadataRequest
+from local_stack import free_ports
+from proxy import Proxy
+from wabus_events import ACCOUNTS
+from wabus_local.kafka import EmbeddedKafka
+from wabus_runtime.kafka import (
+    KafkaUnavailable,
+    check_alive,
+    client_options,
+    ensure_topics,
+    stop_consumer,
+    topic_name,
+)
+from wabus_runtime.settings import KafkaSettings
+from waiting import Eventually
+
+
+def test_writing_to_a_connection_that_was_reset_is_an_error_the_client_knows(kafka: EmbeddedKafka) -> None:
+    async def write_until_refused() -> None:
+        proxy = Proxy(free_ports(1)[0], int(kafka.bootstrap_servers.rpartition(":")[2]))
+        await proxy.start()
+        connection: Any = await create_conn("127.0.0.1", proxy.port, request_timeout_ms=5_000)
+        sent: list[asyncio.Future[Any]] = []
+        try:
+            proxy.cut()
+            async with asyncio.timeout(10):
+                while True:
+                    sent.append(asyncio.ensure_future(connection.send(MetadataRequest([]))))  # pyright: ignore
+                    await asyncio.sleep(0)
+        finally:
+            connection.close()
+            await asyncio.gather(*sent, return_exceptions=True)
+            await proxy.stop()
+
+    with pytest.raises(KafkaConnectionError):
+        uvloop.run(write_until_refused())
+
+
+async def test_a_consumer_whose_background_task_ended_is_found_out(topics: KafkaSettings) -> None:
+    consumer = AIOKafkaConsumer(topic_name(topics, ACCOUNTS), **client_options(topics))
+    await consumer.start()
+    inner: Any = consumer
+    try:
+        check_alive(consumer)
+        inner._fetcher.error_future.cancel()
+        await asyncio.wait([inner._fetcher.error_future], timeout=5)
+        with pytest.raises(KafkaUnavailable):
+            check_alive(consumer)
+    finally:
+        await stop_consumer(consumer)
+
+
+async def test_stopping_a_consumer_leaves_no_task_of_it_though_kafka_does_not_answer(
+    kafka: EmbeddedKafka, topics: KafkaSettings, eventually: Eventually
+) -> None:
+    async def answering() -> bool:
+        try:
+            await ensure_topics(topics)
+        except KafkaUnavailable:
+            return False
+        return True
+
+    before = asyncio.all_tasks()
+    consumer = AIOKafkaConsumer(**client_options(topics), group_id=f"{topics.topic_prefix}stopped")
+    await consumer.start()
+    consumer.subscribe([topic_name(topics, ACCOUNTS)])
+    async with asyncio.timeout(30):
+        while not consumer.assignment():
+            await consumer.getmany(timeout_ms=100)
+    assert kafka.child
+    kafka.child.send(signal.SIGSTOP)
+    try:
+        await stop_consumer(consumer)
+    finally:
+        kafka.child.send(signal.SIGCONT)
+        await eventually(answering)
+    left = asyncio.all_tasks() - before
+    if left:
+        _, left = await asyncio.wait(left, timeout=5)
+    assert not left
+
+
+async def test_a_group_reads_a_topic_that_is_made_after_it_was_joined(topics: KafkaSettings) -> None:
+    later = topics.model_copy(update={"topic_prefix": topics.topic_prefix + "later."})
+    consumer = AIOKafkaConsumer(**client_options(later), group_id=f"{later.topic_prefix}early")
+    await consumer.start()
+    try:
+        consumer.subscribe([topic_name(later, ACCOUNTS)])
+        await consumer.getmany(timeout_ms=100)
+        assert not consumer.assignment()
+        await ensure_topics(later)
+        async with asyncio.timeout(30):
+            while len(consumer.assignment()) < ACCOUNTS.partitions:
+                await consumer.getmany(timeout_ms=100)
+    finally:
+        await stop_consumer(consumer)
