@@ -4,12 +4,15 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from wabus_local.meta.seed import DEMO_WABA
+from wabus_runtime.deadline import STOPPED_WITHIN
 from webhooks import encoded, signed
 
 MODULES: tuple[str, ...] = ("wabus_gateway", "wabus_template_sync", "wabus_health_projector")
@@ -45,7 +48,7 @@ class System:
     async def end(self, module: str, number: signal.Signals) -> int:
         process = self.processes[module]
         process.send_signal(number)
-        return await asyncio.wait_for(process.wait(), 10)
+        return await asyncio.wait_for(process.wait(), STOPPED_WITHIN + 3)
 
     async def ready(self) -> bool:
         for module in self.ports:
@@ -91,3 +94,15 @@ async def connect_demo() -> dict[str, str]:
     """Connect the demo organisation and return an administrator's header."""
     await wabus("connect", "--org", "demo", "--waba", DEMO_WABA, "--token", os.environ["META_TOKEN"])
     return {"Authorization": f"Bearer {await wabus('token', '--org', 'demo', '--role', 'admin')}"}
+
+
+@asynccontextmanager
+async def ended(system: System) -> AsyncGenerator[None]:
+    """Leave no process behind, however the test ends."""
+    try:
+        yield
+    finally:
+        for process in system.processes.values():
+            if process.returncode is None:
+                process.kill()
+                await process.wait()

@@ -101,7 +101,7 @@ class _BlockDetector:
             since = self._last
             if time.monotonic() - since > BLOCKED_AFTER and reported != since:
                 reported = since
-                log.error("the event loop is blocked", action="event_loop_blocked", stack=self._stack())
+                log.error("the event loop is blocked", action="event_loop_blocked", where=self._stack())
 
     def _stack(self) -> list[str]:
         frame = sys._current_frames().get(self._thread)  # pyright: ignore[reportPrivateUsage]

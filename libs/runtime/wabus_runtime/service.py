@@ -18,6 +18,7 @@ from prometheus_client import Counter, Gauge
 
 from wabus_runtime.auth import VERIFIER, Verifier
 from wabus_runtime.deadletter import TooManyDeadLetters
+from wabus_runtime.deadline import end_in_time
 from wabus_runtime.http import CHECKS, NOT_READY, add_probes, problems
 from wabus_runtime.kafka import KafkaUnavailable, ensure_topics
 from wabus_runtime.liveness import watch_event_loop
@@ -30,6 +31,7 @@ Role = Literal["api", "worker", "all"]
 ROLES: tuple[str, ...] = get_args(Role)
 BACKLOG = 1024  # connections that wait to be accepted
 DRAIN_TIMEOUT = 5.0  # seconds for requests under way after SIGTERM
+LOOPS_TIMEOUT = 4.0  # seconds after that for all background loops
 RESTART_DELAY_MAX = 5.0  # seconds before a background loop that failed starts again
 KEEP_ALIVE = 75.0  # seconds without a whole request until a connection is closed
 MAX_BODY = 3 * 1024 * 1024  # bytes; Meta's webhooks are no larger
@@ -44,6 +46,9 @@ FRONT: web.AppKey[Callable[[ProtocolFactory], ProtocolFactory]] = web.AppKey("fr
 
 DRAINS: web.AppKey[list[Callable[[], Awaitable[None]]]] = web.AppKey("drains", list)
 """Awaited when nothing new is accepted any more, and before aiohttp stops reading what is under way."""
+
+LOOPS: web.AppKey[list[asyncio.Task[None]]] = web.AppKey("loops", list)
+"""The background loops that run."""
 
 GC_THRESHOLD = (50_000, 20, 50)  # objects made between collections of the youngest; of those, between the older ones
 
@@ -65,6 +70,7 @@ def build_app(parts: Sequence[tuple[Service, Any]], role: Role = "all") -> web.A
     app[NOT_READY] = {}
     app[CHECKS] = []
     app[DRAINS] = []
+    app[LOOPS] = []
     add_probes(app)
     app.cleanup_ctx.append(watch_event_loop)
     kafka = next((settings for _, settings in parts if isinstance(settings, KafkaSettings)), None)
@@ -118,12 +124,24 @@ def background(app: web.Application, name: str, run: Callable[[Callable[[], None
             delay = min(delay * 2, RESTART_DELAY_MAX)
 
     async def context(_app: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(supervised(), name=name)
+        app[LOOPS].append(asyncio.create_task(supervised(), name=name))
         yield
-        task.cancel()
-        await asyncio.wait([task], timeout=DRAIN_TIMEOUT)
+        await _end_loops(app)
 
     app.cleanup_ctx.append(context)
+
+
+async def _end_loops(app: web.Application) -> None:
+    """End all of them with the first: one after the other, their time-outs would add up."""
+    pending = set(app[LOOPS])
+    app[LOOPS].clear()
+    for _ in range(2):  # a client that is being closed can swallow a cancellation
+        for task in pending:
+            task.cancel()
+        if pending:
+            _, pending = await asyncio.wait(pending, timeout=LOOPS_TIMEOUT / 2)
+    if pending:
+        log.warning("loops go on", action="loops_go_on", loops=sorted(task.get_name() for task in pending))
 
 
 def run(services: Sequence[Service], role: Role = "all", own_port: int | None = None) -> None:
@@ -154,6 +172,7 @@ async def _serve(app: web.Application, http: HttpSettings, own_port: int | None)
     def stop() -> None:
         if itself and not stopping.is_set():
             stopping.set()
+            end_in_time()
             itself.cancel()
 
     for number in (signal.SIGTERM, signal.SIGINT):
