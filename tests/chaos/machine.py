@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import ctypes.util
+import errno
 import importlib.util
 import os
 import subprocess
@@ -56,8 +57,14 @@ class Disk:
     def fill(self) -> None:
         """Leave not a byte free."""
         with self._ballast.open("wb") as file:
-            room = os.statvfs(self.home)
-            os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize)
+            while room := os.statvfs(self.home).f_bavail:
+                try:
+                    os.posix_fallocate(file.fileno(), 0, room * os.statvfs(self.home).f_frsize)
+                except OSError as error:  # the stores took some of it meanwhile
+                    if error.errno != errno.ENOSPC:
+                        raise
+                    continue
+                return
 
     def release(self) -> None:
         self._ballast.unlink(missing_ok=True)
