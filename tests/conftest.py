@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from hypothesis import settings
 from local_stack import free_ports
-from system import MODULES, System
+from system import MODULES, System, ended
 from wabus_events import Event, Topic, decode
 from wabus_local.kafka import EmbeddedKafka
 from wabus_local.meta import Store, create_app, new_world
@@ -187,10 +187,5 @@ async def idle_system(
     monkeypatch.setenv("META_TOKEN", next(iter(store.world.tokens)))
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
         system = System(http, tmp_path, ports)
-        try:
+        async with ended(system):
             yield system
-        finally:
-            for process in system.processes.values():
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()

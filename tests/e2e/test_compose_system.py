@@ -7,7 +7,7 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,11 +21,11 @@ from system import MODULES, System
 from testcontainers.compose import DockerCompose
 from wabus_local.meta import Store, create_app, new_world
 from wabus_local.meta.seed import DEMO_TEMPLATE, DEMO_WABA
+from waiting import Eventually
 from webhooks import SECRET, conversation, encoded, signed, template_status, text, webhook
 
 pytestmark = pytest.mark.timeout(1_200)  # the first time images are downloaded and built
 
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 
 COMPOSE = ROOT / "deploy" / "compose"
 PROCESSES = (

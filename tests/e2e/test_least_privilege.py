@@ -18,18 +18,18 @@ from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.protocol.admin import CreateAclsRequest
 from deployment import named
 from local_stack import free_ports
-from system import MODULES, System, connect_demo
+from system import MODULES, System, connect_demo, ended
 from wabus_local.kafka import EmbeddedKafka
 from wabus_local.meta import Store, create_app, new_world
 from wabus_runtime.kafka import client_options, ensure_topics
 from wabus_runtime.settings import KafkaSettings, load
+from waiting import Eventually
 from webhooks import conversation, text, webhook
 
 pytestmark = pytest.mark.timeout(400)
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 
 USERS = {
     "wabus_gateway": "wabus-gateway",
@@ -130,7 +130,7 @@ async def test_each_service_does_all_its_work_and_nothing_else_with_its_rights(
     monkeypatch.setenv("ALERT_WEBHOOK_SECRET", "whsec_" + "YSBzZWNyZXQgb2YgdGhlIHRlc3RzIG9mIHRoZSBjaGFydA==")
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
         system = System(http, tmp_path, ports)
-        try:
+        async with ended(system):
             for module, user in reversed(USERS.items()):
                 become(monkeypatch, guarded, user)
                 await system.start(module)
@@ -152,11 +152,6 @@ async def test_each_service_does_all_its_work_and_nothing_else_with_its_rights(
                 return received == [1] and health["status"] == "healthy" and bool(history)
 
             await eventually(all_is_told)
-        finally:
-            for process in system.processes.values():
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
     for module in MODULES:
         assert "AuthorizationFailed" not in (tmp_path / f"{module}.log").read_text(), module
 

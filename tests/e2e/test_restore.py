@@ -20,11 +20,11 @@ from wabus_events import TEMPLATES, TOPICS, Event, TemplateSyncStarted, Topic
 from wabus_events.topics import MAX_RECORD_BYTES
 from wabus_runtime.kafka import client_options, topic_name
 from wabus_runtime.settings import KafkaSettings
+from waiting import Eventually
 from webhooks import conversation, text, webhook
 
 pytestmark = pytest.mark.timeout(400)
 
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 
 WITH_TABLES = ("wabus_template_sync", "wabus_health_projector")

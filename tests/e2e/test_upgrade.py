@@ -7,18 +7,17 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
 import asyncpg
 import pytest
 from system import MODULES, System, connect_demo, wabus
+from waiting import Eventually
 from webhooks import conversation, text, webhook
 
 pytestmark = pytest.mark.timeout(400)
 
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 
 ROOT = Path(__file__).parents[2]
 PREVIOUS, _ = (ROOT / "tests" / "previous_release").read_text().split()

@@ -4,53 +4,30 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
-import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from local_stack import free_ports
 from system import MODULES, System, connect_demo, wabus
 from wabus_events import ACCOUNTS, MESSAGES, Event, MessageReceived, MessageStatusChanged, Topic
-from wabus_local.meta import Store, create_app, new_world
 from wabus_local.meta.seed import DEMO_TEMPLATE
-from wabus_runtime.settings import KafkaSettings
+from waiting import Eventually
 from webhooks import conversation, encoded, signed, status, template_status, text, webhook
 
 pytestmark = pytest.mark.timeout(240)
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 
 
 @pytest.fixture
-async def system(
-    topics: KafkaSettings, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, eventually: Eventually
-) -> AsyncIterator[System]:
-    ports = dict(zip(MODULES, free_ports(3), strict=True))
-    url = f"http://127.0.0.1:{ports['wabus_gateway']}"
-    store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))
-    store.world.callback_url, store.world.verify_token = f"{url}/webhooks/whatsapp", "a-verify-token-for-tests"
-    meta = await serve(create_app(store, delay_scale=0.01))
-    monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
-    monkeypatch.setenv("PUBLIC_URL", url)
-    monkeypatch.setenv("META_TOKEN", next(iter(store.world.tokens)))
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
-        system = System(http, tmp_path, ports)
-        try:
-            for module in MODULES:
-                await system.start(module)
-            await eventually(system.ready)
-            yield system
-        finally:
-            for process in system.processes.values():
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
+async def system(idle_system: System, eventually: Eventually) -> System:
+    for module in MODULES:
+        await idle_system.start(module)
+    await eventually(idle_system.ready)
+    return idle_system
 
 
 async def test_a_connected_account_turns_green_and_a_webhook_leaves_its_trace_in_health(

@@ -16,16 +16,16 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from local_stack import free_ports
 from raw_http import MARK, ODD, PATH, SENTINEL, answered, answers, request
-from system import MODULES, System
+from system import MODULES, System, ended
 from wabus_events import ACCOUNTS, EVENTS, MESSAGES, TEMPLATES, Event, Record, Topic, fact_id
 from wabus_gateway.app import GatewaySettings, create_app
 from wabus_runtime.deadletter_commands import read_letters
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings, load
+from waiting import Eventually
 from webhooks import SECRET, WABA, conversation, encoded, signed, text, webhook
 
 Serve = Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]]
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 NUMBER = "4915112345678"
 
@@ -70,15 +70,10 @@ def drawn(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
 async def running(home: Path, *modules: str) -> AsyncGenerator[System]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as http:
         system = System(http, home, dict(zip(modules, free_ports(len(modules)), strict=True)))
-        try:
+        async with ended(system):
             for module in modules:
                 await system.start(module)
             yield system
-        finally:
-            for process in system.processes.values():
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
 
 
 @pytest.fixture(autouse=True)

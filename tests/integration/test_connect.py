@@ -21,10 +21,10 @@ from wabus_runtime.kafka import client_options, topic_name
 from wabus_runtime.replica import following_credentials
 from wabus_runtime.sealing import Keyring
 from wabus_runtime.settings import KafkaSettings, load
+from waiting import Eventually
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 
 

@@ -14,8 +14,8 @@ from wabus_runtime.deadletter_commands import deadletter as command
 from wabus_runtime.deadletter_commands import read_letters, settle
 from wabus_runtime.service import background, build_app
 from wabus_runtime.settings import KafkaSettings
+from waiting import Eventually
 
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 Serve = Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]]
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,8 +18,8 @@ from wabus_health_projector.standard_webhook import headers_of, secrets_of
 from wabus_runtime.kafka import client_options, topic_name
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings, load
+from waiting import Eventually
 
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -20,11 +20,11 @@ from wabus_local.meta.seed import DEMO_WABA
 from wabus_runtime.graph import Graph
 from wabus_runtime.replica import following_credentials
 from wabus_runtime.settings import KafkaSettings, load
+from waiting import Eventually
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
 Bearer = Callable[..., dict[str, str]]
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +17,8 @@ from wabus_runtime.database import migrated_pool
 from wabus_runtime.projection import wait_for
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
+from waiting import Eventually
 
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
 
 WORKER = """

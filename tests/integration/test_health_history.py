@@ -24,11 +24,11 @@ from wabus_runtime.database import migrated_pool
 from wabus_runtime.projection import wait_for
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
+from waiting import Eventually
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
 Bearer = Callable[..., dict[str, str]]
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 EventsIn = Callable[..., Awaitable[list[Event]]]
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
 PATH = "/webhook/health/history"

@@ -35,11 +35,11 @@ from wabus_runtime.database import Connection, migrated_pool
 from wabus_runtime.projection import Recorded, wait_for
 from wabus_runtime.publisher import Position, Publisher
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
+from waiting import Eventually
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
 Bearer = Callable[..., dict[str, str]]
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
 TABLES = ("webhook_health", "waba_health", "message_counts", "message_failures", "counted_events")
 

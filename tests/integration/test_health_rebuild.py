@@ -22,7 +22,6 @@ from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
 Bearer = Callable[..., dict[str, str]]
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
 TABLES = [table.name for table in rebuild.MODELS["health"].tables]
 

@@ -15,11 +15,11 @@ from wabus_runtime.publisher import Publisher
 from wabus_runtime.sealing import Keyring
 from wabus_runtime.service import Service, build_app
 from wabus_runtime.settings import CredentialSettings, KafkaSettings, load
+from waiting import Eventually
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
 Bearer = Callable[..., dict[str, str]]
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 
 WABA = "900000000000001"
 SECRETS = (WABA, "a_template_nobody_else_sees", "900000000000002")

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import aiohttp
 import psutil
@@ -12,9 +12,9 @@ from wabus_gateway.app import GatewaySettings, create_app
 from wabus_local.kafka import EmbeddedKafka
 from wabus_runtime.service import serving
 from wabus_runtime.settings import load
+from waiting import Eventually
 from webhooks import conversation, encoded, signed, text, webhook
 
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 MOST = 40
 MEGABYTE = 1024 * 1024
 

@@ -14,8 +14,8 @@ from wabus_runtime.kafka import client_options, partition_of, topic_name
 from wabus_runtime.projection import LostPartition, Recorded, project, wait_for
 from wabus_runtime.publisher import Fenced, Position, Publisher, TransactionalPublisher
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
+from waiting import Eventually
 
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 NAME = "counter"
 
 

@@ -15,10 +15,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from wabus_local.meta import Store, create_app, new_world
 from wabus_local.meta.seed import DEMO_PHONE, DEMO_WABA
+from waiting import Eventually
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 
 APP_ID = "1234567890"
 SECRET = "an-app-secret"

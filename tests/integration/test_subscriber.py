@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from html import escape
 from pathlib import Path
 
@@ -23,9 +22,9 @@ from wabus_events.testing import an
 from wabus_runtime.kafka import client_options
 from wabus_runtime.publisher import Publisher, TransactionalPublisher, new_producer
 from wabus_runtime.settings import KafkaSettings
+from waiting import Eventually
 
 ROOT = Path(__file__).parents[2]
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 
 
 @pytest.fixture

