@@ -5,13 +5,11 @@ there is something to fetch, the question would wait for up to `fetch_max_wait_m
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
-from wabus_runtime.kafka import client_options
+from wabus_runtime.kafka import client_options, stop_consumer
 from wabus_runtime.settings import KafkaSettings
 
 
@@ -30,5 +28,4 @@ class Ends:
         return cast(dict[TopicPartition, int], await self._client.end_offsets(list(partitions)))
 
     async def stop(self) -> None:
-        with suppress(KafkaError):
-            await self._client.stop()
+        await stop_consumer(self._client)

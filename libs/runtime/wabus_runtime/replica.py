@@ -11,7 +11,7 @@ from prometheus_client import Gauge
 from wabus_events import CREDENTIALS, CredentialStored, UndecodableRecord, decode
 
 from wabus_runtime.ends import Ends
-from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
+from wabus_runtime.kafka import KafkaUnavailable, check_alive, client_options, stop_consumer, topic_name
 from wabus_runtime.settings import KafkaSettings
 
 KNOWN = Gauge("wabus_credentials", "WABAs whose owner and sealed token this process holds.")
@@ -110,6 +110,7 @@ class CredentialReplica:
             caught_up = False
             while True:
                 fetched = await consumer.getmany(timeout_ms=250)
+                check_alive(consumer)
                 for batch in fetched.values():
                     for record in batch:
                         self._take(record.key, record.value, record.headers)
@@ -123,7 +124,7 @@ class CredentialReplica:
                         ready()
         finally:
             self._consumer = self._ends = None
-            await consumer.stop()
+            await stop_consumer(consumer)
             await client.stop()
 
     def _take(self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> None:

@@ -21,7 +21,7 @@ from prometheus_client import Counter
 from pydantic import SecretStr, field_validator, model_validator
 from wabus_events import HEALTH, HealthChanged, UndecodableRecord, decode
 from wabus_runtime.deadletter import DeadLetters
-from wabus_runtime.kafka import client_options, topic_name
+from wabus_runtime.kafka import check_alive, client_options, stop_consumer, topic_name
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_health_projector.standard_webhook import body_of, headers_of, secrets_of
@@ -112,9 +112,10 @@ class Alerts(ConsumerRebalanceListener):
                         raise self._broken
                     self._resume()
                     fetched = await self._consumer.getmany(timeout_ms=500, max_records=POLL_RECORDS)
+                    check_alive(self._consumer)
                     await self._deliver_all(session, fetched)
         finally:
-            await self._consumer.stop()
+            await stop_consumer(self._consumer)
             await self._dead_letters.close()
 
     async def on_partitions_revoked(self, revoked: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -28,7 +28,7 @@ from wabus_events import (
 )
 from wabus_runtime.graph import Graph, GraphSettings
 from wabus_runtime.graph_errors import GraphError, RateLimited
-from wabus_runtime.kafka import KafkaUnavailable, client_options, partition_of, topic_name
+from wabus_runtime.kafka import KafkaUnavailable, check_alive, client_options, partition_of, stop_consumer, topic_name
 from wabus_runtime.projection import wait_for
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.replica import CredentialReplica
@@ -90,6 +90,7 @@ class Checker(ConsumerRebalanceListener):
             self._consumer.subscribe([topic_name(self._settings, ACCOUNTS)], listener=self)
             while True:
                 fetched = await self._consumer.getmany(timeout_ms=500)
+                check_alive(self._consumer)
                 if self._consumer.assignment():
                     ready()
                 now = datetime.now(UTC)
@@ -104,7 +105,7 @@ class Checker(ConsumerRebalanceListener):
             raise KafkaUnavailable(type(error).__name__) from error
         finally:
             await self._cancel()
-            await self._consumer.stop()
+            await stop_consumer(self._consumer)
             await self._publisher.stop()
 
     async def on_partitions_revoked(self, revoked: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -11,7 +11,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from pydantic import BaseModel
-from wabus_runtime.kafka import client_options, topic_name
+from wabus_runtime.kafka import client_options, stop_consumer, topic_name
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_health_projector.projector import TOPICS
@@ -93,5 +93,4 @@ class Lag:
                 self._measures.append(Measure(at, {partitions[partition]: end for partition, end in ends.items()}))
                 await asyncio.sleep(MEASURE_EVERY)
         finally:
-            async with asyncio.timeout(KAFKA_TIMEOUT):
-                await consumer.stop()
+            await stop_consumer(consumer)

@@ -26,7 +26,7 @@ from prometheus_client import Gauge
 from pydantic import Field
 from wabus_events import ACCOUNTS, TEMPLATES, Event, UndecodableRecord, WabaEvent, decode
 from wabus_runtime.ends import Ends
-from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
+from wabus_runtime.kafka import KafkaUnavailable, check_alive, client_options, stop_consumer, topic_name
 from wabus_runtime.publisher import Fenced, Publisher
 from wabus_runtime.settings import KafkaSettings
 
@@ -118,6 +118,7 @@ class Worker(ConsumerRebalanceListener):
             while self._failure is None:
                 self._pause_when_full()
                 fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
+                check_alive(self._consumer)
                 self._take(fetched)
                 await self._commit()
             raise self._failure
@@ -297,8 +298,9 @@ class Worker(ConsumerRebalanceListener):
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._commit()
-                await self._consumer.stop()
-                await self._log_ends.stop()
                 await self._close_lanes()
         except (TimeoutError, KafkaError) as error:
             log.warning("closing the worker failed", action="worker_close", error=type(error).__name__)
+        finally:
+            await stop_consumer(self._consumer)
+            await self._log_ends.stop()
