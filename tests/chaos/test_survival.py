@@ -1,6 +1,7 @@
 """Whatever happens while Meta delivers, nothing acknowledged is lost or counted twice, and nothing refused is kept.
 
-`make chaos` runs more rounds than `make test` (`CHAOS_ROUNDS`); a failing run names its seed (`CHAOS_SEED`).
+`make test` deals a few of the blows, by its seed; `make chaos` deals each several times (`CHAOS_ROUNDS`). A failing
+run names its seed (`CHAOS_SEED`).
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from system import MODULES, System, connect_demo
 from traffic import Traffic
 from wabus_events import MESSAGES, Event, MessageReceived, MessageStatusChanged, Topic
 
-ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "9"))
+ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "3"))
 SEED = int(os.environ.get("CHAOS_SEED", str(secrets.randbelow(1_000_000))))
 HEALED = 120.0  # seconds for everything to be well again after the last blow
 TABLES = ("waba_health", "webhook_health", "message_counts", "message_failures", "counted_events", "templates")
@@ -76,7 +77,8 @@ async def test_a_rolling_restart_refuses_nothing_for_good_and_a_stop_ends_in_tim
     traffic = Traffic(system, random.Random(SEED))
     under_way = [asyncio.create_task(traffic.deliver(lane)) for lane in range(2)]
     under_way += [asyncio.create_task(traffic.read(*where, headers)) for where in READS]
-    for name in list(system.ports) if ROUNDS > 9 else ("wabus_gateway", *MODULES[1:]):
+    few = ("wabus_gateway", random.Random(SEED).choice(MODULES[1:]))
+    for name in list(system.ports) if ROUNDS > 9 else few:
         traffic.out_of_rotation = name
         finish = await traffic.begin(name) if name in ("wabus_gateway", "wabus_gateway:2") else None
         ending = asyncio.create_task(system.end(name, signal.SIGTERM))
@@ -153,8 +155,7 @@ async def dump(url: str) -> dict[str, list[str]]:
 async def rebuild(system: System, stores: Stores, url: str) -> None:
     """Drop the rows and the offsets, and let the projections read the log from its beginning."""
     projecting = [name for name in system.ports if not name.startswith("wabus_gateway")]
-    for name in projecting:
-        assert await system.end(name, signal.SIGTERM) == 0
+    assert set(await asyncio.gather(*(system.end(name, signal.SIGTERM) for name in projecting))) == {0}
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(f"TRUNCATE {', '.join(TABLES)}, template_accounts, template_syncs, projection_offsets")
