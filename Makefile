@@ -19,7 +19,7 @@ test: $(STAMP) browser tools ## every test, on real Kafka, PostgreSQL and Chromi
 	$(BIN)/pytest -n 2 --dist loadfile
 
 chaos: $(STAMP) ## kill everything in random order, for longer than `make test` does
-	CHAOS_ROUNDS=40 $(BIN)/pytest tests/chaos
+	CHAOS_ROUNDS=40 CHAOS_SEED=$${CHAOS_SEED:-$$(date +%s)} $(BIN)/pytest tests/chaos
 
 bench: $(STAMP) ## every benchmark, into docs/benchmarks.md; the gateway's needs wrk
 	@$(BIN)/python benchmarks/report.py

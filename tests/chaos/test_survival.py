@@ -1,13 +1,12 @@
 """Whatever happens while Meta delivers, nothing acknowledged is lost or counted twice, and nothing refused is kept.
 
-`make test` deals a few of the blows, by its seed; `make chaos` deals each several times (`CHAOS_ROUNDS`). A failing
-run names its seed (`CHAOS_SEED`).
+`make test` deals a few of the blows; `make chaos` deals each several times (`CHAOS_ROUNDS`), in another order each time
+it runs. A failing run names its seed (`CHAOS_SEED`).
 """
 
 import asyncio
 import os
 import random
-import secrets
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -24,7 +23,7 @@ from traffic import Traffic
 from wabus_events import MESSAGES, Event, MessageReceived, MessageStatusChanged, Topic
 
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "3"))
-SEED = int(os.environ.get("CHAOS_SEED", str(secrets.randbelow(1_000_000))))
+SEED = int(os.environ.get("CHAOS_SEED", "7"))
 HEALED = 120.0  # seconds for everything to be well again after the last blow
 TABLES = ("waba_health", "webhook_health", "message_counts", "message_failures", "counted_events", "templates")
 READS = (("wabus_health_projector", "/webhook/health"), ("wabus_template_sync", "/templates"))
