@@ -24,7 +24,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from prometheus_client import Gauge
 from pydantic import Field
-from wabus_events import ACCOUNTS, TEMPLATES, Event, UndecodableRecord, WabaEvent, decode
+from wabus_events import ACCOUNTS, TEMPLATES, Event, Topic, UndecodableRecord, WabaEvent, decode
 from wabus_runtime.ends import Ends
 from wabus_runtime.kafka import KafkaUnavailable, check_alive, client_options, stop_consumer, topic_name
 from wabus_runtime.publisher import Fenced, Publisher
@@ -195,9 +195,7 @@ class Worker(ConsumerRebalanceListener):
         try:
             async with self._syncing.setdefault(waba_id, asyncio.Lock()), Place(self._listings) as waiting_room:
                 lane = await self._lane(partition)
-                # The tables must know the account; a request was made from them.
-                if event.topic == ACCOUNTS:
-                    await self._catch_up({(ACCOUNTS.name, partition): record.offset + 1})
+                await self._catch_up_with_account(event, record)
                 await self._catch_up_with_ourselves(waba_id)
                 if await is_finished(self._synchroniser.access.pool, sync.sync_id):
                     log.info("already synced", action="sync_skipped", waba_id=waba_id, sync_id=sync.sync_id)
@@ -251,18 +249,25 @@ class Worker(ConsumerRebalanceListener):
             partition, offset = self._published[waba_id]
             await self._catch_up({(TEMPLATES.name, partition): offset})
         if others is not None:
-            await self._tables.until(await self._ends(others), CATCH_UP_PATIENCE)
+            await self._tables.until(await self._ends(others, *self._topics.values()), CATCH_UP_PATIENCE)
+
+    async def _catch_up_with_account(self, event: Event, record: ConsumerRecord[Any, Any]) -> None:
+        """Wait until the tables know the account, also where a request is read before the connect that it followed."""
+        if event.topic == ACCOUNTS:
+            await self._catch_up({(ACCOUNTS.name, record.partition): record.offset + 1})
+        else:
+            await self._catch_up(await self._ends(record.partition, ACCOUNTS))
 
     async def _catch_up_fully(self, partition: int) -> None:
         """Wait until the tables hold all that has been published in this partition until now."""
-        await self._catch_up(await self._ends(partition))
+        await self._catch_up(await self._ends(partition, *self._topics.values()))
 
     async def _catch_up(self, positions: Mapping[tuple[str, int], int]) -> None:
         if not await self._tables.until(positions, CATCH_UP_TIMEOUT):
             raise NotCaughtUp
 
-    async def _ends(self, partition: int) -> dict[tuple[str, int], int]:
-        asked = {TopicPartition(name, partition): topic.name for name, topic in self._topics.items()}
+    async def _ends(self, partition: int, *topics: Topic) -> dict[tuple[str, int], int]:
+        asked = {TopicPartition(topic_name(self._settings, topic), partition): topic.name for topic in topics}
         ends = await self._log_ends.of(list(asked))
         return {(asked[place], place.partition): end for place, end in ends.items()}
 
