@@ -7,6 +7,7 @@ import subprocess
 import sys
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pydantic
@@ -70,6 +71,19 @@ async def test_what_was_in_hand_when_the_subscriber_died_comes_again(topics: Kaf
     with pytest.raises(RuntimeError):
         await dies()
     assert [again.id for again in await first(source, 1, TemplatesSynced)] == [event.id]
+
+
+async def test_a_client_that_has_stopped_reading_is_found_out(source: Kafka) -> None:
+    reader = await source.open(["accounts.v1"], group=f"{source.topic_prefix}billing", start="earliest", writes=[])
+    try:
+        assert await reader.next(0.1) is None
+        inner: Any = reader
+        inner._consumer._fetcher.error_future.cancel()
+        await asyncio.wait([inner._consumer._fetcher.error_future], timeout=5)
+        with pytest.raises(KafkaAway):
+            await reader.next(0.1)
+    finally:
+        await reader.close()
 
 
 async def test_a_transaction_that_was_given_up_is_never_seen(topics: KafkaSettings, source: Kafka) -> None:

@@ -102,7 +102,19 @@ class KafkaReader(ConsumerRebalanceListener):
             return Received(
                 record.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers)
             )
+        self._check_alive()
         return None
+
+    def _check_alive(self) -> None:
+        """Raise `KafkaAway` where a task of the client has ended, as under uvloop when a connection is reset.
+
+        The client itself says nothing: it stays in its group, keeps its partitions and gives no record any more.
+        """
+        inner: Any = self._consumer
+        for part, name in ((inner._fetcher, "error_future"), (inner._client, "_sync_task")):
+            task: asyncio.Task[Any] | None = getattr(part, name, None)
+            if task is not None and task.done():
+                raise KafkaAway(f"The client of {self._kafka.bootstrap_servers} has stopped reading: subscribe again")
 
     def handled(self, received: Received) -> None:
         self._handled[TopicPartition(received.topic, received.partition)] = received.offset + 1
