@@ -23,7 +23,7 @@ from wabus_local.kafka import EmbeddedKafka
 from wabus_local.meta import Store, create_app, new_world
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.auth import make_token
-from wabus_runtime.kafka import client_options, ensure_topics, topic_name
+from wabus_runtime.kafka import KafkaUnavailable, client_options, ensure_topics, topic_name
 from wabus_runtime.settings import AuthSettings, KafkaSettings, load
 from waiting import Eventually, wait_until
 
@@ -103,7 +103,15 @@ def environment(
 async def topics(environment: dict[str, str]) -> KafkaSettings:
     """The settings of a Kafka on which this test's topics exist."""
     loaded = load(KafkaSettings)
-    await ensure_topics(loaded)
+
+    async def made() -> bool:
+        try:
+            await ensure_topics(loaded)
+        except KafkaUnavailable:  # a busy machine: services try again too
+            return False
+        return True
+
+    await wait_until(made)
     return loaded
 
 
