@@ -48,9 +48,9 @@ async def fold_wabas(connection: Connection, records: Sequence[Recorded]) -> Non
         waba_id: fold_all(before[waba_id], ((record.event, record.logged_at) for record in concerning))
         for waba_id, concerning in by_waba.items()
     }
-    changed = [after[waba_id] for waba_id in sorted(after) if after[waba_id] != before[waba_id]]
+    changed = [(health, health.updated_at) for waba_id, health in sorted(after.items()) if health != before[waba_id]]
     if not changed:
         return
     await store.save_wabas(connection, changed)
-    owners = {health.owner for each in changed for health in (before[each.waba_id], each)}
+    owners = {each.owner for health, _ in changed for each in (before[health.waba_id], health)}
     await store.refresh_organisations(connection, [owner for owner in owners if owner is not None], changed)

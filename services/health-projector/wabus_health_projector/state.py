@@ -287,4 +287,6 @@ def facts(state: Any) -> Iterator[Fact]:
 
 def digits(number: str) -> str:
     """A phone number's digits: Graph writes "+1 555-010-9999", webhooks 15550109999."""
+    if number.isdigit():
+        return number
     return "".join(character for character in number if character.isdigit()) or number

@@ -44,9 +44,13 @@ async def locked_wabas(connection: Connection, waba_ids: Iterable[str]) -> dict[
     return {row["waba_id"]: waba_health(row["state"]) for row in rows}
 
 
-async def save_wabas(connection: Connection, wabas: Sequence[WabaHealth]) -> None:
+Changed = tuple[WabaHealth, datetime | None]
+"""A state with its `updated_at`, which takes long to find and is needed more than once."""
+
+
+async def save_wabas(connection: Connection, wabas: Sequence[Changed]) -> None:
     """Write the states of WABAs that this transaction has locked."""
-    columns = zip(*((health.waba_id, health.owner, *_json(health)) for health in wabas), strict=True)
+    columns = zip(*((health.waba_id, health.owner, *_json(health)) for health, _ in wabas), strict=True)
     await connection.execute(
         """
         UPDATE waba_health AS stored SET org_id = new.org_id, state = new.state::jsonb,
@@ -57,12 +61,12 @@ async def save_wabas(connection: Connection, wabas: Sequence[WabaHealth]) -> Non
         WHERE stored.waba_id = new.waba_id
         """,
         *map(list, columns),
-        [health.first_logged_at for health in wabas],
-        [health.updated_at for health in wabas],
+        [health.first_logged_at for health, _ in wabas],
+        [updated_at for _, updated_at in wabas],
     )
 
 
-async def refresh_organisations(connection: Connection, org_ids: Iterable[str], saved: Sequence[WabaHealth]) -> None:
+async def refresh_organisations(connection: Connection, org_ids: Iterable[str], saved: Sequence[Changed]) -> None:
     """Write anew the rows of organisations over the WABAs they own now, and tell who listens.
 
     `saved` are WABAs that this transaction has written, so that they need not be read again.
@@ -78,12 +82,12 @@ async def refresh_organisations(connection: Connection, org_ids: Iterable[str], 
         FROM waba_health WHERE org_id = ANY($1) AND NOT waba_id = ANY($2)
         """,
         ordered,
-        [health.waba_id for health in saved],
+        [health.waba_id for health, _ in saved],
     )
     owned: dict[str, list[tuple[WabaHealth, datetime]]] = {}
-    for health in saved:
-        if health.owner is not None and health.updated_at is not None:
-            owned.setdefault(health.owner, []).append((health, health.updated_at))
+    for health, updated_at in saved:
+        if health.owner is not None and updated_at is not None:
+            owned.setdefault(health.owner, []).append((health, updated_at))
     for row in rows:
         owned.setdefault(row["org_id"], []).append((waba_health(row["state"]), row["updated_at"]))
     gone = [org_id for org_id in ordered if org_id not in owned]
