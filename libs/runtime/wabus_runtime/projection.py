@@ -9,7 +9,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -41,8 +41,7 @@ BATCH_SECONDS = Histogram("wabus_projection_batch_seconds", "One transaction of 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """An event with its place in Kafka. `topic` has no prefix; `logged_at` is the record's timestamp."""
 
     event: Event
@@ -266,12 +265,12 @@ class _Projection(ConsumerRebalanceListener):
                 if record.offset < self._next.get(partition, 0):
                     continue  # fetched before the seek
                 try:
-                    recorded = self._decoded(record)
+                    decoded = self._decoded(record)
                 except UndecodableRecord as error:
                     undecodable.append((record, error))
                 else:
-                    if recorded is not None:
-                        records.append(recorded)
+                    if decoded is not None:
+                        records.append(decoded)
         return _Batch(assignment, ends, fetched, records, undecodable)
 
     async def _write(self, batch: _Batch) -> None:
@@ -367,14 +366,19 @@ class _Projection(ConsumerRebalanceListener):
     def _decoded(self, record: ConsumerRecord[Any, Any]) -> Recorded | None:
         """None for a tombstone, and for what a newer version says; raises `UndecodableRecord` for what is no event."""
         topic = self._topics[record.topic].name
-        if record.value is None:
-            return None
         try:
-            event = decode(record.headers, record.value)
+            return recorded_event(record, topic)
         except UnknownEventType:
             log.info("unknown event type skipped", action="event_skipped", topic=topic, offset=record.offset)
             return None
-        return Recorded(event, topic, record.partition, record.offset, logged_at(record))
+
+
+def recorded_event(record: ConsumerRecord[Any, Any], topic: str) -> Recorded | None:
+    """A record of the topic with this name, decoded; None for a tombstone. Raises `UndecodableRecord`."""
+    if record.value is None:
+        return None
+    event = decode(record.headers, record.value)
+    return Recorded(event, topic, record.partition, record.offset, logged_at(record))
 
 
 def logged_at(record: ConsumerRecord[Any, Any]) -> datetime:

@@ -6,18 +6,17 @@ it was. It belongs to no consumer group and sets nothing aside: what the project
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
-from wabus_events import Topic, UndecodableRecord, decode
+from wabus_events import Topic, UndecodableRecord
 
 from wabus_runtime.database import DATABASE_AWAY, Connection
 from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
-from wabus_runtime.projection import Apply, LostPartition, Recorded
+from wabus_runtime.projection import Apply, LostPartition, Recorded, recorded_event
 from wabus_runtime.settings import KafkaSettings
 
 REPLAY_BATCH = 2_000  # records in one transaction
@@ -81,7 +80,7 @@ async def replay(
                 for place in sorted(moved.keys() & fetched.keys())
                 for record in fetched[place]
                 if position[place] <= record.offset < moved[place]
-                if (recorded := _recorded(record, by_name)) is not None
+                if (recorded := _decoded(record, by_name[record.topic])) is not None
             ]
             moves = [(by_name[at.topic], at.partition, position[at], moved[at]) for at in sorted(moved)]
             await _write(pool, name, apply, records, moves)
@@ -161,12 +160,8 @@ async def _apply(connection: Connection, apply: Apply, records: Sequence[Recorde
             log.warning("a record was refused", action="record_refused", error=type(error).__name__, **place)
 
 
-def _recorded(record: ConsumerRecord[Any, Any], by_name: Mapping[str, str]) -> Recorded | None:
-    if record.value is None:
-        return None
+def _decoded(record: ConsumerRecord[Any, Any], topic: str) -> Recorded | None:
     try:
-        event = decode(record.headers, record.value)
+        return recorded_event(record, topic)
     except UndecodableRecord:
         return None
-    logged_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-    return Recorded(event, by_name[record.topic], record.partition, record.offset, logged_at)
