@@ -285,6 +285,12 @@ def test_templates_are_stale_a_day_after_the_last_good_sync() -> None:
     assert (codes(verdict), verdict.reasons[0].since) == (["templates_stale"], done + timedelta(hours=24))
 
 
+@pytest.mark.parametrize(("expires", "since"), [(NOW + timedelta(days=6), CONNECTED), (NOW + timedelta(days=7), NOW)])
+def test_a_token_expires_soon_since_a_week_before_but_not_before_it_came(expires: datetime, since: datetime) -> None:
+    (reason,) = judge(state(*GOOD, connected(CONNECTED, token_expires_at=expires)), NOW).reasons
+    assert (reason.code, reason.since) == ("token_expires_soon", since)
+
+
 def test_a_failing_sync_fails_since_its_first_failure_after_the_last_success() -> None:
     failures = [failed("graph_unavailable", CONNECTED + HOUR * hours / 4, retryable=True) for hours in (1, 2, 3)]
     verdict = judge(state(*GOOD, *failures), NOW)

@@ -124,7 +124,7 @@ def _token(health: WabaHealth, connection: Connection, now: datetime) -> Iterato
             severity="degraded",
             message=f"The permission that Meta gave us for your account expires on {expires:%-d %B %Y}.",
             remedy="Connect your WhatsApp Business account again before that day.",
-            since=expires - TOKEN_WARNING,
+            since=max(connection.at, expires - TOKEN_WARNING),
         )
     lost = refusals.get("permission_lost")
     withdrawn = _withdrawn(connection, checked)
