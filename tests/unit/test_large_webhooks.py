@@ -1,41 +1,55 @@
 """However much a webhook holds, others get their turn while it is taken apart; twice as much takes twice as long."""
 
 import asyncio
-import base64
+import gc
 import json
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from wabus_events import encode
-from wabus_gateway import app
-from wabus_gateway.app import Gateway, GatewaySettings
-from wabus_gateway.ingest import whole
-from wabus_runtime.service import MAX_BODY
-from webhooks import conversation, encoded, text, webhook
+from wabus_events import Event, MessageStatusChanged, Record, Unrecognised, encode
+from wabus_gateway import intake as intake_module
+from wabus_gateway.ingest import facts_in_slices, whole
+from wabus_gateway.intake import Intake
+from wabus_runtime.publisher import Publisher
+from wabus_runtime.service import GC_THRESHOLD, MAX_BODY
+from wabus_runtime.settings import KafkaSettings
+from webhooks import conversation, encoded, status, text, webhook
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SLICE_MOST = 0.02  # seconds of the processor, without those in which others had it
 
 
 @pytest.fixture
-def gateway() -> Any:
-    return Gateway(
-        GatewaySettings.model_validate(
-            {
-                "kafka_bootstrap_servers": "127.0.0.1:9",
-                "meta_app_id": "1",
-                "meta_app_secrets": "a-secret",
-                "meta_verify_token": "v",
-                "public_url": "http://127.0.0.1",
-                "credential_keys": "k1:" + base64.b64encode(b"1" * 32).decode(),
-                "jwt_secret": "x" * 32,
-            }
-        )
-    )
+def intake() -> Any:
+    """Of a gateway that never reached Kafka."""
+    settings = KafkaSettings.model_validate({"kafka_bootstrap_servers": "127.0.0.1:9"})
+    return Intake(Publisher(settings, "/test"), lambda _waba: None)
 
 
-async def turns(gateway: Any, changes: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
-    """The records made of a webhook, and how often another task had its turn, where each event takes 1 ms."""
+@pytest.fixture
+def collecting_as_served() -> Iterator[None]:
+    """What a service does about garbage; without it, a collection would look at everything that pytest holds."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+async def taken_apart(intake: Any, body: bytes) -> list[Record]:
+    """What is left to publish of a webhook of fewer parts than a portion has."""
+    begun, records = await intake._taken_apart(body, NOW, {})
+    assert not begun
+    return records
+
+
+async def turns(intake: Any, changes: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """How many records were made of a webhook, and how often another task had its turn, where each event takes 1 ms."""
     moment = 0.0
 
     def clock() -> float:
@@ -44,7 +58,7 @@ async def turns(gateway: Any, changes: int, monkeypatch: pytest.MonkeyPatch) -> 
         return moment
 
     body = encoded(webhook(*(conversation(messages=[text(f"wamid.{number}")]) for number in range(changes))))
-    monkeypatch.setattr("wabus_gateway.app.time.perf_counter", clock)
+    monkeypatch.setattr("wabus_gateway.intake.time.perf_counter", clock)
     had, done = 0, False
 
     async def another() -> None:
@@ -54,33 +68,98 @@ async def turns(gateway: Any, changes: int, monkeypatch: pytest.MonkeyPatch) -> 
             await asyncio.sleep(0)
 
     other = asyncio.create_task(another())
-    records, _ = await gateway._records(body, NOW)
+    begun, records = await intake._taken_apart(body, NOW, {})
     done = True
     monkeypatch.undo()
-    await other
-    return len(records), had
+    await asyncio.gather(other, *begun, return_exceptions=True)
+    return len(begun) * intake_module.PORTION + len(records), had
 
 
 async def test_a_webhook_of_1000_changes_lets_others_have_their_turn_every_few_milliseconds(
-    gateway: Any, monkeypatch: pytest.MonkeyPatch
+    intake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    records, had = await turns(gateway, 1000, monkeypatch)
+    records, had = await turns(intake, 1000, monkeypatch)
     assert records == 1001
-    assert had >= 1000 / (1000 * app.MOST_AT_ONCE + 2)
+    assert had >= 1000 / (1000 * intake_module.MOST_AT_ONCE + 2)
 
 
-async def test_twice_the_changes_are_twice_the_turns(gateway: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, once = await turns(gateway, 500, monkeypatch)
-    _, twice = await turns(gateway, 1000, monkeypatch)
+async def test_twice_the_changes_are_twice_the_turns(intake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, once = await turns(intake, 500, monkeypatch)
+    _, twice = await turns(intake, 1000, monkeypatch)
     assert once * 2 - 10 <= twice <= once * 2 + 10
 
 
-async def test_what_would_be_too_large_for_kafka_once_it_is_escaped_is_kept_as_it_came(gateway: Any) -> None:
+async def test_what_would_be_too_large_for_kafka_once_it_is_escaped_is_kept_as_it_came(intake: Any) -> None:
     cut = "\\ud83d"
     change = conversation(messages=[text("wamid.A", body="CUT" + "é" * 1_550_000)])
     body = json.dumps(webhook(change), ensure_ascii=False).encode().replace(b"CUT", cut.encode())
     assert len(body) < MAX_BODY
-    with pytest.raises(ValueError, match="too large"):
-        await gateway._records(body, NOW)
-    kept = encode(whole(body, received_at=NOW, reason="why"), "/wabus/gateway")
-    assert len(kept.value or b"") < app.MOST_IN_A_RECORD
+    (record,) = await taken_apart(intake, body)
+    kept = whole(body, received_at=NOW, reason="it could not be taken apart: ValueError")
+    assert record == encode(kept, "/wabus/gateway")
+    assert len(record.value or b"") < intake_module.MOST_IN_A_RECORD
+
+
+def statuses(count: int) -> bytes:
+    few = [{"id": f"wamid.{number}", "status": "sent", "recipient_id": f"1650{number}"} for number in range(count)]
+    return encoded(webhook(conversation(statuses=few)))
+
+
+def beside_half_an_emoji() -> bytes:
+    """Enough statuses to fill a webhook, and what no event can carry in the same change."""
+    body = encoded(webhook(conversation(statuses=[status(f"wamid.{number}") for number in range(20_000)], name="CUT")))
+    return body.replace(b"CUT", b"\\ud83d")
+
+
+LARGE: dict[str, Callable[[], bytes]] = {
+    "28,000 statuses": lambda: statuses(28_000),
+    "one text": lambda: encoded(webhook(conversation(messages=[text("wamid.A", body="x" * 3_000_000)]))),
+    "one text of escapes": lambda: json.dumps(
+        webhook(conversation(messages=[text("wamid.A", body="é" * 500_000)]))
+    ).encode(),
+    "900,000 empty changes": lambda: encoded(webhook(*[{}] * 900_000)).replace(b" ", b""),
+    "150,000 contacts": lambda: encoded(webhook(conversation(messages=[text("wamid.A")] * 2, contacts=[{}] * 150_000))),
+    "a field without a model": lambda: encoded(
+        webhook({"field": "history", "value": {"threads": [{"id": "1", "messages": [text("wamid.A")]}] * 20_000}})
+    ),
+    "half an emoji beside 20,000 statuses": beside_half_an_emoji,
+    "only brackets": lambda: b"[" * 3_000_000,
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_no_slice_of_a_large_webhook_takes_long(name: str, collecting_as_served: None) -> None:
+    body = LARGE[name]()
+    assert MAX_BODY / 6 < len(body) < MAX_BODY
+
+    def longest() -> float:
+        worst, began = 0.0, time.thread_time()
+        for event in facts_in_slices(body, received_at=NOW, owner=lambda _waba: None):
+            if event is not None:
+                encode(event, "/test")
+            event = None  # to give up what was large is a part of the slice
+            now = time.thread_time()
+            worst, began = max(worst, now - began), now
+        return worst
+
+    # What another process did to the caches may be seen once, but not each time.
+    assert any(longest() < SLICE_MOST for _ in range(3))
+
+
+def facts(body: bytes) -> list[Event]:
+    return [event for event in facts_in_slices(body, received_at=NOW, owner=lambda _waba: None) if event]
+
+
+def test_each_of_28000_statuses_is_a_fact() -> None:
+    made = facts(statuses(28_000))
+    assert len(made) == 28_000
+    assert {type(event) for event in made} == {MessageStatusChanged}
+    assert len({event.id for event in made}) == 28_000
+
+
+def test_more_parts_than_meta_sends_are_kept_as_they_came() -> None:
+    body = encoded(webhook(*[{}] * 900_000))
+    (event,) = facts(body)
+    assert isinstance(event, Unrecognised)
+    assert (event.reason, event.value) == ("more parts than a webhook has", None)
+    assert event == whole(body, received_at=NOW, reason=event.reason)

@@ -5,34 +5,20 @@ Stateless but for a replica of who owns which WABA; any number of gateways may r
 
 import asyncio
 import math
-import re
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import UTC, date, datetime
-from functools import lru_cache
+from datetime import UTC, datetime
 
 import structlog
 from aiohttp import web
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import Field
-from wabus_events import (
-    CallbackVerified,
-    Event,
-    MessageReceived,
-    MessageStatusChanged,
-    Record,
-    Unrecognised,
-    WebhookSeen,
-    encode,
-    fact_id,
-)
-from wabus_events.topics import MAX_RECORD_BYTES
+from wabus_events import CallbackVerified, fact_id
 from wabus_runtime import tracing
 from wabus_runtime.http import CHECKS, Problem
 from wabus_runtime.kafka import KafkaUnavailable
-from wabus_runtime.publisher import Publisher
+from wabus_runtime.publisher import Done, Publisher
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.service import DRAIN_TIMEOUT, DRAINS, FRONT, MAX_BODY, Role, Service, background, build_app
 from wabus_runtime.settings import HttpSettings
@@ -41,22 +27,16 @@ from wabus_gateway.bad_signatures import BadSignatures, source_of
 from wabus_gateway.connect import SOURCE
 from wabus_gateway.connect_api import ConnectApi, ConnectApiSettings
 from wabus_gateway.front import Answered, Front
-from wabus_gateway.ingest import facts_in, whole
-from wabus_gateway.lone import lone_fact
+from wabus_gateway.intake import LARGE, Intake
 from wabus_gateway.signature import is_handshake, is_signed, verify_token_of
 from wabus_gateway.ui import UiSettings, install_ui
 
 READ_TIMEOUT = 10.0  # seconds for a body to arrive
 RETRY_AFTER = "5"  # seconds; Meta has its own growing delays and goes on for up to 7 days
-MOST_AT_ONCE = 0.005  # seconds of making events before other requests get their turn
-MOST_IN_A_RECORD = MAX_RECORD_BYTES - 64 * 1024  # bytes of a value; Kafka counts the batch around it too
-LARGE = 64 * 1024  # bytes of a body that must wait until others of its size are taken apart
-SEEN_WABAS = 100_000  # WABAs whose evidence of today is remembered
 
 HANDSHAKES = Counter("wabus_handshakes_total", "Handshakes by what became of them.", ["outcome"])
 IN_FLIGHT = Gauge("wabus_webhooks_in_flight", "Webhooks being handled now.")
 WEBHOOKS = Counter("wabus_webhooks_total", "Webhooks by what became of them.", ["outcome"])
-EVENTS_MADE = Counter("wabus_webhook_events_total", "Events made from webhooks.", ["type"])
 WEBHOOK_SECONDS = Histogram(
     "wabus_webhook_seconds",
     "From the head of a webhook to its answer, whatever it is; those refused while busy are not timed.",
@@ -66,9 +46,6 @@ WEBHOOK_SECONDS = Histogram(
 _PUBLISHED = WEBHOOKS.labels("published")
 _REFUSED_BUSY = WEBHOOKS.labels("refused_busy")
 _REFUSED_NOT_DURABLE = WEBHOOKS.labels("refused_not_durable")
-_MADE = {model.__name__: EVENTS_MADE.labels(model.__name__) for model in (MessageReceived, MessageStatusChanged)}
-_FIELD = re.compile("[a-z_]{1,64}")
-_DAY_0 = date(1970, 1, 1).toordinal()
 
 log = structlog.get_logger()
 
@@ -85,19 +62,18 @@ class GatewaySettings(HttpSettings, ConnectApiSettings, UiSettings):
 
 
 class Gateway:
-    """The handlers and what they share: the publisher, the replica, and whose evidence was written today."""
+    """The handlers and what they share: the publisher, the replica, and how much is under way."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._secrets = [secret.get_secret_value().encode() for secret in settings.meta_app_secrets]
         self._publisher = Publisher(settings, SOURCE)
         self._replica = CredentialReplica(settings)
+        self._intake = Intake(self._publisher, self._replica.owner)
         self._bad_signatures = BadSignatures(settings.gateway_bad_signatures_a_minute)
         self._in_flight = 0
         self._bytes = 0
         self._drained: asyncio.Event | None = None
-        self._seen: OrderedDict[str, date] = OrderedDict()
-        self._one_large_body = asyncio.Lock()
         self._slower: set[asyncio.Task[None]] = set()
         IN_FLIGHT.set_function(lambda: self._in_flight)
 
@@ -152,13 +128,23 @@ class Gateway:
         try:
             with WEBHOOK_SECONDS.time():
                 body = await _read(request)
-                if not is_signed(body, request.headers.get("X-Hub-Signature-256"), self._secrets):
+                if not await self._is_genuine(body, request.headers.get("X-Hub-Signature-256")):
                     raise self._not_signed(request)
-                if not await self._published(body):
-                    raise _try_again()
+                try:
+                    await self._intake.publish(body)
+                except KafkaUnavailable:
+                    _REFUSED_NOT_DURABLE.inc()
+                    raise _try_again() from None
+                _PUBLISHED.inc()
                 return _received()
         finally:
             self._release(size)
+
+    async def _is_genuine(self, body: bytes, signature: str | None) -> bool:
+        if len(body) <= LARGE:
+            return is_signed(body, signature, self._secrets)
+        # Several ms for each secret, in which the hash gives up the interpreter.
+        return await asyncio.to_thread(is_signed, body, signature, self._secrets)
 
     def _not_signed(self, request: web.Request) -> Problem:
         named = self._settings.gateway_source_header
@@ -194,28 +180,21 @@ class Gateway:
             (_REFUSED_NOT_DURABLE if error else _PUBLISHED).inc()
             answered(503 if error else 200)
 
-        lone = lone_fact(body, owner=self._replica.owner, source=SOURCE)
-        if lone is None or self._seen.get(lone.waba_id) != _today():
-            task = asyncio.create_task(self._take_slower(body, route, answered))
+        if not self._intake.submit_lone(body, done):
+            task = asyncio.create_task(self._take_slower(body, route, done))
             self._slower.add(task)
             task.add_done_callback(self._slower.discard)
-            return
-        lone.record.headers.append(("ce_traceparent", tracing.fresh().encode()))
-        try:
-            self._publisher.submit([lone.record], done)
-        except KafkaUnavailable as error:
-            done(error)
-        else:
-            _MADE[lone.kind].inc()
 
-    async def _take_slower(self, body: bytes, route: str, answered: Answered) -> None:
-        published = False
+    async def _take_slower(self, body: bytes, route: str, done: Done) -> None:
+        error: KafkaUnavailable | None = KafkaUnavailable("not published")
         try:
-            with WEBHOOK_SECONDS.time(), tracing.request("POST", route, None):
-                published = await self._published(body)
+            with tracing.request("POST", route, None):
+                await self._intake.publish(body)
+            error = None
+        except KafkaUnavailable:
+            pass
         finally:
-            self._release(len(body))
-            answered(200 if published else 503)
+            done(error)
 
     def _admits(self, size: int) -> bool:
         """Whether there is room for a webhook with a body of so many bytes; if so, it has it until released."""
@@ -246,74 +225,6 @@ class Gateway:
                 async with asyncio.timeout(DRAIN_TIMEOUT):
                     await self._drained.wait()
 
-    async def _published(self, body: bytes) -> bool:
-        """Put all that a signed body tells into Kafka; False where Kafka did not take it."""
-        now = datetime.now(UTC)
-        try:
-            if len(body) <= LARGE:
-                records, noticed = await self._records(body, now)
-            else:
-                # Taken apart, a body is ten times its bytes: one of the large ones at a time.
-                async with self._one_large_body:
-                    await asyncio.sleep(0)
-                    records, noticed = await self._records(body, now)
-        except Exception as error:
-            # Whatever a signed body holds, it is Meta's word: keep it rather than refuse it for 7 days.
-            log.error("a webhook could not be taken apart", action="webhook_kept_whole", error=type(error).__name__)
-            kept = whole(body, received_at=now, reason=f"it could not be taken apart: {type(error).__name__}")
-            records, noticed = [encode(kept, SOURCE)], {}
-        try:
-            await self._publisher.publish_records(records)
-        except KafkaUnavailable:
-            _REFUSED_NOT_DURABLE.inc()
-            return False
-        self._remember(noticed)
-        _PUBLISHED.inc()
-        return True
-
-    async def _records(self, body: bytes, now: datetime) -> tuple[list[Record], dict[str, date]]:
-        """The records of a webhook, and the WABAs it is the first evidence of today for."""
-        records: list[Record] = []
-        noticed: dict[str, date] = {}
-        began = time.perf_counter()
-        for event in facts_in(body, received_at=now, owner=self._replica.owner):
-            records.append(encode(event, SOURCE))
-            EVENTS_MADE.labels(type(event).__name__).inc()
-            if isinstance(event, Unrecognised):
-                # Whatever is not made like a name of Meta's may be anything, also somebody's number.
-                field = event.field if _FIELD.fullmatch(event.field or "") else None
-                log.info("no model for a change", action="unrecognised", field=field)
-            evidence = self._evidence(event, now)
-            if evidence is not None and evidence.waba_id not in noticed:
-                noticed[evidence.waba_id] = evidence.day
-                records.append(encode(evidence, SOURCE))
-            if time.perf_counter() - began > MOST_AT_ONCE:
-                await asyncio.sleep(0)
-                began = time.perf_counter()
-        if any(len(record.value or b"") > MOST_IN_A_RECORD for record in records):
-            raise ValueError("escaped, a part of it is too large for a record")
-        return records, noticed
-
-    def _evidence(self, event: Event, now: datetime) -> WebhookSeen | None:
-        waba_id = event.subject
-        if waba_id is None or self._seen.get(waba_id) == now.date():
-            return None
-        return WebhookSeen(
-            id=fact_id(WebhookSeen.type, waba_id, now.date().isoformat()),
-            time=now,
-            org_id=event.org_id,
-            waba_id=waba_id,
-            day=now.date(),
-            field=str(getattr(event, "field", None) or type(event).__name__),
-        )
-
-    def _remember(self, noticed: dict[str, date]) -> None:
-        for waba_id, day in noticed.items():
-            self._seen[waba_id] = day
-            self._seen.move_to_end(waba_id)
-        while len(self._seen) > SEEN_WABAS:
-            self._seen.popitem(last=False)
-
     async def _publishing(self, _app: web.Application) -> AsyncIterator[None]:
         await self._publisher.start()
         yield
@@ -330,16 +241,6 @@ async def _read(request: web.Request) -> bytes:
     except TimeoutError:
         WEBHOOKS.labels("refused_slow").inc()
         raise Problem(408, "request_timeout", "Request timeout", "The body did not arrive in time.") from None
-
-
-@lru_cache(maxsize=1)
-def _day(number: int) -> date:
-    return date.fromordinal(_DAY_0 + number)
-
-
-def _today() -> date:
-    """Of UTC."""
-    return _day(int(time.time()) // 86_400)
 
 
 def _received() -> web.Response:

@@ -11,7 +11,8 @@ import orjson
 from wabus_events import MESSAGES, MessageReceived, MessageStatusChanged, Record, fact_id
 from wabus_events.envelope import envelope_headers, rfc3339
 
-from wabus_gateway.ingest import DEEPEST, Owner, has_huge_number, moment
+from wabus_gateway.ingest import Owner, moment
+from wabus_gateway.payload import DEEPEST, has_huge_number
 
 
 class Lone(NamedTuple):

@@ -1,0 +1,155 @@
+"""A signed webhook's way into Kafka: taken apart in slices, published, with the evidence that its WABA sends webhooks.
+
+Evidence is written once a day for each WABA, after what this process remembers; more of it does no harm.
+"""
+
+import asyncio
+import re
+import time
+from collections import OrderedDict
+from datetime import UTC, date, datetime
+from functools import lru_cache
+
+import structlog
+from prometheus_client import Counter
+from wabus_events import (
+    Event,
+    MessageReceived,
+    MessageStatusChanged,
+    Record,
+    Unrecognised,
+    WebhookSeen,
+    encode,
+    fact_id,
+)
+from wabus_events.topics import MAX_RECORD_BYTES
+from wabus_runtime import tracing
+from wabus_runtime.kafka import KafkaUnavailable
+from wabus_runtime.publisher import Done, Position, Publisher
+
+from wabus_gateway.connect import SOURCE
+from wabus_gateway.ingest import Owner, facts_in_slices, whole
+from wabus_gateway.lone import lone_fact
+
+MOST_AT_ONCE = 0.005  # seconds of making events before other requests get their turn
+MOST_IN_A_RECORD = MAX_RECORD_BYTES - 64 * 1024  # bytes of a value; Kafka counts the batch around it too
+PORTION = 500  # records that go to the publisher together
+LARGE = 64 * 1024  # bytes of a body that must wait until others of its size are taken apart
+SEEN_WABAS = 100_000  # WABAs whose evidence of today is remembered
+
+EVENTS_MADE = Counter("wabus_webhook_events_total", "Events made from webhooks.", ["type"])
+
+_MADE = {model.__name__: EVENTS_MADE.labels(model.__name__) for model in (MessageReceived, MessageStatusChanged)}
+_FIELD = re.compile("[a-z_]{1,64}")
+_DAY_0 = date(1970, 1, 1).toordinal()
+
+log = structlog.get_logger()
+
+
+class Intake:
+    """Publishes what webhooks tell, and remembers whose evidence of today Kafka has."""
+
+    def __init__(self, publisher: Publisher, owner: Owner) -> None:
+        self._publisher = publisher
+        self._owner = owner
+        self._seen: OrderedDict[str, date] = OrderedDict()
+        self._one_large_body = asyncio.Lock()
+
+    def submit_lone(self, body: bytes, done: Done) -> bool:
+        """Publish a body that holds just one fact of a WABA that has its evidence, without a task.
+
+        False where it is any other body: then nothing has happened, and it is one for `publish`.
+        """
+        lone = lone_fact(body, owner=self._owner, source=SOURCE)
+        if lone is None or self._seen.get(lone.waba_id) != _today():
+            return False
+        lone.record.headers.append(("ce_traceparent", tracing.fresh().encode()))
+        try:
+            self._publisher.submit([lone.record], done)
+        except KafkaUnavailable as error:
+            done(error)
+        else:
+            _MADE[lone.kind].inc()
+        return True
+
+    async def publish(self, body: bytes) -> None:
+        """Return once Kafka has all that a body tells. Raises `KafkaUnavailable`; it may have a part of it then."""
+        now = datetime.now(UTC)
+        noticed: dict[str, date] = {}
+        if len(body) <= LARGE:
+            begun, rest = await self._taken_apart(body, now, noticed)
+        else:
+            # Taken apart, a body is ten times its bytes: one of the large ones at a time.
+            async with self._one_large_body:
+                begun, rest = await self._taken_apart(body, now, noticed)
+        await asyncio.gather(*begun)
+        await self._publisher.publish_records(rest)
+        self._remember(noticed)
+
+    async def _taken_apart(
+        self, body: bytes, now: datetime, noticed: dict[str, date]
+    ) -> tuple[list[asyncio.Task[list[Position]]], list[Record]]:
+        """What is being published already, and the records that are left; `noticed` gets the WABAs with new evidence.
+
+        In portions, because to hand over or to give up tens of thousands of records takes long too.
+        """
+        begun: list[asyncio.Task[list[Position]]] = []
+        records: list[Record] = []
+        slice_began = time.perf_counter()
+        try:
+            for event in facts_in_slices(body, received_at=now, owner=self._owner):
+                if event is not None:
+                    records += self._records(event, now, noticed)
+                if len(records) >= PORTION:
+                    begun.append(asyncio.create_task(self._publisher.publish_records(records)))
+                    records = []
+                if time.perf_counter() - slice_began > MOST_AT_ONCE:
+                    await asyncio.sleep(0)
+                    slice_began = time.perf_counter()
+        except Exception as error:
+            # Whatever a signed body holds, it is Meta's word: keep it rather than refuse it for 7 days.
+            log.error("a webhook could not be taken apart", action="webhook_kept_whole", error=type(error).__name__)
+            kept = whole(body, received_at=now, reason=f"it could not be taken apart: {type(error).__name__}")
+            records = [encode(kept, SOURCE)]
+        return begun, records
+
+    def _records(self, event: Event, now: datetime, noticed: dict[str, date]) -> list[Record]:
+        """The record of an event, and of the evidence that it is, where it is the first of its WABA today."""
+        record = encode(event, SOURCE)
+        if len(record.value or b"") > MOST_IN_A_RECORD:
+            raise ValueError("escaped, a part of it is too large for a record")
+        EVENTS_MADE.labels(type(event).__name__).inc()
+        if isinstance(event, Unrecognised):
+            # Whatever is not made like a name of Meta's may be anything, also somebody's number.
+            field = event.field if _FIELD.fullmatch(event.field or "") else None
+            log.info("no model for a change", action="unrecognised", field=field)
+        waba_id, today = event.subject, now.date()
+        if waba_id is None or waba_id in noticed or self._seen.get(waba_id) == today:
+            return [record]
+        noticed[waba_id] = today
+        evidence = WebhookSeen(
+            id=fact_id(WebhookSeen.type, waba_id, today.isoformat()),
+            time=now,
+            org_id=event.org_id,
+            waba_id=waba_id,
+            day=today,
+            field=str(getattr(event, "field", None) or type(event).__name__),
+        )
+        return [record, encode(evidence, SOURCE)]
+
+    def _remember(self, noticed: dict[str, date]) -> None:
+        for waba_id, day in noticed.items():
+            self._seen[waba_id] = day
+            self._seen.move_to_end(waba_id)
+        while len(self._seen) > SEEN_WABAS:
+            self._seen.popitem(last=False)
+
+
+@lru_cache(maxsize=1)
+def _day(number: int) -> date:
+    return date.fromordinal(_DAY_0 + number)
+
+
+def _today() -> date:
+    """Of UTC."""
+    return _day(int(time.time()) // 86_400)

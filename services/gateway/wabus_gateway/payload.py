@@ -1,0 +1,215 @@
+"""A webhook's JSON, exactly as Meta wrote it; changes that events can't carry are set apart. Pure.
+
+In slices, so that whoever reads a large body can let others have their turn. No JSON library gives up the interpreter
+while it works, in whichever thread: 3 MB of small objects would stop everything for 50 ms.
+"""
+
+import json
+import json.decoder
+import math
+import re
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+
+# Numbers beyond 64 bits would come back rounded from the fast parser; so many digits in a row may stand for one.
+# Looking for them this way takes a tenth of a regular expression's time.
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
+_MAYBE_A_HUGE_NUMBER = b"0" * 19
+DEEPEST = 200  # levels that every JSON library on the way writes and reads
+MOST_PARTS = 200_000  # objects and lists; 3 MB of Meta's smallest statuses have a third of it
+AT_ONCE = 64 * 1024  # bytes of a body that is parsed at once, in some ms at most
+WINDOW = 16 * 1024  # characters of a larger one that are parsed at once
+SMALL_STEPS = 250  # parts of one that are looked at before others get their turn
+_LONGEST_CUT = 4  # characters that may be missed where a number is cut, as in 1.5e-7
+
+_decoding: Any = json.decoder  # what it has for one value at a place in a text is public but has no types
+_SPACE = re.compile(r"[ \t\n\r]*")
+_CUT: Any = object()
+
+Slices = Generator[None, None, Any]
+"""Each step is a slice of some ms at most; the last returns."""
+
+
+class TooManyParts(ValueError):
+    """More objects and lists than `MOST_PARTS`: no webhook of Meta's, and a minute's work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unwritable:
+    """A change that events can't carry as JSON: a number beyond 64 bits, a lone surrogate, hundreds of levels."""
+
+    field: str | None
+    body: bytes
+
+
+def parsed(body: bytes) -> Slices:
+    """The JSON of a body, with `Unwritable` for changes that could not be passed on.
+
+    Raises ValueError, TypeError, LookupError or RecursionError where that is not all that could not.
+    """
+    parts = body.count(b"[") + body.count(b"{")
+    if parts > MOST_PARTS:
+        raise TooManyParts
+    if len(body) > AT_ONCE:
+        yield
+        payload = yield from _Sliced(body.decode()).value(1)
+        yield
+    elif has_huge_number(body):
+        payload = _lenient(body)
+    else:
+        try:
+            payload = orjson.loads(body)
+        except orjson.JSONDecodeError:  # a lone surrogate, perhaps: half an emoji, where somebody cut a name
+            payload = _lenient(body)
+        else:
+            if parts <= DEEPEST:
+                return payload
+    if not _is_writable(payload):
+        yield from _set_apart(payload)
+    yield
+    return payload
+
+
+def has_huge_number(body: bytes) -> bool:
+    """Whether a number in it may have more than 64 bits; a long row of digits in a text counts as one."""
+    return _MAYBE_A_HUGE_NUMBER in body.translate(_DIGITS_TO_ZERO)
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(float(number)):
+        raise ValueError("no number of JSON, or one beyond a double")
+    return float(number)
+
+
+_decoder: Any = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+
+
+def _lenient(body: bytes) -> Any:
+    return _decoder.decode(body.decode())
+
+
+class _Sliced:
+    """Reads a long text: what fits into a window in C, and what does not part by part."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._window, self._start = text[:WINDOW], 0
+        self._steps = 0
+
+    def value(self, depth: int) -> Slices:
+        """What begins here; `depth` counts from 1, where nothing may follow."""
+        if depth > DEEPEST:
+            raise RecursionError
+        self._steps += 1
+        if self._steps % SMALL_STEPS == 0:
+            yield
+        mark = self._mark()
+        found = self._in_window()
+        if found is _CUT and self._at > self._start:
+            self._window, self._start = self._text[self._at : self._at + WINDOW], self._at
+            yield
+            found = self._in_window()
+        if found is _CUT:
+            if mark == "{":
+                found = yield from self._object(depth)
+            elif mark == "[":
+                found = yield from self._list(depth)
+            elif mark == '"':
+                found, self._at = _decoding.scanstring(self._text, self._at + 1)
+                yield
+            else:
+                raise ValueError("no JSON")
+        if depth == 1 and self._mark():
+            raise ValueError("something follows")
+        return found
+
+    def _in_window(self) -> Any:
+        """What begins here, or _CUT where it goes on after the window, or is no JSON at all."""
+        at = self._at - self._start
+        if at >= len(self._window):
+            return _CUT
+        try:
+            found, end = _decoder.scan_once(self._window, at)
+        except (StopIteration, ValueError):
+            return _CUT
+        if end + _LONGEST_CUT > len(self._window) and self._start + len(self._window) < len(self._text):
+            return _CUT
+        self._at = self._start + end
+        return found
+
+    def _object(self, depth: int) -> Slices:
+        found: dict[str, Any] = {}
+        self._at += 1
+        if self._mark() == "}":
+            self._at += 1
+            return found
+        while True:
+            if self._mark() != '"':
+                raise ValueError("no name of a member")
+            name = yield from self.value(depth + 1)
+            self._take(":")
+            found[name] = yield from self.value(depth + 1)
+            if self._take(",}") == "}":
+                return found
+
+    def _list(self, depth: int) -> Slices:
+        found: list[Any] = []
+        self._at += 1
+        if self._mark() == "]":
+            self._at += 1
+            return found
+        while True:
+            found.append((yield from self.value(depth + 1)))
+            if self._take(",]") == "]":
+                return found
+
+    def _mark(self) -> str:
+        """The next character that is no white space; empty at the end."""
+        text, at = self._text, self._at
+        if text[at : at + 1] in " \t\n\r":
+            found = _SPACE.match(text, at)
+            self._at = at = found.end() if found else at
+        return text[at : at + 1]
+
+    def _take(self, marks: str) -> str:
+        """The next one, which must be one of `marks`."""
+        mark = self._mark()
+        if not mark or mark not in marks:
+            raise ValueError("no JSON")
+        self._at += 1
+        return mark
+
+
+def _set_apart(payload: Any) -> Slices:
+    """Make the changes that events can't carry `Unwritable`, so that one of them does not take the others with it."""
+    for entry in payload["entry"]:
+        changes = entry["changes"]
+        for number, change in enumerate(changes):
+            if not _is_writable(change):
+                changes[number] = yield from _unwritable(change)
+                yield
+            elif number % SMALL_STEPS == 0:
+                yield
+    orjson.dumps(payload, default=lambda _change: None)
+
+
+def _unwritable(change: Any) -> Slices:
+    field = cast(dict[str, Any], change).get("field") if isinstance(change, dict) else None
+    pieces: list[str] = []
+    for piece in json.JSONEncoder().iterencode(change):
+        pieces.append(piece)
+        if len(pieces) % (10 * SMALL_STEPS) == 0:
+            yield
+    return Unwritable(field if isinstance(field, str) and _is_writable(field) else None, "".join(pieces).encode())
+
+
+def _is_writable(payload: Any) -> bool:
+    try:
+        orjson.dumps([[[[payload]]]])  # an event nests it a little deeper
+    except TypeError:
+        return False
+    return True
