@@ -10,18 +10,23 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.checks import negative_data_rejection, positive_data_acceptance
 from template_world import ORDER, Bearer, Client, Meta, Publish, Serve, connection, synced_status
+from wabus_gateway.app import GatewaySettings
+from wabus_gateway.app import create_app as create_gateway
 from wabus_health_projector.app import HealthProjectorSettings
 from wabus_health_projector.app import create_app as create_health
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually
 
 pytest_plugins = ["template_world"]
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the .random. module inside strategies")
+"""Schemathesis does."""
 
 EXAMPLES = 12  # of each operation and mode
 EXAMPLES_OF_SYNC = 4  # each of them publishes
 ADDRESS_MAX = 8_000  # characters; longer ones the HTTP server refuses before anybody looks at them
-REFUSED = {"/templates", "/templates/{template_id}/render"}
-"""What is valid and refused all the same: a cursor that is none of ours, parameters that another template has."""
+REFUSED = {"/templates", "/templates/{template_id}/render", "/whatsapp/connect"}
+"""What is valid and refused all the same: a cursor that is none of ours, parameters that another template has, a code
+that Meta has not given."""
 NOT_NEGATED = {"/templates/{template_id}/render"}
 """Where schemathesis can't make up wrong bodies: it gives up on a list that is either of two kinds."""
 UNCHECKED = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large, HealthCheck.nested_given)
@@ -82,6 +87,26 @@ async def health_address(meta: Meta, topics: KafkaSettings, publish: Publish, se
 
     await eventually(known)
     return str(client.make_url("")).rstrip("/")
+
+
+@pytest.fixture
+async def gateway_address(meta: Meta, topics: KafkaSettings, serve: Serve, eventually: Eventually) -> str:
+    """Of the gateway, while no account is connected."""
+    client = await serve(create_gateway(load(GatewaySettings)))
+
+    async def ready() -> bool:
+        return (await client.get("/readyz")).status == 200
+
+    await eventually(ready)
+    return str(client.make_url("")).rstrip("/")
+
+
+async def test_the_gateways_endpoints_answer_as_the_document_says(gateway_address: str, bearer: Bearer) -> None:
+    found = await asyncio.to_thread(lambda: list(operations(gateway_address)))
+    for operation in found:
+        await asyncio.to_thread(explore, operation, gateway_address, bearer())
+
+    assert len(found) == 6
 
 
 async def test_no_request_gets_a_500_and_every_answer_is_as_the_document_says(address: str, bearer: Bearer) -> None:

@@ -4,24 +4,34 @@ import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlencode
 
 import structlog
 from aiohttp import web
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import SecretStr
 from wabus_events import AccountConnected
 from wabus_runtime.auth import authenticate, require_admin
 from wabus_runtime.graph import Graph
 from wabus_runtime.graph_errors import GraphError
 from wabus_runtime.http import Problem, json_response
 from wabus_runtime.kafka import KafkaUnavailable
+from wabus_runtime.openapi import document
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.sealing import Keyring
 from wabus_runtime.settings import AuthSettings
 
 from wabus_gateway import bodies, oauth
-from wabus_gateway.connect import WABA_ID, ConnectRefused, ConnectSettings, connect, disconnect, inspect
+from wabus_gateway.connect import ConnectRefused, ConnectSettings, connect, disconnect, inspect
+from wabus_gateway.described import (
+    OPERATIONS,
+    Begun,
+    Connected,
+    Connection,
+    Connections,
+    Disconnected,
+    EndQuery,
+    Signup,
+)
 from wabus_gateway.meta_requests import MetaRequests
 from wabus_gateway.pages import choice_page, message_page, refusal_page
 
@@ -45,15 +55,6 @@ class ConnectApiSettings(ConnectSettings, AuthSettings):
     pass
 
 
-class Signup(BaseModel):
-    """What Embedded Signup gives to the page that opened it."""
-
-    code: str = Field(min_length=1, max_length=4096)
-    waba_id: str = Field(pattern=f"^{WABA_ID.pattern}$")
-    phone_number_id: str | None = Field(default=None, pattern=f"^{WABA_ID.pattern}$")
-    """Absent when the person ended the sign-up without adding a number."""
-
-
 class ConnectApi:
     """The handlers, with a client for Graph and the replica of credentials that the gateway follows."""
 
@@ -71,6 +72,7 @@ class ConnectApi:
         app.router.add_post("/whatsapp/callback", self.chosen)
         app.router.add_get("/whatsapp/connection", self.connections)
         app.router.add_delete("/whatsapp/connection", self.end)
+        document(app, OPERATIONS)
         MetaRequests(self._settings, self._replica, self._disconnect).install(app)
         app.cleanup_ctx.append(self._client)
 
@@ -85,7 +87,7 @@ class ConnectApi:
             response = web.Response(status=303, headers={"Location": url, "Cache-Control": "no-store"})
         else:
             expires_at = datetime.fromtimestamp(pending.expires_at, UTC)
-            response = json_response({"authorization_url": url, "expires_at": expires_at})
+            response = json_response(Begun(authorization_url=url, expires_at=expires_at))
         response.set_cookie(
             COOKIE,
             cookie,
@@ -147,28 +149,35 @@ class ConnectApi:
             )
         except ConnectRefused as refused:
             raise _problem(refused) from None
-        return json_response(_connection(account), status=201, headers={"Location": "/whatsapp/connection"})
+        connected = Connected(
+            org_id=caller.org_id,
+            waba_id=account.waba_id,
+            phone_numbers=account.phone_numbers,
+            connected_at=account.time,
+            token_expires_at=account.token_expires_at,
+        )
+        return json_response(connected, status=201, headers={"Location": "/whatsapp/connection"})
 
     async def connections(self, request: web.Request) -> web.Response:
         """The caller's connected accounts; never their tokens."""
         caller = await authenticate(request)
         found = [
-            {
-                "waba_id": credential.waba_id,
-                "connected_at": credential.time,
-                "token_expires_at": credential.expires_at,
-                "scopes": credential.scopes,
-            }
+            Connection(
+                waba_id=credential.waba_id,
+                connected_at=credential.time,
+                token_expires_at=credential.expires_at,
+                scopes=credential.scopes,
+            )
             for credential in self._replica.of_organisation(caller.org_id)
         ]
-        return json_response({"org_id": caller.org_id, "connections": found})
+        return json_response(Connections(org_id=caller.org_id, connections=found))
 
     async def end(self, request: web.Request) -> web.Response:
         """Disconnect one account (`waba_id`) or all of the caller's organisation."""
         caller = await require_admin(request)
+        asked = EndQuery.model_validate(dict(request.query)).waba_id
         await self._replica.refresh()
         owned = [credential.waba_id for credential in self._replica.of_organisation(caller.org_id)]
-        asked = request.query.get("waba_id")
         ending = owned if asked is None else [asked]
         try:
             if not ending:
@@ -177,7 +186,7 @@ class ConnectApi:
                 await self._disconnect(caller.org_id, waba_id, "requested")
         except ConnectRefused as refused:
             raise _problem(refused) from None
-        return json_response({"disconnected": ending})
+        return json_response(Disconnected(disconnected=ending))
 
     async def _connect(
         self, org_id: str, waba_id: str, token: SecretStr, subject: str, *, phone_number_id: str | None = None
@@ -241,16 +250,6 @@ class ConnectApi:
         async with Graph(self._settings) as graph:
             self._graph = graph
             yield
-
-
-def _connection(account: AccountConnected) -> dict[str, Any]:
-    return {
-        "org_id": account.org_id,
-        "waba_id": account.waba_id,
-        "phone_numbers": [phone.model_dump() for phone in account.phone_numbers],
-        "connected_at": account.time,
-        "token_expires_at": account.token_expires_at,
-    }
 
 
 def _problem(refused: ConnectRefused) -> Problem:
