@@ -65,7 +65,7 @@ def touched(events: Sequence[Event]) -> Keys:
             case MessageReceived() | MessageStatusChanged():
                 hour = event.time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
                 kind = event.status if isinstance(event, MessageStatusChanged) else "received"
-                keys.setdefault("counted_events", set()).add((UUID(event.id),))
+                keys.setdefault("counted_messages", set()).add((UUID(event.id), event.time.date()))
                 keys.setdefault("message_counts", set()).add((event.waba_id, hour, event.phone_number_id, kind))
                 for code in event.error_codes if isinstance(event, MessageStatusChanged) else ():
                     keys.setdefault("message_failures", set()).add((event.waba_id, hour, event.phone_number_id, code))
@@ -93,9 +93,8 @@ async def prepared_upsert(writer: asyncpg.Connection, table: str, key: str) -> A
     ]
     rest = [column for column in columns if column not in key.split(", ")]
     changes = ", ".join(f"{column} = excluded.{column}" for column in rest)
-    return await writer.prepare(
-        f"INSERT INTO {table} SELECT * FROM new_{table} ON CONFLICT ({key}) DO UPDATE SET {changes}"
-    )
+    instead = f"UPDATE SET {changes}" if changes else "NOTHING"
+    return await writer.prepare(f"INSERT INTO {table} SELECT * FROM new_{table} ON CONFLICT ({key}) DO {instead}")
 
 
 async def write(writer: asyncpg.Connection, rows: dict[str, list[tuple[Any, ...]]], upserts: dict[str, Any]) -> None:

@@ -45,7 +45,8 @@ class Reader:
 
     async def look(self) -> None:
         rows = await self._database.fetch(
-            "SELECT event_id FROM counted_events WHERE event_id = ANY($1)", list(self._accepted)
+            "SELECT event_id FROM counted_messages WHERE event_id = ANY($1) AND day >= current_date - 1",
+            list(self._accepted),
         )
         now = time.perf_counter()
         self.took.extend(now - self._accepted.pop(row["event_id"]) for row in rows)

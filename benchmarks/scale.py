@@ -38,7 +38,7 @@ class Measured:
     postgres_ms: float = 0.0134  # the same, in PostgreSQL, while its indices are in memory
     kafka_ms: float = 0.045  # a record written once and read once, in one broker without replicas
     record_bytes: float = 833.0  # a message in messages.v1, uncompressed
-    seen_bytes: float = 104.0  # a row of counted_events with its indices
+    seen_bytes: float = 104.0  # a row of counted_messages with its index
     gateway_mb: float = 110.0
 
 
@@ -254,7 +254,10 @@ async def measure(events: int, port: int) -> Measured:
                 folded = reached - done
                 spent = _burnt(worker) - begun[0], _burnt(server) - begun[1]
             seen = await database.fetchval(
-                "SELECT pg_total_relation_size('counted_events') / count(*) FROM counted_events"
+                """
+                SELECT (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('counted_messages'))::float
+                    / count(*) FROM counted_messages
+                """
             )
             await database.close()
             return replace(

@@ -25,7 +25,7 @@ from wabus_events import MESSAGES, Event, MessageReceived, MessageStatusChanged,
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "3"))
 SEED = int(os.environ.get("CHAOS_SEED", "7"))
 HEALED = 120.0  # seconds for everything to be well again after the last blow
-TABLES = ("waba_health", "webhook_health", "message_counts", "message_failures", "counted_events", "templates")
+TABLES = ("waba_health", "webhook_health", "message_counts", "message_failures", "counted_messages", "templates")
 READS = (("wabus_health_projector", "/webhook/health"), ("wabus_template_sync", "/templates"))
 
 pytestmark = pytest.mark.timeout(180 + 40 * ROUNDS)

@@ -199,6 +199,26 @@ async def test_rows_that_differ_are_named_and_replaced_only_on_purpose(
     assert await rows(pool) == live
 
 
+async def test_what_an_earlier_release_has_counted_is_no_difference_and_counts_no_second_time(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+) -> None:
+    async with projecting(topics, pool):
+        assert await reached(pool, await publisher.publish(HISTORY))
+    ids = [row[0] for row in await pool.fetch("DELETE FROM counted_messages RETURNING event_id")]
+    await pool.execute(
+        "INSERT INTO counted_events SELECT event_id, 0, $2 FROM unnest($1::uuid[]) AS old(event_id)",
+        ids,
+        datetime.now(UTC).date(),
+    )
+    async with projecting(topics, pool):
+        await run()
+        assert await pool.fetchval("SELECT count(*) FROM counted_messages") == 3000
+        partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'counted_messages'::regclass"
+        assert await pool.fetchval(partitions) > 30
+        assert await reached(pool, await publisher.publish(HISTORY))
+    assert await pool.fetchval("SELECT sum(count)::int FROM message_counts") == 3000
+
+
 async def test_only_one_rebuild_runs_and_its_remains_can_be_thrown_away(
     topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import tempfile
+import time
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -157,7 +158,7 @@ async def system(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[S
 async def test_a_webhook_goes_the_whole_way_over_tls(
     system: System, environment: dict[str, str], events_in: EventsIn, eventually: Eventually
 ) -> None:
-    payload = webhook(conversation(messages=[text("wamid.1")]))
+    payload = webhook(conversation(messages=[{**text("wamid.1"), "timestamp": str(int(time.time()))}]))
 
     async def delivered() -> bool:
         return await system.deliver(payload) == 200
@@ -167,7 +168,7 @@ async def test_a_webhook_goes_the_whole_way_over_tls(
 
     async def counted() -> bool:
         try:
-            return await connection.fetchval("SELECT count(*) FROM counted_events") == 1
+            return await connection.fetchval("SELECT count(*) FROM counted_messages") == 1
         except asyncpg.UndefinedTableError:
             return False
 

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from wabus_events import MessageReceived, MessageStatusChanged, fact_id
-from wabus_health_projector.lag import Measure, freshness
+from wabus_health_projector.lag import Measure, complete_until, freshness
 from wabus_health_projector.traffic import Message, counts_kept_from, identity, tally
 
 NOW = datetime(2026, 3, 31, 12, 30, tzinfo=UTC)
@@ -96,3 +96,13 @@ def test_lag_says_since_when_the_answer_is_incomplete() -> None:
 def test_lag_is_unknown_without_a_fresh_look_at_kafka() -> None:
     assert freshness(deque(), {}, NOW) is None
     assert freshness(deque([Measure(NOW - timedelta(minutes=1), {})]), {}, NOW) is None
+
+
+def test_rows_are_complete_until_the_newest_moment_whose_records_they_all_have() -> None:
+    ends = [
+        Measure(NOW + timedelta(seconds=second), {("messages.v1", 0): 10 * second, ("accounts.v1", 0): 3})
+        for second in range(4)
+    ]
+    assert complete_until(ends, {("messages.v1", 0): 29, ("accounts.v1", 0): 3}) == NOW + timedelta(seconds=2)
+    assert complete_until(ends, {("messages.v1", 0): 99, ("accounts.v1", 0): 2}) is None
+    assert complete_until([], {}) is None

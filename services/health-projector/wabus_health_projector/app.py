@@ -12,7 +12,7 @@ from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.service import Role, Service, background, build_app
 from wabus_runtime.settings import AuthSettings, HttpSettings
 
-from wabus_health_projector import history, projector
+from wabus_health_projector import history, partitions, projector
 from wabus_health_projector.alerts import Alerts, AlertSettings
 from wabus_health_projector.announcements import Announcements
 from wabus_health_projector.api import Api
@@ -56,7 +56,11 @@ def _install_worker(app: web.Application, settings: HealthProjectorSettings, lag
     async def evaluate(ready: Callable[[], None]) -> None:
         await Evaluator(settings, app[POOL], lag).run(ready)
 
+    async def keep_partitions(ready: Callable[[], None]) -> None:
+        await partitions.run(app[POOL], lag, ready)
+
     background(app, projector.NAME, project)
+    background(app, "health-partitions", keep_partitions)
     background(app, history.NAME, remember)
     background(app, "health-evaluator", evaluate)
     url, secret = settings.alert_webhook_url, settings.alert_webhook_secret

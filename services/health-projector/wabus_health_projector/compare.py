@@ -9,7 +9,7 @@ COMPARE_TIMEOUT = 900.0  # seconds for one table
 DIFFERENCES_SHOWN = 5
 
 Floors = tuple[datetime, date]
-"""From when on counts are kept, and from which day on ids are remembered."""
+"""From when on counts are kept, and from which day on ids are remembered on both sides."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from uuid import UUID
 
-import asyncpg
 from wabus_runtime.database import Connection
 from wabus_runtime.projection import Recorded
 
 from wabus_health_projector.traffic import (
-    SEEN_KEPT,
     Message,
     Tally,
+    counted_on,
     counts_kept_from,
     identity,
     tally,
@@ -24,63 +23,58 @@ class Counter:
     """Counts batches of messages. Remembers only up to which day it has pruned; all that matters is in the tables."""
 
     def __init__(self) -> None:
-        self._pruned: dict[int, date] = {}
-        self._newest = date.min
+        self._pruned = self._newest = date.min
 
     async def count(self, connection: Connection, records: Sequence[Recorded]) -> None:
         """Add to the counts what was never counted before. One event id always comes from the same partition."""
-        messages = {identity(record.event): record for record in reversed(records) if isinstance(record.event, Message)}
-        if not messages:
+        if not records:
             return
-        newest = {record.partition: record.logged_at.date() for record in records}
-        self._newest = max(self._newest, *newest.values())
-        # An array in which PostgreSQL finds one value again and again would cost as much as the ids do.
-        by_place: dict[tuple[int, date], list[UUID]] = {}
-        for event_id, record in messages.items():
-            by_place.setdefault((record.partition, record.logged_at.date()), []).append(event_id)
-        rows: list[asyncpg.Record] = []
-        for (partition, day), ids in sorted(by_place.items()):
-            rows += await connection.fetch(
-                """
-                INSERT INTO counted_events (event_id, partition, day)
-                SELECT event_id, $2, $3 FROM unnest($1::uuid[]) AS new(event_id) ORDER BY event_id
-                ON CONFLICT (event_id) DO NOTHING
-                RETURNING event_id
-                """,
-                ids,
-                partition,
-                day,
-            )
-        kept_from = counts_kept_from(self._newest)
-        fresh = [messages[row["event_id"]] for row in rows]
-        await _add(
-            connection,
-            tally(
-                ((record.event, record.logged_at) for record in fresh if isinstance(record.event, Message)), kept_from
-            ),
-        )
-        await self._prune(connection, newest, kept_from)
-
-    async def _prune(self, connection: Connection, newest: dict[int, date], kept_from: datetime) -> None:
-        for partition, day in sorted(newest.items()):
-            if self._pruned.get(partition) == day:
+        messages: dict[UUID, tuple[Message, datetime]] = {}
+        # By day, for an array in which PostgreSQL finds one value again and again would cost as much as the ids do.
+        by_day: dict[date, list[UUID]] = {}
+        for record in records:
+            event = record.event
+            if not isinstance(event, Message) or (day := counted_on(event.time, record.logged_at)) is None:
                 continue
-            forgotten = await connection.execute(
-                """
-                DELETE FROM counted_events WHERE event_id IN (
-                    SELECT event_id FROM counted_events WHERE partition = $1 AND day < $2 LIMIT $3
-                )
-                """,
-                partition,
-                day - SEEN_KEPT,
-                PRUNED_AT_ONCE,
-            )
-            # SKIP LOCKED: other projections prune the same rows, and nobody has to wait for that.
-            dropped = [
-                await connection.execute(query, kept_from, PRUNED_AT_ONCE) for query in (_PRUNE_COUNTS, _PRUNE_ERRORS)
-            ]
-            if all(int(done.removeprefix("DELETE ")) < PRUNED_AT_ONCE for done in (forgotten, *dropped)):
-                self._pruned[partition] = day
+            event_id = identity(event)
+            if event_id not in messages:
+                messages[event_id] = event, record.logged_at
+                by_day.setdefault(day, []).append(event_id)
+        self._newest = max(self._newest, *(record.logged_at.date() for record in records))
+        kept_from = counts_kept_from(self._newest)
+        fresh = [event_id for day, ids in sorted(by_day.items()) for event_id in await _remember(connection, ids, day)]
+        await _add(connection, tally((messages[event_id] for event_id in fresh), kept_from))
+        await self._prune(connection, kept_from)
+
+    async def _prune(self, connection: Connection, kept_from: datetime) -> None:
+        if self._pruned == self._newest:
+            return
+        # SKIP LOCKED: other projections prune the same rows, and nobody has to wait for that.
+        pruned = [
+            await connection.execute(query, kept_from, PRUNED_AT_ONCE) for query in (_PRUNE_COUNTS, _PRUNE_ERRORS)
+        ]
+        if all(int(done.removeprefix("DELETE ")) < PRUNED_AT_ONCE for done in pruned):
+            self._pruned = self._newest
+
+
+async def _remember(connection: Connection, ids: Sequence[UUID], day: date) -> list[UUID]:
+    """Those of the ids that were not counted yet; they are from now on.
+
+    `counted_events` has what a release before this one has counted, for as long as it can come again.
+    """
+    rows = await connection.fetch(
+        """
+        INSERT INTO counted_messages (event_id, day)
+        SELECT event_id, $2 FROM unnest($1::uuid[]) AS new(event_id)
+        WHERE NOT EXISTS (SELECT FROM counted_events AS earlier WHERE earlier.event_id = new.event_id)
+        ORDER BY event_id
+        ON CONFLICT (event_id, day) DO NOTHING
+        RETURNING event_id
+        """,
+        ids,
+        day,
+    )
+    return [row["event_id"] for row in rows]
 
 
 _PRUNE_COUNTS = """

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -49,11 +49,14 @@ def freshness(measures: "deque[Measure]", reached: Offsets, now: datetime) -> Fr
     behind = sum(max(0, end - reached.get(place, 0)) for place, end in newest.ends.items())
     if behind == 0:
         return Freshness(records=0, ms=0, complete_until=newest.at)
-    done = [each.at for each in measures if all(reached.get(place, 0) >= end for place, end in each.ends.items())]
-    complete_until = max(done, default=measures[0].at)
-    return Freshness(
-        records=behind, ms=int((now - complete_until).total_seconds() * 1000), complete_until=complete_until
-    )
+    complete = complete_until(measures, reached) or measures[0].at
+    return Freshness(records=behind, ms=int((now - complete).total_seconds() * 1000), complete_until=complete)
+
+
+def complete_until(measures: Iterable[Measure], reached: Offsets) -> datetime | None:
+    """The newest measure whose ends the offsets `reached` have all passed; None if there is none."""
+    done = (each.at for each in measures if all(reached.get(place, 0) >= end for place, end in each.ends.items()))
+    return max(done, default=None)
 
 
 class Lag:
@@ -66,6 +69,10 @@ class Lag:
     def of(self, reached: Offsets, now: datetime) -> Freshness | None:
         """How fresh rows at these offsets are."""
         return freshness(self._measures, reached, now)
+
+    def complete_until(self, reached: Offsets) -> datetime | None:
+        """A moment such that rows at these offsets have whatever Kafka had then; None where none is known."""
+        return complete_until(self._measures, reached)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Measure for ever."""

@@ -10,21 +10,21 @@ import hashlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
 import wabus_events
 from wabus_events import Topic
-from wabus_runtime.database import migrate, migrated_pool, open_pool
+from wabus_runtime.database import Connection, migrate, migrated_pool, open_pool
 from wabus_runtime.projection import Apply, channel
 from wabus_runtime.replay import Offsets, offsets, replay
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings
 
-from wabus_health_projector import history, projector
-from wabus_health_projector.compare import Table, differences, digest_of
+from wabus_health_projector import history, partitions, projector
+from wabus_health_projector.compare import Floors, Table, differences, digest_of
 from wabus_health_projector.store import CHANNEL, REBUILD
-from wabus_health_projector.traffic import SEEN_KEPT, counts_kept_from
+from wabus_health_projector.traffic import COUNTS_KEPT, EARLY_MOST, LATE_MOST, counts_kept_from
 
 PACKAGE = "wabus_health_projector"
 NEAR = 2_000  # records behind the live tables from which the rest is fast
@@ -63,7 +63,7 @@ MODELS: Mapping[str, ReadModel] = {
             Table("waba_health", "waba_id"),
             Table("message_counts", "waba_id, hour, phone_number_id, kind", "hour >= $1 AND $2::date IS NOT NULL"),
             Table("message_failures", "waba_id, hour, phone_number_id, code", "hour >= $1 AND $2::date IS NOT NULL"),
-            Table("counted_events", "event_id", "day >= $2 AND $1::timestamptz IS NOT NULL"),
+            Table("counted_messages", "event_id, day", "day >= $2 AND $1::timestamptz IS NOT NULL"),
         ),
     ),
     "history": ReadModel(
@@ -115,6 +115,9 @@ class _Rebuild:
 
     async def catch_up(self) -> None:
         """Replay until the new tables are close behind the live ones."""
+        if self._model.name == projector.NAME:
+            today = datetime.now(UTC).date()
+            await partitions.make(self._beside, today - COUNTS_KEPT, today + partitions.AHEAD)
         while True:
             target, reached = await offsets(self._live, self._model.name), await self._reached()
             behind = _distance(reached, target)
@@ -129,8 +132,7 @@ class _Rebuild:
             # The snapshot is taken by its first query: rows and offsets in it belong together.
             target = await offsets(live, self._model.name)
             await self._replay(target)
-            now = datetime.now(UTC)
-            floors = counts_kept_from(now.date()), now.date() - SEEN_KEPT
+            floors = await _floors(live, datetime.now(UTC))
             same = True
             async with self._beside.acquire() as beside, beside.transaction():
                 for table in self._model.tables:
@@ -175,7 +177,8 @@ class _Rebuild:
             await connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
             await connection.execute(f"DROP TABLE {names}")
             for table in self._model.tables:
-                await connection.execute(f"ALTER TABLE {schema}.{table.name} SET SCHEMA {place}")
+                for name in await _with_partitions(connection, f"{schema}.{table.name}"):
+                    await connection.execute(f"ALTER TABLE {name} SET SCHEMA {place}")
             await connection.execute(f"DROP SCHEMA {schema} CASCADE")
             # What the projector has in its hands was meant for the old tables: it finds another owner, and reads again.
             await connection.execute(
@@ -197,6 +200,26 @@ class _Rebuild:
             until=until,
             progress=progress,
         )
+
+
+async def _floors(live: Connection, now: datetime) -> Floors:
+    """What a release before this one has counted is remembered in another table, and without the day that it is of."""
+    last = await live.fetchval("SELECT max(day) FROM counted_events")
+    unclear = last + EARLY_MOST + timedelta(days=1) if last else date.min
+    return counts_kept_from(now.date()), max(now.date() - LATE_MOST, unclear)
+
+
+async def _with_partitions(connection: Connection, table: str) -> list[str]:
+    rows = await connection.fetch(
+        """
+        SELECT quote_ident(nspname) || '.' || quote_ident(relname) AS name
+        FROM pg_partition_tree($1::text::regclass) AS part
+        JOIN pg_class ON pg_class.oid = part.relid JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        UNION SELECT $1
+        """,
+        table,
+    )
+    return [row["name"] for row in rows]
 
 
 class Progress:

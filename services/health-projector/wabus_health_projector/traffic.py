@@ -17,7 +17,9 @@ from wabus_events.topics import MESSAGE_RETENTION
 COUNTS_KEPT = MESSAGE_RETENTION - timedelta(
     days=1
 )  # whole UTC days before today; Kafka still has every record of the first one
-SEEN_KEPT = timedelta(days=9)  # Meta delivers again for up to 7 days
+LATE_MOST = timedelta(days=9)  # between the day of a message and the day it was logged; Meta tries for up to 7 days
+EARLY_MOST = timedelta(days=1)  # the same the other way round, for clocks differ
+STAMPED_BEFORE = timedelta(days=1)  # a record's time is when it was sent: how long before it was in Kafka, at most
 
 Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 
@@ -93,6 +95,21 @@ def tally(events: Iterable[tuple[Message, datetime]], since: datetime) -> Tally:
             key = event.waba_id, hour, event.phone_number_id, code
             counts.errors.setdefault(key, Count(at, at)).add(at)
     return counts
+
+
+def counted_on(happened_at: datetime, logged_at: datetime) -> date | None:
+    """The day under which a message's id is remembered, by Meta's time and so the same for each of its deliveries.
+
+    None for a delivery that does not count, because it was logged too long after that day, or before it: after
+    `LATE_MOST` the id may be forgotten, so that nothing that comes again can count a second time.
+    """
+    day, logged = happened_at.astimezone(UTC).date(), logged_at.astimezone(UTC).date()
+    return day if -EARLY_MOST <= logged - day <= LATE_MOST else None
+
+
+def remembered_from(complete_until: datetime) -> date:
+    """The first day whose ids can still come, where everything that was in Kafka at a moment has been counted."""
+    return (complete_until.astimezone(UTC) - STAMPED_BEFORE).date() - LATE_MOST
 
 
 def counts_kept_from(logged_on: date) -> datetime:
