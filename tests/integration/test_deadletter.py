@@ -6,12 +6,17 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from aiokafka import ConsumerRecord
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
 from click.testing import CliRunner
 from wabus_events import MESSAGES, Event, MessageReceived, Record, Topic, encode, fact_id
+from wabus_events.topics import MAX_RECORD_BYTES
 from wabus_runtime.deadletter import DeadLetters
+from wabus_runtime.deadletter_commands import Letter, read_letters, settle
 from wabus_runtime.deadletter_commands import deadletter as command
-from wabus_runtime.deadletter_commands import read_letters, settle
+from wabus_runtime.kafka import client_options, topic_name
+from wabus_runtime.publisher import Publisher
 from wabus_runtime.service import background, build_app
 from wabus_runtime.settings import KafkaSettings
 from waiting import Eventually
@@ -130,3 +135,55 @@ async def test_too_many_dead_letters_stop_the_consumer_for_good(
     assert runs == 3
     assert len(await read_letters(topics)) == 2
     assert (await client.get("/healthz")).status == 200
+
+
+async def test_a_record_too_large_for_a_letter_is_set_aside_all_the_same_and_replayed_from_where_it_was(
+    topics: KafkaSettings, events_in: EventsIn
+) -> None:
+    largest, letter = await set_aside_the_largest(topics)
+    assert letter.record.value is None
+    assert letter.about["left_out"] == str(len(largest.key or b"") + len(largest.value or b""))
+    assert f"{largest.partition}@{largest.offset}" in letter.line
+    assert "wabus.MessageReceived.v1" in letter.line
+    assert await settle(topics, [letter], "replayed") == []
+    first, second = await events_in(MESSAGES)
+    assert first == second
+    assert await read_letters(topics) == []
+
+
+async def test_a_letter_whose_record_is_gone_stays_and_is_named(topics: KafkaSettings) -> None:
+    largest, letter = await set_aside_the_largest(topics)
+    admin = AIOKafkaAdminClient(**client_options(topics))
+    await admin.start()
+    place = TopicPartition(largest.topic, largest.partition)
+    await admin.delete_records({place: RecordsToDelete(before_offset=largest.offset + 1)})
+    await admin.close()
+    assert await settle(topics, [letter], "replayed") == [letter]
+    result = await asyncio.to_thread(CliRunner().invoke, command, ["replay", "--all"])
+    assert result.exit_code == 1
+    assert letter.id in result.output
+    assert await settle(topics, [letter], "dropped") == []
+    assert await read_letters(topics) == []
+
+
+async def set_aside_the_largest(topics: KafkaSettings) -> tuple[ConsumerRecord[bytes, bytes], Letter]:
+    """The largest event that the topics take, as it is consumed, and its letter."""
+    event = message(1).model_copy(update={"value": {"text": {"body": ""}}})
+    record = encode(event, "/wabus/gateway")
+    headers = sum(len(name) + len(content) + 4 for name, content in record.headers)
+    body = "x" * (MAX_RECORD_BYTES - len(record.value or b"") - len(record.key) - headers - 100)  # 61 are the batch's
+    publisher = Publisher(topics, "/wabus/gateway")
+    await publisher.start()
+    await publisher.publish([event.model_copy(update={"value": {"text": {"body": body}}})])
+    await publisher.stop()
+    consumer = AIOKafkaConsumer(
+        topic_name(topics, MESSAGES), **client_options(topics), auto_offset_reset="earliest", enable_auto_commit=False
+    )
+    await consumer.start()
+    largest = await consumer.getone()
+    await consumer.stop()
+    letters = DeadLetters(topics, "counter")
+    await letters.put(largest, MESSAGES.name, ValueError())
+    await letters.close()
+    (letter,) = await read_letters(topics)
+    return largest, letter

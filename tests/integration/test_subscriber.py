@@ -136,23 +136,33 @@ async def test_members_of_a_group_share_the_work_and_a_leaver_loses_nothing(
     await members["b"]
 
 
-async def test_what_a_handler_refuses_goes_to_the_teams_own_dead_letters(topics: KafkaSettings, source: Kafka) -> None:
+LARGE_MESSAGE = an(MessageReceived).model_copy(update={"value": {"text": {"body": "x" * 2_000_000}}})
+
+
+@pytest.mark.parametrize(
+    ("refused", "left_out"),
+    [(an(TemplatesSynced), False), (LARGE_MESSAGE, True)],
+    ids=["whole", "but for what is too large for their topic"],
+)
+async def test_what_a_handler_refuses_goes_to_the_teams_own_dead_letters(
+    refused: Event, left_out: bool, topics: KafkaSettings, source: Kafka
+) -> None:
     name = topics.topic_prefix + "billing.dead"
     admin = AIOKafkaAdminClient(**client_options(topics))
     await admin.start()
-    await admin.create_topics([NewTopic(name, 1, 1)])
+    await admin.create_topics([NewTopic(name, 1, 1, topic_configs={"max.message.bytes": "1000000"})])
     await admin.close()
-    refused, stop = an(TemplatesSynced), asyncio.Event()
+    stop = asyncio.Event()
     await publish(topics, refused)
 
-    async def refuses(event: TemplatesSynced) -> None:
+    async def refuses(event: Event) -> None:
         stop.set()
         raise ValueError("private words")
 
     await run(
         refuses,
         source,
-        TemplatesSynced,
+        type(refused),
         group=topics.topic_prefix + "billing",
         dead_letters=name,
         retry=Retry(attempts=2, first=0),
@@ -165,6 +175,7 @@ async def test_what_a_handler_refuses_goes_to_the_teams_own_dead_letters(topics:
     headers = dict(letter.headers)
     assert headers["ce_id"].decode() == refused.id
     assert headers["wabus_dead_reason"] == b"ValueError"
+    assert (letter.value is None, "wabus_dead_left_out" in headers) == (left_out, left_out)
 
 
 async def test_a_wrong_prefix_is_named(topics: KafkaSettings) -> None:

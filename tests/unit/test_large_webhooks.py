@@ -13,6 +13,7 @@ from wabus_events import Event, MessageStatusChanged, Record, Unrecognised, enco
 from wabus_gateway import intake as intake_module
 from wabus_gateway.ingest import facts_in_slices, whole
 from wabus_gateway.intake import Intake
+from wabus_runtime.produce import fits
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.service import GC_THRESHOLD, MAX_BODY
 from wabus_runtime.settings import KafkaSettings
@@ -97,7 +98,14 @@ async def test_what_would_be_too_large_for_kafka_once_it_is_escaped_is_kept_as_i
     (record,) = await taken_apart(intake, body)
     kept = whole(body, received_at=NOW, reason="it could not be taken apart: ValueError")
     assert record == encode(kept, "/wabus/gateway")
-    assert len(record.value or b"") < intake_module.MOST_IN_A_RECORD
+    assert fits(record.key, record.value, record.headers)
+
+
+async def test_a_contact_too_large_for_a_key_is_kept_as_it_came(intake: Any) -> None:
+    body = encoded(webhook(conversation(messages=[text("wamid.A", sender="1" * 3_000_000)])))
+    (record,) = await taken_apart(intake, body)
+    assert dict(record.headers)["ce_type"] == b"wabus.Unrecognised.v1"
+    assert fits(record.key, record.value, record.headers)
 
 
 def statuses(count: int) -> bytes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, MessageSizeTooLargeError
 
 from wabus_events.source import Headers, KafkaAway, NoSuchTopic, Received, Start
 from wabus_events.topics import MAX_RECORD_BYTES
@@ -18,6 +18,8 @@ START_TIMEOUT = 30.0  # seconds until Kafka must have answered for the first tim
 TOPIC_TIMEOUT = 2.0  # seconds that a new topic may take until every broker knows of it
 WRITE_TIMEOUT = 15.0  # seconds for a dead letter to be durable
 CLOSE_TIMEOUT = 5.0  # seconds to leave the group
+SMALL_HEADER = 1000  # bytes of a header that is kept where the record is too large to be
+HEADERS_MOST = 50  # of them
 HANDLING_MAX_MS = 300_000  # an event that takes longer costs the consumer its partitions
 
 log = logging.getLogger("wabus_events")
@@ -136,19 +138,37 @@ class KafkaReader(ConsumerRebalanceListener):
     async def put(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
         try:
             async with asyncio.timeout(WRITE_TIMEOUT):
-                if self._producer is None:
-                    producer = AIOKafkaProducer(
-                        bootstrap_servers=self._kafka.bootstrap_servers,
-                        acks="all",
-                        enable_idempotence=True,
-                        max_request_size=MAX_RECORD_BYTES,
-                        **self._kafka.options,
+                try:
+                    await self._written(topic, key, value, headers)
+                except MessageSizeTooLargeError:
+                    # What is said about it makes a letter larger than its record, and a topic may take less than ours:
+                    # better where the record is than the same record again for ever.
+                    small = [(name, content) for name, content in headers if len(content) <= SMALL_HEADER]
+                    left_out = len(key or b"") + len(value or b"")
+                    await self._written(
+                        topic, None, None, [*small[-HEADERS_MOST:], ("wabus_dead_left_out", str(left_out).encode())]
                     )
-                    await producer.start()
-                    self._producer = producer
-                await self._producer.send_and_wait(topic, value, key, headers=list(headers))
         except (KafkaError, OSError, TimeoutError) as error:
             raise KafkaAway(f"Kafka did not take a record for {topic}: {type(error).__name__}") from error
+
+    async def _written(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._kafka.bootstrap_servers,
+                acks="all",
+                enable_idempotence=True,
+                max_request_size=MAX_RECORD_BYTES,
+                **self._kafka.options,
+            )
+            await producer.start()
+            self._producer = producer
+        try:
+            await self._producer.send_and_wait(topic, value, key, headers=list(headers))
+        except MessageSizeTooLargeError:
+            # A producer whose record was refused has counted it, and would be refused all others.
+            await _close(self._producer)
+            self._producer = None
+            raise
 
     async def close(self) -> None:
         await _close(self._consumer)

@@ -3,6 +3,9 @@
 A limit stops the consumer instead when too much of what it reads would end here: a bad deploy must not drain a
 topic into the dead letters (arroyo's `DlqLimit` has the same reason). It counts for the life of the process, so a
 consumer that starts again has no new allowance.
+
+A letter is larger than its record by what it says about it. Where that is more than Kafka takes, it says only where the
+record is: what has no letter would come again for ever.
 """
 
 import hashlib
@@ -16,11 +19,16 @@ from aiokafka import ConsumerRecord
 from prometheus_client import Counter
 from wabus_events import DEADLETTER, Record
 
+from wabus_runtime.produce import fits
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings
 
 WINDOW = 600.0  # seconds
 SLICE = 10.0  # seconds counted together
+LEFT_OUT = "wabus_dead_left_out"
+"""The header of a letter whose record was too large to be in it: how many bytes of key and value were left out."""
+KEPT = ("ce_id", "ce_type")  # headers by which such a letter still tells which event it is about
+KEPT_BYTES = 1000  # of each
 
 DEAD = Counter("wabus_dead_letters_total", "Records set aside.", ["consumer", "reason"])
 
@@ -120,6 +128,14 @@ class DeadLetters:
         if not self._started:
             await self._publisher.start()
             self._started = True
-        headers = [*record.headers, *((name, text.encode()) for name, text in about.items())]
-        letter = Record(DEADLETTER.name, record.key or b"", record.value, headers)
-        await self._publisher.publish_records([letter])
+        await self._publisher.publish_records([_letter(record, about)])
+
+
+def _letter(record: ConsumerRecord[Any, Any], about: dict[str, str]) -> Record:
+    notes = [(name, text.encode()) for name, text in about.items()]
+    headers = [*record.headers, *notes]
+    if fits(record.key, record.value, headers):
+        return Record(DEADLETTER.name, record.key or b"", record.value, headers)
+    size = len(record.key or b"") + len(record.value or b"")
+    kept = [(name, content) for name, content in record.headers if name in KEPT and len(content) <= KEPT_BYTES]
+    return Record(DEADLETTER.name, b"", None, [*kept, *notes, (LEFT_OUT, str(size).encode())])

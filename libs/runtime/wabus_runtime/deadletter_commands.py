@@ -36,10 +36,18 @@ class Letter:
         """Who set it aside, where it came from and why; never what is in it."""
         about = self.about
         event = dict(self.record.headers).get("ce_type", b"?").decode(errors="replace")
+        left_out = f"  {about['left_out']} bytes, left there" if "left_out" in about else ""
         return (
             f"{self.id:>8}  {self.at:%Y-%m-%d %H:%M:%S}  {about.get('consumer', '?'):24} {about.get('reason', '?'):24} "
-            f"{about.get('topic', '?')}/{about.get('partition', '?')}@{about.get('offset', '?')}  {event}"
+            f"{about.get('topic', '?')}/{about.get('partition', '?')}@{about.get('offset', '?')}  {event}{left_out}"
         )
+
+
+class OriginalGone(Exception):
+    """A record that was too large for its letter is no longer where it was."""
+
+    def __init__(self, letter: Letter) -> None:
+        super().__init__(f"the record of the letter {letter.id} is no longer where it was")
 
 
 def letters_in(records: Sequence[ConsumerRecord[bytes, bytes]]) -> list[Letter]:
@@ -89,18 +97,59 @@ async def read_letters(settings: KafkaSettings) -> list[Letter]:
         await consumer.stop()
 
 
-async def settle(settings: KafkaSettings, letters: Sequence[Letter], how: str) -> None:
-    """`replayed`: back to the topics they came from, with the same ids. `dropped`: not. Then note it. At least once."""
+async def original_of(settings: KafkaSettings, letter: Letter) -> Record:
+    """The record that a letter is about, read from where it was if it was too large for the letter.
+
+    Raises `OriginalGone`, `KafkaUnavailable`.
+    """
+    about = letter.about
+    if "left_out" not in about:
+        return letter.record
+    place = TopicPartition(topic_name(settings, about["topic"]), int(about["partition"]))
+    offset = int(about["offset"])
+    consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False, auto_offset_reset="none")
+    try:
+        async with asyncio.timeout(READ_TIMEOUT):
+            await consumer.start()
+            consumer.assign([place])
+            begin, end = await consumer.beginning_offsets([place]), await consumer.end_offsets([place])
+            if not begin[place] <= offset < end[place]:
+                raise OriginalGone(letter)
+            consumer.seek(place, offset)
+            found = await consumer.getone()
+    except (KafkaError, TimeoutError) as error:
+        raise KafkaUnavailable(f"the record of a letter could not be read: {type(error).__name__}") from error
+    finally:
+        await consumer.stop()
+    record = Record(about["topic"], found.key or b"", found.value, list(found.headers))
+    # A topic that was made again has other records at the same offsets.
+    if found.offset != offset or not set(letter.record.headers) <= set(record.headers):
+        raise OriginalGone(letter)
+    return record
+
+
+async def settle(settings: KafkaSettings, letters: Sequence[Letter], how: str) -> list[Letter]:
+    """`replayed`: back to the topics they came from, with the same ids. `dropped`: not. Then note it. At least once.
+
+    Returns those that could not be replayed, because their records are neither in them nor where they were.
+    """
     publisher = Publisher(settings, "/wabus/deadletter")
     await publisher.start()
+    gone: list[Letter] = []
     try:
         for letter in letters:
             if how == "replayed":
-                await publisher.publish_records([letter.record])
+                try:
+                    original = await original_of(settings, letter)
+                except OriginalGone:
+                    gone.append(letter)
+                    continue
+                await publisher.publish_records([original])
             note = [(SETTLED, how.encode()), (f"{PREFIX}letter", letter.id.encode())]
             await publisher.publish_records([Record(DEADLETTER.name, letter.record.key, None, note)])
     finally:
         await publisher.stop()
+    return gone
 
 
 @click.group()
@@ -123,7 +172,8 @@ def list_(consumer: str | None) -> None:
 @click.option("--content", is_flag=True, help="The record's value too: it may hold personal data.")
 def show(letter_id: str, content: bool) -> None:
     """One letter with its headers."""
-    (letter,) = _chosen(asyncio.run(read_letters(load(KafkaSettings))), (letter_id,), None, everything=False)
+    settings = load(KafkaSettings)
+    (letter,) = _chosen(asyncio.run(read_letters(settings)), (letter_id,), None, everything=False)
     click.echo(letter.line)
     for name, value in [
         *sorted(letter.about.items()),
@@ -131,7 +181,11 @@ def show(letter_id: str, content: bool) -> None:
     ]:
         click.echo(f"  {name}: {value}")
     if content:
-        click.echo((letter.record.value or b"").decode(errors="replace"))
+        try:
+            original = asyncio.run(original_of(settings, letter))
+        except OriginalGone as gone:
+            raise click.ClickException(str(gone)) from None
+        click.echo((original.value or b"").decode(errors="replace"))
 
 
 def _settling(how: str, help_: str) -> click.Command:
@@ -142,8 +196,11 @@ def _settling(how: str, help_: str) -> click.Command:
     def command(letter_ids: tuple[str, ...], everything: bool, consumer: str | None) -> None:
         settings = load(KafkaSettings)
         letters = _chosen(asyncio.run(read_letters(settings)), letter_ids, consumer, everything=everything)
-        asyncio.run(settle(settings, letters, how))
-        click.echo(f"{len(letters)} {how}")
+        gone = asyncio.run(settle(settings, letters, how))
+        click.echo(f"{len(letters) - len(gone)} {how}")
+        if gone:
+            names = ", ".join(letter.id for letter in gone)
+            raise click.ClickException(f"no longer where they were, and too large for their letters: {names}")
 
     return command
 

@@ -7,7 +7,7 @@ Source: Kafka protocol guide, Produce version 7 and InitProducerId version 0; KI
 
 import asyncio
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,9 @@ from wabus_runtime.settings import KafkaSettings
 ACK_TIMEOUT = 3.0  # seconds until a round without an answer means that Kafka is away
 RETRY_DELAY = 0.1  # seconds before asking a new leader
 
+_ROOM = 4096  # bytes for what Kafka puts around a record, and for a trace
+_AROUND_HEADER = 20  # bytes at most
+
 _VERSION = 7
 _NEVER = 2**31 - 1  # ms; InitProducerId demands a transaction time-out even where there are no transactions
 _PARTITION = struct.Struct(">ii")  # partition, bytes of its batch
@@ -54,6 +57,13 @@ class Batch:
     """Why Kafka did not take it; None also where it did."""
     acknowledged: bool = False
     data: bytes = b""
+
+
+def fits(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> bool:
+    """Whether a record of these is one that the topics of wabus take (`MAX_RECORD_BYTES`)."""
+    size = len(key or b"") + len(value or b"")
+    size += sum(4 * len(name) + len(content) + _AROUND_HEADER for name, content in headers)
+    return size <= MAX_RECORD_BYTES - _ROOM
 
 
 class Producer:

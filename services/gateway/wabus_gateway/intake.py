@@ -22,9 +22,9 @@ from wabus_events import (
     encode,
     fact_id,
 )
-from wabus_events.topics import MAX_RECORD_BYTES
 from wabus_runtime import tracing
 from wabus_runtime.kafka import KafkaUnavailable
+from wabus_runtime.produce import fits
 from wabus_runtime.publisher import Done, Position, Publisher
 
 from wabus_gateway.connect import SOURCE
@@ -32,7 +32,6 @@ from wabus_gateway.ingest import Owner, facts_in_slices, whole
 from wabus_gateway.lone import lone_fact
 
 MOST_AT_ONCE = 0.005  # seconds of making events before other requests get their turn
-MOST_IN_A_RECORD = MAX_RECORD_BYTES - 64 * 1024  # bytes of a value; Kafka counts the batch around it too
 PORTION = 500  # records that go to the publisher together
 LARGE = 64 * 1024  # bytes of a body that must wait until others of its size are taken apart
 SEEN_WABAS = 100_000  # WABAs whose evidence of today is remembered
@@ -116,7 +115,7 @@ class Intake:
     def _records(self, event: Event, now: datetime, noticed: dict[str, date]) -> list[Record]:
         """The record of an event, and of the evidence that it is, where it is the first of its WABA today."""
         record = encode(event, SOURCE)
-        if len(record.value or b"") > MOST_IN_A_RECORD:
+        if not fits(record.key, record.value, record.headers):
             raise ValueError("escaped, a part of it is too large for a record")
         EVENTS_MADE.labels(type(event).__name__).inc()
         if isinstance(event, Unrecognised):
