@@ -129,5 +129,5 @@ def _upcasted(event_type: str, payload: Fields) -> Fields:
 
 def _plain(part: object) -> object:
     if isinstance(part, BaseModel):
-        return part.model_dump()
+        return orjson.Fragment(part.model_dump_json())
     raise TypeError(f"{type(part).__name__} is no JSON")

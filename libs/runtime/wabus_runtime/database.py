@@ -26,6 +26,7 @@ from wabus_runtime.settings import DatabaseSettings
 
 CONNECT_TIMEOUT = 10  # seconds
 COMMAND_TIMEOUT = 30  # seconds
+REPLICA_TIMEOUT = 5  # seconds to connect to a read replica, and for its answer; then the primary is asked
 CLOSE_TIMEOUT = 2  # seconds
 MIGRATION_LOCK = 0x7761627573  # "wabus"
 
@@ -65,9 +66,34 @@ async def open_pool(settings: DatabaseSettings, schema: str | None = None) -> as
                 timeout=CONNECT_TIMEOUT,
                 command_timeout=COMMAND_TIMEOUT,
                 init=_speak_json,
+                reset=_leave,
                 server_settings={"search_path": schema} if schema else None,
             )
     raise AssertionError("unreachable")
+
+
+async def open_replica(settings: DatabaseSettings) -> asyncpg.Pool | None:
+    """A pool on the read replica, where there is one; it connects when it is asked, for a replica may be away."""
+    if settings.read_database_url is None:
+        return None
+    return await asyncpg.create_pool(
+        settings.read_database_url.get_secret_value(),
+        min_size=0,
+        max_size=settings.database_pool_size,
+        timeout=REPLICA_TIMEOUT,
+        command_timeout=REPLICA_TIMEOUT,
+        init=_speak_json,
+        server_settings={"default_transaction_read_only": "on"},
+    )
+
+
+async def close_pool(pool: asyncpg.Pool) -> None:
+    """Close a pool in bounded time."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
 
 
 @asynccontextmanager
@@ -78,11 +104,7 @@ async def migrated_pool(settings: DatabaseSettings, package: str) -> AsyncGenera
         await migrate(settings, package)
         yield pool
     finally:
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await pool.close()
-        except TimeoutError:
-            pool.terminate()
+        await close_pool(pool)
 
 
 class TablesTooNew(Exception):
@@ -168,6 +190,13 @@ def database_name(settings: DatabaseSettings) -> str:
     """Where the database is, without who may enter it: for messages to people."""
     parts = urlsplit(settings.database_url.get_secret_value())
     return f"{parts.hostname}:{parts.port or 5432}{parts.path}"
+
+
+async def _leave(connection: Any) -> None:
+    """Nothing to reset but what asyncpg ends itself, an open transaction: nobody here changes a session.
+
+    Its own reset is a round trip after each query that a pool makes.
+    """
 
 
 async def _speak_json(connection: Any) -> None:

@@ -1,11 +1,14 @@
-"""Waiting for a row to change: one LISTEN connection a process wakes everybody who waits."""
+"""Waiting for a row to change: one LISTEN connection a process wakes everybody who waits.
+
+It listens on the primary. Who is woken may read from a replica, so they are once that has what was announced.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import asyncpg
 from wabus_runtime.projection import channel
+from wabus_runtime.reads import Reads
 
 LOOK_AGAIN = 1.0  # seconds; a wait outlives a lost connection by looking without being woken
 SHARE = 0.01  # seconds between two looks of all who wait, so that many of them don't drown the database
@@ -15,10 +18,11 @@ ALIVE_CHECK = 5.0  # seconds between questions that show whether the connection 
 class Announcements:
     """What a projection announces with NOTIFY after every transaction."""
 
-    def __init__(self, pool: asyncpg.Pool, projection: str) -> None:
-        self._pool = pool
+    def __init__(self, reads: Reads, projection: str) -> None:
+        self._reads = reads
         self._channel = channel(projection)
         self._woken = asyncio.Event()
+        self._news = asyncio.Event()
         self._waiting = 0
         self.closing = False
         """Whether the process is about to end: whoever waits for long should look at it."""
@@ -30,15 +34,17 @@ class Announcements:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Listen for ever; raises when the connection is lost."""
-        async with self._pool.acquire() as connection:
-            await connection.add_listener(self._channel, self._wake)
+        async with self._reads.primary.acquire() as connection:
+            await connection.add_listener(self._channel, self._take)
+            telling = asyncio.create_task(self._tell(), name="announcements")
             try:
                 ready()
                 while True:
                     await asyncio.sleep(ALIVE_CHECK)
                     await connection.execute("SELECT 1")
             finally:
-                await connection.remove_listener(self._channel, self._wake)
+                telling.cancel()
+                await connection.remove_listener(self._channel, self._take)
 
     async def until(self, check: Callable[[], Awaitable[bool]], timeout: float) -> bool:
         """Whether `check` comes true within `timeout` seconds."""
@@ -58,6 +64,17 @@ class Announcements:
         finally:
             self._waiting -= 1
 
-    def _wake(self, *_: object) -> None:
+    def _take(self, *_: object) -> None:
+        if self._waiting:
+            self._news.set()
+
+    async def _tell(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            await self._reads.follow()
+            self._wake()
+
+    def _wake(self) -> None:
         self._woken.set()
         self._woken = asyncio.Event()

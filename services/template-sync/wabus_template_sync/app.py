@@ -13,6 +13,7 @@ from wabus_runtime.database import migrated_pool
 from wabus_runtime.graph import Graph
 from wabus_runtime.projection import project
 from wabus_runtime.publisher import Publisher
+from wabus_runtime.reads import reads
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.sealing import Keyring
 from wabus_runtime.service import Role, Service, background, build_app
@@ -79,11 +80,11 @@ def _install_api(app: web.Application, settings: TemplateSyncSettings) -> None:
     async def api(app: web.Application) -> AsyncIterator[None]:
         publisher = Publisher(settings, SOURCE)
         await publisher.start()
-        pool = app[RESOURCES].pool
-        app[API] = Api(pool)
-        asking = WeakValueDictionary[str, asyncio.Lock]()
-        app[SYNC_API] = SyncApi(pool, publisher, Announcements(pool, PROJECTION), asking)
-        yield
+        async with reads(settings, app[RESOURCES].pool, PROJECTION) as opened:
+            app[API] = Api(opened)
+            asking = WeakValueDictionary[str, asyncio.Lock]()
+            app[SYNC_API] = SyncApi(opened, publisher, Announcements(opened, PROJECTION), asking)
+            yield
         await publisher.stop()
 
     async def closing(app: web.Application) -> None:
@@ -92,8 +93,12 @@ def _install_api(app: web.Application, settings: TemplateSyncSettings) -> None:
     async def announcements(ready: Callable[[], None]) -> None:
         await app[SYNC_API].announcements.run(ready)
 
+    async def compare(ready: Callable[[], None]) -> None:
+        await app[API].reads.run(ready)
+
     app.cleanup_ctx.append(api)
     app.on_shutdown.append(closing)
+    background(app, "template-reads", compare)
     background(app, "template-announcements", announcements)
     add_routes(app, lambda: app[API], lambda: app[SYNC_API])
 

@@ -20,7 +20,7 @@ def variables_in(text: str | None) -> list[str]:
     >>> variables_in("{{name}}, your code is {{1}} ({{1}})")
     ['name', '1']
     """
-    return list(dict.fromkeys(_VARIABLE.findall(text or "")))
+    return list(dict.fromkeys(_VARIABLE.findall(text))) if text and "{{" in text else []
 
 
 class Parts:
@@ -128,6 +128,8 @@ def _offer(raw: Component) -> LimitedTimeOffer | None:
 def _examples(component: Component, key: str, variables: list[str]) -> dict[str, str]:
     """Variable by variable: of named ones Graph gives pairs, of positional ones a list, or a list in a list."""
     given = _example(component)
+    if not given:
+        return {}
     named = given.get(f"{key}_named_params")
     if are_objects(named):
         pairs = [(pair.get("param_name"), pair.get("example")) for pair in named]
@@ -151,7 +153,8 @@ def _example(component: Component) -> Component:
 
 
 def _text(raw: Component, key: str) -> str | None:
-    return raw[key] if isinstance(raw.get(key), str) else None
+    value = raw.get(key)
+    return value if isinstance(value, str) else None
 
 
 def _whole(value: Any) -> int | None:

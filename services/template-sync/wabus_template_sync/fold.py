@@ -119,11 +119,16 @@ def fold_template(row: TemplateRow, event: Event) -> TemplateRow:
     stamp = (event.time, event.id)
     match event:
         case TemplateChanged(observed=True):
-            first = min(filter(None, (row.first_listed_at, event.time)))
-            row = replace(row, first_listed_at=first)
-            if row.listed_stamp is None or row.listed_stamp < stamp:
-                row = replace(row, listed=event.template, listed_stamp=stamp)
-            return _presence(row, True, stamp)
+            newer = row.listed_stamp is None or row.listed_stamp < stamp
+            latest = row.presence_stamp is None or row.presence_stamp < stamp
+            return replace(
+                row,
+                first_listed_at=min(row.first_listed_at or event.time, event.time),
+                listed=event.template if newer else row.listed,
+                listed_stamp=stamp if newer else row.listed_stamp,
+                present=latest or row.present,
+                presence_stamp=stamp if latest else row.presence_stamp,
+            )
         case TemplateRemoved():
             return _presence(row, False, stamp)
         case TemplateStatusChanged():

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import structlog
 from pydantic import SecretStr
 from wabus_runtime.graph import Graph, Rest
-from wabus_runtime.graph_errors import MalformedAnswer, TooMuchData
+from wabus_runtime.graph_errors import MalformedAnswer, TooMuchData, Usage
 
 FIELDS = (
     "id,name,language,status,category,sub_category,previous_category,correct_category,parameter_format,quality_score,"
@@ -28,32 +28,45 @@ async def template_pages(
 ) -> AsyncGenerator[tuple[list[Any], bool]]:
     """Every page of the WABA's templates, as Graph gives them, and whether there are more.
 
+    The next page is asked for before this one is handed out, so that Graph takes its time beside what is done with it.
     Waits for rate limits with `rest`. Raises a `GraphError` once retries are used up: a listing is whole or it fails.
     """
     path = f"{quote(waba_id, safe='')}/message_templates"
     limit, after = PAGE_SIZE, None
     seen: set[str] = set()
-    for _ in range(MAX_PAGES):
+
+    def ask() -> asyncio.Task[tuple[dict[str, Any], Usage]]:
         query = {"fields": FIELDS, "limit": str(limit), **({"after": after} if after else {})}
-        try:
-            page, _ = await graph.call("GET", path, token, query, account=waba_id, rest=rest)
-        except TooMuchData:
-            if limit == 1:
-                raise
-            limit = max(1, limit // 4)
-            log.info("asking for smaller pages", action="page_shrunk", waba_id=waba_id, limit=limit)
-            continue
-        templates = page.get("data")
-        if not isinstance(templates, list):
-            raise MalformedAnswer
-        after = next_cursor(page, graph_url, full=len(templates) >= limit)
-        yield cast(list[Any], templates), after is not None
-        if after is None:
-            return
-        if after in seen:
-            raise MalformedAnswer
-        seen.add(after)
-    raise MalformedAnswer
+        return asyncio.create_task(graph.call("GET", path, token, query, account=waba_id, rest=rest))
+
+    asked = ask()
+    try:
+        for _ in range(MAX_PAGES):
+            try:
+                page, _ = await asked
+            except TooMuchData:
+                if limit == 1:
+                    raise
+                limit = max(1, limit // 4)
+                log.info("asking for smaller pages", action="page_shrunk", waba_id=waba_id, limit=limit)
+                asked = ask()
+                continue
+            templates = page.get("data")
+            if not isinstance(templates, list):
+                raise MalformedAnswer
+            after = next_cursor(page, graph_url, full=len(templates) >= limit)
+            if after is None:
+                yield cast(list[Any], templates), False
+                return
+            if after in seen:
+                raise MalformedAnswer
+            seen.add(after)
+            asked = ask()
+            yield cast(list[Any], templates), True
+        raise MalformedAnswer
+    finally:
+        if not asked.cancel() and not asked.cancelled():
+            asked.exception()  # seen, whether or not it was waited for
 
 
 async def one_template(

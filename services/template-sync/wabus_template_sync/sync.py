@@ -8,7 +8,7 @@ publish is settled by Kafka: see `worker.py`.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -149,17 +149,20 @@ class Synchroniser:
             # Read beside the first page: whatever is said of a template from here on counts as later.
             reading = asyncio.ensure_future(listed_before(self.access.pool, sync.waba_id))
             listing: Listing | None = None
-            pages = template_pages(self.graph, self.settings.meta_graph_url, sync.waba_id, token, rest)
-            async for page, more in pages:
-                listing = listing or Listing(sync.waba_id, await reading)
-                listing.take(page)
-                now = datetime.now(UTC)
-                if more and now >= tell_at and telling.done() and sync.reason != UNWATCHED:
-                    expected = sum(one.present for one in listing.known.values()) or None
-                    fetched = len(listing.statuses)
-                    event = progressed(sync, fetched=fetched, expected=expected, started_at=started_at, at=now)
-                    telling = asyncio.ensure_future(_told(site.tell, [*begun, event]))
-                    tell_at, begun = now + PROGRESS_EVERY, []
+            asked = template_pages(self.graph, self.settings.meta_graph_url, sync.waba_id, token, rest)
+            async with aclosing(asked) as pages:
+                async for page, more in pages:
+                    if not more:
+                        slot.leave()  # Graph has answered for the last time
+                    listing = listing or Listing(sync.waba_id, await reading)
+                    listing.take(page)
+                    now = datetime.now(UTC)
+                    if more and now >= tell_at and telling.done() and sync.reason != UNWATCHED:
+                        expected = sum(one.present for one in listing.known.values()) or None
+                        fetched = len(listing.statuses)
+                        event = progressed(sync, fetched=fetched, expected=expected, started_at=started_at, at=now)
+                        telling = asyncio.ensure_future(_told(site.tell, [*begun, event]))
+                        tell_at, begun = now + PROGRESS_EVERY, []
         await telling
         return observed_at, listing or Listing(sync.waba_id, await reading)
 
