@@ -162,6 +162,8 @@ class KafkaReader(ConsumerRebalanceListener):
             )
             await producer.start()
             self._producer = producer
+        if key is None and value is None:
+            key = b""  # the client refuses what has neither
         try:
             await self._producer.send_and_wait(topic, value, key, headers=list(headers))
         except MessageSizeTooLargeError:
