@@ -68,11 +68,15 @@ class KafkaSettings(LogSettings):
 
 class DatabaseSettings(LogSettings):
     database_url: SecretStr
+    read_database_url: SecretStr | None = None
+    """A read replica of it, which the APIs ask while it keeps up."""
     database_pool_size: int = Field(default=8, ge=1)
 
-    @field_validator("database_url")
+    @field_validator("database_url", "read_database_url")
     @classmethod
-    def _is_postgresql(cls, url: SecretStr) -> SecretStr:
+    def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None:
+            return None
         parts = urlsplit(url.get_secret_value())
         if parts.scheme not in ("postgresql", "postgres") or not parts.hostname or not parts.path.strip("/"):
             raise ValueError("must look like postgresql://user:password@host:5432/database")

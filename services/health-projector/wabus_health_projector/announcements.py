@@ -1,10 +1,13 @@
-"""What projectors announce, in any process: one connection listens (PostgreSQL LISTEN/NOTIFY) and wakes who waits."""
+"""What projectors announce, in any process: one connection listens (PostgreSQL LISTEN/NOTIFY) and wakes who waits.
+
+It listens on the primary. Who is woken may read from a replica, so they are once that has what was announced.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 
-import asyncpg
+from wabus_runtime.reads import Reads
 
 from wabus_health_projector.store import CHANNEL
 
@@ -16,17 +19,20 @@ LOOK_PAUSE = 0.1  # seconds between two looks of one that waits
 class Announcements:
     """Who waits for a change of which organisation."""
 
-    def __init__(self, pool: Callable[[], asyncpg.Pool]) -> None:
-        self._pool = pool
+    def __init__(self, reads: Callable[[], Reads]) -> None:
+        self._reads = reads
         self._hearing: dict[str, list[Callable[[], None]]] = {}
+        self._announced: set[str] = set()
+        self._news = asyncio.Event()
         self.listening = False
         self.closing = False
         """Whether the process is about to end, so that nobody should wait any longer."""
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Listen for ever. Raises when the connection is lost; everybody is woken then and when it is back."""
-        async with self._pool().acquire() as connection:
-            await connection.add_listener(CHANNEL, self._announced)
+        async with self._reads().primary.acquire() as connection:
+            await connection.add_listener(CHANNEL, self._take)
+            telling = asyncio.create_task(self._tell(), name="announcements")
             try:
                 self.listening = True
                 self._wake_all()
@@ -35,10 +41,11 @@ class Announcements:
                     await asyncio.sleep(ALIVE_CHECK)
                     await connection.execute("SELECT 1")
             finally:
+                telling.cancel()
                 self.listening = False
                 self._wake_all()
                 if not connection.is_closed():
-                    await connection.remove_listener(CHANNEL, self._announced)
+                    await connection.remove_listener(CHANNEL, self._take)
 
     @contextmanager
     def heard(self, org_id: str, changed: Callable[[], None]) -> Generator[None]:
@@ -74,9 +81,20 @@ class Announcements:
         self.closing = True
         self._wake_all()
 
-    def _announced(self, _connection: object, _process: int, _channel: str, org_id: object) -> None:
-        for changed in self._hearing.get(str(org_id), []):
-            changed()
+    def _take(self, _connection: object, _process: int, _channel: str, org_id: object) -> None:
+        if str(org_id) in self._hearing:
+            self._announced.add(str(org_id))
+            self._news.set()
+
+    async def _tell(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            announced, self._announced = self._announced, set()
+            await self._reads().follow()
+            for org_id in announced:
+                for changed in self._hearing.get(org_id, []):
+                    changed()
 
     def _wake_all(self) -> None:
         for waiting in self._hearing.values():

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
 
-import asyncpg
 from aiohttp import web
 from pydantic import Field, StringConstraints, TypeAdapter
 from wabus_events import AccountCheckRequested, fact_id
@@ -14,6 +13,7 @@ from wabus_runtime.auth import authenticate, require_admin
 from wabus_runtime.http import Problem, json_response
 from wabus_runtime.openapi import document
 from wabus_runtime.publisher import Publisher
+from wabus_runtime.reads import Reads
 
 from wabus_health_projector import answers, history, reading
 from wabus_health_projector.announcements import Announcements
@@ -33,12 +33,12 @@ _PREFER_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])',
 
 
 class Api:
-    """The handlers and what they share: the pool, which exists once the app has started, and the lag."""
+    """The handlers and what they share: the databases, which exist once the app has started, and the lag."""
 
     def __init__(
-        self, pool: Callable[[], asyncpg.Pool], lag: Lag, announcements: Announcements, publisher: Publisher
+        self, reads: Callable[[], Reads], lag: Lag, announcements: Announcements, publisher: Publisher
     ) -> None:
-        self._pool = pool
+        self._reads = reads
         self._lag = lag
         self._announcements = announcements
         self._publisher = publisher
@@ -71,19 +71,22 @@ class Api:
 
     async def _health(self, org_id: str, sync_ids: Sequence[str]) -> answers.Health:
         now = datetime.now(UTC)
-        return answers.health(org_id, await reading.organisation(self._pool(), org_id, now), now, sync_ids)
+        found = await self._reads().ask(lambda pool: reading.organisation(pool, org_id, now))
+        return answers.health(org_id, found, now, sync_ids)
 
     async def detailed(self, request: web.Request) -> web.Response:
         caller = await authenticate(request)
         now = datetime.now(UTC)
-        answer, _ = await detailed_answer(self._pool(), self._lag, caller.org_id, now)
+        answer, _ = await self._reads().ask(lambda pool: detailed_answer(pool, self._lag, caller.org_id, now))
         return json_response(answer)
 
     async def history(self, request: web.Request) -> web.Response:
         """When it turned red, and why, and when green again: the newest change first, page by page."""
         caller = await authenticate(request)
         asked = HistoryQuery.model_validate(dict(request.query))
-        found = await history.changes(self._pool(), caller.org_id, asked.before, asked.limit + 1)
+        found = await self._reads().ask(
+            lambda pool: history.changes(pool, caller.org_id, asked.before, asked.limit + 1)
+        )
         page = found[: asked.limit]
         more = page[-1].log_offset if len(found) > asked.limit else None
         return json_response({"changes": [each.answer() for each in page], "next": more})
@@ -91,7 +94,7 @@ class Api:
     async def check(self, request: web.Request) -> web.Response:
         """Have all accounts of the organisation compared with Meta now; with `Prefer: wait` wait for that."""
         caller = await require_admin(request)
-        waba_ids = await reading.connected_wabas(self._pool(), caller.org_id)
+        waba_ids = await reading.connected_wabas(self._reads().primary, caller.org_id)
         if not waba_ids:
             raise Problem(
                 404, "no_account_connected", "Nothing to check", "No WhatsApp account is connected. Connect one first."
@@ -112,7 +115,7 @@ class Api:
         await self._publisher.publish(requests)
 
         async def checked() -> bool:
-            return await reading.count_checked(self._pool(), waba_ids, now) == len(waba_ids)
+            return await reading.count_checked(self._reads().primary, waba_ids, now) == len(waba_ids)
 
         wait = preferred_wait(request.headers.getall("Prefer", []))
         done = bool(wait) and await self._announcements.until(caller.org_id, checked, wait or 0)

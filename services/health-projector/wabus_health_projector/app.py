@@ -8,6 +8,7 @@ from pydantic import Field
 from wabus_runtime.database import migrated_pool
 from wabus_runtime.graph import Graph
 from wabus_runtime.publisher import Publisher
+from wabus_runtime.reads import Reads, reads
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.service import Role, Service, background, build_app
 from wabus_runtime.settings import AuthSettings, HttpSettings
@@ -29,6 +30,7 @@ class HealthProjectorSettings(EvaluatorSettings, AlertSettings, CheckerSettings,
 
 
 POOL: web.AppKey[asyncpg.Pool] = web.AppKey("health_projector_pool", asyncpg.Pool)
+READS: web.AppKey[Reads] = web.AppKey("health_projector_reads", Reads)
 
 
 def install(app: web.Application, settings: HealthProjectorSettings, role: Role) -> None:
@@ -84,7 +86,17 @@ def _install_worker(app: web.Application, settings: HealthProjectorSettings, lag
 
 
 def _install_api(app: web.Application, settings: HealthProjectorSettings, lag: Lag) -> None:
-    announcements = Announcements(lambda: app[POOL])
+    async def open_reads(_app: web.Application) -> AsyncIterator[None]:
+        async with reads(settings, app[POOL], projector.NAME) as opened:
+            app[READS] = opened
+            yield
+
+    async def compare(ready: Callable[[], None]) -> None:
+        await app[READS].run(ready)
+
+    app.cleanup_ctx.append(open_reads)
+    background(app, "health-reads", compare)
+    announcements = Announcements(lambda: app[READS])
     background(app, "health-announcements", announcements.run)
     publisher = Publisher(settings, SOURCE)
 
@@ -94,8 +106,8 @@ def _install_api(app: web.Application, settings: HealthProjectorSettings, lag: L
         await publisher.stop()
 
     app.cleanup_ctx.append(publishing)
-    Api(lambda: app[POOL], lag, announcements, publisher).install(app)
-    live = Live(lambda: app[POOL], lag, announcements)
+    Api(lambda: app[READS], lag, announcements, publisher).install(app)
+    live = Live(lambda: app[READS], lag, announcements)
     app.router.add_get(
         "/webhook/health/stream", Streams(live, settings.health_streams_per_org).stream, allow_head=False
     )

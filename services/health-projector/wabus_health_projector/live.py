@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import asyncpg
 import orjson
 import structlog
+from wabus_runtime.reads import Reads
 
 from wabus_health_projector import answers, reading
 from wabus_health_projector.announcements import Announcements
@@ -131,8 +132,8 @@ class Feed:
 class Live:
     """All feeds of a process."""
 
-    def __init__(self, pool: Callable[[], asyncpg.Pool], lag: Lag, announcements: Announcements) -> None:
-        self._pool = pool
+    def __init__(self, reads: Callable[[], Reads], lag: Lag, announcements: Announcements) -> None:
+        self._reads = reads
         self._lag = lag
         self._announcements = announcements
         self._feeds: dict[str, Feed] = {}
@@ -164,9 +165,19 @@ class Live:
             if self.closing:
                 feed.wake()
 
+        shown = 0
+
         async def read() -> Snapshot:
+            nonlocal shown
             now = datetime.now(UTC)
-            answer, reached = await detailed_answer(self._pool(), self._lag, org_id, now)
+
+            def question(pool: asyncpg.Pool) -> Awaitable[tuple[answers.DetailedHealth, int]]:
+                return detailed_answer(pool, self._lag, org_id, now)
+
+            answer, reached = await self._reads().ask(question)
+            if reached < shown:  # a replica that does not have yet what the primary has said: nobody shall go back
+                answer, reached = await question(self._reads().primary)
+            shown = reached
             return snapshot(answer, reached, now)
 
         with self._announcements.heard(org_id, changed):

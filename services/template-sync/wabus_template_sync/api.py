@@ -17,8 +17,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from wabus_events import Template
 from wabus_runtime.auth import authenticate
 from wabus_runtime.http import Problem, json_response
+from wabus_runtime.reads import Reads
 
-from wabus_template_sync import reads
+from wabus_template_sync import reads as queries
 from wabus_template_sync.fold import Version
 from wabus_template_sync.history import differences
 from wabus_template_sync.models import ListQuery, TemplateQuery, TemplateView, Text, VersionsQuery
@@ -39,14 +40,14 @@ M = TypeVar("M", bound=BaseModel)
 class Api:
     """What the handlers need; they are its methods."""
 
-    pool: asyncpg.Pool
+    reads: Reads
 
     async def list_templates(self, request: web.Request) -> web.Response:
         """GET /templates"""
         caller = await authenticate(request)
         asked = ListQuery.model_validate(query_of(request))
         fields = _fields(asked.fields)
-        wanted = reads.Wanted(
+        wanted = queries.Wanted(
             org_id=caller.org_id,
             statuses=_statuses(asked.status),
             waba_id=asked.waba_id,
@@ -57,8 +58,11 @@ class Api:
             after=_place(asked.after) if asked.after else None,
             limit=asked.limit,
         )
-        total = await reads.count_templates(self.pool, wanted)
-        rows = await reads.list_templates(self.pool, wanted)
+
+        async def question(pool: asyncpg.Pool) -> tuple[int, list[asyncpg.Record]]:
+            return await queries.count_templates(pool, wanted), await queries.list_templates(pool, wanted)
+
+        total, rows = await self.reads.ask(question)
         page = rows[: asked.limit]
         more = len(rows) > asked.limit
         content = {
@@ -71,7 +75,7 @@ class Api:
     async def one_template(self, request: web.Request) -> web.Response:
         """GET /templates/{template_id}"""
         fields = _fields(TemplateQuery.model_validate(query_of(request)).fields)
-        row = await self._row(request)
+        row = await self._one(request)
         if row["removed_at"]:
             raise _gone()
         return _tagged(request, _only(fields, _template(row)))
@@ -79,15 +83,19 @@ class Api:
     async def versions(self, request: web.Request) -> web.Response:
         """GET /templates/{template_id}/versions"""
         asked = VersionsQuery.model_validate(query_of(request))
-        row = await self._row(request)
+        org_id, template_id = await self._asked(request)
+
+        async def question(pool: asyncpg.Pool) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
+            row = await _row(pool, org_id, template_id)
+            # One more than the page has, for the last of the page differs from it.
+            return row, await queries.versions(pool, row["waba_id"], row["template_id"], asked.before, asked.limit + 1)
+
+        row, earlier = await self.reads.ask(question)
         current = template_row(row)
         stood: list[tuple[Version, Template | None]] = []
         if current.version and (asked.before is None or current.version.number < asked.before):
             stood.append((current.version, current.shown))
-        place = row["waba_id"], row["template_id"]
-        # One more than the page has, for the last of the page differs from it.
-        earlier = await reads.versions(self.pool, *place, asked.before, asked.limit + 1 - len(stood))
-        for one in earlier:
+        for one in earlier[: asked.limit + 1 - len(stood)]:
             template = Template.model_validate(one["template"]) if one["template"] else None
             stood.append((version_of(one["version"]), template))
         page, more = stood[: asked.limit], len(stood) > asked.limit
@@ -110,7 +118,7 @@ class Api:
 
     async def render(self, request: web.Request) -> web.Response:
         """POST /templates/{template_id}/render"""
-        row = await self._row(request)
+        row = await self._one(request)
         template = template_row(row).shown
         if template is None:
             raise _gone()
@@ -134,13 +142,20 @@ class Api:
         about = {"template_id": template.template_id, "status": template.status}
         return json_response({**about, "sendable": template.status == APPROVED, **shown, "template": payload})
 
-    async def _row(self, request: web.Request) -> asyncpg.Record:
+    async def _one(self, request: web.Request) -> asyncpg.Record:
+        org_id, template_id = await self._asked(request)
+        return await self.reads.ask(lambda pool: _row(pool, org_id, template_id))
+
+    async def _asked(self, request: web.Request) -> tuple[str, str]:
         caller = await authenticate(request)
-        template_id = TypeAdapter(Text).validate_python(request.match_info["template_id"])
-        row = await reads.template(self.pool, caller.org_id, template_id)
-        if row is None:
-            raise Problem(404, "template_not_found", "No such template", "There is no template of yours with this id.")
-        return row
+        return caller.org_id, TypeAdapter(Text).validate_python(request.match_info["template_id"])
+
+
+async def _row(pool: asyncpg.Pool, org_id: str, template_id: str) -> asyncpg.Record:
+    row = await queries.template(pool, org_id, template_id)
+    if row is None:
+        raise Problem(404, "template_not_found", "No such template", "There is no template of yours with this id.")
+    return row
 
 
 def query_of(request: web.Request) -> dict[str, Any]:
@@ -238,7 +253,7 @@ def _cursor(row: asyncpg.Record) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(place)).decode().rstrip("=")
 
 
-def _place(cursor: str) -> reads.Place:
+def _place(cursor: str) -> queries.Place:
     try:
         decoded = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return TypeAdapter(tuple[Text, Text, Text, Text]).validate_python(decoded)

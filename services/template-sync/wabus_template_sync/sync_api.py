@@ -17,8 +17,9 @@ from wabus_events import TemplateSyncRequested, fact_id
 from wabus_runtime.auth import Caller, authenticate, require_admin
 from wabus_runtime.http import Problem, json_response
 from wabus_runtime.publisher import Publisher
+from wabus_runtime.reads import Reads
 
-from wabus_template_sync import reads
+from wabus_template_sync import reads as queries
 from wabus_template_sync.announcements import Announcements
 from wabus_template_sync.api import json_body, query_of
 from wabus_template_sync.models import LISTED_IDS, Overall, StatusQuery, SyncBody, Text
@@ -37,7 +38,7 @@ _PREFER_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])',
 class SyncApi:
     """What the handlers need; they are its methods."""
 
-    pool: asyncpg.Pool
+    reads: Reads
     publisher: Publisher
     announcements: Announcements
     asking: WeakValueDictionary[str, asyncio.Lock]
@@ -49,7 +50,7 @@ class SyncApi:
         sync_ids = StatusQuery.model_validate(given).sync_id
         if not sync_ids:
             return json_response(await self._status(caller))
-        rows = await reads.syncs(self.pool, caller.org_id, sync_ids)
+        rows = await self._rows(caller, sync_ids)
         if not rows:
             raise _unknown_sync()
         return json_response(_syncs(rows))
@@ -67,7 +68,7 @@ class SyncApi:
         return await stream(request, self.announcements, first, lambda: self._one_sync(caller, sync_id))
 
     async def _one_sync(self, caller: Caller, sync_id: str) -> dict[str, Any]:
-        rows = await reads.syncs(self.pool, caller.org_id, [sync_id])
+        rows = await self._rows(caller, [sync_id])
         if not rows:
             raise _unknown_sync()
         return _syncs(rows)["syncs"][0]
@@ -83,7 +84,7 @@ class SyncApi:
         headers = {"Preference-Applied": f"wait={wait}"} if wait is not None else {}
         if wait:
             await self.announcements.until(lambda: self._all_ended(sync_ids), wait)
-        rows = await reads.syncs(self.pool, caller.org_id, sync_ids)
+        rows = await self._rows(caller, sync_ids)
         content = _syncs(rows)
         if rows and wait and all(row["finished_at"] for row in rows):
             return json_response(content, headers=headers)
@@ -98,7 +99,8 @@ class SyncApi:
 
         With a key, what was asked for with it before is what it was, whatever became of it since.
         """
-        accounts = await reads.connected_accounts(self.pool, caller.org_id, waba_id)
+        # What to publish is decided by what the primary has.
+        accounts = await queries.connected_accounts(self.reads.primary, caller.org_id, waba_id)
         if not accounts:
             raise Problem(
                 404,
@@ -110,7 +112,7 @@ class SyncApi:
             )
         now = datetime.now(UTC)
         requests = {row["waba_id"]: _request_id(caller, row["waba_id"], key) for row in accounts}
-        known = await reads.syncs_asked_for(self.pool, list(requests.values())) if key else {}
+        known = await queries.syncs_asked_for(self.reads.primary, list(requests.values())) if key else {}
         found: list[str] = []
         events: list[TemplateSyncRequested] = []
         for row in accounts:
@@ -128,16 +130,22 @@ class SyncApi:
     async def _all_known(self, caller: Caller, events: Sequence[TemplateSyncRequested], key: str | None) -> bool:
         if key:
             ids = [event.id for event in events]
-            return len(await reads.syncs_asked_for(self.pool, ids)) == len(ids)
+            return len(await self.reads.ask(lambda pool: queries.syncs_asked_for(pool, ids))) == len(ids)
         sync_ids = [event.sync_id for event in events]
-        return len(await reads.syncs(self.pool, caller.org_id, sync_ids)) == len(sync_ids)
+        return len(await self._rows(caller, sync_ids)) == len(sync_ids)
 
     async def _all_ended(self, sync_ids: list[str]) -> bool:
-        return await reads.count_finished(self.pool, sync_ids) == len(sync_ids)
+        return await self.reads.ask(lambda pool: queries.count_finished(pool, sync_ids)) == len(sync_ids)
+
+    async def _rows(self, caller: Caller, sync_ids: list[str]) -> list[asyncpg.Record]:
+        return await self.reads.ask(lambda pool: queries.syncs(pool, caller.org_id, sync_ids))
 
     async def _status(self, caller: Caller) -> dict[str, Any]:
-        accounts = await reads.connected_accounts(self.pool, caller.org_id)
-        numbers = await reads.status_counts(self.pool, [row["waba_id"] for row in accounts])
+        async def question(pool: asyncpg.Pool) -> tuple[list[asyncpg.Record], dict[str, dict[str, int]]]:
+            accounts = await queries.connected_accounts(pool, caller.org_id)
+            return accounts, await queries.status_counts(pool, [row["waba_id"] for row in accounts])
+
+        accounts, numbers = await self.reads.ask(question)
         answers = [_account(row, numbers[row["waba_id"]]) for row in accounts]
         errors = [answer["last_error"] for answer in answers if answer["last_error"]]
         in_all: Counter[str] = sum((Counter(by_status) for by_status in numbers.values()), Counter())
