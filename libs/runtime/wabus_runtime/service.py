@@ -17,6 +17,7 @@ from aiohttp import web
 from prometheus_client import Counter, Gauge
 
 from wabus_runtime.auth import VERIFIER, Verifier
+from wabus_runtime.connections import connections_of
 from wabus_runtime.deadletter import TooManyDeadLetters
 from wabus_runtime.deadline import end_in_time
 from wabus_runtime.http import CHECKS, NOT_READY, add_probes, problems
@@ -239,7 +240,7 @@ class _Site(web.BaseSite):
 
     async def start(self) -> None:
         await super().start()
-        server = cast(ProtocolFactory, self._runner.server)
+        server = connections_of(cast(web.Server, self._runner.server))
         factory = self._app[FRONT](server) if FRONT in self._app else server
         host, port = self._address
         listening = await asyncio.get_running_loop().create_server(

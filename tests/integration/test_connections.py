@@ -1,0 +1,122 @@
+"""What no client library would send, on every service's port: answered in our words, without its own, and in time."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+from raw_http import MARK, ODD, SENTINEL, form
+from wabus_gateway.app import GatewaySettings, create_app
+from wabus_runtime import connections
+from wabus_runtime.service import KEEP_ALIVE, build_app, serving
+from wabus_runtime.settings import load
+
+ANSWER = re.compile(rb"HTTP/1\.1 ([0-9]{3}) [^\r]*\r\n((?:[^\r]+\r\n)*)\r\n")
+
+
+@pytest.fixture(params=["gateway", "any other service"])
+async def port(
+    request: pytest.FixtureRequest, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[int]:
+    """Kafka is away: what is signed is answered 503, which is enough here."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    app = create_app(load(GatewaySettings)) if request.param == "gateway" else build_app([])
+    async with serving(app, "127.0.0.1", 0) as ports:
+        yield ports[0]
+
+
+async def said(port: int, *pieces: bytes, pause: float = 0.0, wait: float = 5.0) -> bytes:
+    """All that is answered to some pieces until the connection is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    received = b""
+
+    async def send() -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(pause)
+
+    sending = asyncio.create_task(send())
+    try:
+        async with asyncio.timeout(wait):
+            while piece := await reader.read(65536):
+                received += piece
+    except (ConnectionError, TimeoutError):
+        pass
+    finally:
+        sending.cancel()
+        writer.transport.abort()
+    return received
+
+
+async def test_every_refusal_is_a_problem_that_echoes_nothing(port: int) -> None:
+    wrong: dict[str, bytes] = {}
+    for odd in ODD:
+        if odd.unfinished:
+            continue
+        received = await said(port, odd.raw, SENTINEL, wait=1)
+        for answer in ANSWER.finditer(received):
+            status, head = int(answer[1]), answer[2].lower()
+            if MARK.encode() in received or (status >= 400 and b"content-type: application/problem+json" not in head):
+                wrong[odd.name] = received
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "detail"),
+    [
+        (b"GET / HTTP/9.9", "The first line of the request is none of HTTP."),
+        (b"GET / HTTP/1.1\r\nx y: zebra", "The request is no HTTP: Invalid header token."),
+        (b"GET / HTTP/1.1\r\na: " + b"zebra" * 10_000, "A line of the request's head is too long."),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nExpect: zebra", "Nothing but 100-continue can be expected."),
+    ],
+)
+async def test_a_refusal_names_what_is_wrong(port: int, line: bytes, detail: str) -> None:
+    received = await said(port, line + b"\r\n\r\n", SENTINEL)
+    body = orjson.loads(received[received.index(b"{") : received.index(b"}") + 1])
+    assert body["detail"] == detail
+    assert b"zebra" not in received
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET /healthz HTTP/1.1\r\nX-A: " + b"a" * 5_000, b"POST /webhooks/whatsapp HTTP/1.1\r"]
+)
+async def test_a_head_that_comes_byte_by_byte_is_given_up(
+    port: int, head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.3)
+    began = time.monotonic()
+    assert await said(port, *(head[at : at + 1] for at in range(len(head))), pause=0.02, wait=30) == b""
+    assert time.monotonic() - began < KEEP_ALIVE / 3
+
+
+async def test_a_second_head_has_its_time_too(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.3)
+    one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    received = await said(
+        port, one, *(bytes([each]) for each in b"GET /healthz HTTP/1.1\r\n" * 500), pause=0.02, wait=30
+    )
+    assert received.count(b"HTTP/1.1 200") == 1
+
+
+async def test_a_head_in_pieces_is_answered_and_who_is_silent_between_requests_stays(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 1.0)
+    one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for pause in (0.0, 1.5):  # longer than a head may take, with nothing begun
+        await asyncio.sleep(pause)
+        writer.write(one[:20])
+        await asyncio.sleep(0.1)
+        writer.write(one[20:])
+        assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"}"), 5)
+    writer.close()
+
+
+async def test_a_slow_body_is_no_slow_head(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.2)
+    whole = form(b"signed_request=a.b")  # read by the one, refused by the other before it is here
+    received = await said(port, whole[:-9], *(bytes([each]) for each in whole[-9:]), SENTINEL, pause=0.05)
+    assert [int(status) for status, _ in ANSWER.findall(received)] in ([403, 200], [404, 200])
