@@ -22,8 +22,8 @@ RUNBOOK = (ROOT / "docs" / "operations.md").read_text()
 OF_PROMETHEUS = {"up": set[str](), "ALERTS": {"alertstate", "alertname"}}
 ADDED_BY_PROMETHEUS = {"job", "instance", "le"}
 LOW_CARDINALITY = {
-    "consumer", "kind", "loop", "method", "outcome", "partition", "projection", "reason", "route", "status", "topic",
-    "type",
+    "consumer", "database", "kind", "loop", "method", "outcome", "partition", "projection", "reason", "route",
+    "status", "topic", "type",
 }  # fmt: skip
 SUFFIXES = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_count", "_sum"], "info": ["_info"]}
 

@@ -176,6 +176,8 @@ def test_each_process_is_told_what_it_needs_and_nothing_else(name: str) -> None:
         assert {field for field, required in known.items() if required} <= set(env), process
         assert {each for each in env if not each.startswith(OF_OPENTELEMETRY)} <= set(known), process
     assert "DATABASE_URL" not in env_of(told["gateway"])
+    reading = {process for process in PROCESSES if "READ_DATABASE_URL" in env_of(told[process])}
+    assert reading == ({"template-sync-api", "health-projector-api"} if name == "managed" else set())
     assert set(env_of(told["template-sync-migrate"])) == {"DATABASE_URL"}
 
 

@@ -75,6 +75,8 @@ def test_each_process_is_told_what_it_needs_and_nothing_else(services: dict[str,
         assert needed <= told | FROM_THE_IMAGE, name
         assert told <= known, name
     assert "DATABASE_URL" not in services["gateway"]["environment"]
+    reading = {name for name in OURS if "READ_DATABASE_URL" in services[name]["environment"]}
+    assert reading == {"template-sync-api", "health-projector-api"}
     for name in MIGRATIONS:
         assert set(services[name]["environment"]) == {"DATABASE_URL"}
 

@@ -113,6 +113,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 {{- if ne $process.service "gateway" }}
 {{ include "wabus.fromSecret" (list $root "DATABASE_URL") }}
+{{- if and $values.readReplica (eq $process.role "api") }}
+{{ include "wabus.fromSecret" (list $root "READ_DATABASE_URL") }}
+{{- end }}
 {{- end }}
 {{- if and $values.alertWebhookUrl (eq $process.service "health-projector") }}
 - name: ALERT_WEBHOOK_URL

@@ -44,7 +44,8 @@ class Reads:
         self.primary = primary
         self._replica = replica
         self._projection = projection
-        self._used = False
+        self._used: bool | None = None
+        """None before the first comparison."""
         self._wanted = asyncio.Event()
         self._compared = asyncio.Event()
         self._begun = 0
