@@ -20,7 +20,8 @@ from wabus_runtime.database import migrated_pool
 from wabus_runtime.projection import Recorded
 from wabus_runtime.settings import load
 from wabus_template_sync.app import TemplateSyncSettings
-from wabus_template_sync.facts import Sync, succeeded
+from wabus_template_sync.facts import Sync, synced
+from wabus_template_sync.facts import changes as changes_of
 from wabus_template_sync.listing import Listing
 from wabus_template_sync.queries import listed_before, template_rows
 from wabus_template_sync.store import PACKAGE, apply
@@ -148,12 +149,14 @@ class Log:
         )
         await self.tell(during)
         now = await listed_before(self._pool, "w")
-        rows = await template_rows(self._pool, "w", listing.to_compare(now, at(observed_at)))
-        differences = listing.differences(rows, now, at(observed_at))
+        wanted = listing.to_compare(now, at(observed_at))
+        rows = await template_rows(self._pool, "w", wanted)
+        differences = listing.differences(wanted, rows, at(observed_at))
         counts = listing.counts(now, at(observed_at))
         sync = Sync(sync_id, "w", "org", "manual", at(observed_at))
         ended = {"observed_at": at(observed_at), "finished_at": at(page_at + 1)}
-        await self.append(succeeded(sync, differences, counts, **ended))
+        differing = changes_of(sync, differences, at(observed_at))
+        await self.append([*differing, synced(sync, differences.numbers, counts, **ended)])
 
 
 async def shown_after(pool: asyncpg.Pool, story: Story) -> dict[str, dict[str, str]]:

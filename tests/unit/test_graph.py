@@ -1,8 +1,10 @@
 """Paging through Graph and sorting its errors, against a real HTTP server that answers as it is told."""
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -199,6 +201,24 @@ async def test_every_page_is_fetched_with_the_token_in_the_header_alone(graph: S
         assert request.headers["Authorization"] == f"Bearer {TOKEN}"
         assert request.query["appsecret_proof"] == proof
         assert TOKEN not in str(request.url)
+
+
+async def test_the_next_page_is_under_way_while_one_is_worked_on_and_given_up_with_it(graph: Scripted) -> None:
+    asked = asyncio.Event()
+
+    def second(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        return page("b", after="c2")(request)
+
+    graph.answers = [page("a", after="c1"), second]
+    async with Graph(graph.settings) as client:
+        pages = template_pages(client, graph.settings.meta_graph_url, "1029", SecretStr(TOKEN))
+        async with asyncio.timeout(10), aclosing(pages):
+            first, more = await anext(pages)
+            await asked.wait()
+
+    assert ([one["id"] for one in first], more) == (["a"], True)
+    assert [request.query.get("after") for request in graph.requests] == [None, "c1"]
 
 
 async def test_a_page_that_is_too_much_for_graph_is_asked_for_in_smaller_ones(graph: Scripted) -> None:

@@ -1,15 +1,18 @@
 """Parsing templates as Graph lists them, and comparing two listings."""
 
 import time
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wabus_events import Template, TemplateChanged, TemplateRemoved, TemplatesSynced, decode, encode
 from wabus_template_sync.components import variables_in
-from wabus_template_sync.facts import Sync, succeeded
+from wabus_template_sync.facts import Sync, changes, synced
+from wabus_template_sync.listing import Listing
 from wabus_template_sync.templates import (
     Differences,
     UnreadableTemplate,
@@ -255,11 +258,27 @@ def test_a_sync_done_twice_publishes_the_same_ids() -> None:
 
     def published(hour: int) -> list[str]:
         at = datetime(2025, 1, 1, hour, tzinfo=UTC)
-        events = succeeded(sync, found, counts([template("1")]), observed_at=at, finished_at=at)
+        end = synced(sync, found.numbers, counts([template("1")]), observed_at=at, finished_at=at)
+        events = [*changes(sync, found, at), end]
         assert [type(event) for event in events] == [TemplateChanged, TemplateChanged, TemplateRemoved, TemplatesSynced]
         return [event.id for event in events]
 
     assert published(1) == published(2)
+
+
+def test_a_listing_of_thousands_of_new_templates_is_small_in_memory_until_it_is_compared() -> None:
+    listing = Listing("w", {})
+    tracemalloc.start()
+    for page in range(20):
+        raw = orjson.dumps([{**PROMOTION, "id": f"{page}-{number}"} for number in range(100)])
+        listing.take(orjson.loads(raw))
+        del raw
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    size = len(orjson.dumps(PROMOTION))
+    assert len(listing.to_compare({}, datetime(2025, 1, 1, tzinfo=UTC))) == 2000
+    assert kept / 2000 < size + 1000
 
 
 def test_the_fingerprint_is_the_same_whatever_order_the_keys_come_in_and_another_when_something_changes() -> None:

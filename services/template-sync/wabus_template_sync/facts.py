@@ -2,6 +2,7 @@
 so that a sync done twice tells nothing new.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -68,16 +69,13 @@ def started(sync: Sync, at: datetime) -> TemplateSyncStarted:
     )
 
 
-def succeeded(
-    sync: Sync, differences: Differences, listed: Counts, *, observed_at: datetime, finished_at: datetime
-) -> list[WabaEvent]:
-    """The differences and then the counts, to be published together.
-
-    `observed_at` is when the listing began: what happened to a template later, a webhook tells better.
+def changes(sync: Sync, differences: Differences, observed_at: datetime) -> list[WabaEvent]:
+    """What a sync found to differ. `observed_at` is when the listing began: of what happened to a template later, a
+    webhook tells better.
     """
-    changes: list[tuple[Template, Template | None, tuple[str, ...]]]
-    changes = [(template, None, ()) for template in differences.added]
-    changes += [(change.template, change.previous, change.fields) for change in differences.changed]
+    found: list[tuple[Template, Template | None, tuple[str, ...]]]
+    found = [(template, None, ()) for template in differences.added]
+    found += [(change.template, change.previous, change.fields) for change in differences.changed]
     events: list[WabaEvent] = [
         TemplateChanged(
             id=fact_id(TemplateChanged.type, sync.sync_id, template.template_id),
@@ -89,7 +87,7 @@ def succeeded(
             sync_id=sync.sync_id,
             **_about(sync),
         )
-        for template, previous, fields in changes
+        for template, previous, fields in found
     ]
     events += [
         TemplateRemoved(
@@ -103,7 +101,14 @@ def succeeded(
         )
         for template in differences.removed
     ]
-    synced = TemplatesSynced(
+    return events
+
+
+def synced(
+    sync: Sync, drift: Mapping[str, int], listed: Counts, *, observed_at: datetime, finished_at: datetime
+) -> TemplatesSynced:
+    """The counts, to be published together with the changes and after them; `drift` are the numbers of these."""
+    return TemplatesSynced(
         id=fact_id(TemplatesSynced.type, sync.sync_id),
         time=finished_at,
         sync_id=sync.sync_id,
@@ -111,13 +116,12 @@ def succeeded(
         total=listed.total,
         approved=listed.approved,
         by_status=listed.by_status,
-        added=len(differences.added),
-        changed=len(differences.changed),
-        removed=len(differences.removed),
+        added=drift["added"],
+        changed=drift["changed"],
+        removed=drift["removed"],
         started_at=observed_at,
         **_about(sync),
     )
-    return [*events, synced]
 
 
 def progressed(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wabus_events import WabaEvent
+from wabus_events import Record, WabaEvent
 from wabus_runtime.publisher import Fenced, Position, TransactionalPublisher
 from wabus_runtime.settings import KafkaSettings
 
@@ -16,7 +16,7 @@ EVENTS_TOGETHER = 2_000  # in one transaction, unless a single sync has more
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    events: Sequence[WabaEvent]
+    events: Sequence[WabaEvent | Record]
     done: "asyncio.Future[list[Position]]"
 
 
@@ -50,7 +50,7 @@ class Lane:
             self._open = True
             return True
 
-    async def publish(self, events: Sequence[WabaEvent]) -> list[Position]:
+    async def publish(self, events: Sequence[WabaEvent | Record]) -> list[Position]:
         """All or nothing. Raises `KafkaUnavailable`, or `Fenced` if another worker has the partition now."""
         self._check()
         if not self._open:

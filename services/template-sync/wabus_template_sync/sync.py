@@ -7,45 +7,55 @@ publish is settled by Kafka: see `worker.py`.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter as Metric
+from prometheus_client import Histogram
 from pydantic import Field
-from wabus_events import WabaEvent
+from wabus_events import Record, WabaEvent, encode
 from wabus_runtime.database import DATABASE_AWAY
 from wabus_runtime.graph import Graph, GraphSettings
 from wabus_runtime.graph_errors import GraphError
 from wabus_runtime.kafka import KafkaUnavailable
 
 from wabus_template_sync.access import Access
-from wabus_template_sync.facts import Sync, failed, progressed, started, succeeded
+from wabus_template_sync.facts import Sync, changes, failed, progressed, started, synced
 from wabus_template_sync.failures import Disconnected, Failure, SyncFailure, TimedOut
 from wabus_template_sync.graph import template_pages
+from wabus_template_sync.lane import SOURCE
 from wabus_template_sync.listing import Listing
 from wabus_template_sync.queries import listed_before, template_rows
 from wabus_template_sync.slots import Place, rest_outside
-from wabus_template_sync.templates import Counts, Differences
+from wabus_template_sync.templates import Counts
 
 PROGRESS_EVERY = timedelta(seconds=0.3)
 UNWATCHED = "reconciliation"  # the reason of syncs that nobody waits for: they write their end alone
 QUIET = timedelta(seconds=1)  # a sync that was asked for and is over sooner writes its end alone
 
-SYNCS = Counter("wabus_template_syncs_total", "Syncs that ended.", ["reason", "outcome"])
+SYNCS = Metric("wabus_template_syncs_total", "Syncs that ended.", ["reason", "outcome"])
 SYNC_SECONDS = Histogram(
     "wabus_template_sync_seconds", "One sync.", buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 )
-DRIFT = Counter("wabus_template_drift_total", "Differences that a reconciliation found and repaired.", ["kind"])
+DRIFT = Metric("wabus_template_drift_total", "Differences that a reconciliation found and repaired.", ["kind"])
+
+COMPARED_TOGETHER = 50  # templates: some milliseconds, during which nothing else runs
 
 log = structlog.get_logger()
 
-Publish = Callable[[Sequence[WabaEvent]], Awaitable[object]]
+Drift = Counter[str]
+"""How many templates were `added`, `changed` and `removed`."""
+
+Publish = Callable[[Sequence[WabaEvent | Record]], Awaitable[object]]
 """Publishes all or nothing; raises where this process may not, or Kafka is away."""
+Tell = Callable[[Sequence[WabaEvent]], Awaitable[object]]
+"""Publishes what may be lost, beside the transactions."""
 
 
 class SyncSettings(GraphSettings):
@@ -58,8 +68,7 @@ class Site:
     """Where a sync runs: what its worker does for it, and what it shares with the others."""
 
     publish: Publish
-    tell: Publish
-    """Publishes what may be lost, beside the transactions."""
+    tell: Tell
     catch_up: Callable[[], Awaitable[None]]
     """Returns when the tables hold all that this worker has published about the WABA."""
     catch_up_fully: Callable[[], Awaitable[None]]
@@ -93,10 +102,10 @@ class Synchroniser:
             await announced
             async with site.comparing:
                 await site.catch_up()
-                differences, found = await self._compared(listing, observed_at)
+                differing, drift, found = await self._compared(sync, listing, observed_at)
                 await self.access.check_owner(sync.waba_id, sync.org_id)
                 now = datetime.now(UTC)
-                await site.publish(succeeded(sync, differences, found, observed_at=observed_at, finished_at=now))
+                await site.publish([*differing, synced(sync, drift, found, observed_at=observed_at, finished_at=now)])
         except (SyncFailure, GraphError) as error:
             await announced
             # A credential may be gone before our tables know that the account is.
@@ -108,11 +117,6 @@ class Synchroniser:
             about.warning("templates not synced", action="sync_failed", code=failure.code)
         else:
             outcome = "synced"
-            drift = {
-                "added": len(differences.added),
-                "changed": len(differences.changed),
-                "removed": len(differences.removed),
-            }
             about.info("templates synced", action="synced", total=found.total, **drift)
             if sync.reason == UNWATCHED:
                 for kind, number in drift.items():
@@ -166,11 +170,23 @@ class Synchroniser:
         await telling
         return observed_at, listing or Listing(sync.waba_id, await reading)
 
-    async def _compared(self, listing: Listing, observed_at: datetime) -> tuple[Differences, Counts]:
+    async def _compared(
+        self, sync: Sync, listing: Listing, observed_at: datetime
+    ) -> tuple[list[Record], Drift, Counts]:
+        """What differs, ready to be published: as records, for thousands of events would take much more memory."""
         now = await listed_before(self.access.pool, listing.waba_id)
         wanted = listing.to_compare(now, observed_at)
-        rows = await template_rows(self.access.pool, listing.waba_id, wanted) if wanted else []
-        return listing.differences(rows, now, observed_at), listing.counts(now, observed_at)
+        records: list[Record] = []
+        drift = Drift(added=0, changed=0, removed=0)
+        for first in range(0, len(wanted), COMPARED_TOGETHER):
+            some = wanted[first : first + COMPARED_TOGETHER]
+            known = [template_id for template_id in some if template_id in now]
+            rows = await template_rows(self.access.pool, listing.waba_id, known) if known else []
+            differences = listing.differences(some, rows, observed_at)
+            records += [_small(encode(event, SOURCE)) for event in changes(sync, differences, observed_at)]
+            drift.update(differences.numbers)
+            await asyncio.sleep(0)
+        return records, drift, listing.counts(now, observed_at)
 
     async def _explained(self, sync: Sync, failure: Failure) -> Failure:
         """The failure itself, unless the account is no longer this organisation's: that explains it better."""
@@ -181,6 +197,11 @@ class Synchroniser:
         return failure
 
 
-async def _told(tell: Publish, events: Sequence[WabaEvent]) -> None:
+def _small(record: Record) -> Record:
+    """The record without the room that orjson left behind its value."""
+    return replace(record, value=bytes(memoryview(record.value)) if record.value else None)
+
+
+async def _told(tell: Tell, events: Sequence[WabaEvent]) -> None:
     with suppress(KafkaUnavailable):
         await tell(events)

@@ -46,6 +46,10 @@ class Differences:
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.removed)
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        return {"added": len(self.added), "changed": len(self.changed), "removed": len(self.removed)}
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -59,14 +63,9 @@ def parse_template(raw: Any, fingerprint: str | None = None) -> Template:
 
     What has no field, or not the shape it should have, is kept in `raw` or `other_components`.
     """
-    if not isinstance(raw, dict):
-        raise UnreadableTemplate("it is no JSON object")
-    rest: dict[str, Any] = _storable(raw)
-    identifier, name = rest.pop("id", None), rest.pop("name", None)
-    if isinstance(identifier, int) and not isinstance(identifier, bool):
-        identifier = str(identifier)
-    if not _is_text(identifier) or not _is_text(name):
-        raise UnreadableTemplate("it has no id or no name")
+    identifier, rest = readable(raw)
+    name = rest.pop("name")
+    del rest["id"]
     parts = Parts()
     components = rest.get("components")
     if are_objects(components):
@@ -93,6 +92,22 @@ def parse_template(raw: Any, fingerprint: str | None = None) -> Template:
         raw=rest,
         fingerprint=fingerprint,
     )
+
+
+def readable(raw: Any) -> tuple[str, dict[str, Any]]:
+    """The id of a template as Graph lists it, and all of it as Kafka and PostgreSQL can hold it.
+
+    Raises `UnreadableTemplate`; where it does not, `parse_template` does not either.
+    """
+    if not isinstance(raw, dict):
+        raise UnreadableTemplate("it is no JSON object")
+    storable: dict[str, Any] = _storable(raw)
+    identifier, name = storable.get("id"), storable.get("name")
+    if isinstance(identifier, int) and not isinstance(identifier, bool):
+        identifier = str(identifier)
+    if not _is_text(identifier) or not _is_text(name):
+        raise UnreadableTemplate("it has no id or no name")
+    return identifier, storable
 
 
 def fingerprint_of(raw: Any) -> str | None:

@@ -24,7 +24,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from prometheus_client import Gauge
 from pydantic import Field
-from wabus_events import ACCOUNTS, TEMPLATES, Event, Topic, UndecodableRecord, WabaEvent, decode
+from wabus_events import ACCOUNTS, TEMPLATES, Event, Record, Topic, UndecodableRecord, WabaEvent, decode
 from wabus_runtime.ends import Ends
 from wabus_runtime.kafka import KafkaUnavailable, check_alive, client_options, stop_consumer, topic_name
 from wabus_runtime.publisher import Fenced, Publisher
@@ -238,7 +238,7 @@ class Worker(ConsumerRebalanceListener):
         await lane.caught_up.wait()
         return lane
 
-    async def _publish(self, lane: Lane, partition: int, waba_id: str, events: Sequence[WabaEvent]) -> None:
+    async def _publish(self, lane: Lane, partition: int, waba_id: str, events: Sequence[WabaEvent | Record]) -> None:
         if events:
             positions = await lane.publish(events)
             self._published[waba_id] = (partition, positions[-1].offset + 1)
