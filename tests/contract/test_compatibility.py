@@ -1,6 +1,7 @@
 """A published version never changes incompatibly, and every record ever written can be read."""
 
 import subprocess
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,17 @@ from typing import Any
 import orjson
 import pytest
 from pydantic import BaseModel, create_model
-from wabus_events import ACCOUNTS, EVENTS, Event, UndecodableRecord, WabaEvent, decode, encode, upcast
-from wabus_events.catalogue import COMMAND, GOLDEN, SCHEMAS, generated, golden_record, incompatible, published
+from wabus_events import ACCOUNTS, EVENTS, TEMPLATES, Event, Topic, UndecodableRecord, WabaEvent, decode, encode, upcast
+from wabus_events.catalogue import (
+    COMMAND,
+    GOLDEN,
+    SCHEMAS,
+    generated,
+    golden_record,
+    incompatible,
+    published,
+    rekeyed,
+)
 from wabus_events.compatibility import breaks
 from wabus_events.event import fact_id
 from wabus_events.schemas import schema_of
@@ -21,7 +31,8 @@ GOLDEN_RECORDS = {path.name.removesuffix(".json"): path for path in sorted((ROOT
 
 
 def test_published_versions_have_not_changed_incompatibly() -> None:
-    assert not (problems := incompatible(published(ROOT / SCHEMAS))), "\n".join(problems)
+    problems = incompatible(published(ROOT / SCHEMAS)) + rekeyed(published(ROOT / GOLDEN))
+    assert not problems, "\n".join(problems)
 
 
 def test_not_even_by_rewriting_the_schemas_of_the_last_release() -> None:
@@ -137,6 +148,57 @@ def test_who_breaks_a_version_is_told_how_to_make_a_new_one() -> None:
     assert "wabus.Teleported.v1: gone: removed" in problems
     assert "version=2" in problems
     assert '@upcast("wabus.Teleported.v1")' in problems
+
+
+@pytest.mark.parametrize(
+    ("topic", "complaint"),
+    [
+        (TEMPLATES, "topic was 'accounts.v1', is 'templates.v1'; subscribers read it there"),
+        (replace(ACCOUNTS, partitions=24), "partitions was 12, is 24; keys would go to other partitions"),
+        (replace(ACCOUNTS, compacted=True), "compacted was False, is True"),
+    ],
+)
+def test_who_moves_a_published_event_is_told_how_to_do_it_with_a_new_topic(topic: Topic, complaint: str) -> None:
+    with only_here():
+        before = schema_of(teleported(ACCOUNTS))
+    with only_here():
+        teleported(topic)
+        problems = "\n".join(incompatible({"wabus.Teleported.v1": before}))
+    assert f"wabus.Teleported.v1: {complaint}" in problems
+    assert f'Topic("{topic.name.removesuffix("1")}2", …)' in problems
+    assert "version=2" in problems
+
+
+def test_who_gives_a_published_event_another_key_is_told_the_same() -> None:
+    with only_here():
+        before = golden_record(teleported(ACCOUNTS).type)
+        assert rekeyed({"wabus.Teleported.v1": before}) == []
+    with only_here():
+
+        class Teleported(WabaEvent, topic=ACCOUNTS):
+            where: str
+
+            @property
+            def key(self) -> str:
+                return self.where
+
+        problems = "\n".join(rekeyed({Teleported.type: before}))
+    assert f"wabus.Teleported.v1: key was {before['key']!r}, is 'a where'" in problems
+    assert "To move it" in problems
+
+
+def teleported(topic: Topic) -> type[Event]:
+    class Teleported(WabaEvent, topic=topic):
+        where: str
+
+    return Teleported
+
+
+def test_a_schema_from_before_it_said_where_it_is_published_can_still_be_compared() -> None:
+    schemas = published(ROOT / SCHEMAS)
+    for schema in schemas.values():
+        del schema["x-kafka"]
+    assert incompatible(schemas) == []
 
 
 def test_a_published_event_that_nothing_reads_any_more_is_named() -> None:

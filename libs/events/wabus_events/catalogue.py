@@ -14,9 +14,9 @@ from typing import Any
 
 from wabus_events.asyncapi import document, to_yaml
 from wabus_events.catalogue_page import page
-from wabus_events.compatibility import breaks, how_to_go_on
+from wabus_events.compatibility import breaks, how_to_go_on, how_to_move, moves
 from wabus_events.credentials import PRIVATE_TOPICS
-from wabus_events.envelope import encode
+from wabus_events.envelope import decode, encode
 from wabus_events.event import EVENTS
 from wabus_events.schemas import schema_of
 from wabus_events.testing import example
@@ -46,7 +46,7 @@ def main() -> None:
     for event_type in arguments.unreleased:
         _path(SCHEMAS, event_type).unlink(missing_ok=True)
         _path(GOLDEN, event_type).unlink(missing_ok=True)
-    if problems := incompatible(published(ROOT / SCHEMAS)):
+    if problems := incompatible(published(ROOT / SCHEMAS)) + rekeyed(published(ROOT / GOLDEN)):
         sys.exit("\n".join(problems))
     changed = [path for path, text in generated(ROOT).items() if _read(ROOT / path) != text]
     if arguments.check:
@@ -87,7 +87,7 @@ def golden_record(event_type: str) -> dict[str, Any]:
 
 
 def published(folder: Path) -> dict[str, dict[str, Any]]:
-    """The committed schemas by event type."""
+    """The committed schemas, or golden records, by event type."""
     return {path.name.removesuffix(".json"): json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))}
 
 
@@ -98,13 +98,31 @@ def incompatible(schemas: Mapping[str, dict[str, Any]], *, types: Collection[str
         if types is not None and event_type not in types:
             continue
         if event_type in EVENTS:
-            found = breaks(schema, schema_of(EVENTS[event_type]))
-            problems += [f"{event_type}: {one}" for one in found]
+            now = schema_of(EVENTS[event_type])
+            found, moved = breaks(schema, now), moves(schema, now)
+            problems += [f"{event_type}: {one}" for one in found + moved]
             problems += [how_to_go_on(event_type)] if found else []
+            problems += [how_to_move(event_type, EVENTS[event_type].topic.name)] if moved else []
         elif newest(event_type) is None:
             problems += [
                 f"{event_type}: records of it are in Kafka for ever, and neither a model nor an upcaster reads them",
                 how_to_go_on(event_type),
+            ]
+    return problems
+
+
+def rekeyed(golden: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Which events would get another key than their golden records have, and what to do about it."""
+    problems: list[str] = []
+    for event_type, record in golden.items():
+        if event_type not in EVENTS:
+            continue
+        headers = [(name, value.encode()) for name, value in record["headers"].items()]
+        key = decode(headers, json.dumps(record["value"]).encode()).key
+        if key != record["key"]:
+            problems += [
+                f"{event_type}: key was {record['key']!r}, is {key!r}; what belongs together would be out of its order",
+                how_to_move(event_type, EVENTS[event_type].topic.name),
             ]
     return problems
 

@@ -1,7 +1,8 @@
 """What may change in a published version of an event, and what may not: two JSON Schemas compared. Pure.
 
 Records stay in Kafka for ever and subscribers upgrade when they like. So every old record must fit the new schema,
-and every new record the old one: only a new optional field does both.
+and every new record the old one: only a new optional field does both. And it stays where it is, for subscribers read it
+there, in an order that its key and the number of partitions give.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,20 @@ A published version never changes that way. Make a new one:
   3. python -m wabus_events.catalogue
 The old version's schema and golden record stay committed: they show that old records can still be read."""
 
+NEW_PLACE = """\
+A published event stays in its topic, under its key, in as many partitions. To move it:
+  1. declare a new topic beside the old one (wabus_events/topics.py): {topic}
+  2. class {name}(…, topic=…, version={next}) with the key it shall have, and @upcast("{type}") beside it
+  3. python -m wabus_events.catalogue
+The old topic stays as long as its records do; consumers read both, the old one to its end."""
+
+PLACE = {
+    "topic": "subscribers read it there, and its old records stay there",
+    "partitions": "keys would go to other partitions, and what shares one out of its order",
+    "compacted": "a compacted topic keeps the newest record of each key only, another one every record",
+}
+"""Where a version is published, and what moving it would do."""
+
 CONSTRAINTS = (
     "format", "enum", "const", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
     "minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties",
@@ -25,6 +40,24 @@ CONSTRAINTS = (
 def breaks(old: Schema, new: Schema) -> list[str]:
     """Why `new` can't replace `old` under the same version; empty if it can."""
     return list(_object("", old, new, old, new))
+
+
+def moves(old: Schema, new: Schema) -> list[str]:
+    """Where a version would be published otherwise than before; empty for a schema that does not say where it was."""
+    before, after = old.get("x-kafka", {}), new["x-kafka"]
+    return [
+        f"{name} was {before[name]!r}, is {after[name]!r}; {why}"
+        for name, why in PLACE.items()
+        if name in before and before[name] != after[name]
+    ]
+
+
+def how_to_move(event_type: str, topic: str) -> str:
+    """What to do instead of moving, or keying otherwise, an event that was published in a topic."""
+    name, _, version = event_type.rpartition(".v")
+    stem, _, number = topic.rpartition(".v")
+    following = f'Topic("{stem}.v{int(number) + 1}", …)' if number.isdecimal() else "Topic(…)"
+    return NEW_PLACE.format(name=name.removeprefix("wabus."), type=event_type, next=int(version) + 1, topic=following)
 
 
 def how_to_go_on(event_type: str) -> str:

@@ -34,6 +34,11 @@ def schema_of(kind: type[Event]) -> dict[str, Any]:
         "$id": f"urn:{kind.type.replace('.', ':')}",
         "title": schema.pop("title"),
         "description": schema.pop("description", ""),
+        "x-kafka": {
+            "topic": kind.topic.name,
+            "partitions": kind.topic.partitions,
+            "compacted": kind.topic.compacted,
+        },
         "type": schema.pop("type"),
         "properties": schema.pop("properties"),
         "required": required,
