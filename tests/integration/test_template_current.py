@@ -222,4 +222,4 @@ async def test_a_sync_that_takes_a_while_tells_how_far_it_is(
     await until(TemplatesSynced)
 
     assert [event.fetched for event in told[:2]] == [100, 200]
-    assert told[0].expected is None
+    assert told[0].expected == 450

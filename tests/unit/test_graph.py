@@ -156,7 +156,7 @@ class Scripted:
         given = self.settings.model_copy(update=settings)
         async with Graph(given) as client:
             pages = template_pages(client, given.meta_graph_url, "1029", SecretStr(TOKEN))
-            return [template async for page, _ in pages for template in page]
+            return [template async for page in pages for template in page.templates]
 
 
 @pytest.fixture
@@ -214,11 +214,26 @@ async def test_the_next_page_is_under_way_while_one_is_worked_on_and_given_up_wi
     async with Graph(graph.settings) as client:
         pages = template_pages(client, graph.settings.meta_graph_url, "1029", SecretStr(TOKEN))
         async with asyncio.timeout(10), aclosing(pages):
-            first, more = await anext(pages)
+            first = await anext(pages)
             await asked.wait()
 
-    assert ([one["id"] for one in first], more) == (["a"], True)
+    assert ([one["id"] for one in first.templates], first.more) == (["a"], True)
     assert [request.query.get("after") for request in graph.requests] == [None, "c1"]
+
+
+@pytest.mark.parametrize(("said", "total"), [({"total_count": 412}, 412), ({"total_count": "many"}, None), (7, None)])
+async def test_graph_is_asked_once_how_many_there_are(graph: Scripted, said: Any, total: int | None) -> None:
+    def first(request: web.Request) -> web.Response:
+        link = str(request.url.with_query(after="c1"))
+        return web.json_response({"data": [{"id": "a", "name": "a"}], "paging": {"next": link}, "summary": said})
+
+    graph.answers = [first, page("b")]
+    async with Graph(graph.settings) as client:
+        pages = template_pages(client, graph.settings.meta_graph_url, "1029", SecretStr(TOKEN))
+        found = [one.total async for one in pages]
+
+    assert found == [total, total]
+    assert [request.query.get("summary") for request in graph.requests] == ["total_count", None]
 
 
 async def test_a_page_that_is_too_much_for_graph_is_asked_for_in_smaller_ones(graph: Scripted) -> None:

@@ -5,7 +5,7 @@ Sources: Meta's "WhatsApp Business Account, message_templates", "Paginated resul
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qs, quote, urlsplit
 
 import structlog
@@ -23,20 +23,29 @@ MAX_PAGES = 10_000  # a WABA has at most 6,000 templates; more pages than this a
 log = structlog.get_logger()
 
 
+class Page(NamedTuple):
+    """Some of a WABA's templates as Graph gives them, whether there are more, and how many in all, if Graph says."""
+
+    templates: list[Any]
+    more: bool
+    total: int | None
+
+
 async def template_pages(
     graph: Graph, graph_url: str, waba_id: str, token: SecretStr, rest: Rest = asyncio.sleep
-) -> AsyncGenerator[tuple[list[Any], bool]]:
-    """Every page of the WABA's templates, as Graph gives them, and whether there are more.
+) -> AsyncGenerator[Page]:
+    """Every page of the WABA's templates.
 
     The next page is asked for before this one is handed out, so that Graph takes its time beside what is done with it.
     Waits for rate limits with `rest`. Raises a `GraphError` once retries are used up: a listing is whole or it fails.
     """
     path = f"{quote(waba_id, safe='')}/message_templates"
-    limit, after = PAGE_SIZE, None
+    limit, after, total = PAGE_SIZE, None, None
     seen: set[str] = set()
 
     def ask() -> asyncio.Task[tuple[dict[str, Any], Usage]]:
-        query = {"fields": FIELDS, "limit": str(limit), **({"after": after} if after else {})}
+        place = {"after": after} if after else {"summary": "total_count"}
+        query = {"fields": FIELDS, "limit": str(limit), **place}
         return asyncio.create_task(graph.call("GET", path, token, query, account=waba_id, rest=rest))
 
     asked = ask()
@@ -54,15 +63,16 @@ async def template_pages(
             templates = page.get("data")
             if not isinstance(templates, list):
                 raise MalformedAnswer
+            total = total or _total(page)
             after = next_cursor(page, graph_url, full=len(templates) >= limit)
             if after is None:
-                yield cast(list[Any], templates), False
+                yield Page(cast(list[Any], templates), False, total)
                 return
             if after in seen:
                 raise MalformedAnswer
             seen.add(after)
             asked = ask()
-            yield cast(list[Any], templates), True
+            yield Page(cast(list[Any], templates), True, total)
         raise MalformedAnswer
     finally:
         if not asked.cancel() and not asked.cancelled():
@@ -78,6 +88,12 @@ async def one_template(
     if str(answer.get("id")) != template_id:
         raise MalformedAnswer
     return answer
+
+
+def _total(page: Mapping[str, Any]) -> int | None:
+    summary = page.get("summary")
+    total = summary.get("total_count") if isinstance(summary, dict) else None
+    return total if isinstance(total, int) and 0 < total < 2**31 else None
 
 
 def next_cursor(page: Mapping[str, Any], graph_url: str, *, full: bool) -> str | None:

@@ -155,15 +155,16 @@ class Synchroniser:
             listing: Listing | None = None
             asked = template_pages(self.graph, self.settings.meta_graph_url, sync.waba_id, token, rest)
             async with aclosing(asked) as pages:
-                async for page, more in pages:
-                    if not more:
+                async for page in pages:
+                    if not page.more:
                         slot.leave()  # Graph has answered for the last time
                     listing = listing or Listing(sync.waba_id, await reading)
-                    listing.take(page)
+                    listing.take(page.templates)
                     now = datetime.now(UTC)
-                    if more and now >= tell_at and telling.done() and sync.reason != UNWATCHED:
-                        expected = sum(one.present for one in listing.known.values()) or None
+                    if page.more and now >= tell_at and telling.done() and sync.reason != UNWATCHED:
                         fetched = len(listing.statuses)
+                        expected = page.total or sum(one.present for one in listing.known.values())
+                        expected = max(expected, fetched) if expected else None
                         event = progressed(sync, fetched=fetched, expected=expected, started_at=started_at, at=now)
                         telling = asyncio.ensure_future(_told(site.tell, [*begun, event]))
                         tell_at, begun = now + PROGRESS_EVERY, []

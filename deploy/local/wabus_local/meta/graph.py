@@ -177,7 +177,9 @@ def _templates(waba: Waba, request: web.Request, params: dict[str, str]) -> Json
         url=str(request.url.with_query(None)),
         query=params | {"access_token": _token_value(request, params)},
     )
-    return {"data": [_template(template, params.get("fields")) for template in chosen]} | paging
+    asked = answers.split_fields(params.get("summary", ""))
+    summary: Json = {"summary": {"total_count": len(waba.templates)}} if "total_count" in asked else {}
+    return {"data": [_template(template, params.get("fields")) for template in chosen]} | paging | summary
 
 
 def _template(template: Json, fields: str | None) -> Json:
