@@ -57,6 +57,10 @@ def topics() -> None:
     """Create the topics that are missing, and list them.
 
     Safe at any time. Stops where a topic has other partitions than it must.
+
+    \b
+    wabus topics
+    KAFKA_BOOTSTRAP_SERVERS=kafka-1:9092 TOPIC_REPLICATION=3 wabus topics
     """
     settings = load(KafkaSettings)
     asyncio.run(ensure_topics(settings))
@@ -66,7 +70,12 @@ def topics() -> None:
 
 @click.command()
 def migrate() -> None:
-    """Bring the tables of the services installed here to their newest version. Safe while services run."""
+    """Bring the tables of the services installed here to their newest version. Safe while services run.
+
+    \b
+    wabus migrate
+    DATABASE_URL=postgresql://wabus:…@postgres:5432/wabus wabus migrate
+    """
     settings = load(DatabaseSettings)
     for package in packages_with_tables():
         try:

@@ -154,13 +154,24 @@ async def settle(settings: KafkaSettings, letters: Sequence[Letter], how: str) -
 
 @click.group()
 def deadletter() -> None:
-    """Records that a consumer could not handle."""
+    """Records that a consumer could not handle.
+
+    \b
+    wabus deadletter list
+    wabus deadletter show 3:17
+    wabus deadletter replay 3:17
+    """
 
 
 @deadletter.command("list")
 @click.option("--consumer", help="Only of this consumer.")
 def list_(consumer: str | None) -> None:
-    """Open dead letters, oldest first: id, when, consumer, reason, origin, event type."""
+    """Open dead letters, oldest first: id, when, consumer, reason, origin, event type.
+
+    \b
+    wabus deadletter list
+    wabus deadletter list --consumer health-projector
+    """
     letters = _chosen(asyncio.run(read_letters(load(KafkaSettings))), (), consumer, everything=True)
     for letter in letters:
         click.echo(letter.line)
@@ -171,7 +182,12 @@ def list_(consumer: str | None) -> None:
 @click.argument("letter_id")
 @click.option("--content", is_flag=True, help="The record's value too: it may hold personal data.")
 def show(letter_id: str, content: bool) -> None:
-    """One letter with its headers."""
+    """One letter with its headers.
+
+    \b
+    wabus deadletter show 3:17
+    wabus deadletter show 3:17 --content | tail -1 | jq
+    """
     settings = load(KafkaSettings)
     (letter,) = _chosen(asyncio.run(read_letters(settings)), (letter_id,), None, everything=False)
     click.echo(letter.line)
@@ -205,10 +221,20 @@ def _settling(how: str, help_: str) -> click.Command:
     return command
 
 
-deadletter.add_command(
-    _settling("replayed", "Put letters back where they came from, with the same event ids."), "replay"
-)
-deadletter.add_command(_settling("dropped", "Give letters up: they are listed no more, and age out."), "drop")
+REPLAY = """Put letters back where they came from, with the same event ids: who has handled one drops it.
+
+\b
+wabus deadletter replay 3:17 5:2
+wabus deadletter replay --all --consumer health-projector
+"""
+DROP = """Give letters up: they are listed no more, and age out.
+
+\b
+wabus deadletter drop 3:17
+wabus deadletter drop --all --consumer health-projector
+"""
+deadletter.add_command(_settling("replayed", REPLAY), "replay")
+deadletter.add_command(_settling("dropped", DROP), "drop")
 
 
 def _chosen(

@@ -29,7 +29,15 @@ RESEAL_TRIES = 5
 )
 @click.option("--subscribe/--no-subscribe", default=True, show_default=True, help="Tell Meta the WABA's callback URL.")
 def connect(org: str, waba: str, token: str, subscribe: bool) -> None:
-    """Connect an organisation's WABA: check its token, subscribe to its webhooks, start a template sync."""
+    """Connect an organisation's WABA: check its token, subscribe to its webhooks, start a template sync.
+
+    Connecting again is safe: the newest token stands.
+
+    \b
+    wabus connect --org acme --waba 102290129340398                  asks for the token
+    WABUS_TOKEN="$(cat token)" wabus connect --org acme --waba 102290129340398
+    wabus connect --org acme --waba 102290129340398 --no-subscribe   leaves Meta's callback as it is
+    """
     settings = load(connecting.ConnectSettings)
     _quiet()
 
@@ -59,7 +67,13 @@ def connect(org: str, waba: str, token: str, subscribe: bool) -> None:
 @click.option("--org", required=True, help="The organisation, as `orgId` in its tokens.")
 @click.option("--waba", required=True, help="The id of the WhatsApp Business account.")
 def disconnect(org: str, waba: str) -> None:
-    """Disconnect an organisation's WABA: its token is removed, its templates are synced no more."""
+    """Disconnect an organisation's WABA: its token is removed, its templates are synced no more.
+
+    What was published about it stays in the log.
+
+    \b
+    wabus disconnect --org acme --waba 102290129340398
+    """
     settings = load(connecting.ConnectSettings)
     _quiet()
 
@@ -80,7 +94,12 @@ def disconnect(org: str, waba: str) -> None:
 def rotate_keys() -> None:
     """Seal every stored token under the first of CREDENTIAL_KEYS, while everything runs.
 
-    Put the new key in front of the old one, restart the services, run this, then take the old key out.
+    Put the new key in front of the old one, restart the services, run this, then take the old key out. It may be run
+    again at any time, and names the tokens that no key opens.
+
+    \b
+    export CREDENTIAL_KEYS="k2:$(head -c 32 /dev/urandom | base64),$CREDENTIAL_KEYS"
+    wabus rotate-keys
     """
     settings = load(connecting.ConnectSettings)
     _quiet()

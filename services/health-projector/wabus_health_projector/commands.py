@@ -20,6 +20,11 @@ def rebuild(what: str, accept_differences: bool, discard: bool) -> None:
     """Build WHAT anew from the log: replay beside the live tables, verify, swap in one transaction.
 
     Everything goes on meanwhile. Ctrl+C stops it; the same command goes on from there.
+
+    \b
+    wabus rebuild health                         swaps if the new rows are the live ones
+    wabus rebuild health --accept-differences    swaps in any case: what folds them has changed
+    wabus rebuild history --discard              gives up a rebuild that was stopped
     """
     settings = load(rebuilding.RebuildSettings)
     configure_logs(load(LogSettings).model_copy(update={"log_level": "WARNING", "log_format": "console"}), "wabus")
