@@ -17,6 +17,8 @@ from webhooks import conversation, encoded, signed, text, webhook
 
 MOST = 40
 MEGABYTE = 1024 * 1024
+STALLED_AFTER = "wabus_gateway.app.STALLED_AFTER"
+PATIENCE = (STALLED_AFTER, "wabus_gateway.app.ANSWERED_WITHIN", "wabus_gateway.intake.ANSWERED_WITHIN")
 
 
 @pytest.fixture
@@ -41,7 +43,8 @@ async def gateway(
 ) -> AsyncIterator[aiohttp.ClientSession]:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
     monkeypatch.setenv("GATEWAY_MAX_IN_FLIGHT", str(MOST))
-    monkeypatch.setattr("wabus_runtime.produce.ACK_TIMEOUT", 60.0)
+    for name in ("wabus_runtime.produce.ACK_TIMEOUT", *PATIENCE):
+        monkeypatch.setattr(name, 60.0)
     monkeypatch.setenv("GATEWAY_MAX_BYTES_IN_FLIGHT", str(3 * MEGABYTE))
     async with serving(create_app(load(GatewaySettings)), "127.0.0.1", 0) as ports:
         connector = aiohttp.TCPConnector(limit=0)
@@ -77,3 +80,56 @@ async def test_beyond_its_capacity_it_answers_503_at_once_and_afterwards_serves_
         return await deliver(gateway, "wamid.after", size) == 200
 
     assert await eventually(taken)
+
+
+async def test_when_kafka_is_silent_nothing_more_is_let_in_to_wait(
+    gateway: aiohttp.ClientSession, broker: EmbeddedKafka, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await deliver(gateway, "wamid.before") == 200
+    monkeypatch.setattr(STALLED_AFTER, 0.3)
+    halt(broker)
+    waiting = [asyncio.create_task(deliver(gateway, "wamid.first"))]
+
+    async def refused() -> bool:
+        another = asyncio.create_task(deliver(gateway, "wamid.more"))
+        done, _ = await asyncio.wait([another], timeout=0.2)
+        if not done:
+            waiting.append(another)
+        return bool(done) and another.result() == 503
+
+    assert await eventually(refused)
+    # "At once": while what came before still waits.
+    assert [await deliver(gateway, f"wamid.{number}") for number in range(20)] == [503] * 20
+    assert not any(task.done() for task in waiting)
+    halt(broker, signal.SIGCONT)
+    assert set(await asyncio.gather(*waiting)) == {200}
+
+
+@pytest.mark.parametrize("size", [10, MEGABYTE // 2], ids=["plain", "large"])
+async def test_what_kafka_does_not_take_in_time_is_answered_503_and_can_be_delivered_again(
+    environment: dict[str, str],
+    broker: EmbeddedKafka,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+    size: int,
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
+    for name in ("wabus_runtime.produce.ACK_TIMEOUT", STALLED_AFTER):
+        monkeypatch.setattr(name, 120.0)
+    for name in PATIENCE[1:]:
+        monkeypatch.setattr(name, 1.0)
+    async with (
+        serving(create_app(load(GatewaySettings)), "127.0.0.1", 0) as ports,
+        aiohttp.ClientSession(f"http://127.0.0.1:{ports[0]}") as client,
+    ):
+
+        async def taken() -> bool:
+            return await deliver(client, "wamid.A", size) == 200
+
+        assert await eventually(taken)
+        halt(broker)
+        async with asyncio.timeout(60):  # Kafka itself would be waited for twice as long
+            answers = await asyncio.gather(*(deliver(client, f"wamid.{number}", size) for number in range(5)))
+        assert set(answers) == {503}
+        halt(broker, signal.SIGCONT)
+        assert await eventually(taken)

@@ -30,6 +30,7 @@ ROUND_BYTES = 8_000_000  # about what goes out at once
 LINGER = 0.001  # seconds that a round waits for company, where the one before had some
 TURN_RECORDS = 100  # of a transaction that are encoded before something else may run
 MAX_WAITING = 50_000  # records in memory that Kafka does not have yet
+WATCH_EVERY = 0.1  # seconds between looks at what has waited too long
 RECOVERY_DELAY_MAX = 2.0  # seconds between attempts to come back
 
 PUBLISHED = Counter("wabus_published_events_total", "Events that Kafka has taken.", ["topic"])
@@ -85,11 +86,18 @@ class _Lane:
 
 
 class Publisher:
-    """Publishes from many tasks at once. Idempotent, `acks=all`; one round in flight at a time."""
+    """Publishes from many tasks at once. Idempotent, `acks=all`; one round in flight at a time.
 
-    def __init__(self, settings: KafkaSettings, source: str) -> None:
+    With `patience`, in seconds, a publish that Kafka has not taken by then fails with `Overloaded`.
+    """
+
+    def __init__(self, settings: KafkaSettings, source: str, patience: float | None = None) -> None:
         self._settings = settings
         self._source = source
+        self._patience = patience
+        self._watch: asyncio.TimerHandle | None = None
+        self._taken_lanes: list[_Lane] = []
+        self._round_began: float | None = None
         self._producer: Producer | None = None
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._sending: asyncio.Task[None] | None = None
@@ -102,6 +110,10 @@ class Publisher:
     def available(self) -> bool:
         """Whether Kafka took what it was last given."""
         return self._producer is not None
+
+    def waited(self, now: float) -> float:
+        """For how many seconds Kafka has not answered what it was given last; `now` is of `time.perf_counter`."""
+        return 0.0 if self._round_began is None else now - self._round_began
 
     async def start(self) -> None:
         """Connect; while Kafka is away this returns at once and goes on trying."""
@@ -171,6 +183,8 @@ class Publisher:
         self._waiting += len(records)
         if self._sending is None:
             self._sending = asyncio.create_task(self._send(), context=tracing.detached())
+            if self._patience is not None:
+                self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._look, self._patience)
 
     async def _send(self) -> None:
         """Send what waits, round after round, until nothing does."""
@@ -181,6 +195,8 @@ class Publisher:
                 await self._round(self._producer)
         finally:
             self._sending = None
+            if self._watch:
+                self._watch.cancel()
             for lane in self._lanes.values():
                 self._waiting -= len(lane.records)
                 for publish, _ in lane.publishes:
@@ -189,6 +205,7 @@ class Publisher:
 
     async def _round(self, producer: Producer) -> None:
         taken = self._taken()
+        self._taken_lanes, self._round_began = [lane for _, lane in taken], time.perf_counter()
         self._busy = sum(len(lane.records) for _, lane in taken) > 1
         batches = [Batch(topic, partition, lane.records) for (topic, partition), lane in taken]
         failure: Exception | None = None
@@ -198,6 +215,7 @@ class Publisher:
         except (KafkaError, OSError, TimeoutError) as error:
             failure = error
         finally:
+            self._taken_lanes, self._round_began = [], None
             self._waiting -= sum(len(lane.records) for _, lane in taken)
             failure = failure or next((batch.error for batch in batches if batch.error), None)
             if failure is not None and producer is self._producer:
@@ -239,6 +257,32 @@ class Publisher:
                 break
         return taken
 
+    def _look(self, patience: float) -> None:
+        """Give up what has waited too long. What was sent may still arrive: it is published again with the same ids."""
+        oldest = time.perf_counter() - patience
+        error = Overloaded("it waited too long for Kafka")
+        for lane in self._taken_lanes:
+            for publish, _ in lane.publishes:
+                if publish.started < oldest:
+                    _give_up(publish, error)
+        for key, lane in list(self._lanes.items()):
+            left = [
+                (record, place)
+                for record, place in zip(lane.records, lane.publishes, strict=True)
+                if place[0].started >= oldest
+            ]
+            if len(left) == len(lane.records):
+                continue
+            for publish, _ in lane.publishes:
+                if publish.started < oldest:
+                    _give_up(publish, error)
+            self._waiting -= len(lane.records) - len(left)
+            records = [record for record, _ in left]
+            self._lanes[key] = _Lane(records, [place for _, place in left], sum(map(_size, records)))
+            if not left:
+                del self._lanes[key]
+        self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._look, patience)
+
     def _recover(self, broken: Producer | None = None) -> None:
         if not self._stopping and (self._recovery is None or self._recovery.done()):
             self._recovery = asyncio.create_task(self._reconnect(broken))
@@ -277,6 +321,18 @@ def _settle(publish: _Publish, error: KafkaUnavailable | None) -> None:
     if not publish.left:
         PUBLISH_SECONDS.observe(time.perf_counter() - publish.started)
         publish.done(publish.error)
+
+
+def _give_up(publish: _Publish, error: KafkaUnavailable) -> None:
+    """Its end, before all of its records have theirs."""
+    done, publish.done = publish.done, _told
+    if done is not _told:
+        PUBLISH_FAILURES.inc()
+        done(error)
+
+
+def _told(_error: KafkaUnavailable | None) -> None:
+    """Whoever waited for it does no more."""
 
 
 def _size(record: Record) -> int:

@@ -30,7 +30,8 @@ from wabus_runtime.workers import supervise, watch_supervisor
 
 Role = Literal["api", "worker", "all"]
 ROLES: tuple[str, ...] = get_args(Role)
-BACKLOG = 1024  # connections that wait to be accepted
+BACKLOG = 4096  # connections that wait to be accepted, or as many as the system allows
+ACCEPTED_AT_ONCE = 32  # connections, each time that the event loop goes round
 DRAIN_TIMEOUT = 5.0  # seconds for requests under way after SIGTERM
 LOOPS_TIMEOUT = 4.0  # seconds after that for all background loops
 RESTART_DELAY_MAX = 5.0  # seconds before a background loop that failed starts again
@@ -233,6 +234,7 @@ class _Site(web.BaseSite):
         self._address = host, port
         self._reuse_port = reuse_port
         self.ports: list[int] = []
+        self._more: list[asyncio.Server] = []
 
     @property
     def name(self) -> str:
@@ -248,6 +250,18 @@ class _Site(web.BaseSite):
         )
         self._server = listening
         self.ports = [each.getsockname()[1] for each in listening.sockets]
+        # uvloop accepts one connection for each listening socket each time round, and with a thousand busy connections
+        # that takes 30 ms: new ones would wait for seconds, and longer where they find no place in the backlog.
+        for each in listening.sockets:
+            for _ in range(ACCEPTED_AT_ONCE - 1):
+                self._more.append(
+                    await asyncio.get_running_loop().create_server(cast(Any, factory), sock=each.dup(), backlog=BACKLOG)
+                )
+
+    async def stop(self) -> None:
+        for more in self._more:
+            more.close()
+        await super().stop()
 
 
 def run_alone(service: Service) -> None:

@@ -27,11 +27,12 @@ from wabus_gateway.bad_signatures import BadSignatures, source_of
 from wabus_gateway.connect import SOURCE
 from wabus_gateway.connect_api import ConnectApi, ConnectApiSettings
 from wabus_gateway.front import Answered, Front
-from wabus_gateway.intake import LARGE, Intake
+from wabus_gateway.intake import ANSWERED_WITHIN, LARGE, Intake
 from wabus_gateway.signature import is_handshake, is_signed, verify_token_of
 from wabus_gateway.ui import UiSettings, install_ui
 
 READ_TIMEOUT = 10.0  # seconds for a body to arrive
+STALLED_AFTER = 1.0  # seconds of Kafka's silence, after which no more webhooks are let in to wait with the others
 RETRY_AFTER = "5"  # seconds; Meta has its own growing delays and goes on for up to 7 days
 
 HANDSHAKES = Counter("wabus_handshakes_total", "Handshakes by what became of them.", ["outcome"])
@@ -67,7 +68,7 @@ class Gateway:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._secrets = [secret.get_secret_value().encode() for secret in settings.meta_app_secrets]
-        self._publisher = Publisher(settings, SOURCE)
+        self._publisher = Publisher(settings, SOURCE, patience=ANSWERED_WITHIN)
         self._replica = CredentialReplica(settings)
         self._intake = Intake(self._publisher, self._replica.owner)
         self._bad_signatures = BadSignatures(settings.gateway_bad_signatures_a_minute)
@@ -202,6 +203,7 @@ class Gateway:
             self._in_flight >= self._settings.gateway_max_in_flight
             or self._bytes + size > self._settings.gateway_max_bytes_in_flight
             or not self._publisher.available
+            or self._publisher.waited(time.perf_counter()) > STALLED_AFTER
         ):
             _REFUSED_BUSY.inc()
             return False

@@ -25,13 +25,14 @@ from wabus_events import (
 from wabus_runtime import tracing
 from wabus_runtime.kafka import KafkaUnavailable
 from wabus_runtime.produce import fits
-from wabus_runtime.publisher import Done, Position, Publisher
+from wabus_runtime.publisher import Done, Overloaded, Position, Publisher
 
 from wabus_gateway.connect import SOURCE
 from wabus_gateway.ingest import Owner, facts_in_slices, whole
 from wabus_gateway.lone import lone_fact
 
 MOST_AT_ONCE = 0.005  # seconds of making events before other requests get their turn
+ANSWERED_WITHIN = 2.0  # seconds that a webhook may wait for Kafka, or for its turn, then Meta shall deliver it again
 PORTION = 500  # records that go to the publisher together
 LARGE = 64 * 1024  # bytes of a body that must wait until others of its size are taken apart
 SEEN_WABAS = 100_000  # WABAs whose evidence of today is remembered
@@ -79,8 +80,15 @@ class Intake:
             begun, rest = await self._taken_apart(body, now, noticed)
         else:
             # Taken apart, a body is ten times its bytes: one of the large ones at a time.
-            async with self._one_large_body:
+            try:
+                async with asyncio.timeout(ANSWERED_WITHIN):
+                    await self._one_large_body.acquire()
+            except TimeoutError:
+                raise Overloaded("too many large webhooks are waiting") from None
+            try:
                 begun, rest = await self._taken_apart(body, now, noticed)
+            finally:
+                self._one_large_body.release()
         await asyncio.gather(*begun)
         await self._publisher.publish_records(rest)
         self._remember(noticed)
