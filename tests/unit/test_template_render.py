@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from wabus_template_sync.render import CannotRender, Rendered, render
 from wabus_template_sync.render_input import RenderBody
 from wabus_template_sync.templates import parse_template
@@ -202,3 +204,108 @@ def test_a_button_that_shows_an_order_needs_it() -> None:
         }
     ]
     assert wrong([buttons], {}) == [("buttons[0]", "action", "missing")]
+
+
+def test_a_call_button_takes_for_how_long_it_works_and_a_payload() -> None:
+    buttons = {"type": "BUTTONS", "buttons": [{"type": "VOICE_CALL", "text": "Call us"}]}
+
+    assert filled([buttons], {}).components == []
+    [component] = filled([buttons], {"buttons": {"0": {"ttl_minutes": 100, "payload": "support"}}}).components
+    assert component["sub_type"] == "voice_call"
+    assert component["parameters"] == [
+        {"type": "ttl_minutes", "ttl_minutes": 100},
+        {"type": "payload", "payload": "support"},
+    ]
+    assert filled([buttons], {"buttons": {"0": "support"}}).components[0]["parameters"] == component["parameters"][1:]
+    assert wrong([buttons], {"buttons": {"0": {"ttl_minutes": 0, "payload": 7, "ttl": 1}}}) == [
+        ("buttons[0]", "ttl", "extra"),
+        ("buttons[0]", "ttl_minutes", "invalid"),
+        ("buttons[0]", "payload", "invalid"),
+    ]
+
+
+def test_a_tap_on_the_message_may_lead_somewhere() -> None:
+    target = {"title": "Offer details", "url": "https://shop.example/offer"}
+
+    [component] = filled([{"type": "BODY", "text": "Hi"}], {"tap_target": target}).components
+
+    assert component == {
+        "type": "tap_target_configuration",
+        "parameters": [{"type": "tap_target_configuration", "tap_target_configuration": [target]}],
+    }
+    assert wrong([], {"tap_target": {**target, "url": "offer"}}) == [("tap_target", "url", "invalid")]
+
+
+ODD = st.sampled_from([None, True, -1, 0, 3.5, "", "{{1}}", "{{name}} {{2}}", "\0", [], {}, ["x"], {"a": [1]}])
+FORMATS = ["TEXT", "IMAGE", "VIDEO", "GIF", "DOCUMENT", "LOCATION", "PRODUCT", "HOLOGRAM", "text"]
+BUTTON_TYPES = [
+    *("QUICK_REPLY", "URL", "PHONE_NUMBER", "COPY_CODE", "OTP", "FLOW", "CATALOG", "MPM", "SPM", "ORDER_DETAILS"),
+    *("VOICE_CALL", "REQUEST_CONTACT_INFO", "APP", "hologram"),
+]
+BUTTON = st.fixed_dictionaries(
+    {"type": st.sampled_from(BUTTON_TYPES) | ODD},
+    optional=dict.fromkeys(("text", "url", "phone_number", "example", "otp_type", "flow_id", "flow_action"), ODD),
+)
+PART = st.fixed_dictionaries(
+    {"type": st.sampled_from(["HEADER", "BODY", "FOOTER", "BUTTONS", "LIMITED_TIME_OFFER", "CALL_PERMISSION_REQUEST"])},
+    optional={
+        "text": ODD,
+        "format": st.sampled_from(FORMATS) | ODD,
+        "buttons": st.lists(BUTTON, max_size=3) | ODD,
+        "example": ODD | st.dictionaries(st.sampled_from(["body_text", "header_text", "header_handle"]), ODD),
+        "limited_time_offer": ODD | st.fixed_dictionaries({"text": ODD}, optional={"has_expiration": ODD}),
+        "code_expiration_minutes": ODD,
+    },
+)
+CARD = st.fixed_dictionaries({}, optional={"components": st.lists(PART, max_size=3) | ODD})
+CAROUSEL = st.fixed_dictionaries({"type": st.just("CAROUSEL"), "cards": st.lists(CARD, max_size=3) | ODD})
+VALUES = ODD | st.lists(PRINTED, max_size=3) | st.dictionaries(NAMES, PRINTED, max_size=3)
+FILES = st.fixed_dictionaries({}, optional={"id": PRINTED, "link": st.just("https://a.example/x") | PRINTED})
+HEADERS = st.fixed_dictionaries(
+    {}, optional={"text": VALUES, **dict.fromkeys(("image", "video", "gif", "document", "location"), FILES | ODD)}
+)
+ACTIONS = st.dictionaries(st.sampled_from(["flow_token", "ttl_minutes", "payload"]), ODD, max_size=2)
+ONE = {
+    "header": HEADERS,
+    "body": VALUES,
+    "buttons": st.dictionaries(st.sampled_from(["0", "1", "7"]), ODD | PRINTED | ACTIONS, max_size=3),
+}
+GIVEN = st.fixed_dictionaries(
+    {},
+    optional={
+        **ONE,
+        "carousel": st.lists(st.fixed_dictionaries({}, optional=ONE), max_size=3),
+        "offer_expires_at_ms": st.integers(0, 2**40),
+        "tap_target": st.fixed_dictionaries({"title": PRINTED, "url": PRINTED}),
+    },
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(PART | CAROUSEL, max_size=5),
+    GIVEN,
+    st.sampled_from(["AUTHENTICATION", "MARKETING"]),
+    st.sampled_from(["NAMED", "POSITIONAL", "OTHER"]),
+)
+def test_no_template_however_odd_breaks_the_filling_in(
+    components: list[dict[str, Any]], values: dict[str, Any], category: str, kind: str
+) -> None:
+    try:
+        body = RenderBody.model_validate(values)
+    except ValidationError:
+        return
+    raw = {"id": "1", "name": "t", "components": components, "category": category, "parameter_format": kind}
+    template = parse_template(raw)
+    try:
+        found = render(template, body)
+    except CannotRender as refused:
+        said = [one.message for one in refused.wrong]
+    else:
+        assert orjson.dumps([found.header, found.body, found.footer, found.buttons, found.cards])
+        assert all(component["type"] and orjson.dumps(component) for component in found.components)
+        assert len(found.buttons) == len(template.buttons)
+        return
+
+    assert said
+    assert all(message.endswith(".") for message in said)

@@ -1,7 +1,8 @@
 """A template filled in: the final text of each part and the payload's `components`, or exactly what is wrong with what
 was given. Pure. So a caller finds a wrong parameter before Meta does, whose own answer names neither part nor place.
 
-Sources: Meta's "Message templates, components", "Template messages", "Error codes" (132000, 132005, 132012, 132018).
+Sources: Meta's "Message templates, components", "Template messages", "Call button messages", "Tap target URL title
+override", "Error codes" (132000, 132005, 132012, 132018).
 """
 
 import re
@@ -12,12 +13,22 @@ from urllib.parse import urlsplit
 
 from wabus_events import Body, Button, Card, Header, Template
 
-from wabus_template_sync.render_input import CardValues, Coded, Dated, HeaderValues, RenderBody, Value, Values
+from wabus_template_sync.render_input import (
+    CardValues,
+    Coded,
+    Dated,
+    HeaderValues,
+    RenderBody,
+    TapTarget,
+    Value,
+    Values,
+)
 
 HEADER_MAX = 60  # characters of the text with its parameters filled in; all of these from the sources above
 BODY_MAX = 1024
 URL_MAX = 2000
 CODE_MAX = 15
+CALL_MINUTES_MAX = 43_200  # 30 days
 MEDIA = {"IMAGE", "VIDEO", "DOCUMENT", "GIF"}
 NEED_ACTION = {"MPM": "products", "ORDER_DETAILS": "order"}
 TAKE_ACTION = {"FLOW", "CATALOG", "SPM", *NEED_ACTION}
@@ -68,6 +79,7 @@ def render(template: Template, given: RenderBody) -> Rendered:
     code = filling.code_of(template, given)
     buttons = filling.buttons("buttons", template.buttons, given.buttons, code)
     cards = filling.cards(template.carousel, given.carousel)
+    filling.tap_target(given.tap_target)
     if filling.wrong:
         raise CannotRender(filling.wrong)
     footer = template.footer.text if template.footer else None
@@ -118,6 +130,15 @@ class _Filling:
         else:
             about = {"type": "limited_time_offer", "limited_time_offer": {"expiration_time_ms": expires}}
             self.components.append({"type": "limited_time_offer", "parameters": [about]})
+
+    def tap_target(self, target: TapTarget | None) -> None:
+        """Where a tap on the message itself leads."""
+        if target is None:
+            return
+        if not _is_address(target.url):
+            self._say("tap_target", "url", "invalid", "The link must be a whole http or https address.")
+        about = {"type": "tap_target_configuration", "tap_target_configuration": [target.model_dump()]}
+        self.components.append({"type": "tap_target_configuration", "parameters": [about]})
 
     def code_of(self, template: Template, given: RenderBody) -> str | None:
         """The one-time password of an AUTHENTICATION template: its button takes the same as its body."""
@@ -171,6 +192,8 @@ class _Filling:
             shown["code"] = found
         elif button.type == "QUICK_REPLY" and isinstance(given, str):
             self._add(index, "quick_reply", {"type": "payload", "payload": given})
+        elif button.type == "VOICE_CALL" and given is not None:
+            self._call(part, index, given)
         elif button.type in TAKE_ACTION and isinstance(given, dict):
             self._add(index, button.type.lower(), {"type": "action", "action": given})
         elif button.type in NEED_ACTION:
@@ -184,8 +207,22 @@ class _Filling:
             shown["phone_number"] = button.phone_number
         return shown
 
-    def _add(self, index: int, kind: str, parameter: Json) -> None:
-        self.components.append({"type": "button", "sub_type": kind, "index": str(index), "parameters": [parameter]})
+    def _call(self, part: str, index: int, given: str | Json) -> None:
+        """For how long a call button works, and what its call's webhook will say."""
+        about: Json = {"payload": given} if isinstance(given, str) else given
+        for name in sorted(about.keys() - {"ttl_minutes", "payload"}):
+            self._extra(part, name, "A call button takes ttl_minutes and payload.")
+        minutes, payload = about.get("ttl_minutes"), about.get("payload")
+        if "ttl_minutes" in about and (type(minutes) is not int or not 1 <= minutes <= CALL_MINUTES_MAX):
+            self._say(part, "ttl_minutes", "invalid", f"Give minutes from 1 to {CALL_MINUTES_MAX}.")
+        if "payload" in about and not isinstance(payload, str):
+            self._say(part, "payload", "invalid", "The payload is a text.")
+        parameters = [{"type": name, name: about[name]} for name in ("ttl_minutes", "payload") if name in about]
+        if parameters:
+            self._add(index, "voice_call", *parameters)
+
+    def _add(self, index: int, kind: str, *parameters: Json) -> None:
+        self.components.append({"type": "button", "sub_type": kind, "index": str(index), "parameters": [*parameters]})
 
     def _one(self, part: str, given: str | Json | None, name: str, longest: int) -> str | None:
         """A button's only parameter."""

@@ -75,7 +75,8 @@ class HeaderValues(_Strict):
 
 ButtonIndex = Annotated[int, Field(ge=0, le=99)]
 ButtonValue = Text | dict[str, Any]
-"""The end of the address, the code, the payload of a quick reply; an `action` object for a flow or products."""
+"""The end of the address, the code, the payload of a quick reply or call; an `action` object for a flow or products,
+`ttl_minutes` and `payload` for a call."""
 
 
 class CardValues(_Strict):
@@ -84,9 +85,17 @@ class CardValues(_Strict):
     buttons: dict[ButtonIndex, ButtonValue] = {}
 
 
+class TapTarget(_Strict):
+    """What a tap on the message itself opens, and the title shown for it."""
+
+    title: Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
+    url: Text
+
+
 class RenderBody(CardValues):
     """The parameters of a template, part by part; buttons by their index from 0."""
 
     carousel: Annotated[list[CardValues], Field(max_length=20)] = []
     offer_expires_at_ms: int | None = Field(default=None, ge=0, le=2**53)
     """When a limited-time offer expires, in milliseconds since 1970."""
+    tap_target: TapTarget | None = None
