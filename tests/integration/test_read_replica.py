@@ -235,30 +235,41 @@ async def test_a_replica_that_dies_costs_no_answer_and_is_used_again_when_it_is_
 async def test_the_replica_goes_on_answering_while_the_primary_is_away(
     replica: Standby,
     environment: dict[str, str],
-    postgres: EmbeddedPostgres,
     publisher: Publisher,
     serve: Serve,
     bearer: Bearer,
     eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    await serve(create_app(load(HealthProjectorSettings), "worker"))
     port = int(environment["DATABASE_URL"].rpartition(":")[2].partition("/")[0])
     proxy = Proxy(free_ports(1)[0], port)
     await proxy.start()
     monkeypatch.setenv("DATABASE_URL", environment["DATABASE_URL"].replace(f":{port}/", f":{proxy.port}/"))
-    client = await serve(create_app(load(HealthProjectorSettings)))
+    client = await serve(create_app(load(HealthProjectorSettings), "api"))
     await publisher.publish(good())
     await health(client, {**bearer(), "Prefer": "wait=20"}, "?sync_id=s")
     await eventually(is_used)
-    await proxy.stop()
 
-    async def not_ready() -> bool:
-        return (await client.get("/readyz")).status == 503
+    async def refused() -> bool:
+        return (await client.post("/webhook/health/check", headers=bearer())).status == 503
 
-    await eventually(not_ready)
-    assert (await health(client, bearer()))["status"] == "healthy"
-    assert (await client.post("/webhook/health/check", headers=bearer())).status == 503
+    async with streaming(client, bearer()) as stream:
+        assert (await anext(stream))[1]["template_total"] == 3
+        await proxy.stop()
+        await eventually(refused)
+        await publisher.publish([synced("mine", 9, 7)])
+        async with asyncio.timeout(20):
+            assert (await anext(stream))[1]["template_total"] == 7
+    answer = await health(client, bearer())
+    assert (answer["status"], answer["template_total"]) == ("healthy", 7)
+    assert (await client.get("/readyz")).status == 200
     await proxy.start()
+
+    async def taken() -> bool:
+        return (await client.post("/webhook/health/check", headers=bearer())).status == 202
+
+    await eventually(taken)
     await proxy.stop()
 
 

@@ -51,6 +51,10 @@ class Reads:
         self._begun = 0
         self._done = 0
 
+    @property
+    def replica_used(self) -> bool:
+        return bool(self._used)
+
     async def ask(self, question: Callable[[asyncpg.Pool], Awaitable[T]]) -> T:
         """The answer to a question that only reads; all of it from one database."""
         if self._replica is not None and self._used:

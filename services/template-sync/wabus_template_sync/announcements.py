@@ -4,9 +4,11 @@ It listens on the primary. Who is woken may read from a replica, so they are onc
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from wabus_runtime.database import DATABASE_AWAY
 from wabus_runtime.projection import channel
 from wabus_runtime.reads import Reads
 
@@ -33,7 +35,16 @@ class Announcements:
         self._wake()
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Listen for ever; raises when the connection is lost."""
+        """Listen for ever. Raises when the connection is lost, unless a replica goes on answering."""
+        while True:
+            try:
+                await self._listen(ready)
+            except DATABASE_AWAY:
+                if not self._reads.replica_used:
+                    raise
+                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
+
+    async def _listen(self, ready: Callable[[], None]) -> None:
         async with self._reads.primary.acquire() as connection:
             await connection.add_listener(self._channel, self._take)
             telling = asyncio.create_task(self._tell(), name="announcements")
