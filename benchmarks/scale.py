@@ -33,13 +33,15 @@ MONTH = 30 * DAY
 class Measured:
     """CPU in ms of one core, bytes: what the code costs. See docs/scale.md for where and when."""
 
-    gateway_ms: float = 0.064  # a webhook with one message; benchmarks/gateway.py, 64 connections
-    projector_ms: float = 0.041  # a message folded, in the worker
-    postgres_ms: float = 0.0134  # the same, in PostgreSQL, while its indices are in memory
-    kafka_ms: float = 0.045  # a record written once and read once, in one broker without replicas
+    gateway_ms: float = 0.054  # a webhook with one message; docs/benchmarks.md, 128 connections
+    projector_ms: float = 0.031  # a message folded, in the worker
+    postgres_ms: float = 0.012  # the same, in PostgreSQL, while its indices are in memory
+    kafka_ms: float = 0.026  # a record written once and read once, in one broker without replicas
     record_bytes: float = 833.0  # a message in messages.v1, uncompressed
-    seen_bytes: float = 104.0  # a row of counted_messages with its index
-    gateway_mb: float = 110.0
+    seen_bytes: float = 107.0  # a row of counted_messages with its index
+    index_bytes: float = 54.0  # its index alone
+    count_bytes: float = 179.0  # a row of message_counts with its indices
+    gateway_mb: float = 112.0  # the same
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,14 @@ class Assumed:
     mean_share: float = 0.4  # of the peak, over a day
     busy: float = 0.6  # of a core is planned with: the rest is for bursts and for losing a zone
     copies: int = 3  # replicas in Kafka
+    broker_gb: float = 16_000.0  # that one broker keeps
     broker_mb_s: float = 100.0  # MB/s that one broker writes, with a plain SSD
-    postgres_cold: float = 4.0  # times the CPU, when the index of random ids is larger than memory
+    postgres_cold: float = 4.0  # times the CPU, when the indices of random ids that are written to outgrow memory
+    postgres_memory_gb: float = 128.0  # for those indices: of today, and of yesterday for what is late
     postgres_cores: int = 32  # of the largest primary that one would buy
-    seen_days: int = 9  # rows of counted_events are kept
+    seen_days: int = 11  # partitions of counted_messages are kept
+    hot_days: int = 2  # of them are written to
+    kinds: int = 5  # of messages, counted by the hour for each account's number
     message_days: int = 30
     credential_kb: float = 4.0  # of a gateway's memory for each account
     templates: int = 30  # an account
@@ -92,6 +98,10 @@ class Size:
     apis: int
     brokers: int
     postgres_cores: float
+    postgres_ms: float
+    """A message folded, with the indices in memory or not."""
+    hot_gb: float
+    """Indices of ids that are written to."""
     postgres_gb: float
     kafka_gb: float
     gateway_mb: float
@@ -110,15 +120,18 @@ def size(case: Case, measured: Measured = Measured(), assumed: Assumed = Assumed
     folders = max(2, _cores(events * measured.projector_ms, assumed))
     projectors, check_slots = _slots(checking, folders, assumed.check_slots, assumed)
     syncers, sync_slots = _slots(syncing, 2, assumed.sync_slots, assumed)
-    postgres_ms = measured.postgres_ms * assumed.postgres_cold
+    mean = events * assumed.mean_share
+    hot_gb = mean * DAY * assumed.hot_days * measured.index_bytes / 1e9
+    postgres_ms = measured.postgres_ms * (assumed.postgres_cold if hot_gb > assumed.postgres_memory_gb else 1)
     postgres_cores = events * postgres_ms / 1000 / assumed.busy
     written = events * measured.record_bytes * assumed.copies
     brokers = max(3, math.ceil(written / 1e6 / assumed.broker_mb_s / assumed.busy))
     brokers = max(brokers, math.ceil(events * measured.kafka_ms * assumed.copies / 1000 / assumed.busy / 4))
-    mean = events * assumed.mean_share
     kept = case.organisations * assumed.templates * assumed.template_kb * 1e3
     kafka_gb = (mean * MONTH * measured.record_bytes + kept) * assumed.copies / 1e9
-    postgres_gb = (mean * DAY * assumed.seen_days * measured.seen_bytes + kept) / 1e9
+    brokers = max(brokers, math.ceil(kafka_gb / assumed.broker_gb))
+    hours = min(mean * DAY, case.organisations * 24 * assumed.kinds) * assumed.message_days
+    postgres_gb = (mean * DAY * assumed.seen_days * measured.seen_bytes + hours * measured.count_bytes + kept) / 1e9
     fold_most = PARTITIONS * 1000 / measured.projector_ms
     postgres_most = assumed.postgres_cores * 1000 / postgres_ms
     replay = mean * MONTH / min(fold_most, postgres_most) / 3600
@@ -143,6 +156,8 @@ def size(case: Case, measured: Measured = Measured(), assumed: Assumed = Assumed
         apis=apis,
         brokers=brokers,
         postgres_cores=postgres_cores,
+        postgres_ms=postgres_ms,
+        hot_gb=hot_gb,
         postgres_gb=postgres_gb,
         kafka_gb=kafka_gb,
         gateway_mb=gateway_mb,
@@ -176,8 +191,7 @@ def day(case: Case, outage: int, measured: Measured = Measured(), assumed: Assum
     needed = size(case, measured, assumed)
     workers = min(needed.projectors, PARTITIONS)
     cores = min(math.ceil(max(needed.postgres_cores, 2)), assumed.postgres_cores)
-    postgres_ms = measured.postgres_ms * assumed.postgres_cold
-    capacity = min(workers * 1000 / measured.projector_ms, cores * 1000 / postgres_ms)
+    capacity = min(workers * 1000 / measured.projector_ms, cores * 1000 / needed.postgres_ms)
     peak = case.webhooks * assumed.events_a_webhook
     swing = 1 - assumed.mean_share
     behind = 0.0
@@ -207,7 +221,8 @@ def report(case: Case, outage: int) -> str:
         case.name,
         f"  processes: gateway {needed.gateways}, health worker {needed.projectors}, sync worker {needed.syncers}, "
         f"API {needed.apis}; {needed.brokers} brokers",
-        f"  PostgreSQL {needed.postgres_cores:.1f} cores, {needed.postgres_gb:,.1f} GB; "
+        f"  PostgreSQL {needed.postgres_cores:.1f} cores, {needed.postgres_gb:,.1f} GB, "
+        f"of ids in use {needed.hot_gb:,.1f}; "
         f"Kafka {needed.kafka_gb:,.0f} GB; a gateway {needed.gateway_mb:,.0f} MB",
         f"  settings: SYNC_CONCURRENCY {needed.sync_slots}, HEALTH_CHECK_CONCURRENCY {needed.check_slots}",
         f"  replay of 30 days of messages {needed.replay_hours:,.1f} h; cost about {needed.cost:,.0f} a month",
@@ -253,12 +268,15 @@ async def measure(events: int, port: int) -> Measured:
                     await asyncio.sleep(0.05)
                 folded = reached - done
                 spent = _burnt(worker) - begun[0], _burnt(server) - begun[1]
-            seen = await database.fetchval(
+            seen, index, counted = await database.fetchrow(
                 """
                 SELECT (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('counted_messages'))::float
-                    / count(*) FROM counted_messages
+                        / (SELECT count(*) FROM counted_messages),
+                    (SELECT sum(pg_indexes_size(relid)) FROM pg_partition_tree('counted_messages'))::float
+                        / (SELECT count(*) FROM counted_messages),
+                    pg_total_relation_size('message_counts')::float / (SELECT count(*) FROM message_counts)
                 """
-            )
+            ) or (0.0, 0.0, 0.0)
             await database.close()
             return replace(
                 Measured(),
@@ -266,7 +284,9 @@ async def measure(events: int, port: int) -> Measured:
                 postgres_ms=1000 * spent[1] / folded,
                 kafka_ms=1000 * (_burnt(broker) - idle) / events,
                 record_bytes=record_bytes,
-                seen_bytes=float(seen),
+                seen_bytes=seen,
+                index_bytes=index,
+                count_bytes=counted,
             )
         finally:
             await asyncio.gather(kafka.stop(), postgres.stop())

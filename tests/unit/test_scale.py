@@ -1,6 +1,7 @@
 """The simulation behind docs/scale.md: its numbers are those of the document, and they move as they must."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,30 @@ def test_the_document_shows_what_the_script_says(scale: Any) -> None:
     said = "\n\n".join(scale.report(case, 60) for case in scale.CASES)
 
     assert said in (ROOT / "docs" / "scale.md").read_text()
+
+
+def test_the_inputs_are_what_the_benchmarks_have_measured(scale: Any) -> None:
+    said = (ROOT / "docs" / "benchmarks.md").read_text()
+    row = next(line for line in said.splitlines() if line.startswith("| wabus | 128 |"))
+    cpu, memory = (float(row.split("|")[column]) for column in (4, 8))
+    folded = re.search(r"^messages: folded [\d,]+ events at ([\d,]+) a second", said, re.MULTILINE)
+    assert folded is not None
+    measured = scale.Measured()
+
+    assert measured.gateway_ms == pytest.approx(cpu, rel=0.25)
+    assert measured.gateway_mb == pytest.approx(memory, rel=0.25)
+    # A machine that Kafka and PostgreSQL share gives a worker a part of a core.
+    assert 0.4 < float(folded[1].replace(",", "")) * measured.projector_ms / 1000 < 1.1
+
+
+def test_the_document_names_the_inputs(scale: Any) -> None:
+    text, measured = (ROOT / "docs" / "scale.md").read_text(), scale.Measured()
+
+    for milliseconds in (measured.gateway_ms, measured.projector_ms, measured.postgres_ms, measured.kafka_ms):
+        assert f"| {milliseconds:g} ms | {1000 / milliseconds:,.0f}"[:-4] in text
+    for size in (measured.record_bytes, measured.count_bytes):
+        assert f"| {size:.0f} bytes |" in text
+    assert f"| {measured.seen_bytes:.0f}, {measured.index_bytes:.0f} bytes |" in text
 
 
 def test_more_of_anything_never_needs_less(scale: Any) -> None:
