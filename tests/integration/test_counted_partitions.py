@@ -59,7 +59,7 @@ def delivery(number: int, happened: datetime, logged: datetime | None = None, pa
 
 async def count(pool: asyncpg.Pool, records: Sequence[Recorded], counter: Counter | None = None) -> None:
     async with pool.acquire() as connection, connection.transaction():
-        await (counter or Counter()).count(connection, records)
+        await (counter or Counter()).counting(records)(connection)
 
 
 async def counted(pool: asyncpg.Pool) -> int:

@@ -45,7 +45,7 @@ def dying(step):
         return result
     return wrapped
 
-owners = {"store": store, "Counter": counts.Counter, "Projection": projection._Projection}
+owners = {"store": store, "counts": counts, "Projection": projection._Projection}
 if owner in owners:
     setattr(owners[owner], name, dying(getattr(owners[owner], name)))
 
@@ -61,7 +61,8 @@ POINTS = [
     ("store", "locked_wabas", "after", 1),
     ("store", "save_wabas", "after", 1),
     ("store", "refresh_organisations", "after", 1),
-    ("Counter", "count", "after", 2),
+    ("counts", "_remember", "after", 2),
+    ("counts", "_add", "after", 2),
     ("Projection", "_transaction", "after", 2),
 ]
 

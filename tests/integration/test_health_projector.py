@@ -323,7 +323,7 @@ async def test_transactions_side_by_side_lose_no_update_and_never_deadlock(pool:
             ]
             async with pool.acquire() as connection, connection.transaction():
                 await projector.fold_wabas(connection, batch)
-                await counter.count(connection, messages)
+                await counter.counting(messages)(connection)
 
     await asyncio.gather(*(one(number) for number in range(4)))
     assert await pool.fetchval("SELECT template_total FROM webhook_health WHERE org_id = 'demo'") == 6 * 3
@@ -358,7 +358,7 @@ async def test_counts_older_than_what_is_kept_are_forgotten(pool: asyncpg.Pool) 
 
     async def log(event: Event, at: datetime) -> None:
         async with pool.acquire() as connection, connection.transaction():
-            await counter.count(connection, [Recorded(event, MESSAGES.name, 3, 0, at)])
+            await counter.counting([Recorded(event, MESSAGES.name, 3, 0, at)])(connection)
 
     old = received(1).model_copy(update={"time": now - timedelta(days=35)})
     await log(old, old.time)

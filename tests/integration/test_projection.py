@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from wabus_events import DEADLETTER, MESSAGES, Event, MessageReceived, Record, encode, fact_id
 from wabus_runtime.database import Connection, migrate, open_pool
 from wabus_runtime.kafka import client_options, partition_of, topic_name
-from wabus_runtime.projection import LostPartition, Recorded, project, wait_for
+from wabus_runtime.projection import LostPartition, Recorded, project, unprepared, wait_for
 from wabus_runtime.publisher import Fenced, Position, Publisher, TransactionalPublisher
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 from waiting import Eventually
@@ -64,7 +64,8 @@ async def projecting(
     apply: Callable[[Connection, Sequence[Recorded]], Awaitable[None]] = count,
 ) -> AsyncGenerator["asyncio.Task[None]"]:
     ready = asyncio.Event()
-    task = asyncio.create_task(project(settings, pool, name=NAME, topics=[MESSAGES], apply=apply, ready=ready.set))
+    projecting = project(settings, pool, name=NAME, topics=[MESSAGES], apply=unprepared(apply), ready=ready.set)
+    task = asyncio.create_task(projecting)
     waiting = asyncio.create_task(ready.wait())
     await asyncio.wait([task, waiting], timeout=20, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()

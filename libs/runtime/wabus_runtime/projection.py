@@ -51,7 +51,11 @@ class Recorded(NamedTuple):
     logged_at: datetime
 
 
-Apply = Callable[[Connection, Sequence[Recorded]], Awaitable[None]]
+Write = Callable[[Connection], Awaitable[None]]
+"""Writes the rows of some records, inside the transaction."""
+
+Apply = Callable[[Sequence[Recorded]], Write]
+"""Gets records while the database is still busy with those before them: here belongs whatever needs no database."""
 Fetched = Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
 
 
@@ -64,6 +68,7 @@ class _Batch:
     ends: Mapping[TopicPartition, int]
     fetched: Fetched
     records: Sequence[Recorded]
+    write: Write
     undecodable: Sequence[tuple[ConsumerRecord[Any, Any], UndecodableRecord]]
 
 
@@ -82,8 +87,9 @@ async def project(
 ) -> None:
     """Fold `topics` into tables for ever; returns only by an exception or cancellation.
 
-    `apply` gets a connection inside the transaction and records in the order of each partition. A record that
-    is no event, or that `apply` refuses on its own, goes to the dead-letter topic; an unknown event type is skipped.
+    `apply` gets records in the order of each partition, and what it returns a connection inside the transaction. A
+    record that is no event, or that is refused on its own, goes to the dead-letter topic; an unknown event type is
+    skipped.
     """
     with watched(f"projection {name}") as beat:
         runner = _Projection(settings, pool, name, topics, apply, beat)
@@ -91,6 +97,11 @@ async def project(
             await runner.run(ready)
         finally:
             await runner.close()
+
+
+def unprepared(write: Callable[[Connection, Sequence[Recorded]], Awaitable[None]]) -> Apply:
+    """Applies records all inside the transaction."""
+    return lambda records: lambda connection: write(connection, records)
 
 
 async def wait_for(pool: asyncpg.Pool, name: str, positions: Mapping[tuple[str, int], int], timeout: float) -> bool:
@@ -271,7 +282,13 @@ class _Projection(ConsumerRebalanceListener):
                 else:
                     if decoded is not None:
                         records.append(decoded)
-        return _Batch(assignment, ends, fetched, records, undecodable)
+        return _Batch(assignment, ends, fetched, records, self._prepared(records), undecodable)
+
+    def _prepared(self, records: Sequence[Recorded]) -> Write:
+        try:
+            return self._apply(records)
+        except Exception as error:
+            return _refusal(error)
 
     async def _write(self, batch: _Batch) -> None:
         """Write what was fetched, with the offsets it brings us to, in one transaction."""
@@ -287,17 +304,17 @@ class _Projection(ConsumerRebalanceListener):
             tracing.batch(self._name, (recorded.event.traceparent for recorded in batch.records)),
             BATCH_SECONDS.labels(self._name).time(),
         ):
-            await self._commit(batch.records, moved, batch.fetched)
+            await self._commit(batch, moved)
         self._next.update(moved)
         APPLIED.labels(self._name).inc(len(batch.records))
         observe_latency(self._name, batch.records, datetime.now(UTC))
         for partition in moved.keys() & batch.fetched.keys():
             self._lag.folded(partition, logged_at(batch.fetched[partition][-1]))
 
-    async def _commit(self, records: Sequence[Recorded], moved: Mapping[TopicPartition, int], fetched: Fetched) -> None:
+    async def _commit(self, batch: _Batch, moved: Mapping[TopicPartition, int]) -> None:
         try:
-            await self._transaction(records, moved)
-            self._dead_letters.handled(len(records))
+            await self._transaction(batch.records, moved, batch.write)
+            self._dead_letters.handled(len(batch.records))
         except (LostPartition, TimeoutError, *DATABASE_AWAY):
             raise
         except Exception as error:
@@ -305,7 +322,7 @@ class _Projection(ConsumerRebalanceListener):
             log.warning(
                 "a batch was refused", action="batch_refused", projection=self._name, error=type(error).__name__
             )
-            await self._one_by_one(records, fetched)
+            await self._one_by_one(batch.records, batch.fetched)
             await self._transaction([], moved)
 
     async def _one_by_one(self, records: Sequence[Recorded], fetched: Fetched) -> None:
@@ -323,7 +340,7 @@ class _Projection(ConsumerRebalanceListener):
     ) -> None:
         for delay in (*RETRY_DELAYS, None):
             try:
-                await self._transaction([recorded], reached)
+                await self._transaction([recorded], reached, self._prepared([recorded]))
             except (LostPartition, TimeoutError, *DATABASE_AWAY):
                 raise
             except Exception as error:
@@ -336,14 +353,16 @@ class _Projection(ConsumerRebalanceListener):
                 self._dead_letters.handled(1)
                 return
 
-    async def _transaction(self, records: Sequence[Recorded], moved: Mapping[TopicPartition, int]) -> None:
+    async def _transaction(
+        self, records: Sequence[Recorded], moved: Mapping[TopicPartition, int], write: Write | None = None
+    ) -> None:
         places = [(self._topics[tp.topic].name, tp.partition, self._next[tp], end) for tp, end in sorted(moved.items())]
         with tracing.span(
             f"write {self._name}", "client", {"db.system.name": "postgresql", "db.operation.batch.size": len(records)}
         ):
-            await self._write_rows(records, places)
+            await self._write_rows(write if records else None, places)
 
-    async def _write_rows(self, records: Sequence[Recorded], places: Sequence[tuple[str, int, int, int]]) -> None:
+    async def _write_rows(self, write: Write | None, places: Sequence[tuple[str, int, int, int]]) -> None:
         async with asyncio.timeout(APPLY_TIMEOUT), self._pool.acquire() as connection, connection.transaction():
             updated = await connection.execute(
                 """
@@ -359,8 +378,8 @@ class _Projection(ConsumerRebalanceListener):
             )
             if updated != f"UPDATE {len(places)}":
                 raise LostPartition(self._name)
-            if records:
-                await self._apply(connection, records)
+            if write:
+                await write(connection)
             await connection.execute("SELECT pg_notify($1, '')", channel(self._name))
 
     def _decoded(self, record: ConsumerRecord[Any, Any]) -> Recorded | None:
@@ -371,6 +390,13 @@ class _Projection(ConsumerRebalanceListener):
         except UnknownEventType:
             log.info("unknown event type skipped", action="event_skipped", topic=topic, offset=record.offset)
             return None
+
+
+def _refusal(error: Exception) -> Write:
+    async def refuse(_: Connection) -> None:
+        raise error
+
+    return refuse
 
 
 def recorded_event(record: ConsumerRecord[Any, Any], topic: str) -> Recorded | None:

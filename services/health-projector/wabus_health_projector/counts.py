@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from uuid import UUID
+from typing import Any
 
 from wabus_runtime.database import Connection
-from wabus_runtime.projection import Recorded
+from wabus_runtime.projection import Recorded, Write
 
 from wabus_health_projector.traffic import (
     Message,
@@ -25,13 +25,16 @@ class Counter:
     def __init__(self) -> None:
         self._pruned = self._newest = date.min
 
-    async def count(self, connection: Connection, records: Sequence[Recorded]) -> None:
-        """Add to the counts what was never counted before. One event id always comes from the same partition."""
+    def counting(self, records: Sequence[Recorded]) -> Write:
+        """Adds to the counts what was never counted before.
+
+        What the records add if all of them are new, as nearly always, is worked out before the transaction.
+        """
         if not records:
-            return
-        messages: dict[UUID, tuple[Message, datetime]] = {}
+            return _nothing
+        messages: dict[str, tuple[Message, datetime]] = {}
         # By day, for an array in which PostgreSQL finds one value again and again would cost as much as the ids do.
-        by_day: dict[date, list[UUID]] = {}
+        by_day: dict[date, list[str]] = {}
         for record in records:
             event = record.event
             if not isinstance(event, Message) or (day := counted_on(event.time, record.logged_at)) is None:
@@ -40,41 +43,58 @@ class Counter:
             if event_id not in messages:
                 messages[event_id] = event, record.logged_at
                 by_day.setdefault(day, []).append(event_id)
-        self._newest = max(self._newest, *(record.logged_at.date() for record in records))
-        kept_from = counts_kept_from(self._newest)
-        fresh = [event_id for day, ids in sorted(by_day.items()) for event_id in await _remember(connection, ids, day)]
-        await _add(connection, tally((messages[event_id] for event_id in fresh), kept_from))
-        await self._prune(connection, kept_from)
+        self._newest = newest = max(self._newest, *(record.logged_at.date() for record in records))
+        kept_from = counts_kept_from(newest)
+        if_all_new = rows_of(tally(messages.values(), kept_from))
 
-    async def _prune(self, connection: Connection, kept_from: datetime) -> None:
-        if self._pruned == self._newest:
+        async def write(connection: Connection) -> None:
+            new = [
+                event_id for day, ids in sorted(by_day.items()) for event_id in await _remember(connection, ids, day)
+            ]
+            if len(new) == len(messages):
+                await _add(connection, if_all_new)
+            else:
+                await _add(connection, rows_of(tally((messages[event_id] for event_id in new), kept_from)))
+            await self._prune(connection, newest, kept_from)
+
+        return write
+
+    async def _prune(self, connection: Connection, newest: date, kept_from: datetime) -> None:
+        if self._pruned >= newest:
             return
         # SKIP LOCKED: other projections prune the same rows, and nobody has to wait for that.
         pruned = [
             await connection.execute(query, kept_from, PRUNED_AT_ONCE) for query in (_PRUNE_COUNTS, _PRUNE_ERRORS)
         ]
         if all(int(done.removeprefix("DELETE ")) < PRUNED_AT_ONCE for done in pruned):
-            self._pruned = self._newest
+            self._pruned = newest
 
 
-async def _remember(connection: Connection, ids: Sequence[UUID], day: date) -> list[UUID]:
+async def _nothing(_: Connection) -> None:
+    pass
+
+
+async def _remember(connection: Connection, ids: Sequence[str], day: date) -> Sequence[str]:
     """Those of the ids that were not counted yet; they are from now on.
 
     `counted_events` has what a release before this one has counted, for as long as it can come again.
     """
-    rows = await connection.fetch(
+    some = await connection.fetchval(
         """
-        INSERT INTO counted_messages (event_id, day)
-        SELECT event_id, $2 FROM unnest($1::uuid[]) AS new(event_id)
-        WHERE NOT EXISTS (SELECT FROM counted_events AS earlier WHERE earlier.event_id = new.event_id)
-        ORDER BY event_id
-        ON CONFLICT (event_id, day) DO NOTHING
-        RETURNING event_id
+        WITH remembered AS (
+            INSERT INTO counted_messages (event_id, day)
+            SELECT event_id, $2 FROM unnest($1::uuid[]) AS new(event_id)
+            WHERE NOT EXISTS (SELECT FROM counted_events AS earlier WHERE earlier.event_id = new.event_id)
+            ORDER BY event_id
+            ON CONFLICT (event_id, day) DO NOTHING
+            RETURNING event_id
+        )
+        SELECT CASE WHEN count(*) < cardinality($1) THEN coalesce(array_agg(event_id::text), '{}') END FROM remembered
         """,
         ids,
         day,
     )
-    return [row["event_id"] for row in rows]
+    return ids if some is None else some
 
 
 _PRUNE_COUNTS = """
@@ -91,9 +111,22 @@ _PRUNE_ERRORS = """
 """
 
 
-async def _add(connection: Connection, counted: Tally) -> None:
-    if counted.messages:
-        keys = sorted(counted.messages)
+Rows = tuple[list[list[Any]], list[list[Any]]]
+"""The columns of message_counts and of message_failures, as far as a batch changes these."""
+
+
+def rows_of(counted: Tally) -> Rows:
+    """The rows to add, in the order in which they are locked."""
+    messages, errors = sorted(counted.messages.items()), sorted(counted.errors.items())
+    return (
+        list(map(list, zip(*((*key, held.count, held.last_at) for key, held in messages), strict=True))),
+        list(map(list, zip(*((*key, held.count, held.first_at, held.last_at) for key, held in errors), strict=True))),
+    )
+
+
+async def _add(connection: Connection, rows: Rows) -> None:
+    messages, errors = rows
+    if messages:
         await connection.execute(
             """
             INSERT INTO message_counts AS held (waba_id, hour, phone_number_id, kind, count, last_at)
@@ -103,12 +136,9 @@ async def _add(connection: Connection, counted: Tally) -> None:
             ON CONFLICT (waba_id, hour, phone_number_id, kind) DO UPDATE
                 SET count = held.count + excluded.count, last_at = greatest(held.last_at, excluded.last_at)
             """,
-            *map(list, zip(*keys, strict=True)),
-            [counted.messages[key].count for key in keys],
-            [counted.messages[key].last_at for key in keys],
+            *messages,
         )
-    if counted.errors:
-        keys = sorted(counted.errors)
+    if errors:
         await connection.execute(
             """
             INSERT INTO message_failures AS held (waba_id, hour, phone_number_id, code, count, first_at, last_at)
@@ -120,8 +150,5 @@ async def _add(connection: Connection, counted: Tally) -> None:
                 SET count = held.count + excluded.count, first_at = least(held.first_at, excluded.first_at),
                     last_at = greatest(held.last_at, excluded.last_at)
             """,
-            *map(list, zip(*keys, strict=True)),
-            [counted.errors[key].count for key in keys],
-            [counted.errors[key].first_at for key in keys],
-            [counted.errors[key].last_at for key in keys],
+            *errors,
         )

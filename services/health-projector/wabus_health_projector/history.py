@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 from wabus_events import HEALTH, HealthChanged
 from wabus_runtime.database import Connection
-from wabus_runtime.projection import Recorded, project
+from wabus_runtime.projection import Recorded, project, unprepared
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_health_projector.transitions import Known
@@ -40,7 +40,7 @@ class Change:
 
 async def run(settings: KafkaSettings, pool: asyncpg.Pool, ready: Callable[[], None]) -> None:
     """Project for ever."""
-    await project(settings, pool, name=NAME, topics=TOPICS, apply=apply, ready=ready)
+    await project(settings, pool, name=NAME, topics=TOPICS, apply=unprepared(apply), ready=ready)
 
 
 async def apply(connection: Connection, records: Sequence[Recorded]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import asyncpg
 from wabus_events import ACCOUNTS, MESSAGES, TEMPLATES, WabaEvent
 from wabus_runtime.database import Connection
-from wabus_runtime.projection import Apply, Recorded, project
+from wabus_runtime.projection import Apply, Recorded, Write, project
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_health_projector import store
@@ -25,12 +25,19 @@ def folding() -> Apply:
     """What applies the records of one run, in whatever batches they come."""
     counter = Counter()
 
-    async def apply(connection: Connection, records: Sequence[Recorded]) -> None:
-        await fold_wabas(connection, [record for record in records if record.topic != MESSAGES.name])
+    def apply(records: Sequence[Recorded]) -> Write:
+        facts = [record for record in records if record.topic != MESSAGES.name]
         messages = [record for record in records if record.topic == MESSAGES.name]
-        if messages:
-            await counter.count(connection, messages)
-            await store.notify_owners(connection, [record.event.subject for record in messages if record.event.subject])
+        count = counter.counting(messages)
+        spoken = {record.event.subject for record in messages if record.event.subject}
+
+        async def write(connection: Connection) -> None:
+            await fold_wabas(connection, facts)
+            if messages:
+                await count(connection)
+                await store.notify_owners(connection, spoken)
+
+        return write
 
     return apply
 

@@ -17,7 +17,7 @@ import asyncpg
 import wabus_events
 from wabus_events import Topic
 from wabus_runtime.database import Connection, migrate, migrated_pool, open_pool
-from wabus_runtime.projection import Apply, channel
+from wabus_runtime.projection import Apply, channel, unprepared
 from wabus_runtime.replay import Offsets, offsets, replay
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings
 
@@ -67,7 +67,10 @@ MODELS: Mapping[str, ReadModel] = {
         ),
     ),
     "history": ReadModel(
-        history.NAME, history.TOPICS, lambda: history.apply, (Table("health_history", "org_id, log_offset"),)
+        history.NAME,
+        history.TOPICS,
+        lambda: unprepared(history.apply),
+        (Table("health_history", "org_id, log_offset"),),
     ),
 }
 

@@ -4,10 +4,11 @@ Messages age out of Kafka after `MESSAGE_RETENTION`, so their counts live apart 
 is derived from facts that are kept for ever, and age out too: a rebuild from the log finds the same counts.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -56,12 +57,17 @@ class Traffic(BaseModel):
 class Count:
     first_at: datetime
     last_at: datetime
-    count: int = 0
+    count: int = 1
 
     def add(self, at: datetime) -> None:
         self.count += 1
-        self.first_at = min(self.first_at, at)
-        self.last_at = max(self.last_at, at)
+        if at < self.first_at:
+            self.first_at = at
+        elif at > self.last_at:
+            self.last_at = at
+
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(slots=True)
@@ -89,22 +95,32 @@ def tally(events: Iterable[tuple[Message, datetime]], since: datetime) -> Tally:
         if at < since:
             continue
         hour = at.replace(minute=0, second=0, microsecond=0)
-        kind = "received" if isinstance(event, MessageReceived) else event.status.lower()[:40]
-        counts.messages.setdefault((event.waba_id, hour, event.phone_number_id, kind), Count(at, at)).add(at)
-        for code in set(event.error_codes) if isinstance(event, MessageStatusChanged) else ():
-            key = event.waba_id, hour, event.phone_number_id, code
-            counts.errors.setdefault(key, Count(at, at)).add(at)
+        if isinstance(event, MessageReceived):
+            kind, codes = "received", ()
+        else:
+            kind, codes = event.status.lower()[:40], event.error_codes
+        _count(counts.messages, (event.waba_id, hour, event.phone_number_id, kind), at)
+        for code in set(codes):
+            _count(counts.errors, (event.waba_id, hour, event.phone_number_id, code), at)
     return counts
 
 
-def counted_on(happened_at: datetime, logged_at: datetime) -> date | None:
-    """The day under which a message's id is remembered, by Meta's time and so the same for each of its deliveries.
+def _count(counts: dict[K, Count], key: K, at: datetime) -> None:
+    held = counts.get(key)
+    if held is None:
+        counts[key] = Count(at, at)
+    else:
+        held.add(at)
 
-    None for a delivery that does not count, because it was logged too long after that day, or before it: after
-    `LATE_MOST` the id may be forgotten, so that nothing that comes again can count a second time.
+
+def counted_on(happened_at: datetime, logged_at: datetime) -> date | None:
+    """The day (UTC) under which a message's id is remembered, by Meta's time and so the same for each delivery of it.
+
+    `logged_at` is UTC. None for a delivery that does not count, because it was logged too long after that day, or
+    before it: after `LATE_MOST` the id may be forgotten, so that nothing that comes again can count a second time.
     """
-    day, logged = happened_at.astimezone(UTC).date(), logged_at.astimezone(UTC).date()
-    return day if -EARLY_MOST <= logged - day <= LATE_MOST else None
+    day = happened_at.astimezone(UTC).date()
+    return day if -EARLY_MOST.days <= logged_at.toordinal() - day.toordinal() <= LATE_MOST.days else None
 
 
 def remembered_from(complete_until: datetime) -> date:
@@ -117,9 +133,14 @@ def counts_kept_from(logged_on: date) -> datetime:
     return datetime.combine(logged_on, datetime.min.time(), UTC) - COUNTS_KEPT
 
 
-def identity(event: Event) -> UUID:
-    """The event's id in sixteen bytes; one that is no UUID gets one of its own."""
+def identity(event: Event) -> str:
+    """The event's id as PostgreSQL writes a UUID; one that is no UUID gets one of its own."""
+    if _WRITTEN_PLAINLY.fullmatch(event.id):
+        return event.id
     try:
-        return UUID(event.id)
+        return str(UUID(event.id))
     except ValueError:
-        return UUID(fact_id(event.type, event.id))
+        return fact_id(event.type, event.id)
+
+
+_WRITTEN_PLAINLY = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # a UUID costs five times as much

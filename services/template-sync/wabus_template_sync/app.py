@@ -11,7 +11,7 @@ from pydantic import Field
 from wabus_events import ACCOUNTS, TEMPLATES
 from wabus_runtime.database import migrated_pool
 from wabus_runtime.graph import Graph
-from wabus_runtime.projection import project
+from wabus_runtime.projection import project, unprepared
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.reads import reads
 from wabus_runtime.replica import CredentialReplica
@@ -117,7 +117,9 @@ def _install_worker(app: web.Application, settings: TemplateSyncSettings) -> Non
 
     async def projection(ready: Callable[[], None]) -> None:
         pool = app[RESOURCES].pool
-        await project(settings, pool, name=PROJECTION, topics=(ACCOUNTS, TEMPLATES), apply=apply, ready=ready)
+        await project(
+            settings, pool, name=PROJECTION, topics=(ACCOUNTS, TEMPLATES), apply=unprepared(apply), ready=ready
+        )
 
     async def catch_up(ready: Callable[[], None]) -> None:
         await app[WORKER].tables.run(ready)
