@@ -67,6 +67,15 @@ async def test_words_are_looked_for_in_names_and_texts(get: Get, words: str, nam
     assert {one["name"] for one in found["templates"]} == names
 
 
+async def test_templates_in_trouble_are_found_by_their_quality(get: Get) -> None:
+    _, everything = await get("/templates?status=all&fields=name,quality")
+    _, found = await get("/templates?status=all&quality=yellow")
+
+    expected = {one["name"] for one in everything["templates"] if one["quality"] == "YELLOW"}
+    assert {one["name"] for one in found["templates"]} == expected != set()
+    assert found["total"] == len(expected)
+
+
 async def test_a_template_that_has_not_changed_is_not_sent_again(get: Get, service: Client, bearer: Bearer) -> None:
     tag = (await service.get(f"/templates/{ORDER}", headers=bearer())).headers["ETag"]
 

@@ -53,6 +53,7 @@ class Api:
             waba_id=asked.waba_id,
             language=asked.language,
             category=asked.category.upper() if asked.category else None,
+            quality=asked.quality.upper() if asked.quality else None,
             name=asked.name,
             words=asked.q.split() if asked.q else None,
             after=_place(asked.after) if asked.after else None,

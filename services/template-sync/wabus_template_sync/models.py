@@ -92,6 +92,7 @@ class ListQuery(BaseModel):
     waba_id: Text | None = None
     language: Text | None = None
     category: Text | None = None
+    quality: Text | None = Field(default=None, description="GREEN, YELLOW, RED or UNKNOWN.")
     name: Text | None = None
     q: Text | None = Field(default=None, description="Words that are all in the template's name or texts.")
     fields: Fields = Field(default="", description="Which fields of each template, comma separated.")

@@ -21,6 +21,7 @@ class Wanted:
     waba_id: str | None = None
     language: str | None = None
     category: str | None = None
+    quality: str | None = None
     name: str | None = None
     words: list[str] | None = None
     """All of which are in its name or texts."""
@@ -41,6 +42,7 @@ async def count_templates(pool: asyncpg.Pool, wanted: Wanted) -> int:
             AND ($2::text[] IS NULL OR t.status = ANY($2)) AND ($3::text IS NULL OR t.waba_id = $3)
             AND ($4::text IS NULL OR t.language = $4) AND ($5::text IS NULL OR t.category = $5)
             AND ($6::text IS NULL OR t.name = $6) AND ($7::text[] IS NULL OR t.search LIKE ALL($7))
+            AND ($8::text IS NULL OR t.quality = $8)
         """,
         *_filters(wanted),
     )
@@ -56,9 +58,10 @@ async def list_templates(pool: asyncpg.Pool, wanted: Wanted) -> list[asyncpg.Rec
             AND ($2::text[] IS NULL OR t.status = ANY($2)) AND ($3::text IS NULL OR t.waba_id = $3)
             AND ($4::text IS NULL OR t.language = $4) AND ($5::text IS NULL OR t.category = $5)
             AND ($6::text IS NULL OR t.name = $6) AND ($7::text[] IS NULL OR t.search LIKE ALL($7))
-            AND ($8::text IS NULL OR (t.name, t.language, t.waba_id, t.template_id) > ($8, $9, $10, $11))
+            AND ($8::text IS NULL OR t.quality = $8)
+            AND ($9::text IS NULL OR (t.name, t.language, t.waba_id, t.template_id) > ($9, $10, $11, $12))
         ORDER BY t.name, t.language, t.waba_id, t.template_id
-        LIMIT $12
+        LIMIT $13
         """,
         *_filters(wanted),
         *(wanted.after or (None,) * 4),
@@ -180,7 +183,8 @@ async def syncs_asked_for(pool: asyncpg.Pool, request_ids: list[str]) -> dict[st
 
 def _filters(wanted: Wanted) -> tuple[object, ...]:
     patterns = [f"%{_literal(word.lower())}%" for word in wanted.words] if wanted.words else None
-    return wanted.org_id, wanted.statuses, wanted.waba_id, wanted.language, wanted.category, wanted.name, patterns
+    exact = wanted.org_id, wanted.statuses, wanted.waba_id, wanted.language, wanted.category, wanted.name
+    return *exact, patterns, wanted.quality
 
 
 def _literal(word: str) -> str:
