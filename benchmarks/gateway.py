@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from gateway_limits import Probe, cpu_seconds, memory_mb, overload
+from gateway_limits import FIRST, FIRST_CONNECTIONS, cpu_seconds, first_webhooks, memory_mb, overload
 from gateway_plot import picture
 from wabus_local.kafka import EmbeddedKafka
 from wabus_runtime.kafka import ensure_topics
@@ -183,12 +183,29 @@ def scaling(environment: dict[str, str], home: Path, script: Path, counts: list[
     return "\n".join(lines)
 
 
-def overloaded(environment: dict[str, str], home: Path, script: Path, seconds: int) -> str:
-    process = start("wabus", {**environment, "GATEWAY_MAX_IN_FLIGHT": str(CAPACITY)}, home)
+def request(number: int) -> bytes:
+    """One of the signed bodies as it goes over a connection."""
+    mark = hmac.new(SECRET.encode(), body(number), hashlib.sha256).hexdigest()
+    head = f"POST /webhooks/whatsapp HTTP/1.1\r\nHost: x\r\nX-Hub-Signature-256: sha256={mark}\r\n"
+    return f"{head}Content-Length: {BODY_BYTES}\r\n\r\n".encode() + body(number)
+
+
+def started(environment: dict[str, str], home: Path) -> str:
+    """A gateway of its own, asked as soon as it says that it is ready."""
+    process = start("wabus", environment, home)
     try:
-        signature = hmac.new(SECRET.encode(), body(0), hashlib.sha256).hexdigest()
-        probe = Probe(f"http://127.0.0.1:{PORTS['wabus']}/webhooks/whatsapp", body(0), signature, process)
-        return overload(probe, script, OVERLOAD, seconds)
+        return first_webhooks(PORTS["wabus"], [request(number) for number in range(BODIES)])
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def overloaded(environment: dict[str, str], home: Path, kafka: EmbeddedKafka, script: Path, seconds: int) -> str:
+    process = start("wabus", {**environment, "GATEWAY_MAX_IN_FLIGHT": str(CAPACITY)}, home)
+    assert kafka.child is not None
+    try:
+        broker = psutil.Process(kafka.child.pid)
+        return overload(process, broker, PORTS["wabus"], request(0), script, OVERLOAD, seconds)
     finally:
         process.terminate()
         process.wait(30)
@@ -274,7 +291,9 @@ def main() -> None:
                 print("\nWorkers on one port, 128 connections:\n")
                 print(scaling(environment, home, script, arguments.workers, arguments.seconds), flush=True)
             print(f"\nOverload, with room for {CAPACITY} webhooks in flight:\n")
-            print(overloaded(environment, home, script, arguments.seconds))
+            print(overloaded(environment, home, kafka, script, arguments.seconds), flush=True)
+            print(f"\nJust started, {FIRST_CONNECTIONS} connections, {FIRST:,} webhooks and {FIRST:,} more, twice:\n")
+            print(started(environment, home))
         finally:
             for process in servers.values():
                 if process.is_running():

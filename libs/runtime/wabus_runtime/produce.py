@@ -88,6 +88,8 @@ class Producer:
                 await asyncio.sleep(RETRY_DELAY)
                 await self._client.force_metadata_update()
             self.partitions[topic] = len(found)
+        # The first records shall not wait for connections, least of all those of a round for all brokers.
+        await asyncio.gather(*(self._client.ready(leader) for leader in self._leaders(names.values())))
         while True:
             asked: Any = InitProducerIdRequest(None, _NEVER)  # pyright: ignore[reportArgumentType]
             answer = await self._client.send(self._client.get_random_node(), asked)
@@ -98,6 +100,11 @@ class Producer:
             if not error.retriable:
                 raise error()
             await asyncio.sleep(RETRY_DELAY)  # a broker that has just started is still loading
+
+    def _leaders(self, names: Iterable[str]) -> set[int]:
+        cluster = self._client.cluster
+        places = [TopicPartition(name, number) for name in names for number in cluster.partitions_for_topic(name) or ()]
+        return {leader for leader in map(cluster.leader_for_partition, places) if leader not in (None, -1)}
 
     async def close(self) -> None:
         await self._client.close()
