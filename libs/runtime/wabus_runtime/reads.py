@@ -17,12 +17,12 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from wabus_runtime.database import REPLICA_TIMEOUT, close_pool, open_replica
-from wabus_runtime.replay import offsets
+from wabus_runtime.offsets import offsets
 from wabus_runtime.settings import DatabaseSettings
 
 LAG_MOST = 2.0  # seconds
 LOOK_EVERY = 1.0  # seconds between two comparisons
-LOOK_PAUSE = 0.02  # seconds between two looks at a replica that is about to catch up
+LOOK_PAUSES = (0.01, 0.2)  # seconds between two looks at a replica that has to catch up, shorter first
 
 READS = Counter("wabus_reads_total", "Questions of the APIs by the database that answered.", ["projection", "database"])
 REPLICA_USED = Gauge(
@@ -98,16 +98,19 @@ class Reads:
 
     async def _compare(self, replica: asyncpg.Pool) -> None:
         try:
-            wanted = await offsets(self.primary, self._projection)
+            async with asyncio.timeout(REPLICA_TIMEOUT):
+                wanted = await offsets(self.primary, self._projection)
         except AWAY:
             return
+        pause, longest = LOOK_PAUSES
         try:
             async with asyncio.timeout(LAG_MOST):
                 while True:
                     reached = await offsets(replica, self._projection)
                     if all(reached.get(place, 0) >= offset for place, offset in wanted.items()):
                         break
-                    await asyncio.sleep(LOOK_PAUSE)
+                    await asyncio.sleep(pause)
+                    pause = min(1.5 * pause, longest)
         except AWAY as error:
             self._use(False, "lagging" if isinstance(error, TimeoutError) else type(error).__name__)
         else:
