@@ -33,7 +33,7 @@ from wabus_local.kafka import EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.auth import make_token
 from wabus_runtime.database import migrated_pool
-from wabus_runtime.projection import Recorded
+from wabus_runtime.recorded import Recorded
 from wabus_runtime.settings import AuthSettings, DatabaseSettings, load
 
 GOAL = 5.0

@@ -12,7 +12,7 @@ from uuid import UUID
 import aiohttp
 import asyncpg
 from wabus_events import MessageReceived, fact_id
-from wabus_runtime.projection import channel
+from wabus_runtime.offsets import channel
 
 WARM_UP = 5.0  # seconds
 READY_WITHIN = 60.0  # seconds

@@ -16,8 +16,8 @@ from wabus_health_projector.counts import Counter
 from wabus_health_projector.lag import Lag
 from wabus_health_projector.traffic import EARLY_MOST, LATE_MOST, counted_on, identity, remembered_from
 from wabus_runtime.database import migrate, migrated_pool, open_pool
-from wabus_runtime.projection import Recorded
 from wabus_runtime.publisher import Publisher
+from wabus_runtime.recorded import Recorded
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 from waiting import Eventually
 

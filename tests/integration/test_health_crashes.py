@@ -14,7 +14,7 @@ import pytest
 from wabus_events import AccountConnected, Event, MessageReceived, TemplateStatusChanged, fact_id
 from wabus_health_projector import projector, rebuild
 from wabus_runtime.database import migrated_pool
-from wabus_runtime.projection import wait_for
+from wabus_runtime.offsets import wait_for
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 from waiting import Eventually

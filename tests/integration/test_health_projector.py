@@ -32,8 +32,9 @@ from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_health_projector.counts import Counter
 from wabus_runtime import projection
 from wabus_runtime.database import Connection, migrated_pool
-from wabus_runtime.projection import Recorded, wait_for
+from wabus_runtime.offsets import wait_for
 from wabus_runtime.publisher import Position, Publisher
+from wabus_runtime.recorded import Recorded
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 from waiting import Eventually
 

@@ -15,7 +15,7 @@ from wabus_events import AccountConnected, CallbackVerified, Event, MessageRecei
 from wabus_health_projector import projector, rebuild
 from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_runtime.database import migrated_pool
-from wabus_runtime.projection import wait_for
+from wabus_runtime.offsets import wait_for
 from wabus_runtime.publisher import Position, Publisher
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 

@@ -11,8 +11,10 @@ from aiokafka import AIOKafkaConsumer
 from wabus_events import DEADLETTER, MESSAGES, Event, MessageReceived, Record, encode, fact_id
 from wabus_runtime.database import Connection, migrate, open_pool
 from wabus_runtime.kafka import client_options, partition_of, topic_name
-from wabus_runtime.projection import LostPartition, Recorded, project, unprepared, wait_for
+from wabus_runtime.offsets import wait_for
+from wabus_runtime.projection import LostPartition, project
 from wabus_runtime.publisher import Fenced, Position, Publisher, TransactionalPublisher
+from wabus_runtime.recorded import Recorded, unprepared
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 from waiting import Eventually
 

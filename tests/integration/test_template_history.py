@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from wabus_events import Event, TemplateChanged, TemplateRemoved, TemplatesSynced, TemplateStatusChanged
 from wabus_runtime.database import migrated_pool
-from wabus_runtime.projection import Recorded
+from wabus_runtime.recorded import Recorded
 from wabus_runtime.settings import load
 from wabus_template_sync.app import TemplateSyncSettings
 from wabus_template_sync.store import PACKAGE, apply

@@ -17,7 +17,7 @@ from wabus_events import (
     fact_id,
 )
 from wabus_runtime.database import migrated_pool
-from wabus_runtime.projection import Recorded
+from wabus_runtime.recorded import Recorded
 from wabus_runtime.settings import load
 from wabus_template_sync.app import TemplateSyncSettings
 from wabus_template_sync.facts import Sync, synced

@@ -6,10 +6,10 @@ the partition finds another id there and can write nothing. (Akka Projections, "
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -17,7 +17,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter, Histogram
-from wabus_events import Event, Topic, UndecodableRecord, UnknownEventType, decode
+from wabus_events import Topic, UndecodableRecord, UnknownEventType
 
 from wabus_runtime import tracing
 from wabus_runtime.database import DATABASE_AWAY, Connection
@@ -25,6 +25,8 @@ from wabus_runtime.deadletter import DeadLetters
 from wabus_runtime.kafka import check_alive, client_options, stop_consumer, topic_name
 from wabus_runtime.lag import Lag, observe_latency
 from wabus_runtime.liveness import watched
+from wabus_runtime.offsets import channel
+from wabus_runtime.recorded import Apply, Recorded, Write, logged_at, recorded_event
 from wabus_runtime.settings import KafkaSettings
 
 MAX_BATCH = 2_000  # records in one transaction
@@ -41,21 +43,6 @@ BATCH_SECONDS = Histogram("wabus_projection_batch_seconds", "One transaction of 
 log = structlog.get_logger()
 
 
-class Recorded(NamedTuple):
-    """An event with its place in Kafka. `topic` has no prefix; `logged_at` is the record's timestamp."""
-
-    event: Event
-    topic: str
-    partition: int
-    offset: int
-    logged_at: datetime
-
-
-Write = Callable[[Connection], Awaitable[None]]
-"""Writes the rows of some records, inside the transaction."""
-
-Apply = Callable[[Sequence[Recorded]], Write]
-"""Gets records while the database is still busy with those before them: here belongs whatever needs no database."""
 Fetched = Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
 
 
@@ -97,48 +84,6 @@ async def project(
             await runner.run(ready)
         finally:
             await runner.close()
-
-
-def unprepared(write: Callable[[Connection, Sequence[Recorded]], Awaitable[None]]) -> Apply:
-    """Applies records all inside the transaction."""
-    return lambda records: lambda connection: write(connection, records)
-
-
-async def wait_for(pool: asyncpg.Pool, name: str, positions: Mapping[tuple[str, int], int], timeout: float) -> bool:
-    """Whether the projection reaches all the next offsets within `timeout` seconds: read your own writes.
-
-    `positions` maps (topic, partition) to the offset after the last record that must be in the tables.
-    """
-    moved = asyncio.Event()
-
-    def notified(*_: object) -> None:
-        moved.set()
-
-    try:
-        async with asyncio.timeout(timeout), pool.acquire() as connection:
-            await connection.add_listener(channel(name), notified)
-            try:
-                while not await _reached(connection, name, positions):
-                    await moved.wait()
-                    moved.clear()
-            finally:
-                await connection.remove_listener(channel(name), notified)
-    except TimeoutError:
-        return False
-    return True
-
-
-def channel(name: str) -> str:
-    """The NOTIFY channel on which a projection tells of every transaction."""
-    return "projection_" + name.replace("-", "_")
-
-
-async def _reached(connection: Connection, name: str, positions: Mapping[tuple[str, int], int]) -> bool:
-    rows = await connection.fetch(
-        "SELECT topic, partition, next_offset FROM projection_offsets WHERE projection = $1", name
-    )
-    found = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
-    return all(found.get(place, 0) >= offset for place, offset in positions.items())
 
 
 class _Projection(ConsumerRebalanceListener):
@@ -397,16 +342,3 @@ def _refusal(error: Exception) -> Write:
         raise error
 
     return refuse
-
-
-def recorded_event(record: ConsumerRecord[Any, Any], topic: str) -> Recorded | None:
-    """A record of the topic with this name, decoded; None for a tombstone. Raises `UndecodableRecord`."""
-    if record.value is None:
-        return None
-    event = decode(record.headers, record.value)
-    return Recorded(event, topic, record.partition, record.offset, logged_at(record))
-
-
-def logged_at(record: ConsumerRecord[Any, Any]) -> datetime:
-    """When Kafka got a record."""
-    return datetime.fromtimestamp(record.timestamp / 1000, UTC)

@@ -17,7 +17,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from wabus_runtime.database import REPLICA_TIMEOUT, close_pool, open_replica
-from wabus_runtime.replay import offsets
+from wabus_runtime.offsets import offsets
 from wabus_runtime.settings import DatabaseSettings
 
 LAG_MOST = 2.0  # seconds

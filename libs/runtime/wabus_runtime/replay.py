@@ -16,7 +16,9 @@ from wabus_events import Topic, UndecodableRecord
 
 from wabus_runtime.database import DATABASE_AWAY, Connection
 from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
-from wabus_runtime.projection import Apply, LostPartition, Recorded, recorded_event
+from wabus_runtime.offsets import offsets
+from wabus_runtime.projection import LostPartition
+from wabus_runtime.recorded import Apply, Recorded, recorded_event
 from wabus_runtime.settings import KafkaSettings
 
 REPLAY_BATCH = 2_000  # records in one transaction
@@ -94,14 +96,6 @@ async def replay(
         raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
     finally:
         await consumer.stop()
-
-
-async def offsets(connection: asyncpg.Pool | Connection, name: str) -> dict[tuple[str, int], int]:
-    """How far a projection has got in each partition."""
-    rows = await connection.fetch(
-        "SELECT topic, partition, next_offset FROM projection_offsets WHERE projection = $1", name
-    )
-    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
 
 async def _known(

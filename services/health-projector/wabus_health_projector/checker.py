@@ -29,7 +29,7 @@ from wabus_events import (
 from wabus_runtime.graph import Graph, GraphSettings
 from wabus_runtime.graph_errors import GraphError, RateLimited
 from wabus_runtime.kafka import KafkaUnavailable, check_alive, client_options, partition_of, stop_consumer, topic_name
-from wabus_runtime.projection import wait_for
+from wabus_runtime.offsets import wait_for
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.sealing import CannotOpen, Keyring

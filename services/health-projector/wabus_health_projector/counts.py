@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 
 from wabus_runtime.database import Connection
-from wabus_runtime.projection import Recorded, Write
+from wabus_runtime.recorded import Recorded, Write
 
 from wabus_health_projector.traffic import (
     Message,

@@ -15,7 +15,7 @@ import asyncpg
 import structlog
 from wabus_events import HEALTH
 from wabus_runtime.kafka import end_positions
-from wabus_runtime.projection import wait_for
+from wabus_runtime.offsets import wait_for
 from wabus_runtime.publisher import TransactionalPublisher
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings
 

@@ -9,7 +9,8 @@ from uuid import UUID
 import asyncpg
 from wabus_events import HEALTH, HealthChanged
 from wabus_runtime.database import Connection
-from wabus_runtime.projection import Recorded, project, unprepared
+from wabus_runtime.projection import project
+from wabus_runtime.recorded import Recorded, unprepared
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_health_projector.transitions import Known

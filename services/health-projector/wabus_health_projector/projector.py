@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import asyncpg
 from wabus_events import ACCOUNTS, MESSAGES, TEMPLATES, WabaEvent
 from wabus_runtime.database import Connection
-from wabus_runtime.projection import Apply, Recorded, Write, project
+from wabus_runtime.projection import project
+from wabus_runtime.recorded import Apply, Recorded, Write
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_health_projector import store

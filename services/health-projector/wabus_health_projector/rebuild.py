@@ -17,8 +17,9 @@ import asyncpg
 import wabus_events
 from wabus_events import Topic
 from wabus_runtime.database import Connection, migrate, migrated_pool, open_pool
-from wabus_runtime.projection import Apply, channel, unprepared
-from wabus_runtime.replay import Offsets, offsets, replay
+from wabus_runtime.offsets import channel, offsets
+from wabus_runtime.recorded import Apply, unprepared
+from wabus_runtime.replay import Offsets, replay
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings
 
 from wabus_health_projector import history, partitions, projector

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from wabus_runtime.database import DATABASE_AWAY
-from wabus_runtime.projection import channel
+from wabus_runtime.offsets import channel
 from wabus_runtime.reads import Reads
 
 LOOK_AGAIN = 1.0  # seconds; a wait outlives a lost connection by looking without being woken

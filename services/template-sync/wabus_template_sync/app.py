@@ -11,9 +11,10 @@ from pydantic import Field
 from wabus_events import ACCOUNTS, TEMPLATES
 from wabus_runtime.database import migrated_pool
 from wabus_runtime.graph import Graph
-from wabus_runtime.projection import project, unprepared
+from wabus_runtime.projection import project
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.reads import reads
+from wabus_runtime.recorded import unprepared
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.sealing import Keyring
 from wabus_runtime.service import Role, Service, background, build_app

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import asyncpg
-from wabus_runtime.projection import channel
+from wabus_runtime.offsets import channel
 
 LOOK_AGAIN = 1.0  # seconds; a wait outlives a lost notification by looking without being woken
 BREATH = 0.005  # seconds between two looks, so that a busy projection is not asked after each of its transactions

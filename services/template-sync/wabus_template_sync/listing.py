@@ -23,7 +23,7 @@ from wabus_template_sync.templates import (
     UnreadableTemplate,
     diff,
     fingerprint_of,
-    parse_template,
+    parse_readable,
     readable,
     status_of,
 )
@@ -73,8 +73,11 @@ class Listing:
 
         What Graph or a webhook said of a template after we began to ask stays: it is newer than this listing.
         """
-        given = [self.looked_at[template_id] for template_id in wanted if template_id in self.looked_at]
-        listed = [parse_template(orjson.loads(raw), fingerprint) for raw, fingerprint in given]
+        listed: list[Template] = []
+        for template_id in wanted:
+            if template_id in self.looked_at:
+                raw, fingerprint = self.looked_at[template_id]
+                listed.append(parse_readable(template_id, orjson.loads(raw), fingerprint))
         known = {row.template_id: row.listed for row in rows if row.present and row.listed}
         since = observed_at.replace(microsecond=0)
         told: dict[str, Template] = {}

@@ -17,7 +17,7 @@ from wabus_events import (
     TemplateStatusChanged,
 )
 from wabus_runtime.database import Connection
-from wabus_runtime.projection import Recorded
+from wabus_runtime.recorded import Recorded
 
 CHUNK = 500  # events at once
 

@@ -19,7 +19,7 @@ from wabus_events import (
     WabaEvent,
 )
 from wabus_runtime.database import Connection
-from wabus_runtime.projection import Recorded
+from wabus_runtime.recorded import Recorded
 
 from wabus_template_sync.schedule import Schedule, fold_schedule
 from wabus_template_sync.sync_fold import AccountRow, SyncRow, fold_account, fold_sync

@@ -18,7 +18,7 @@ from wabus_events import (
     TemplateStatusChanged,
 )
 from wabus_runtime.database import Connection
-from wabus_runtime.projection import Recorded
+from wabus_runtime.recorded import Recorded
 
 from wabus_template_sync.fold import Aspect, Superseded, TemplateRow, Told, Version, step
 from wabus_template_sync.staging import in_order

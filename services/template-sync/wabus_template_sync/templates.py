@@ -63,7 +63,11 @@ def parse_template(raw: Any, fingerprint: str | None = None) -> Template:
 
     What has no field, or not the shape it should have, is kept in `raw` or `other_components`.
     """
-    identifier, rest = readable(raw)
+    return parse_readable(*readable(raw), fingerprint)
+
+
+def parse_readable(identifier: str, rest: dict[str, Any], fingerprint: str | None) -> Template:
+    """The same of what is `readable` already; takes the dict apart."""
     name = rest.pop("name")
     del rest["id"]
     parts = Parts()
@@ -267,7 +271,7 @@ def _component(component: Any) -> Any:
     """A component with its example media named by path alone, in the cards of a carousel too."""
     if not isinstance(component, dict):
         return component
-    lasting = dict(component)
+    lasting: dict[str, Any] = {}
     example, cards = component.get("example"), component.get("cards")
     if isinstance(example, dict) and isinstance(example.get("header_handle"), list):
         lasting["example"] = {**example, "header_handle": [_path(link) for link in example["header_handle"]]}
@@ -278,7 +282,7 @@ def _component(component: Any) -> Any:
             else card
             for card in cards
         ]
-    return lasting
+    return {**component, **lasting} if lasting else component
 
 
 def _path(link: Any) -> Any:
