@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections import Counter as Tally
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +21,23 @@ from wabus_events.topics import MAX_RECORD_BYTES
 
 from wabus_runtime import tracing
 from wabus_runtime.kafka import KafkaUnavailable, client_options, partition_of
+from wabus_runtime.lanes import (
+    BUCKETS,
+    PUBLISH_FAILURES,
+    PUBLISH_SECONDS,
+    Done,
+    Lane,
+    Lanes,
+    Overloaded,
+    Position,
+    Publish,
+    about_bytes,
+)
 from wabus_runtime.produce import ACK_TIMEOUT, Batch, Producer
 from wabus_runtime.settings import KafkaSettings
 
-BATCH_BYTES = 900_000  # about what goes out at once to a partition
-ROUND_RECORDS = 2_000  # that go out at once: packing them takes some 8 ms, during which nothing else runs
-ROUND_BYTES = 8_000_000  # about what goes out at once
+__all__ = ["Done", "Fenced", "Overloaded", "Position", "Publisher", "TransactionalPublisher", "new_producer"]
+
 LINGER = 0.001  # seconds that a round waits for company, where the one before had some
 TURN_RECORDS = 100  # of a transaction that are encoded before something else may run
 MAX_WAITING = 50_000  # records in memory that Kafka does not have yet
@@ -34,9 +45,6 @@ WATCH_EVERY = 0.1  # seconds between looks at what has waited too long
 RECOVERY_DELAY_MAX = 2.0  # seconds between attempts to come back
 
 PUBLISHED = Counter("wabus_published_events_total", "Events that Kafka has taken.", ["topic"])
-PUBLISH_FAILURES = Counter("wabus_publish_failures_total", "Publishes that Kafka did not take.")
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
-PUBLISH_SECONDS = Histogram("wabus_publish_seconds", "From publish to its end, waiting included.", buckets=BUCKETS)
 BATCH_SECONDS = Histogram(
     "wabus_publish_batch_seconds", "From handing a round of batches to the client to Kafka's answer.", buckets=BUCKETS
 )
@@ -44,45 +52,8 @@ BATCH_SECONDS = Histogram(
 log = structlog.get_logger()
 
 
-class Overloaded(KafkaUnavailable):
-    """More is waiting for Kafka than memory should hold."""
-
-
 class Fenced(Exception):
     """Another process has taken over this transactional id: stop, and write nothing more (KIP-98)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where a record is. `topic` has no prefix."""
-
-    topic: str
-    partition: int
-    offset: int
-
-
-Done = Callable[[KafkaUnavailable | None], None]
-"""Told how a publish ended: None when Kafka has all of it. It must not raise."""
-
-
-@dataclass(slots=True, eq=False)
-class _Publish:
-    """Some records that are published when all of them are."""
-
-    left: int
-    started: float
-    done: Done
-    positions: list[Position | None] | None
-    error: KafkaUnavailable | None = None
-
-
-@dataclass(slots=True, eq=False)
-class _Lane:
-    """What waits for one partition, in its order: each record, its publish and its place in that."""
-
-    records: list[Record] = field(default_factory=list[Record])
-    publishes: list[tuple[_Publish, int]] = field(default_factory=list[tuple[_Publish, int]])
-    size: int = 0  # bytes, about
 
 
 class Publisher:
@@ -96,13 +67,12 @@ class Publisher:
         self._source = source
         self._patience = patience
         self._watch: asyncio.TimerHandle | None = None
-        self._taken_lanes: list[_Lane] = []
         self._round_began: float | None = None
         self._producer: Producer | None = None
-        self._lanes: dict[tuple[str, int], _Lane] = {}
+        self._lanes = Lanes()
+        self._in_flight: list[Lane] = []
         self._sending: asyncio.Task[None] | None = None
         self._recovery: asyncio.Task[None] | None = None
-        self._waiting = 0
         self._busy = False
         self._stopping = False
 
@@ -169,18 +139,12 @@ class Publisher:
         producer = self._producer
         if producer is None or self._stopping:
             raise KafkaUnavailable("Kafka is away")
-        if self._waiting + len(records) > MAX_WAITING:
+        if self._lanes.count + sum(len(lane.records) for lane in self._in_flight) + len(records) > MAX_WAITING:
             raise Overloaded("too many events are waiting for Kafka")
-        publish = _Publish(len(records), time.perf_counter(), done, positions)
+        publish = Publish(len(records), time.perf_counter(), done, positions)
         for index, record in enumerate(records):
-            key = record.topic, partition_of(record.key, producer.partitions[record.topic])
-            lane = self._lanes.get(key)
-            if lane is None:
-                lane = self._lanes[key] = _Lane()
-            lane.records.append(record)
-            lane.publishes.append((publish, index))
-            lane.size += _size(record)
-        self._waiting += len(records)
+            place = record.topic, partition_of(record.key, producer.partitions[record.topic])
+            self._lanes.add(place, record, publish, index)
         if self._sending is None:
             self._sending = asyncio.create_task(self._send(), context=tracing.detached())
             if self._patience is not None:
@@ -189,7 +153,7 @@ class Publisher:
     async def _send(self) -> None:
         """Send what waits, round after round, until nothing does."""
         try:
-            while self._lanes and self._producer is not None:
+            while self._lanes.count and self._producer is not None:
                 if self._busy:
                     await asyncio.sleep(LINGER)
                 await self._round(self._producer)
@@ -197,15 +161,11 @@ class Publisher:
             self._sending = None
             if self._watch:
                 self._watch.cancel()
-            for lane in self._lanes.values():
-                self._waiting -= len(lane.records)
-                for publish, _ in lane.publishes:
-                    _settle(publish, KafkaUnavailable("Kafka is away"))
-            self._lanes.clear()
+            self._lanes.fail(KafkaUnavailable("Kafka is away"))
 
     async def _round(self, producer: Producer) -> None:
-        taken = self._taken()
-        self._taken_lanes, self._round_began = [lane for _, lane in taken], time.perf_counter()
+        taken = self._lanes.take()
+        self._in_flight, self._round_began = [lane for _, lane in taken], time.perf_counter()
         self._busy = sum(len(lane.records) for _, lane in taken) > 1
         batches = [Batch(topic, partition, lane.records) for (topic, partition), lane in taken]
         failure: Exception | None = None
@@ -215,72 +175,26 @@ class Publisher:
         except (KafkaError, OSError, TimeoutError) as error:
             failure = error
         finally:
-            self._taken_lanes, self._round_began = [], None
-            self._waiting -= sum(len(lane.records) for _, lane in taken)
+            self._in_flight, self._round_began = [], None
             failure = failure or next((batch.error for batch in batches if batch.error), None)
             if failure is not None and producer is self._producer:
                 log.warning("kafka is away", action="kafka_away", error=type(failure).__name__)
                 self._producer = None
                 self._recover(producer)
             for batch, (_, lane) in zip(batches, taken, strict=True):
-                outcome = None
                 if batch.acknowledged:
                     PUBLISHED.labels(batch.topic).inc(len(lane.records))
+                    lane.settle(None, Position(batch.topic, batch.partition, batch.offset))
                 else:
-                    outcome = KafkaUnavailable(f"Kafka did not take it: {type(batch.error or failure).__name__}")
                     PUBLISH_FAILURES.inc()
-                for distance, (publish, index) in enumerate(lane.publishes):
-                    if publish.positions is not None and outcome is None:
-                        publish.positions[index] = Position(batch.topic, batch.partition, batch.offset + distance)
-                    _settle(publish, outcome)
-
-    def _taken(self) -> list[tuple[tuple[str, int], _Lane]]:
-        """What goes out now: all, or as much as fits into a round."""
-        if self._waiting <= ROUND_RECORDS and sum(lane.size for lane in self._lanes.values()) <= BATCH_BYTES:
-            taken = list(self._lanes.items())
-            self._lanes = {}
-            return taken
-        taken = []
-        count = size = 0
-        for key in list(self._lanes):
-            lane = self._lanes.pop(key)
-            fits, bytes_ = _fitting(lane, ROUND_RECORDS - count)
-            count += fits
-            size += bytes_
-            if fits < len(lane.records):
-                # Behind the others, so that no partition waits for ever.
-                rest = _Lane(lane.records[fits:], lane.publishes[fits:], lane.size - bytes_)
-                lane = _Lane(lane.records[:fits], lane.publishes[:fits], bytes_)
-                self._lanes[key] = rest
-            taken.append((key, lane))
-            if count >= ROUND_RECORDS or size >= ROUND_BYTES:
-                break
-        return taken
+                    lane.settle(KafkaUnavailable(f"Kafka did not take it: {type(batch.error or failure).__name__}"))
 
     def _look(self, patience: float) -> None:
         """Give up what has waited too long. What was sent may still arrive: it is published again with the same ids."""
-        oldest = time.perf_counter() - patience
-        error = Overloaded("it waited too long for Kafka")
-        for lane in self._taken_lanes:
-            for publish, _ in lane.publishes:
-                if publish.started < oldest:
-                    _give_up(publish, error)
-        for key, lane in list(self._lanes.items()):
-            left = [
-                (record, place)
-                for record, place in zip(lane.records, lane.publishes, strict=True)
-                if place[0].started >= oldest
-            ]
-            if len(left) == len(lane.records):
-                continue
-            for publish, _ in lane.publishes:
-                if publish.started < oldest:
-                    _give_up(publish, error)
-            self._waiting -= len(lane.records) - len(left)
-            records = [record for record, _ in left]
-            self._lanes[key] = _Lane(records, [place for _, place in left], sum(map(_size, records)))
-            if not left:
-                del self._lanes[key]
+        before = time.perf_counter() - patience
+        for lane in self._in_flight:
+            lane.give_up(before)
+        self._lanes.give_up(before)
         self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._look, patience)
 
     def _recover(self, broken: Producer | None = None) -> None:
@@ -314,42 +228,6 @@ class Publisher:
         self._producer = producer
 
 
-def _settle(publish: _Publish, error: KafkaUnavailable | None) -> None:
-    """Note the end of one of its records; with the last one the publish ends."""
-    publish.error = publish.error or error
-    publish.left -= 1
-    if not publish.left:
-        PUBLISH_SECONDS.observe(time.perf_counter() - publish.started)
-        publish.done(publish.error)
-
-
-def _give_up(publish: _Publish, error: KafkaUnavailable) -> None:
-    """Its end, before all of its records have theirs."""
-    done, publish.done = publish.done, _told
-    if done is not _told:
-        PUBLISH_FAILURES.inc()
-        done(error)
-
-
-def _told(_error: KafkaUnavailable | None) -> None:
-    """Whoever waited for it does no more."""
-
-
-def _size(record: Record) -> int:
-    return len(record.value or b"") + 400
-
-
-def _fitting(lane: _Lane, records: int) -> tuple[int, int]:
-    """How many of a lane's first records fit into a batch, at least one, and their bytes."""
-    count = size = 0
-    for record in lane.records[: max(records, 1)]:
-        if count and size + _size(record) > BATCH_BYTES:
-            break
-        count += 1
-        size += _size(record)
-    return count, size
-
-
 @dataclass(slots=True, eq=False)
 class _Filling:
     """A batch for one partition, and which of a transaction's records are in it. `topic` has no prefix."""
@@ -362,7 +240,7 @@ class _Filling:
     """To be awaited for where Kafka has put it."""
 
     def takes(self, record: Record, index: int) -> bool:
-        if _size(record) > MAX_RECORD_BYTES:
+        if about_bytes(record) > MAX_RECORD_BYTES:
             return False
         added = self.builder.append(
             timestamp=record.timestamp_ms, key=record.key, value=record.value, headers=record.headers
