@@ -30,6 +30,7 @@ from wabus_runtime.recorded import Apply, Recorded, Write, logged_at, recorded_e
 from wabus_runtime.settings import KafkaSettings
 
 MAX_BATCH = 2_000  # records in one transaction
+TURN_RECORDS = 200  # decoded before something else may run
 POLL_MS = 500
 SESSION_TIMEOUT_MS = 10_000
 POLL_INTERVAL_MAX_MS = 120_000  # a batch that takes longer gives the partitions to another process
@@ -227,6 +228,8 @@ class _Projection(ConsumerRebalanceListener):
                 else:
                     if decoded is not None:
                         records.append(decoded)
+                if len(records) % TURN_RECORDS == TURN_RECORDS - 1:
+                    await asyncio.sleep(0)
         return _Batch(assignment, ends, fetched, records, self._prepared(records), undecodable)
 
     def _prepared(self, records: Sequence[Recorded]) -> Write:
