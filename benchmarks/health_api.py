@@ -10,12 +10,9 @@ times that.
 
 import argparse
 import asyncio
-import base64
 import json
 import os
-import random
 import secrets
-import socket
 import sys
 import tempfile
 import time
@@ -27,6 +24,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 import uvloop
+from stack import environment, free_ports, ready, report
 from wabus_events import AccountConnected, CallbackVerified, Event, TemplatesSynced, fact_id
 from wabus_health_projector.projector import fold_wabas
 from wabus_local.kafka import EmbeddedKafka
@@ -134,27 +132,6 @@ async def in_a_process(what: str, options: argparse.Namespace) -> list[float]:
     return json.loads(said)
 
 
-async def ready(port: str) -> None:
-    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
-        while True:
-            try:
-                async with session.get(f"http://127.0.0.1:{port}/readyz") as response:
-                    if response.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.2)
-
-
-def report(name: str, took: list[float]) -> float:
-    ordered = sorted(took)
-    p50, p99 = (ordered[int(share * (len(ordered) - 1))] * 1000 for share in (0.5, 0.99))
-    print(
-        f"{name:28} {len(took):6} requests   p50 {p50:7.2f} ms   p99 {p99:7.2f} ms   most {ordered[-1] * 1000:7.2f} ms"
-    )
-    return p99
-
-
 async def benchmark(options: argparse.Namespace) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         ports = free_ports(4)
@@ -168,7 +145,7 @@ async def benchmark(options: argparse.Namespace) -> bool:
             api = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "wabus_health_projector", "--role", "api", stderr=asyncio.subprocess.DEVNULL
             )
-            await ready(str(ports[3]))
+            await ready(f"http://127.0.0.1:{ports[3]}")
             before = await in_a_process("query", options)
             asked = await in_a_process("api", options)
             after = await in_a_process("query", options)
@@ -183,34 +160,6 @@ async def benchmark(options: argparse.Namespace) -> bool:
     answered = report("GET /webhook/health", asked)
     print(f"p99 is {answered / bare:.1f} times that of the bare query (goal: at most {GOAL:.0f})")
     return answered <= GOAL * bare
-
-
-def environment(bootstrap_servers: str, database_url: str, port: int, folder: str) -> dict[str, str]:
-    return {
-        "WABUS_HOME": folder,
-        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
-        "TOPIC_REPLICATION": "1",
-        "DATABASE_URL": database_url,
-        "HTTP_PORT": str(port),
-        "JWT_SECRET": secrets.token_hex(32),
-        "META_APP_ID": "1",
-        "META_APP_SECRETS": secrets.token_hex(16),
-        "META_VERIFY_TOKEN": secrets.token_hex(16),
-        "PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "CREDENTIAL_KEYS": "k:" + base64.b64encode(random.randbytes(32)).decode(),
-        "LOG_LEVEL": "WARNING",
-    }
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def main() -> None:

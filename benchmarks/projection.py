@@ -11,7 +11,6 @@ Goal: at least half of that rate. Then webhooks go through the real gateway at a
 
 import argparse
 import asyncio
-import base64
 import os
 import random
 import secrets
@@ -31,6 +30,7 @@ import psutil
 from aiokafka import AIOKafkaProducer
 from projection_baseline import plain
 from projection_freshness import freshness
+from stack import environment
 from wabus_events import Event, MessageReceived, MessageStatusChanged, Record, encode, fact_id
 from wabus_events.accounts import AccountConnected, PhoneNumberQualityChanged, WebhookSeen
 from wabus_events.templates import TemplatesSynced, TemplateStatusChanged, TemplateSyncRequested
@@ -256,23 +256,6 @@ async def benchmark(options: argparse.Namespace) -> bool:
         finally:
             await asyncio.gather(kafka.stop(), postgres.stop())
     return all(met)
-
-
-def environment(bootstrap_servers: str, database_url: str, port: int, folder: str) -> dict[str, str]:
-    return {
-        "WABUS_HOME": folder,
-        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
-        "TOPIC_REPLICATION": "1",
-        "DATABASE_URL": database_url,
-        "JWT_SECRET": secrets.token_hex(32),
-        "META_APP_ID": "1",
-        "META_APP_SECRETS": secrets.token_hex(16),
-        "META_VERIFY_TOKEN": secrets.token_hex(16),
-        "META_GRAPH_URL": f"http://127.0.0.1:{port}",
-        "PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "CREDENTIAL_KEYS": "k:" + base64.b64encode(random.randbytes(32)).decode(),
-        "LOG_LEVEL": "WARNING",
-    }
 
 
 def main() -> None:

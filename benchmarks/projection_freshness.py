@@ -11,11 +11,11 @@ from uuid import UUID
 
 import aiohttp
 import asyncpg
+from stack import ready, report
 from wabus_events import MessageReceived, fact_id
 from wabus_runtime.offsets import channel
 
 WARM_UP = 5.0  # seconds
-READY_WITHIN = 60.0  # seconds
 VISIBLE_WITHIN = 30.0  # seconds
 
 
@@ -94,7 +94,7 @@ async def freshness(gateway: str, rate: float, seconds: float) -> None:
     looking = asyncio.create_task(reader.run())
     try:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=256)) as session:
-            await ready(session, gateway)
+            await ready(gateway)
             begun, posts = clock(), set[asyncio.Task[None]]()
             for number in range(int(rate * (WARM_UP + seconds))):
                 due = begun + number / rate
@@ -111,21 +111,3 @@ async def freshness(gateway: str, rate: float, seconds: float) -> None:
     print(f"freshness at {rate:.0f} webhooks a second: {len(reader.took):,} accepted, {refused} refused")
     report("due -> answered 200", answered)
     report("answered 200 -> row visible", reader.took)
-
-
-async def ready(session: aiohttp.ClientSession, gateway: str) -> None:
-    async with asyncio.timeout(READY_WITHIN):
-        while True:
-            try:
-                async with session.get(f"{gateway}/readyz") as answer:
-                    if answer.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.2)
-
-
-def report(name: str, took: list[float]) -> None:
-    ordered = sorted(took)
-    p50, p99 = (ordered[int(share * (len(ordered) - 1))] * 1000 for share in (0.5, 0.99))
-    print(f"  {name:30} p50 {p50:7.1f} ms   p99 {p99:7.1f} ms   most {ordered[-1] * 1000:7.1f} ms")

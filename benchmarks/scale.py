@@ -238,7 +238,8 @@ def report(case: Case, outage: int) -> str:
 
 async def measure(events: int, port: int) -> Measured:
     """Fold `events` messages and see what the processes burnt and what the bytes came to."""
-    from projection import environment, message_history, process, reached_offset, write_history
+    from projection import message_history, process, reached_offset, write_history
+    from stack import environment
     from wabus_local.kafka import EmbeddedKafka
     from wabus_local.postgres import EmbeddedPostgres
     from wabus_runtime.kafka import ensure_topics
