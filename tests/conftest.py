@@ -17,11 +17,15 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from hypothesis import settings
 from local_stack import free_ports
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from system import MODULES, System, ended
 from wabus_events import Event, Topic, decode
 from wabus_local.kafka import EmbeddedKafka
 from wabus_local.meta import Store, create_app, new_world
 from wabus_local.postgres import EmbeddedPostgres
+from wabus_runtime import tracing
 from wabus_runtime.auth import make_token
 from wabus_runtime.kafka import KafkaUnavailable, client_options, ensure_topics, topic_name
 from wabus_runtime.settings import AuthSettings, KafkaSettings, load
@@ -135,6 +139,17 @@ async def serve() -> AsyncIterator[Callable[[web.Application], Awaitable[TestCli
     yield start
     for client in reversed(clients):
         await client.close()
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    """The spans that end from here on; where nobody asks for them none are made."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracing.trace_with(provider)
+    yield exporter
+    tracing.trace_with(None)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient
 from blows import Stores
 from local_stack import free_ports
 from machine import Clock, Disk, Network, kafka_behind_a_proxy, small_disk
-from system import MODULES, System
+from system import MODULES, System, ended
 from wabus_local.kafka import EmbeddedKafka
 from wabus_local.meta import Store, create_app, new_world
 from wabus_local.postgres import EmbeddedPostgres
@@ -88,12 +88,7 @@ async def system(
     connector = aiohttp.TCPConnector(force_close=True)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10), connector=connector) as http:
         system = System(http, tmp_path, ports, env=env)
-        try:
+        async with ended(system):
             for name in names:
                 await system.start(name)
             yield system
-        finally:
-            for process in system.processes.values():
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()

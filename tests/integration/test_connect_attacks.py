@@ -3,21 +3,18 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sign_up import APP_SECRET, Bearer, SignUp, connected, sign
 from wabus_gateway import oauth
 from wabus_gateway.connect import ConnectSettings
 from wabus_local.meta.seed import DEMO_WABA, new_waba
-from wabus_runtime import tracing
 from wabus_runtime.sealing import Keyring
 from wabus_runtime.settings import load
 from waiting import Eventually
@@ -243,16 +240,6 @@ async def test_who_has_no_access_to_an_account_learns_nothing_of_whose_it_is(
     assert taken["code"] == free["code"] == "account_not_shared"
     assert taken["detail"].replace(DEMO_WABA, unknown) == free["detail"]
     assert await world.connections(bearer()) == [DEMO_WABA]
-
-
-@pytest.fixture
-def spans() -> Iterator[InMemorySpanExporter]:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.trace_with(provider)
-    yield exporter
-    tracing.trace_with(None)
 
 
 async def test_no_token_code_or_secret_is_ever_logged_traced_or_answered(

@@ -1,12 +1,11 @@
 """One webhook on its way from the gateway over Kafka to its row: one trace, with or without spans."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
 from wabus_events import MESSAGES, Event, Topic
@@ -14,7 +13,6 @@ from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
 from wabus_health_projector.app import HealthProjectorSettings
 from wabus_health_projector.app import create_app as create_projector
-from wabus_runtime import tracing
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually
 from webhooks import conversation, encoded, signed, template_status, text, webhook
@@ -22,16 +20,6 @@ from webhooks import conversation, encoded, signed, template_status, text, webho
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
-
-
-@pytest.fixture
-def spans() -> Iterator[InMemorySpanExporter]:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.trace_with(provider)
-    yield exporter
-    tracing.trace_with(None)
 
 
 @pytest.fixture

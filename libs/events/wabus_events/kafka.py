@@ -104,19 +104,9 @@ class KafkaReader(ConsumerRebalanceListener):
             return Received(
                 record.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers)
             )
-        self._check_alive()
+        if ended_task(self._consumer):
+            raise KafkaAway(f"The client of {self._kafka.bootstrap_servers} has stopped reading: subscribe again")
         return None
-
-    def _check_alive(self) -> None:
-        """Raise `KafkaAway` where a task of the client has ended, as under uvloop when a connection is reset.
-
-        The client itself says nothing: it stays in its group, keeps its partitions and gives no record any more.
-        """
-        inner: Any = self._consumer
-        for part, name in ((inner._fetcher, "error_future"), (inner._client, "_sync_task")):
-            task: asyncio.Task[Any] | None = getattr(part, name, None)
-            if task is not None and task.done():
-                raise KafkaAway(f"The client of {self._kafka.bootstrap_servers} has stopped reading: subscribe again")
 
     def handled(self, received: Received) -> None:
         self._handled[TopicPartition(received.topic, received.partition)] = received.offset + 1
@@ -182,6 +172,19 @@ class KafkaReader(ConsumerRebalanceListener):
 
     async def on_partitions_assigned(self, assigned: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         pass
+
+
+def ended_task(consumer: AIOKafkaConsumer) -> "asyncio.Task[Any] | None":
+    """The background task of a client that has ended, if one has, as under uvloop when a connection is reset.
+
+    The client itself says nothing: it stays in its group, keeps its partitions and gives no record any more.
+    """
+    inner: Any = consumer
+    for part, name in ((inner._fetcher, "error_future"), (inner._client, "_sync_task")):
+        task: asyncio.Task[Any] | None = getattr(part, name, None)
+        if task is not None and task.done():
+            return task
+    return None
 
 
 async def _missing(consumer: AIOKafkaConsumer, names: set[str]) -> list[str]:

@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 from wabus_events import TOPICS, Topic
+from wabus_events.kafka import ended_task
 
 from wabus_runtime.settings import KafkaSettings
 
@@ -82,15 +83,10 @@ def _murmur2(key: bytes) -> int:
 
 
 def check_alive(consumer: AIOKafkaConsumer) -> None:
-    """Raise `KafkaUnavailable` where a background task of the client has ended.
-
-    The client itself would say nothing: it stays in its group and gives no record any more.
-    """
-    inner: Any = consumer
-    for task in (inner._fetcher.error_future, inner._client._sync_task):
-        if task is not None and task.done():
-            cause = None if task.cancelled() else task.exception()
-            raise KafkaUnavailable(f"The client stopped reading: {type(cause).__name__}") from cause
+    """Raise `KafkaUnavailable` where a client gives no record any more; see `ended_task`."""
+    if task := ended_task(consumer):
+        cause = None if task.cancelled() else task.exception()
+        raise KafkaUnavailable(f"The client stopped reading: {type(cause).__name__}") from cause
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
