@@ -147,7 +147,7 @@ class Publisher:
             self._lanes.add(place, record, publish, index)
         if self._sending is None:
             self._sending = asyncio.create_task(self._send(), context=tracing.detached())
-            if self._patience is not None:
+            if self._patience is not None and self._watch is None:
                 self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._look, self._patience)
 
     async def _send(self) -> None:
@@ -159,8 +159,6 @@ class Publisher:
                 await self._round(self._producer)
         finally:
             self._sending = None
-            if self._watch:
-                self._watch.cancel()
             self._lanes.fail(KafkaUnavailable("Kafka is away"))
 
     async def _round(self, producer: Producer) -> None:
@@ -195,7 +193,8 @@ class Publisher:
         for lane in self._in_flight:
             lane.give_up(before)
         self._lanes.give_up(before)
-        self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._look, patience)
+        again = self._sending is not None and not self._stopping
+        self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._look, patience) if again else None
 
     def _recover(self, broken: Producer | None = None) -> None:
         if not self._stopping and (self._recovery is None or self._recovery.done()):
