@@ -13,7 +13,7 @@ from wabus_events import Record
 from wabus_runtime.kafka import KafkaUnavailable
 
 BATCH_BYTES = 900_000  # about what goes out at once to a partition
-ROUND_RECORDS = 2_000  # that go out at once: packing them takes some 8 ms, during which nothing else runs
+ROUND_RECORDS = 1_000  # that go out at once: packing them takes some 4 ms, during which nothing else runs
 ROUND_BYTES = 8_000_000  # about what goes out at once
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  # seconds
 

@@ -31,7 +31,7 @@ from wabus_gateway.connect import SOURCE
 from wabus_gateway.ingest import Owner, facts_in_slices, whole
 from wabus_gateway.lone import lone_fact
 
-MOST_AT_ONCE = 0.005  # seconds of making events before other requests get their turn
+MOST_AT_ONCE = 0.002  # seconds of making events before other requests get their turn
 ANSWERED_WITHIN = 2.0  # seconds that a webhook may wait for Kafka, or for its turn, then Meta shall deliver it again
 PORTION = 500  # records that go to the publisher together
 LARGE = 64 * 1024  # bytes of a body that must wait until others of its size are taken apart

@@ -19,7 +19,7 @@ import orjson
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _MAYBE_A_HUGE_NUMBER = b"0" * 19
 DEEPEST = 200  # levels that every JSON library on the way writes and reads
-MOST_PARTS = 200_000  # objects and lists; 3 MB of Meta's smallest statuses have a third of it
+MOST_PARTS = 100_000  # objects and lists; 3 MB of Meta's smallest statuses have two thirds of it
 AT_ONCE = 64 * 1024  # bytes of a body that is parsed at once, in some ms at most
 WINDOW = 16 * 1024  # characters of a larger one that are parsed at once
 SMALL_STEPS = 250  # parts of one that are looked at before others get their turn
@@ -34,7 +34,7 @@ Slices = Generator[None, None, Any]
 
 
 class TooManyParts(ValueError):
-    """More objects and lists than `MOST_PARTS`: no webhook of Meta's, and a minute's work."""
+    """More objects and lists than `MOST_PARTS`: no webhook of Meta's, and many seconds of work."""
 
 
 @dataclass(frozen=True, slots=True)
