@@ -50,12 +50,12 @@ async def taken_apart(intake: Any, body: bytes) -> list[Record]:
 
 
 async def turns(intake: Any, changes: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
-    """How many records were made of a webhook, and how often another task had its turn, where each event takes 1 ms."""
+    """How many records were made of a webhook, and how often another task had its turn, where each event takes 0.9 ms."""
     moment = 0.0
 
     def clock() -> float:
         nonlocal moment
-        moment += 0.001
+        moment += 0.0009  # no part of what is allowed, so that no rounding decides
         return moment
 
     body = encoded(webhook(*(conversation(messages=[text(f"wamid.{number}")]) for number in range(changes))))
@@ -81,7 +81,7 @@ async def test_a_webhook_of_1000_changes_lets_others_have_their_turn_every_few_m
 ) -> None:
     records, had = await turns(intake, 1000, monkeypatch)
     assert records == 1001
-    assert had >= 1000 / (1000 * intake_module.MOST_AT_ONCE + 2)
+    assert had >= 900 / (1000 * intake_module.MOST_AT_ONCE + 2)
 
 
 async def test_twice_the_changes_are_twice_the_turns(intake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
