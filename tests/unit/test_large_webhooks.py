@@ -50,7 +50,7 @@ async def taken_apart(intake: Any, body: bytes) -> list[Record]:
 
 
 async def turns(intake: Any, changes: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
-    """How many records were made of a webhook, and how often another task had its turn, where each event takes 0.9 ms."""
+    """The records made of a webhook, and how often another task had its turn, where each event takes 0.9 ms."""
     moment = 0.0
 
     def clock() -> float:
