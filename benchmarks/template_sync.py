@@ -50,7 +50,7 @@ GOAL = 0.8
 ROUND_TIMEOUT = 1800.0  # seconds
 ACCOUNT = b"@account@"  # stands for the account's id in the prepared pages
 LARGE = "9"  # what the id of the large account begins with; those of the others begin with 1
-MEMORY_GOAL = 150.0  # MB that the large account may add to what the worker needs anyway; 25 KB a template
+MEMORY_GOAL = 100.0  # MB that the large account may add to what the worker needs anyway; 17 KB a template
 
 
 def pages(templates: int, page: int) -> list[bytes]:
