@@ -124,7 +124,7 @@ class TemplateSyncProgressed(WabaEvent, topic=TEMPLATES):
     fetched: int
     """Templates read from Graph so far."""
     expected: int | None = None
-    """How many there were last time; None at the first sync."""
+    """How many there are, as Graph says, or were last time; None where neither is known."""
     started_at: datetime
 
 
