@@ -205,6 +205,24 @@ async def test_nothing_is_forgotten_before_all_that_kafka_has_was_counted(
                 await eventually(forgotten)
 
 
+async def test_a_replay_from_long_ago_gets_partitions_for_its_days(
+    topics: KafkaSettings, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr(partitions, "LOOK_AGAIN", 0.05)
+    monkeypatch.setattr(partitions, "REPLAYING", 1)
+    publisher, lag = Publisher(topics, "/wabus/test"), Lag(topics)
+    await publisher.start()
+    await publisher.publish([delivery(number, NOW).event for number in range(3)])
+    await publisher.stop()
+
+    async def of_all_days_that_kafka_has() -> bool:
+        async with pool.acquire() as connection:
+            return await partitions.days(connection) == [TODAY + number * DAY for number in range(-29, 4)]
+
+    async with running(lag.run(lambda: None)), running(partitions.run(pool, lag, lambda: None)):
+        await eventually(of_all_days_that_kafka_has)
+
+
 async def earlier_release_counts(pool: asyncpg.Pool, numbers: Iterable[int], logged: datetime) -> int:
     """How many of these messages a release before `counted_messages` would count now: its own statement."""
     ids = [identity(delivery(number, logged).event) for number in numbers]
