@@ -78,7 +78,8 @@ async def test_connecting_verifies_the_callback_and_writes_credential_and_fact(
     store: Store, events_in: EventsIn, eventually: Eventually
 ) -> None:
     account = await connected(store)
-    assert [phone.display_phone_number for phone in account.phone_numbers] == ["+1 555-078-3881"]
+    numbers = [(phone.display_phone_number, phone.messaging_limit) for phone in account.phone_numbers]
+    assert numbers == [("+1 555-078-3881", "TIER_2K")]
 
     async def written() -> bool:
         return [type(event) for event in await events_in(ACCOUNTS)] == [CallbackVerified, AccountConnected]

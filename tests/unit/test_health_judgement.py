@@ -29,6 +29,7 @@ from wabus_events import (
     WebhookSeen,
     fact_id,
 )
+from wabus_health_projector.account import numbers
 from wabus_health_projector.fold import fold
 from wabus_health_projector.judgement import Verdict, judge, judge_organisation
 from wabus_health_projector.message_errors import MEANINGS
@@ -289,6 +290,18 @@ def test_templates_are_stale_a_day_after_the_last_good_sync() -> None:
 def test_a_token_expires_soon_since_a_week_before_but_not_before_it_came(expires: datetime, since: datetime) -> None:
     (reason,) = judge(state(*GOOD, connected(CONNECTED, token_expires_at=expires)), NOW).reasons
     assert (reason.code, reason.since) == ("token_expires_soon", since)
+
+
+@pytest.mark.parametrize(
+    ("heard", "tier"),
+    [((), "TIER_2K"), ((CONNECTED - HOUR, "TIER_250"), "TIER_2K"), ((CONNECTED + HOUR, "TIER_10K"), "TIER_10K")],
+)
+def test_a_number_has_the_limit_that_was_told_last(heard: tuple[Any, ...], tier: str) -> None:
+    phone = PhoneNumber(phone_number_id="9", display_phone_number="+1 555-0001", messaging_limit="TIER_2K")
+    events = [number("UPGRADE", heard[1], heard[0])] if heard else []
+    health = state(connected(phone_numbers=[phone]), *events)
+    assert health.connection
+    assert [each.tier for each in numbers(health, health.connection)] == [tier]
 
 
 def test_a_failing_sync_fails_since_its_first_failure_after_the_last_success() -> None:

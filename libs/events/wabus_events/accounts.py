@@ -19,6 +19,8 @@ class PhoneNumber(BaseModel):
     verified_name: str | None = None
     quality_rating: str | None = None
     """GREEN, YELLOW, RED or UNKNOWN."""
+    messaging_limit: str | None = None
+    """TIER_250, TIER_2K, …"""
 
 
 class AccountConnected(WabaEvent, topic=ACCOUNTS):

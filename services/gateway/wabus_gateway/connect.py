@@ -31,7 +31,7 @@ from wabus_gateway.signature import verify_token_of
 
 WABA_ID = re.compile(r"[0-9]{1,32}")
 SCOPES_NEEDED = ("whatsapp_business_management", "whatsapp_business_messaging")
-PHONE_FIELDS = "id,display_phone_number,verified_name,quality_rating"
+PHONE_FIELDS = "id,display_phone_number,verified_name,quality_rating,messaging_limit_tier"
 MAX_PHONE_NUMBERS = 200  # Graph's largest page; Meta allows far fewer numbers to a WABA
 
 log = structlog.get_logger()
@@ -257,7 +257,11 @@ def phone_numbers(listed: Any) -> list[PhoneNumber]:
     """Graph's phone numbers of a WABA; what is no phone number is left out."""
     entries = cast(list[dict[str, Any]], listed) if isinstance(listed, list) else []
     return [
-        PhoneNumber.model_validate({**entry, "phone_number_id": str(entry["id"])}) for entry in entries if "id" in entry
+        PhoneNumber.model_validate(
+            {**entry, "phone_number_id": str(entry["id"]), "messaging_limit": entry.get("messaging_limit_tier")}
+        )
+        for entry in entries
+        if "id" in entry
     ]
 
 

@@ -88,9 +88,11 @@ def _number(
     elif flag and order(flag) > asked:
         quality = None
     limits = heard.limits if heard else ()
-    tier = limits[0].tier if limits else None
-    if checked and check and checked.messaging_limit and not (limits and order(limits[0]) > order(check)):
-        tier = checked.messaging_limit
+    tier, told = known.messaging_limit if known else None, order(connection)
+    if checked and check and checked.messaging_limit:
+        tier, told = checked.messaging_limit, order(check)
+    if limits and (tier is None or order(limits[0]) > told):
+        tier = limits[0].tier
     display = next((each.display_phone_number for each in (checked, known) if each and each.display_phone_number), None)
     return Number(
         display or f"+{key}",

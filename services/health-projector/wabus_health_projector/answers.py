@@ -242,7 +242,7 @@ def _phones(state: WabaHealth) -> list[Phone]:
     for number in numbers(state, state.connection):
         known = number.checked or number.known
         limit = number.heard.limits[0] if number.heard and number.heard.limits else None
-        limited_at = limit.at if limit and limit.tier == number.tier else number.checked_at
+        limited_at = limit.at if limit and limit.tier == number.tier else number.checked_at or state.connection.at
         name = number.heard.name if number.heard else None
         phones.append(
             Phone(

@@ -119,7 +119,10 @@ def _number(held: WabaHealth, phone: Mapping[str, Any]) -> CheckedNumber:
         (each for each in (held.checked.numbers if held.checked else ()) if each.phone_number_id == phone_id), None
     )
     heard = held.numbers.get(digits(display or phone_id))
+    connected = held.connection.phone_numbers if held.connection else ()
     known = before.messaging_limit if before else None
+    if before is None:
+        known = next((each.messaging_limit for each in connected if each.phone_number_id == phone_id), None)
     if heard and heard.limits and (held.checked is None or order(heard.limits[0]) > order(held.checked)):
         known = heard.limits[0].tier
     return CheckedNumber(
