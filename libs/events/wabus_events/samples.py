@@ -14,6 +14,7 @@ METADATA = {"display_phone_number": "15550783881", "phone_number_id": NUMBER}
 SAMPLES: dict[str, Any] = {
     "verified_name": "Lucky Shrub",
     "quality_rating": "GREEN",
+    "messaging_limit": "TIER_2K",
     "scope": "whatsapp_business_messaging",
     "connected_by": "user-7",
     "requested_by": "user-7",
