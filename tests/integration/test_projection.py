@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import asyncpg
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from wabus_events import DEADLETTER, MESSAGES, Event, MessageReceived, Record, encode, fact_id
+from wabus_events.topics import MAX_RECORD_BYTES
 from wabus_runtime.database import Connection, migrate, open_pool
-from wabus_runtime.kafka import client_options, partition_of, topic_name
+from wabus_runtime.kafka import KafkaUnavailable, client_options, partition_of, topic_name
 from wabus_runtime.offsets import wait_for
 from wabus_runtime.projection import LostPartition, project
 from wabus_runtime.publisher import Fenced, Position, Publisher, TransactionalPublisher
@@ -201,3 +204,43 @@ async def test_positions_are_where_kafka_has_the_records(topics: KafkaSettings, 
     assert {position.partition for position in positions} == {
         partition_of(f"8:{contact}".encode(), MESSAGES.partitions) for contact in range(7)
     }
+
+
+async def test_a_transaction_of_many_batches_says_where_each_record_is(topics: KafkaSettings) -> None:
+    publisher = TransactionalPublisher(topics, "/wabus/test", "many")
+    await publisher.start()
+    lone = Record(MESSAGES.name, b"8:3", b"x" * 2 * 1024 * 1024, [])  # more than a batch takes
+    sent = [encode(message(number, str(number % 3)), "/wabus/test") for number in range(1_500)]
+    sent = [replace(one, value=one.value + b" " * 3_000) for one in sent if one.value]
+    sent.insert(700, lone)
+
+    positions = await publisher.publish(sent)
+    await publisher.stop()
+
+    places = [TopicPartition(topic_name(topics, MESSAGES), number) for number in range(MESSAGES.partitions)]
+    consumer = AIOKafkaConsumer(**client_options(topics), isolation_level="read_committed")
+    await consumer.start()
+    try:
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        stored: dict[tuple[int, int], Any] = {}
+        async with asyncio.timeout(30):
+            while len(stored) < len(sent):
+                for place, records in (await consumer.getmany(timeout_ms=500)).items():
+                    stored |= {(place.partition, one.offset): one.value for one in records}
+    finally:
+        await consumer.stop()
+    assert [stored[one.partition, one.offset] for one in positions] == [one.value for one in sent]
+
+
+async def test_a_record_that_kafka_would_refuse_leaves_nothing_of_its_transaction(topics: KafkaSettings) -> None:
+    publisher = TransactionalPublisher(topics, "/wabus/test", "huge")
+    await publisher.start()
+    huge = Record(MESSAGES.name, b"8:3", b"x" * MAX_RECORD_BYTES, [])
+
+    with pytest.raises(KafkaUnavailable, match="MessageSizeTooLarge"):
+        await publisher.publish([message(1), huge])
+
+    positions = await publisher.publish([message(2)])
+    await publisher.stop()
+    assert len(positions) == 1
