@@ -81,7 +81,7 @@ class Lane:
     def settle(self, error: KafkaUnavailable | None, base: Position | None = None) -> None:
         """The same end for all; `base` is where the first record is, and the others follow it without a gap."""
         for distance, (publish, index) in enumerate(self.publishes):
-            if publish.positions is not None and base is not None:
+            if base is not None and publish.positions is not None:
                 publish.positions[index] = Position(base.topic, base.partition, base.offset + distance)
             publish.settle(error)
 

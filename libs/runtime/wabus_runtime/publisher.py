@@ -71,6 +71,7 @@ class Publisher:
         self._producer: Producer | None = None
         self._lanes = Lanes()
         self._in_flight: list[Lane] = []
+        self._sent = 0  # records in flight
         self._sending: asyncio.Task[None] | None = None
         self._recovery: asyncio.Task[None] | None = None
         self._busy = False
@@ -139,7 +140,7 @@ class Publisher:
         producer = self._producer
         if producer is None or self._stopping:
             raise KafkaUnavailable("Kafka is away")
-        if self._lanes.count + sum(len(lane.records) for lane in self._in_flight) + len(records) > MAX_WAITING:
+        if self._lanes.count + self._sent + len(records) > MAX_WAITING:
             raise Overloaded("too many events are waiting for Kafka")
         publish = Publish(len(records), time.perf_counter(), done, positions)
         for index, record in enumerate(records):
@@ -164,7 +165,8 @@ class Publisher:
     async def _round(self, producer: Producer) -> None:
         taken = self._lanes.take()
         self._in_flight, self._round_began = [lane for _, lane in taken], time.perf_counter()
-        self._busy = sum(len(lane.records) for _, lane in taken) > 1
+        self._sent = sum(len(lane.records) for _, lane in taken)
+        self._busy = self._sent > 1
         batches = [Batch(topic, partition, lane.records) for (topic, partition), lane in taken]
         failure: Exception | None = None
         try:
@@ -173,7 +175,7 @@ class Publisher:
         except (KafkaError, OSError, TimeoutError) as error:
             failure = error
         finally:
-            self._in_flight, self._round_began = [], None
+            self._in_flight, self._round_began, self._sent = [], None, 0
             failure = failure or next((batch.error for batch in batches if batch.error), None)
             if failure is not None and producer is self._producer:
                 log.warning("kafka is away", action="kafka_away", error=type(failure).__name__)

@@ -124,7 +124,7 @@ class Gateway:
         if size > MAX_BODY:
             WEBHOOKS.labels("refused_too_large").inc()
             raise _too_large()
-        if not self._admits(size):
+        if not self._admits(size, time.perf_counter()):
             raise _try_again()
         try:
             with WEBHOOK_SECONDS.time():
@@ -169,11 +169,10 @@ class Gateway:
 
     def take(self, body: bytes, route: str, answered: Answered) -> None:
         """`receive` for a small body that is here and signed; where it holds just one fact, without a task."""
-        size = len(body)
-        if not self._admits(size):
+        size, started = len(body), time.perf_counter()
+        if not self._admits(size, started):
             answered(503)
             return
-        started = time.perf_counter()
 
         def done(error: KafkaUnavailable | None) -> None:
             self._release(size)
@@ -197,13 +196,13 @@ class Gateway:
         finally:
             done(error)
 
-    def _admits(self, size: int) -> bool:
+    def _admits(self, size: int, now: float) -> bool:
         """Whether there is room for a webhook with a body of so many bytes; if so, it has it until released."""
         if (
             self._in_flight >= self._settings.gateway_max_in_flight
             or self._bytes + size > self._settings.gateway_max_bytes_in_flight
             or not self._publisher.available
-            or self._publisher.waited(time.perf_counter()) > STALLED_AFTER
+            or self._publisher.waited(now) > STALLED_AFTER
         ):
             _REFUSED_BUSY.inc()
             return False
