@@ -103,13 +103,13 @@ async def test_a_second_head_has_its_time_too(port: int, monkeypatch: pytest.Mon
 async def test_a_head_in_pieces_is_answered_and_who_is_silent_between_requests_stays(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 1.0)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 2.0)
     one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for pause in (0.0, 1.5):  # longer than a head may take, with nothing begun
+    for pause in (0.0, 2.3):  # longer than a head may take, with nothing begun
         await asyncio.sleep(pause)
         writer.write(one[:20])
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         writer.write(one[20:])
         assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"}"), 5)
     writer.close()
