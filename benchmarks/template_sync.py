@@ -41,9 +41,9 @@ from wabus_local.kafka import EmbeddedKafka
 from wabus_local.meta.seed import demo_templates
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.kafka import client_options, ensure_topics, topic_name
-from wabus_runtime.publisher import TransactionalPublisher
 from wabus_runtime.sealing import Keyring
 from wabus_runtime.settings import CredentialSettings, KafkaSettings, load
+from wabus_runtime.transactions import TransactionalPublisher
 from wabus_template_sync.facts import connect_sync_id
 
 GOAL = 0.8

@@ -16,9 +16,10 @@ from wabus_runtime.database import Connection, migrate, open_pool
 from wabus_runtime.kafka import KafkaUnavailable, client_options, partition_of, topic_name
 from wabus_runtime.offsets import wait_for
 from wabus_runtime.projection import LostPartition, project
-from wabus_runtime.publisher import Fenced, Position, Publisher, TransactionalPublisher
+from wabus_runtime.publisher import Position, Publisher
 from wabus_runtime.recorded import Recorded, unprepared
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
+from wabus_runtime.transactions import Fenced, TransactionalPublisher
 from waiting import Eventually
 
 NAME = "counter"

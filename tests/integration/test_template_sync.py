@@ -46,9 +46,9 @@ from wabus_events import (
 from wabus_local.meta.seed import DEMO_WABA
 from wabus_runtime.database import migrated_pool
 from wabus_runtime.kafka import KafkaUnavailable, partition_of
-from wabus_runtime.publisher import Fenced
 from wabus_runtime.recorded import Recorded
 from wabus_runtime.settings import KafkaSettings, load
+from wabus_runtime.transactions import Fenced
 from wabus_template_sync.app import TemplateSyncSettings
 from wabus_template_sync.lane import Lane
 from wabus_template_sync.store import PACKAGE, apply

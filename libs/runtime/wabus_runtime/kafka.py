@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import struct
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import lru_cache, wraps
 from typing import Any
 
@@ -113,6 +113,15 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
                 task.cancel()
         for connection in inner._client._conns.values():
             connection.close(reason=CloseReason.SHUTDOWN)
+
+
+async def close_broken(closing: Awaitable[None]) -> None:
+    """Close a client that may be broken, without waiting for what it can't send."""
+    try:
+        async with asyncio.timeout(1):
+            await closing
+    except Exception as error:
+        log.debug("closing a kafka client failed", action="kafka_close", error=type(error).__name__)
 
 
 async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic] = TOPICS) -> None:

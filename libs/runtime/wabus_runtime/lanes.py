@@ -17,6 +17,7 @@ ROUND_RECORDS = 1_000  # that go out at once: packing them takes some 4 ms, duri
 ROUND_BYTES = 8_000_000  # about what goes out at once
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  # seconds
 
+PUBLISHED = Counter("wabus_published_events_total", "Events that Kafka has taken.", ["topic"])
 PUBLISH_FAILURES = Counter("wabus_publish_failures_total", "Publishes that Kafka did not take.")
 PUBLISH_SECONDS = Histogram("wabus_publish_seconds", "From publish to its end, waiting included.", buckets=BUCKETS)
 

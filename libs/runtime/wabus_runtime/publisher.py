@@ -7,53 +7,41 @@ more there is to do, the less each event costs.
 import asyncio
 import random
 import time
-from collections import Counter as Tally
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
 import structlog
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
-from prometheus_client import Counter, Histogram
+from aiokafka.errors import KafkaError
+from prometheus_client import Histogram
 from wabus_events import Event, Record, encode
-from wabus_events.topics import MAX_RECORD_BYTES
 
 from wabus_runtime import tracing
-from wabus_runtime.kafka import KafkaUnavailable, client_options, partition_of
+from wabus_runtime.kafka import KafkaUnavailable, close_broken, partition_of
 from wabus_runtime.lanes import (
     BUCKETS,
     PUBLISH_FAILURES,
-    PUBLISH_SECONDS,
+    PUBLISHED,
     Done,
     Lane,
     Lanes,
     Overloaded,
     Position,
     Publish,
-    about_bytes,
 )
 from wabus_runtime.produce import ACK_TIMEOUT, Batch, Producer
 from wabus_runtime.settings import KafkaSettings
 
-__all__ = ["Done", "Fenced", "Overloaded", "Position", "Publisher", "TransactionalPublisher", "new_producer"]
+__all__ = ["Done", "Overloaded", "Position", "Publisher"]
 
 LINGER = 0.001  # seconds that a round waits for company, where the one before had some
-TURN_RECORDS = 100  # of a transaction that are encoded before something else may run
 MAX_WAITING = 50_000  # records in memory that Kafka does not have yet
 WATCH_EVERY = 0.1  # seconds between looks at what has waited too long
 RECOVERY_DELAY_MAX = 2.0  # seconds between attempts to come back
 
-PUBLISHED = Counter("wabus_published_events_total", "Events that Kafka has taken.", ["topic"])
 BATCH_SECONDS = Histogram(
     "wabus_publish_batch_seconds", "From handing a round of batches to the client to Kafka's answer.", buckets=BUCKETS
 )
 
 log = structlog.get_logger()
-
-
-class Fenced(Exception):
-    """Another process has taken over this transactional id: stop, and write nothing more (KIP-98)."""
 
 
 class Publisher:
@@ -101,7 +89,7 @@ class Publisher:
         if self._sending:
             await asyncio.wait([self._sending], timeout=ACK_TIMEOUT)
         if self._producer:
-            await _close(self._producer.close())
+            await close_broken(self._producer.close())
             self._producer = None
 
     async def publish(self, events: Sequence[Event]) -> list[Position]:
@@ -204,7 +192,7 @@ class Publisher:
 
     async def _reconnect(self, broken: Producer | None) -> None:
         if broken is not None:
-            await _close(broken.close())
+            await close_broken(broken.close())
         delay = 0.05
         while True:
             try:
@@ -221,158 +209,9 @@ class Publisher:
             async with asyncio.timeout(ACK_TIMEOUT * 2):
                 await producer.start()
         except (KafkaError, OSError, TimeoutError) as error:
-            await _close(producer.close())
+            await close_broken(producer.close())
             raise KafkaUnavailable(type(error).__name__) from error
         except asyncio.CancelledError:
-            await _close(producer.close())
+            await close_broken(producer.close())
             raise
         self._producer = producer
-
-
-@dataclass(slots=True, eq=False)
-class _Filling:
-    """A batch for one partition, and which of a transaction's records are in it. `topic` has no prefix."""
-
-    topic: str
-    partition: int
-    builder: Any
-    indexes: list[int] = field(default_factory=list[int])
-    stored: Any = None
-    """To be awaited for where Kafka has put it."""
-
-    def takes(self, record: Record, index: int) -> bool:
-        if about_bytes(record) > MAX_RECORD_BYTES:
-            return False
-        added = self.builder.append(
-            timestamp=record.timestamp_ms, key=record.key, value=record.value, headers=record.headers
-        )
-        if added is None:
-            return False
-        self.indexes.append(index)
-        return True
-
-
-class TransactionalPublisher:
-    """Publishes all or nothing, in one Kafka transaction at a time. The newest holder of an id fences the others."""
-
-    def __init__(self, settings: KafkaSettings, source: str, transactional_id: str) -> None:
-        self._settings = settings
-        self._source = source
-        self._id = settings.topic_prefix + transactional_id
-        self._producer: AIOKafkaProducer | None = None
-        self._one_at_a_time = asyncio.Lock()
-
-    async def start(self) -> None:
-        """Take the transactional id over, ending whatever its former holder left open."""
-        loop = asyncio.get_running_loop()
-        if loop.get_exception_handler() is None:
-            loop.set_exception_handler(_report_but_fencing)
-        await self._connected()
-
-    async def stop(self) -> None:
-        async with self._one_at_a_time:
-            if self._producer:
-                await _close(self._producer.stop())
-                self._producer = None
-
-    async def publish(self, items: Sequence[Event | Record]) -> list[Position]:
-        """Return once the transaction is committed. Raises `Fenced` or `KafkaUnavailable`, then nothing is visible.
-
-        One exception: when the answer to the commit itself is lost, the transaction may stand. Deterministic ids
-        make a second attempt harmless.
-        """
-        with tracing.span("publish transaction", "producer"), PUBLISH_SECONDS.time():
-            return await self._committed(items)
-
-    async def _committed(self, items: Sequence[Event | Record]) -> list[Position]:
-        async with self._one_at_a_time:
-            producer = await self._connected()
-            try:
-                async with asyncio.timeout(ACK_TIMEOUT + len(items) / 500), producer.transaction():
-                    positions = await self._sent(producer, items)
-            except ProducerFenced:
-                self._producer = None
-                await _close(producer.stop())
-                raise Fenced(self._id) from None
-            except (KafkaError, OSError, TimeoutError) as error:
-                PUBLISH_FAILURES.inc()
-                self._producer = None
-                await _close(producer.stop())
-                raise KafkaUnavailable(f"Kafka did not take it: {type(error).__name__}") from error
-        for topic, count in Tally(position.topic for position in positions).items():
-            PUBLISHED.labels(topic).inc(count)
-        return positions
-
-    async def _sent(self, producer: AIOKafkaProducer, items: Sequence[Event | Record]) -> list[Position]:
-        """Fill and send batches, encoding as they fill: a future for every record would cost more than all else."""
-        places: dict[tuple[str, bytes], tuple[str, int]] = {}
-        filling: dict[tuple[str, int], _Filling] = {}
-        sent: list[_Filling] = []
-        for index, item in enumerate(items):
-            if index % TURN_RECORDS == TURN_RECORDS - 1:
-                await asyncio.sleep(0)
-            record = encode(item, self._source) if isinstance(item, Event) else item
-            tracing.trace_records([record])
-            place = places.get((record.topic, record.key))
-            if place is None:
-                partitions = await producer.partitions_for(self._settings.topic_prefix + record.topic)
-                place = record.topic, partition_of(record.key, len(partitions))
-                places[record.topic, record.key] = place
-            batch = filling.get(place)
-            if batch is None or not batch.takes(record, index):
-                if batch is not None:
-                    sent.append(await self._sending(producer, batch))
-                batch = filling[place] = _Filling(*place, producer.create_batch())
-                if not batch.takes(record, index):
-                    raise MessageSizeTooLargeError
-        sent += [await self._sending(producer, batch) for batch in filling.values()]
-        stored = await asyncio.gather(*(batch.stored for batch in sent))
-        positions: dict[int, Position] = {}
-        for batch, metadata in zip(sent, stored, strict=True):
-            for distance, index in enumerate(batch.indexes):
-                positions[index] = Position(batch.topic, batch.partition, metadata.offset + distance)
-        return [positions[index] for index in range(len(items))]
-
-    async def _sending(self, producer: AIOKafkaProducer, batch: "_Filling") -> "_Filling":
-        name = self._settings.topic_prefix + batch.topic
-        batch.stored = await producer.send_batch(batch.builder, name, partition=batch.partition)
-        return batch
-
-    async def _connected(self) -> AIOKafkaProducer:
-        if self._producer is None:
-            producer = new_producer(self._settings, transactional_id=self._id, transaction_timeout_ms=60_000)
-            try:
-                async with asyncio.timeout(ACK_TIMEOUT * 3):
-                    await producer.start()
-            except (KafkaError, OSError, TimeoutError) as error:
-                await _close(producer.stop())
-                raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
-            self._producer = producer
-        return self._producer
-
-
-def new_producer(settings: KafkaSettings, **options: Any) -> AIOKafkaProducer:
-    """An idempotent producer that waits for all in-sync replicas."""
-    return AIOKafkaProducer(
-        **client_options(settings),
-        acks="all",
-        enable_idempotence=True,
-        max_request_size=MAX_RECORD_BYTES,
-        max_batch_size=1024 * 1024,
-        **options,
-    )
-
-
-def _report_but_fencing(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """The client keeps futures of its own that nobody awaits once it is fenced: `Fenced` has told of that already."""
-    if not isinstance(context.get("exception"), ProducerFenced):
-        loop.default_exception_handler(context)
-
-
-async def _close(closing: Awaitable[None]) -> None:
-    """Close a client that may be broken, without waiting for what it can't send."""
-    try:
-        async with asyncio.timeout(1):
-            await closing
-    except Exception as error:
-        log.debug("closing a kafka client failed", action="kafka_close", error=type(error).__name__)

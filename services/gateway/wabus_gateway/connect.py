@@ -22,10 +22,10 @@ from wabus_events import (
 )
 from wabus_runtime.graph import Graph, GraphSettings
 from wabus_runtime.graph_errors import GraphError
-from wabus_runtime.publisher import Fenced, TransactionalPublisher
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.sealing import CannotOpen, Keyring
 from wabus_runtime.settings import CredentialSettings, KafkaSettings
+from wabus_runtime.transactions import Fenced, TransactionalPublisher
 
 from wabus_gateway.signature import verify_token_of
 

@@ -16,8 +16,8 @@ import structlog
 from wabus_events import HEALTH
 from wabus_runtime.kafka import end_positions
 from wabus_runtime.offsets import wait_for
-from wabus_runtime.publisher import TransactionalPublisher
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings
+from wabus_runtime.transactions import TransactionalPublisher
 
 from wabus_health_projector import history, reading
 from wabus_health_projector.judgement import judge_organisation

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from wabus_events import Record, WabaEvent
-from wabus_runtime.publisher import Fenced, Position, TransactionalPublisher
+from wabus_runtime.publisher import Position
 from wabus_runtime.settings import KafkaSettings
+from wabus_runtime.transactions import Fenced, TransactionalPublisher
 
 SOURCE = "/wabus/template-sync"
 EVENTS_TOGETHER = 2_000  # in one transaction, unless a single sync has more

@@ -27,8 +27,9 @@ from pydantic import Field
 from wabus_events import ACCOUNTS, TEMPLATES, Event, Record, Topic, UndecodableRecord, WabaEvent, decode
 from wabus_runtime.ends import Ends
 from wabus_runtime.kafka import KafkaUnavailable, check_alive, client_options, stop_consumer, topic_name
-from wabus_runtime.publisher import Fenced, Publisher
+from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings
+from wabus_runtime.transactions import Fenced
 
 from wabus_template_sync.catchup import CatchUp
 from wabus_template_sync.facts import TRIGGERS, Sync, sync_for
