@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from wabus_events import MessageReceived, MessageStatusChanged, fact_id
 from wabus_health_projector.lag import Measure, complete_until, freshness
-from wabus_health_projector.traffic import Message, counts_kept_from, identity, tally
+from wabus_health_projector.traffic import Message, counts_kept_from, hour_of, identity, tally
 
 NOW = datetime(2026, 3, 31, 12, 30, tzinfo=UTC)
 HOUR = datetime(2026, 3, 31, 12, tzinfo=UTC)
@@ -40,7 +40,7 @@ def status(wamid: str, name: str, *codes: int, at: datetime = NOW) -> MessageSta
 
 def counted(*events: Message, since: datetime = NOW - timedelta(days=29)) -> dict[tuple[datetime, str], int]:
     counts = tally([(event, NOW) for event in events], since)
-    return {(hour, kind): count.count for (_, hour, _, kind), count in counts.messages.items()}
+    return {(hour_of(hour), kind): count.count for (_, hour, _, kind), count in counts.messages.items()}
 
 
 def test_messages_and_statuses_are_counted_by_kind_and_hour() -> None:

@@ -30,7 +30,7 @@ from wabus_runtime.recorded import Apply, Recorded, Write, logged_at, recorded_e
 from wabus_runtime.settings import KafkaSettings
 
 MAX_BATCH = 2_000  # records in one transaction
-TURN_RECORDS = 200  # decoded before something else may run
+TURN_RECORDS = 50  # decoded before something else may run, such as what PostgreSQL waits for
 POLL_MS = 500
 SESSION_TIMEOUT_MS = 10_000
 POLL_INTERVAL_MAX_MS = 120_000  # a batch that takes longer gives the partitions to another process

@@ -1,9 +1,10 @@
 """The counts of messages in PostgreSQL: each message and status once, by its event id, and no older than promised."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
+import orjson
 from wabus_runtime.database import Connection
 from wabus_runtime.recorded import Recorded, Write
 
@@ -12,10 +13,12 @@ from wabus_health_projector.traffic import (
     Tally,
     counted_on,
     counts_kept_from,
+    hour_of,
     identity,
     tally,
 )
 
+NONE = "[]"
 PRUNED_AT_ONCE = 5_000  # rows; more than a batch adds, so that pruning keeps up without ever taking long
 
 
@@ -111,44 +114,55 @@ _PRUNE_ERRORS = """
 """
 
 
-Rows = tuple[list[list[Any]], list[list[Any]]]
-"""The columns of message_counts and of message_failures, as far as a batch changes these."""
+Rows = tuple[str, str]
+"""The rows to add to message_counts and to message_failures, as JSON: arrays of columns would take PostgreSQL's client
+and its server longer."""
 
 
 def rows_of(counted: Tally) -> Rows:
-    """The rows to add, in the order in which they are locked."""
-    messages, errors = sorted(counted.messages.items()), sorted(counted.errors.items())
+    """In the order in which they are locked."""
     return (
-        list(map(list, zip(*((*key, held.count, held.last_at) for key, held in messages), strict=True))),
-        list(map(list, zip(*((*key, held.count, held.first_at, held.last_at) for key, held in errors), strict=True))),
+        _json(
+            (waba_id, hour_of(hour), phone, kind, held.count, held.last_at)
+            for (waba_id, hour, phone, kind), held in sorted(counted.messages.items())
+        ),
+        _json(
+            (waba_id, hour_of(hour), phone, code, held.count, held.first_at, held.last_at)
+            for (waba_id, hour, phone, code), held in sorted(counted.errors.items())
+        ),
     )
+
+
+def _json(rows: Iterable[tuple[Any, ...]]) -> str:
+    return orjson.dumps(list(rows)).decode()
 
 
 async def _add(connection: Connection, rows: Rows) -> None:
     messages, errors = rows
-    if messages:
+    if messages != NONE:
         await connection.execute(
             """
             INSERT INTO message_counts AS held (waba_id, hour, phone_number_id, kind, count, last_at)
-            SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[])
-                AS new(waba_id, hour, phone_number_id, kind, count, last_at)
-            ORDER BY waba_id COLLATE "C", hour, phone_number_id COLLATE "C", kind COLLATE "C"
+            SELECT part->>0, (part->>1)::timestamptz AS hour, part->>2, part->>3, (part->>4)::bigint,
+                (part->>5)::timestamptz
+            FROM jsonb_array_elements($1::text::jsonb) AS new(part)
+            ORDER BY (part->>0) COLLATE "C", hour, (part->>2) COLLATE "C", (part->>3) COLLATE "C"
             ON CONFLICT (waba_id, hour, phone_number_id, kind) DO UPDATE
                 SET count = held.count + excluded.count, last_at = greatest(held.last_at, excluded.last_at)
             """,
-            *messages,
+            messages,
         )
-    if errors:
+    if errors != NONE:
         await connection.execute(
             """
             INSERT INTO message_failures AS held (waba_id, hour, phone_number_id, code, count, first_at, last_at)
-            SELECT * FROM unnest(
-                $1::text[], $2::timestamptz[], $3::text[], $4::int[], $5::bigint[], $6::timestamptz[], $7::timestamptz[]
-            ) AS new(waba_id, hour, phone_number_id, code, count, first_at, last_at)
-            ORDER BY waba_id COLLATE "C", hour, phone_number_id COLLATE "C", code
+            SELECT part->>0, (part->>1)::timestamptz AS hour, part->>2, (part->>3)::int AS code, (part->>4)::bigint,
+                (part->>5)::timestamptz, (part->>6)::timestamptz
+            FROM jsonb_array_elements($1::text::jsonb) AS new(part)
+            ORDER BY (part->>0) COLLATE "C", hour, (part->>2) COLLATE "C", code
             ON CONFLICT (waba_id, hour, phone_number_id, code) DO UPDATE
                 SET count = held.count + excluded.count, first_at = least(held.first_at, excluded.first_at),
                     last_at = greatest(held.last_at, excluded.last_at)
             """,
-            *errors,
+            errors,
         )

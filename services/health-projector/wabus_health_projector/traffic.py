@@ -7,7 +7,8 @@ is derived from facts that are kept for ever, and age out too: a rebuild from th
 import re
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Annotated, TypeVar
 from uuid import UUID
 
@@ -74,14 +75,10 @@ K = TypeVar("K", bound=Hashable)
 class Tally:
     """Counts to add to what is stored."""
 
-    messages: dict[tuple[str, datetime, str, str], Count] = field(
-        default_factory=dict[tuple[str, datetime, str, str], Count]
-    )
-    """By WABA, hour (UTC), phone number id and kind."""
-    errors: dict[tuple[str, datetime, str, int], Count] = field(
-        default_factory=dict[tuple[str, datetime, str, int], Count]
-    )
-    """By WABA, hour (UTC), phone number id and error code."""
+    messages: dict[tuple[str, int, str, str], Count] = field(default_factory=dict[tuple[str, int, str, str], Count])
+    """By WABA, `hour_number`, phone number id and kind."""
+    errors: dict[tuple[str, int, str, int], Count] = field(default_factory=dict[tuple[str, int, str, int], Count])
+    """By WABA, `hour_number`, phone number id and error code."""
 
 
 def tally(events: Iterable[tuple[Message, datetime]], since: datetime) -> Tally:
@@ -94,7 +91,7 @@ def tally(events: Iterable[tuple[Message, datetime]], since: datetime) -> Tally:
         at = min(event.time.astimezone(UTC), logged_at)
         if at < since:
             continue
-        hour = at.replace(minute=0, second=0, microsecond=0)
+        hour = hour_number(at)
         if isinstance(event, MessageReceived):
             kind, codes = "received", ()
         else:
@@ -103,6 +100,17 @@ def tally(events: Iterable[tuple[Message, datetime]], since: datetime) -> Tally:
         for code in set(codes):
             _count(counts.errors, (event.waba_id, hour, event.phone_number_id, code), at)
     return counts
+
+
+def hour_number(at: datetime) -> int:
+    """The hour of a moment in UTC, from the beginning of the calendar; a datetime takes ten times as long to make."""
+    return at.toordinal() * 24 + at.hour
+
+
+@lru_cache(maxsize=1_000)
+def hour_of(number: int) -> datetime:
+    """When the hour with this number begins."""
+    return datetime.combine(date.fromordinal(number // 24), time(number % 24), UTC)
 
 
 def _count(counts: dict[K, Count], key: K, at: datetime) -> None:
