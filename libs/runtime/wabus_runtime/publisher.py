@@ -32,7 +32,7 @@ from wabus_runtime.settings import KafkaSettings
 
 __all__ = ["Done", "Overloaded", "Position", "Publisher"]
 
-LINGER = 0.001  # seconds that a round waits for company, where the one before had some
+LINGER = 0.0002  # seconds that a round waits for company, where the one before had some; for uvloop, two turns
 MAX_WAITING = 50_000  # records in memory that Kafka does not have yet
 WATCH_EVERY = 0.1  # seconds between looks at what has waited too long
 RECOVERY_DELAY_MAX = 2.0  # seconds between attempts to come back
