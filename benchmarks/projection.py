@@ -1,6 +1,6 @@
 """How fast the health-projector folds, in how much memory, and how fresh its rows are.
 
-    python benchmarks/projection.py [--events 200000] [--batch 2000] [--rate 500] [--seconds 20] [--port 29400]
+    python benchmarks/projection.py [--events 1000000] [--batch 2000] [--rate 500] [--seconds 20] [--port 29400]
 
 Starts Kafka and PostgreSQL of its own. Two histories are written to Kafka before the projector's process starts: one of
 messages and statuses, one of facts about accounts and templates. Folding each is compared with a plain COPY and upsert
@@ -260,7 +260,7 @@ async def benchmark(options: argparse.Namespace) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=200_000, help="of each history")
+    parser.add_argument("--events", type=int, default=1_000_000, help="of each history")
     parser.add_argument("--histories", nargs="*", choices=list(HISTORIES), default=list(HISTORIES))
     parser.add_argument("--baseline", type=int, default=200_000, help="at most so many are written plainly")
     parser.add_argument("--batch", type=int, default=MAX_BATCH, help="events in a transaction of the plain way")

@@ -96,9 +96,10 @@ def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
     model = EVENTS.get(event_type) or newest(event_type)
     if model is None:
         raise UnknownEventType(f"no event is called {event_type[:100]!r}")
-    for attribute, field in (("ce_orgid", "org_id"), ("ce_traceparent", "traceparent")):
-        if attribute in attributes:
-            fields[field] = attributes[attribute].decode(errors="replace")
+    if "ce_orgid" in attributes:
+        fields["org_id"] = attributes["ce_orgid"].decode(errors="replace")
+    if "ce_traceparent" in attributes:
+        fields["traceparent"] = attributes["ce_traceparent"].decode(errors="replace")
     if value is None:
         raise UndecodableRecord(f"a record of {event_type} has no value")
     try:

@@ -218,11 +218,14 @@ class _Projection(ConsumerRebalanceListener):
         records: list[Recorded] = []
         undecodable: list[tuple[ConsumerRecord[Any, Any], UndecodableRecord]] = []
         for partition, batch in sorted(fetched.items()):
+            topic, first = self._topics[partition.topic].name, self._next.get(partition, 0)
             for record in batch:
-                if record.offset < self._next.get(partition, 0):
+                if record.offset < first:
                     continue  # fetched before the seek
                 try:
-                    decoded = self._decoded(record)
+                    decoded = recorded_event(record, topic)
+                except UnknownEventType:
+                    log.info("unknown event type skipped", action="event_skipped", topic=topic, offset=record.offset)
                 except UndecodableRecord as error:
                     undecodable.append((record, error))
                 else:
@@ -329,15 +332,6 @@ class _Projection(ConsumerRebalanceListener):
             if write:
                 await write(connection)
             await connection.execute("SELECT pg_notify($1, '')", channel(self._name))
-
-    def _decoded(self, record: ConsumerRecord[Any, Any]) -> Recorded | None:
-        """None for a tombstone, and for what a newer version says; raises `UndecodableRecord` for what is no event."""
-        topic = self._topics[record.topic].name
-        try:
-            return recorded_event(record, topic)
-        except UnknownEventType:
-            log.info("unknown event type skipped", action="event_skipped", topic=topic, offset=record.offset)
-            return None
 
 
 def _refusal(error: Exception) -> Write:

@@ -27,10 +27,12 @@ def folding() -> Apply:
     counter = Counter()
 
     def apply(records: Sequence[Recorded]) -> Write:
-        facts = [record for record in records if record.topic != MESSAGES.name]
-        messages = [record for record in records if record.topic == MESSAGES.name]
+        facts: list[Recorded] = []
+        messages: list[Recorded] = []
+        for record in records:
+            (messages if record.topic == MESSAGES.name else facts).append(record)
         count = counter.counting(messages)
-        spoken = {record.event.subject for record in messages if record.event.subject}
+        spoken = {waba_id for record in messages if (waba_id := record.event.subject)}
 
         async def write(connection: Connection) -> None:
             await fold_wabas(connection, facts)
