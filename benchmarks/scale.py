@@ -34,7 +34,7 @@ class Measured:
     """CPU in ms of one core, bytes: what the code costs. See docs/scale.md for where and when."""
 
     gateway_ms: float = 0.054  # a webhook with one message; docs/benchmarks.md, 128 connections
-    projector_ms: float = 0.031  # a message folded, in the worker
+    projector_ms: float = 0.021  # a message folded, in the worker
     postgres_ms: float = 0.012  # the same, in PostgreSQL, while its indices are in memory
     kafka_ms: float = 0.026  # a record written once and read once, in one broker without replicas
     record_bytes: float = 833.0  # a message in messages.v1, uncompressed
