@@ -83,6 +83,7 @@ async def open_replica(settings: DatabaseSettings) -> asyncpg.Pool | None:
         timeout=REPLICA_TIMEOUT,
         command_timeout=REPLICA_TIMEOUT,
         init=_speak_json,
+        reset=_leave,
         server_settings={"default_transaction_read_only": "on"},
     )
 
