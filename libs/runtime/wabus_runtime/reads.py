@@ -8,7 +8,7 @@ rows by key, which the primary has room for, and a refusal would help nobody.
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
@@ -16,12 +16,13 @@ import asyncpg
 import structlog
 from prometheus_client import Counter, Gauge
 
-from wabus_runtime.database import REPLICA_TIMEOUT, close_pool, open_replica
+from wabus_runtime.database import DATABASE_AWAY, REPLICA_TIMEOUT, close_pool, open_replica
 from wabus_runtime.offsets import offsets
 from wabus_runtime.settings import DatabaseSettings
 
 LAG_MOST = 2.0  # seconds
 LOOK_EVERY = 1.0  # seconds between two comparisons
+ALIVE_CHECK = 5.0  # seconds between questions that show whether the connection that listens is still there
 LOOK_PAUSES = (0.01, 0.2)  # seconds between two looks at a replica that has to catch up, shorter first
 
 READS = Counter("wabus_reads_total", "Questions of the APIs by the database that answered.", ["projection", "database"])
@@ -78,6 +79,37 @@ class Reads:
         while self._done < comparison:
             self._wanted.set()
             await self._compared.wait()
+
+    async def listen(
+        self,
+        channel: str,
+        take: Callable[..., None],
+        tell: Callable[[], Coroutine[None, None, None]],
+        listening: Callable[[bool], None],
+    ) -> None:
+        """Listen on the primary for ever. Raises when the connection is lost, unless a replica goes on answering.
+
+        `take` gets each notification as asyncpg gives it; `tell` runs beside, for what has to `follow` first;
+        `listening` is told when it begins and when it ends.
+        """
+        while True:
+            try:
+                async with self.primary.acquire() as connection:
+                    await connection.add_listener(channel, take)
+                    telling = asyncio.create_task(tell(), name=f"listen {channel}")
+                    try:
+                        listening(True)
+                        while True:
+                            await asyncio.sleep(ALIVE_CHECK)
+                            await connection.execute("SELECT 1")
+                    finally:
+                        telling.cancel()
+                        listening(False)
+                        await connection.remove_listener(channel, take)
+            except DATABASE_AWAY:
+                if not self.replica_used:
+                    raise
+                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Compare the two for ever. A primary that is away says nothing against the replica."""

@@ -4,16 +4,13 @@ It listens on the primary. Who is woken may read from a replica, so they are onc
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 
-from wabus_runtime.database import DATABASE_AWAY
 from wabus_runtime.reads import Reads
 
 from wabus_health_projector.store import CHANNEL
 
-ALIVE_CHECK = 5.0  # seconds between questions that show whether the connection is still there
 LOOK_AGAIN = 1.0  # seconds; a wait outlives a lost connection by looking without being woken
 LOOK_PAUSE = 0.1  # seconds between two looks of one that waits
 
@@ -31,35 +28,15 @@ class Announcements:
         """Whether the process is about to end, so that nobody should wait any longer."""
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Listen for ever. Raises when the connection is lost, unless a replica goes on answering.
+        """Listen for ever, as `Reads.listen` does. Everybody is woken when that ends, and when it is back."""
 
-        Everybody is woken then, and when it is back.
-        """
-        while True:
-            try:
-                await self._listen(ready)
-            except DATABASE_AWAY:
-                if not self._reads().replica_used:
-                    raise
-                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
-
-    async def _listen(self, ready: Callable[[], None]) -> None:
-        async with self._reads().primary.acquire() as connection:
-            await connection.add_listener(CHANNEL, self._take)
-            telling = asyncio.create_task(self._tell(), name="announcements")
-            try:
-                self.listening = True
-                self._wake_all()
+        def listening(now: bool) -> None:
+            self.listening = now
+            self._wake_all()
+            if now:
                 ready()
-                while True:
-                    await asyncio.sleep(ALIVE_CHECK)
-                    await connection.execute("SELECT 1")
-            finally:
-                telling.cancel()
-                self.listening = False
-                self._wake_all()
-                if not connection.is_closed():
-                    await connection.remove_listener(CHANNEL, self._take)
+
+        await self._reads().listen(CHANNEL, self._take, self._tell, listening)
 
     @contextmanager
     def heard(self, org_id: str, changed: Callable[[], None]) -> Generator[None]:

@@ -4,17 +4,14 @@ It listens on the primary. Who is woken may read from a replica, so they are onc
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from wabus_runtime.database import DATABASE_AWAY
 from wabus_runtime.offsets import channel
 from wabus_runtime.reads import Reads
 
 LOOK_AGAIN = 1.0  # seconds; a wait outlives a lost connection by looking without being woken
 SHARE = 0.01  # seconds between two looks of all who wait, so that many of them don't drown the database
-ALIVE_CHECK = 5.0  # seconds between questions that show whether the connection is still there
 
 
 class Announcements:
@@ -35,27 +32,13 @@ class Announcements:
         self._wake()
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Listen for ever. Raises when the connection is lost, unless a replica goes on answering."""
-        while True:
-            try:
-                await self._listen(ready)
-            except DATABASE_AWAY:
-                if not self._reads.replica_used:
-                    raise
-                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
+        """Listen for ever, as `Reads.listen` does."""
 
-    async def _listen(self, ready: Callable[[], None]) -> None:
-        async with self._reads.primary.acquire() as connection:
-            await connection.add_listener(self._channel, self._take)
-            telling = asyncio.create_task(self._tell(), name="announcements")
-            try:
+        def listening(now: bool) -> None:
+            if now:
                 ready()
-                while True:
-                    await asyncio.sleep(ALIVE_CHECK)
-                    await connection.execute("SELECT 1")
-            finally:
-                telling.cancel()
-                await connection.remove_listener(self._channel, self._take)
+
+        await self._reads.listen(self._channel, self._take, self._tell, listening)
 
     async def until(self, check: Callable[[], Awaitable[bool]], timeout: float) -> bool:
         """Whether `check` comes true within `timeout` seconds."""
