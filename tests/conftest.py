@@ -28,6 +28,7 @@ from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime import tracing
 from wabus_runtime.auth import make_token
 from wabus_runtime.kafka import KafkaUnavailable, client_options, ensure_topics, topic_name
+from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import AuthSettings, KafkaSettings, load
 from waiting import Eventually, wait_until
 
@@ -117,6 +118,15 @@ async def topics(environment: dict[str, str]) -> KafkaSettings:
 
     await wait_until(made)
     return loaded
+
+
+@pytest.fixture
+async def publisher(topics: KafkaSettings) -> AsyncIterator[Publisher]:
+    """Publishes to this test's topics."""
+    publisher = Publisher(topics, "/wabus/test")
+    await publisher.start()
+    yield publisher
+    await publisher.stop()
 
 
 @pytest.fixture

@@ -170,14 +170,16 @@ async def test_dropping_waits_for_nobody_long_and_is_done_later(pool: asyncpg.Po
 
 
 async def test_nothing_is_forgotten_before_all_that_kafka_has_was_counted(
-    topics: KafkaSettings, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+    topics: KafkaSettings,
+    pool: asyncpg.Pool,
+    publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
 ) -> None:
     monkeypatch.setattr(partitions, "LOOK_AGAIN", 0.05)
     monkeypatch.setattr(partitions, "LOOK_EVERY", 0.05)
-    publisher, lag = Publisher(topics, "/wabus/test"), Lag(topics)
-    await publisher.start()
+    lag = Lag(topics)
     await publisher.publish([delivery(1, NOW).event])
-    await publisher.stop()
     await partitions.make(pool, TODAY - 14 * DAY, TODAY)
 
     async def first_day() -> date:
@@ -206,14 +208,16 @@ async def test_nothing_is_forgotten_before_all_that_kafka_has_was_counted(
 
 
 async def test_a_replay_from_long_ago_gets_partitions_for_its_days(
-    topics: KafkaSettings, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+    topics: KafkaSettings,
+    pool: asyncpg.Pool,
+    publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
 ) -> None:
     monkeypatch.setattr(partitions, "LOOK_AGAIN", 0.05)
     monkeypatch.setattr(partitions, "REPLAYING", 1)
-    publisher, lag = Publisher(topics, "/wabus/test"), Lag(topics)
-    await publisher.start()
+    lag = Lag(topics)
     await publisher.publish([delivery(number, NOW).event for number in range(3)])
-    await publisher.stop()
 
     async def of_all_days_that_kafka_has() -> bool:
         async with pool.acquire() as connection:

@@ -64,13 +64,11 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def publisher(topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Publisher]:
+def publisher(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> Publisher:
+    """The alerts that it leads to are tried again soon."""
     monkeypatch.setattr(alerts, "BACK_OFF_FIRST", 0.01)
     monkeypatch.setattr(alerts, "BACK_OFF_MOST", 0.1)
-    publisher = Publisher(topics, "/wabus/test")
-    await publisher.start()
-    yield publisher
-    await publisher.stop()
+    return publisher
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Changes of health on real Kafka and PostgreSQL: told once, kept as history, answered page by page."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -56,14 +56,6 @@ def good(org_id: str = "demo", waba_id: str = "1", **connection: Any) -> list[Ev
 def failed(second: int) -> Event:
     about: dict[str, Any] = {"sync_id": f"f{second}", "reason": "manual", "started_at": START}
     return fact(TemplateSyncFailed, second, **about, code="account_not_found", message="It is gone.", retryable=False)
-
-
-@pytest.fixture
-async def publisher(topics: KafkaSettings) -> AsyncIterator[Publisher]:
-    publisher = Publisher(topics, "/wabus/test")
-    await publisher.start()
-    yield publisher
-    await publisher.stop()
 
 
 def last_status(client: Client, headers: dict[str, str], status: str) -> Callable[[], Awaitable[Any]]:

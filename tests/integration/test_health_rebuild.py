@@ -57,14 +57,6 @@ async def pool(topics: KafkaSettings) -> AsyncIterator[asyncpg.Pool]:
         yield pool
 
 
-@pytest.fixture
-async def publisher(topics: KafkaSettings) -> AsyncIterator[Publisher]:
-    publisher = Publisher(topics, "/wabus/test")
-    await publisher.start()
-    yield publisher
-    await publisher.stop()
-
-
 @asynccontextmanager
 async def projecting(settings: KafkaSettings, pool: asyncpg.Pool) -> AsyncGenerator[None]:
     """The projector, started again whenever it fails, as the service does."""

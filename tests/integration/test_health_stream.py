@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -83,14 +83,6 @@ async def streaming(client: Client, headers: dict[str, str]) -> AsyncGenerator[A
     async with client.get(PATH, headers=headers) as response:
         assert (response.status, response.content_type) == (200, "text/event-stream")
         yield events(response)
-
-
-@pytest.fixture
-async def publisher(topics: KafkaSettings) -> AsyncIterator[Publisher]:
-    publisher = Publisher(topics, "/wabus/test")
-    await publisher.start()
-    yield publisher
-    await publisher.stop()
 
 
 async def test_every_api_process_streams_each_change_with_ids_that_any_of_them_resumes_from(

@@ -55,14 +55,6 @@ async def pool(topics: KafkaSettings) -> AsyncIterator[asyncpg.Pool]:
     await pool.close()
 
 
-@pytest.fixture
-async def publisher(topics: KafkaSettings) -> AsyncIterator[Publisher]:
-    publisher = Publisher(topics, "/wabus/test")
-    await publisher.start()
-    yield publisher
-    await publisher.stop()
-
-
 @asynccontextmanager
 async def projecting(
     settings: KafkaSettings,

@@ -22,7 +22,7 @@ from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime import reads
 from wabus_runtime.publisher import Publisher
-from wabus_runtime.settings import KafkaSettings, load
+from wabus_runtime.settings import load
 from waiting import Eventually
 
 pytest_plugins = ["template_world"]
@@ -57,14 +57,6 @@ async def replica(
         reads.REPLICA_USED.labels(projection).set(0)  # what an earlier test's service has said is over
     yield standby
     await standby.resume()
-
-
-@pytest.fixture
-async def publisher(topics: KafkaSettings) -> AsyncIterator[Publisher]:
-    publisher = Publisher(topics, "/wabus/test")
-    await publisher.start()
-    yield publisher
-    await publisher.stop()
 
 
 def fact(kind: type[Event], second: int = 0, **details: Any) -> Event:
