@@ -18,6 +18,8 @@ START_TIMEOUT = 30.0  # seconds until Kafka must have answered for the first tim
 TOPIC_TIMEOUT = 2.0  # seconds that a new topic may take until every broker knows of it
 WRITE_TIMEOUT = 15.0  # seconds for a dead letter to be durable
 CLOSE_TIMEOUT = 5.0  # seconds to leave the group
+LEFT_OUT = "wabus_dead_left_out"
+"""The header of a letter whose record was too large to be in it: how many bytes of key and value were left out."""
 SMALL_HEADER = 1000  # bytes of a header that is kept where the record is too large to be
 HEADERS_MOST = 50  # of them
 HANDLING_MAX_MS = 300_000  # an event that takes longer costs the consumer its partitions
@@ -135,9 +137,7 @@ class KafkaReader(ConsumerRebalanceListener):
                     # better where the record is than the same record again for ever.
                     small = [(name, content) for name, content in headers if len(content) <= SMALL_HEADER]
                     left_out = len(key or b"") + len(value or b"")
-                    await self._written(
-                        topic, None, None, [*small[-HEADERS_MOST:], ("wabus_dead_left_out", str(left_out).encode())]
-                    )
+                    await self._written(topic, None, None, [*small[-HEADERS_MOST:], (LEFT_OUT, str(left_out).encode())])
         except (KafkaError, OSError, TimeoutError) as error:
             raise KafkaAway(f"Kafka did not take a record for {topic}: {type(error).__name__}") from error
 

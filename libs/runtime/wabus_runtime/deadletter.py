@@ -18,6 +18,7 @@ import structlog
 from aiokafka import ConsumerRecord
 from prometheus_client import Counter
 from wabus_events import DEADLETTER, Record
+from wabus_events.kafka import LEFT_OUT, SMALL_HEADER
 
 from wabus_runtime.produce import fits
 from wabus_runtime.publisher import Publisher
@@ -25,10 +26,7 @@ from wabus_runtime.settings import KafkaSettings
 
 WINDOW = 600.0  # seconds
 SLICE = 10.0  # seconds counted together
-LEFT_OUT = "wabus_dead_left_out"
-"""The header of a letter whose record was too large to be in it: how many bytes of key and value were left out."""
 KEPT = ("ce_id", "ce_type")  # headers by which such a letter still tells which event it is about
-KEPT_BYTES = 1000  # of each
 
 DEAD = Counter("wabus_dead_letters_total", "Records set aside.", ["consumer", "reason"])
 
@@ -137,5 +135,5 @@ def _letter(record: ConsumerRecord[Any, Any], about: dict[str, str]) -> Record:
     if fits(record.key, record.value, headers):
         return Record(DEADLETTER.name, record.key or b"", record.value, headers)
     size = len(record.key or b"") + len(record.value or b"")
-    kept = [(name, content) for name, content in record.headers if name in KEPT and len(content) <= KEPT_BYTES]
+    kept = [(name, content) for name, content in record.headers if name in KEPT and len(content) <= SMALL_HEADER]
     return Record(DEADLETTER.name, b"", None, [*kept, *notes, (LEFT_OUT, str(size).encode())])
