@@ -4,7 +4,8 @@ Kafka deletes no single record, so what became of a letter is a record of its ow
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -77,24 +78,16 @@ def letters_in(records: Sequence[ConsumerRecord[bytes, bytes]]) -> list[Letter]:
 
 async def read_letters(settings: KafkaSettings) -> list[Letter]:
     """All open letters. Raises `KafkaUnavailable`."""
-    consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
-    try:
-        async with asyncio.timeout(READ_TIMEOUT):
-            await consumer.start()
-            name = topic_name(settings, DEADLETTER)
-            partitions = [TopicPartition(name, number) for number in range(DEADLETTER.partitions)]
-            consumer.assign(partitions)
-            await consumer.seek_to_beginning(*partitions)
-            ends = await consumer.end_offsets(partitions)
-            records: list[ConsumerRecord[bytes, bytes]] = []
-            while any([await consumer.position(place) < end for place, end in ends.items()]):
-                for batch in (await consumer.getmany(timeout_ms=200)).values():
-                    records += batch
-            return letters_in(records)
-    except (KafkaError, TimeoutError) as error:
-        raise KafkaUnavailable(f"the dead letters could not be read: {type(error).__name__}") from error
-    finally:
-        await consumer.stop()
+    name = topic_name(settings, DEADLETTER)
+    partitions = [TopicPartition(name, number) for number in range(DEADLETTER.partitions)]
+    async with _reading(settings, partitions, "the dead letters", reset="latest") as consumer:
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        records: list[ConsumerRecord[bytes, bytes]] = []
+        while any([await consumer.position(place) < end for place, end in ends.items()]):
+            for batch in (await consumer.getmany(timeout_ms=200)).values():
+                records += batch
+        return letters_in(records)
 
 
 async def original_of(settings: KafkaSettings, letter: Letter) -> Record:
@@ -107,25 +100,34 @@ async def original_of(settings: KafkaSettings, letter: Letter) -> Record:
         return letter.record
     place = TopicPartition(topic_name(settings, about["topic"]), int(about["partition"]))
     offset = int(about["offset"])
-    consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False, auto_offset_reset="none")
-    try:
-        async with asyncio.timeout(READ_TIMEOUT):
-            await consumer.start()
-            consumer.assign([place])
-            begin, end = await consumer.beginning_offsets([place]), await consumer.end_offsets([place])
-            if not begin[place] <= offset < end[place]:
-                raise OriginalGone(letter)
-            consumer.seek(place, offset)
-            found = await consumer.getone()
-    except (KafkaError, TimeoutError) as error:
-        raise KafkaUnavailable(f"the record of a letter could not be read: {type(error).__name__}") from error
-    finally:
-        await consumer.stop()
+    async with _reading(settings, [place], "the record of a letter", reset="none") as consumer:
+        begin, end = await consumer.beginning_offsets([place]), await consumer.end_offsets([place])
+        if not begin[place] <= offset < end[place]:
+            raise OriginalGone(letter)
+        consumer.seek(place, offset)
+        found = await consumer.getone()
     record = Record(about["topic"], found.key or b"", found.value, list(found.headers))
     # A topic that was made again has other records at the same offsets.
     if found.offset != offset or not set(letter.record.headers) <= set(record.headers):
         raise OriginalGone(letter)
     return record
+
+
+@asynccontextmanager
+async def _reading(
+    settings: KafkaSettings, places: Sequence[TopicPartition], what: str, *, reset: str
+) -> AsyncGenerator[AIOKafkaConsumer]:
+    """A consumer that has these partitions, for `READ_TIMEOUT`. Raises `KafkaUnavailable`, naming what was read."""
+    consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False, auto_offset_reset=reset)
+    try:
+        async with asyncio.timeout(READ_TIMEOUT):
+            await consumer.start()
+            consumer.assign(places)
+            yield consumer
+    except (KafkaError, TimeoutError) as error:
+        raise KafkaUnavailable(f"{what} could not be read: {type(error).__name__}") from error
+    finally:
+        await consumer.stop()
 
 
 async def settle(settings: KafkaSettings, letters: Sequence[Letter], how: str) -> list[Letter]:
