@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_encode
 from wabus_runtime.auth import VERIFIER, Verifier, authenticate, require_admin
 from wabus_runtime.http import json_response, problems
@@ -174,6 +174,31 @@ async def test_a_key_signs_only_with_the_algorithm_that_it_is_for(api: Client, p
     token = jwt.encode(claims, provider.keys["rsa"], algorithm="PS256", headers={"kid": "rsa"})
     assert await status(api, token) == 401
     assert await status(api, jwt.encode(claims, provider.keys["rsa"], algorithm="RS256", headers={"kid": "ec"})) == 401
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "ES384", "EdDSA"])
+async def test_a_key_whose_algorithm_the_provider_does_not_tell_takes_no_token_of_another_kind(
+    api: Client, provider: Provider, algorithm: str
+) -> None:
+    def untold(key_id: str, public: str) -> dict[str, Any]:
+        return {name: value for name, value in json.loads(public).items() if name != "alg"} | {"kid": key_id}
+
+    edwards = ed25519.Ed25519PrivateKey.generate()
+    provider.others = [
+        untold("an RSA key", RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 2048).public_key())),
+        untold("an EC key", ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key())),
+        untold("an EdDSA key", OKPAlgorithm.to_jwk(edwards.public_key())),
+    ]
+    _, payload, signature = provider.token("rsa").split(".")
+    for kid in ("an RSA key", "an EC key", "an EdDSA key"):
+        header = base64url_encode(json.dumps({"alg": algorithm, "kid": kid}).encode()).decode()
+        assert await status(api, f"{header}.{payload}.{signature}") == 401
+
+
+async def test_an_rsa_key_that_is_too_short_opens_nothing(api: Client, provider: Provider) -> None:
+    provider.keys["short"] = rsa.generate_private_key(65537, 1024)
+    assert await status(api, provider.token("short")) == 401
+    assert await status(api, provider.token("rsa")) == 200
 
 
 async def test_keys_that_are_not_for_signatures_are_left_out_and_take_no_other_with_them(

@@ -25,6 +25,8 @@ class Caller:
     org_id: str
     role: str
     subject: str | None
+    expires_at: float
+    """When the token ends, in Unix seconds."""
 
 
 class Verifier:
@@ -39,8 +41,9 @@ class Verifier:
         """Raises `jwt.PyJWTError` when the token is not good, whatever the reason; `KeysUnavailable`."""
         try:
             return await self._caller(token)
-        except (ValueError, OverflowError, RecursionError):
-            # What is no text, no number or nested without end: the library leaves some of it to Python.
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            # What is no text, no number, nested without end or for a key of another kind: the library leaves some of it
+            # to Python.
             raise jwt.InvalidTokenError("the token is malformed") from None
 
     async def _caller(self, token: str) -> Caller:
@@ -71,7 +74,7 @@ class Verifier:
         org_id, role = claims.get("orgId"), claims.get("role", "member")
         if not isinstance(org_id, str) or not _is_name(org_id) or not isinstance(role, str):
             raise jwt.InvalidTokenError("the token names no organisation")
-        return Caller(org_id, role, claims.get("sub"))
+        return Caller(org_id, role, claims.get("sub"), float(claims["exp"]))
 
 
 async def authenticate(request: web.Request) -> Caller:

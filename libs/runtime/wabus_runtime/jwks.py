@@ -12,6 +12,7 @@ import aiohttp
 import jwt
 import orjson
 import structlog
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 LIFESPAN = 300.0  # seconds until keys are fetched again, and a withdrawn one is forgotten
 KEPT_WHILE_AWAY = 3600.0  # seconds that keys go on to count while their provider does not answer
@@ -19,6 +20,7 @@ TIMEOUT = 5.0  # seconds for a whole fetch
 MAX_BYTES = 256 * 1024
 ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
 KINDS = ("RSA", "EC", "OKP")  # never "oct": a shared secret has no place in a public set
+RSA_BITS_LEAST = 2048  # RFC 7518, section 3.3
 
 log = structlog.get_logger()
 
@@ -119,7 +121,10 @@ def signing_keys(document: Any) -> dict[str, SigningKey]:
         if not is_for_signatures or not isinstance(key_id, str):
             continue
         try:
-            found[key_id] = SigningKey(jwt.PyJWK.from_dict(fields).key, fields.get("alg"))
+            key = jwt.PyJWK.from_dict(fields).key
+            if isinstance(key, RSAPublicKey) and key.key_size < RSA_BITS_LEAST:
+                raise ValueError("an RSA key that is too short")
+            found[key_id] = SigningKey(key, fields.get("alg"))
         except (jwt.PyJWTError, ValueError, TypeError, KeyError):
             log.warning("a key of the identity provider is unusable", action="jwk_unusable")
     return found
