@@ -11,6 +11,9 @@ import pytest
 from template_world import ORDER, Bearer, Client, EventsIn, Meta, Publish, all_of, connection, synced_status
 from wabus_events import TemplateRemoved, TemplateStatusChanged, TemplateSyncRequested
 from wabus_local.meta.seed import DEMO_WABA
+from wabus_runtime.auth import make_token
+from wabus_runtime.settings import AuthSettings, load
+from wabus_template_sync.sync_stream import STREAMS_PER_ORG
 from waiting import Eventually
 
 pytest_plugins = ["template_world"]
@@ -177,6 +180,28 @@ async def test_a_sync_can_be_followed_live_until_it_has_ended(
     assert fetched == sorted(set(fetched))
     assert 100 < fetched[0] < told[-1]["total"] == 458
     assert (await service.get(path, headers=bearer("other"))).status == 404
+
+
+async def test_an_organisation_has_so_many_live_syncs_and_none_outlives_its_token(
+    get: Get, service: Client, meta: Meta, bearer: Bearer
+) -> None:
+    await meta.control("POST", "/faults", latency_ms=20_000)
+    asked = await (await service.post("/templates/sync", headers=bearer())).json()
+    path = f"/templates/sync/{asked['sync_id']}/stream"
+    over = make_token(
+        load(AuthSettings), org_id="demo", role="member", now=datetime.now(UTC), lifetime=timedelta(seconds=-1)
+    )
+
+    async with asyncio.timeout(10), service.get(path, headers={"Authorization": f"Bearer {over}"}) as answer:
+        assert b"synced" not in await answer.read()
+
+    streams = [await service.get(path, headers=bearer()) for _ in range(STREAMS_PER_ORG)]
+    assert [stream.status for stream in streams] == [200] * STREAMS_PER_ORG
+    refused = await service.get(path, headers=bearer())
+    assert (refused.status, (await refused.json())["code"]) == (429, "too_many_streams")
+    assert (await service.get(path, headers=bearer("other"))).status == 404
+    for stream in streams:
+        stream.close()
 
 
 async def test_a_template_is_filled_in_or_told_what_is_missing(service: Client, get: Get, bearer: Bearer) -> None:

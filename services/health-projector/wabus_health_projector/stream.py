@@ -7,20 +7,18 @@ import asyncio
 import random
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 
-import jwt
 from aiohttp import web
 from prometheus_client import Gauge
 from wabus_runtime.auth import authenticate
 from wabus_runtime.http import Problem
+from wabus_runtime.streams import OpenStreams, no_more_streams
 
 from wabus_health_projector.live import Feed, Live, Snapshot, digest_of
 
 HEARTBEAT = 15.0  # seconds without an event until a comment shows that both ends are alive
 FIRST_WAIT = 5.0  # seconds for the first answer
 WRITE_TIMEOUT = 30.0  # seconds that a client may not read anything
-STREAMS_MAX = 2000  # in one process
 
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -31,24 +29,19 @@ HEADERS = {
 STREAMS = Gauge("wabus_health_streams", "Live streams of health that are open.")
 
 
-@dataclass
 class Streams:
-    """The streams that this process has open, by organisation."""
+    """The handler, and the streams that this process has open; `most` are for one organisation."""
 
-    live: Live
-    most: int
-    """For one organisation."""
-    open: dict[str, list[web.Request]] = field(default_factory=dict[str, list[web.Request]])
+    def __init__(self, live: Live, most: int) -> None:
+        self.live = live
+        self._open = OpenStreams(most)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Until the client leaves, its token expires or the process ends; the last two are told by `event: end`."""
         caller = await authenticate(request)
-        lifetime = _expires_at(request) - time.time()
-        self._admit(caller.org_id)
-        mine = self.open.setdefault(caller.org_id, [])
-        mine.append(request)
-        STREAMS.inc()
-        try:
+        if self.live.closing:
+            raise no_more_streams()
+        with self._open.admitted(caller.org_id, request), STREAMS.track_inprogress():
             async with self.live.follow(caller.org_id) as feed:
                 if await feed.fresh(FIRST_WAIT) is None:
                     raise Problem(
@@ -59,16 +52,12 @@ class Streams:
                         headers={"Retry-After": "2"},
                     )
                 response = web.StreamResponse(headers=HEADERS)
+                lifetime = caller.expires_at - time.time()
                 # The client may have gone, or read nothing any more: it comes back with the id it has seen last.
                 with suppress(ConnectionError, TimeoutError):
                     await response.prepare(request)
                     await self._send(response, feed, digest_of(request.headers.get("Last-Event-ID", "")), lifetime)
                 return response
-        finally:
-            STREAMS.dec()
-            mine.remove(request)
-            if not mine:
-                self.open.pop(caller.org_id, None)
 
     async def _send(self, response: web.StreamResponse, feed: Feed, known: str, lifetime: float) -> None:
         """Send every answer newer than the `known` one for `lifetime` seconds."""
@@ -89,26 +78,6 @@ class Streams:
         reason = "shutting_down" if self.live.closing else "token_expired"
         await _write(response, f'event: end\ndata: {{"reason":"{reason}"}}\n\n'.encode())
 
-    def _admit(self, org_id: str) -> None:
-        """Raises a problem when there are too many; those whose client has left no longer count."""
-        alive = [each for each in self.open.get(org_id, []) if each.transport and not each.transport.is_closing()]
-        if self.live.closing or sum(map(len, self.open.values())) >= STREAMS_MAX:
-            raise Problem(
-                503,
-                "too_many_streams",
-                "Temporarily unavailable",
-                "No more live streams can be opened here right now. Please try again in a moment.",
-                headers={"Retry-After": "5"},
-            )
-        if len(alive) >= self.most:
-            raise Problem(
-                429,
-                "too_many_streams",
-                "Too many live streams",
-                f"Your organisation has {self.most} live streams open already. Close one, or ask now and then instead.",
-                headers={"Retry-After": "30"},
-            )
-
 
 async def _write(response: web.StreamResponse, chunk: bytes) -> None:
     async with asyncio.timeout(WRITE_TIMEOUT):
@@ -117,10 +86,3 @@ async def _write(response: web.StreamResponse, chunk: bytes) -> None:
 
 def _event(newest: Snapshot) -> bytes:
     return b"id: " + newest.id.encode() + b"\nevent: health\ndata: " + newest.body + b"\n\n"
-
-
-def _expires_at(request: web.Request) -> float:
-    """When the token of a request that is authenticated already expires, in Unix seconds."""
-    token = request.headers["Authorization"].partition(" ")[2].strip()
-    claims = jwt.decode(token, options={"verify_signature": False})
-    return float(claims["exp"])

@@ -19,6 +19,7 @@ from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.sealing import Keyring
 from wabus_runtime.service import Role, Service, background, build_app
 from wabus_runtime.settings import AuthSettings, CredentialSettings, DatabaseSettings, HttpSettings
+from wabus_runtime.streams import OpenStreams
 
 from wabus_template_sync.access import Access
 from wabus_template_sync.announcements import Announcements
@@ -30,6 +31,7 @@ from wabus_template_sync.routes import add_routes
 from wabus_template_sync.store import PACKAGE, PROJECTION, apply
 from wabus_template_sync.sync import Synchroniser
 from wabus_template_sync.sync_api import SyncApi
+from wabus_template_sync.sync_stream import STREAMS_PER_ORG
 from wabus_template_sync.webhooks import Follower
 from wabus_template_sync.worker import Worker, WorkerSettings
 from wabus_template_sync.workload import Workload
@@ -84,7 +86,8 @@ def _install_api(app: web.Application, settings: TemplateSyncSettings) -> None:
         async with reads(settings, app[RESOURCES].pool, PROJECTION) as opened:
             app[API] = Api(opened)
             asking = WeakValueDictionary[str, asyncio.Lock]()
-            app[SYNC_API] = SyncApi(opened, publisher, Announcements(opened, PROJECTION), asking)
+            streams = OpenStreams(STREAMS_PER_ORG)
+            app[SYNC_API] = SyncApi(opened, publisher, Announcements(opened, PROJECTION), asking, streams)
             yield
         await publisher.stop()
 

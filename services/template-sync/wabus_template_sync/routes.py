@@ -41,7 +41,7 @@ ONE_SYNC = Operation(
 )  # fmt: skip
 SYNC_STREAM = Operation(
     "GET", "/templates/sync/{sync_id}/stream", "How one sync stands, live until it has ended (server-sent events)", TAG,
-    {200: SyncView}, (404, 422), media="text/event-stream",
+    {200: SyncView}, (404, 422, 429), media="text/event-stream",
 )  # fmt: skip
 SYNC = Operation(
     "POST", "/templates/sync", "Compare with Meta now; a sync under way is joined (administrators only)", TAG,

@@ -18,6 +18,7 @@ from wabus_runtime.auth import Caller, authenticate, require_admin
 from wabus_runtime.http import Problem, json_response
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.reads import Reads
+from wabus_runtime.streams import OpenStreams
 
 from wabus_template_sync import reads as queries
 from wabus_template_sync.announcements import Announcements
@@ -42,6 +43,7 @@ class SyncApi:
     publisher: Publisher
     announcements: Announcements
     asking: WeakValueDictionary[str, asyncio.Lock]
+    streams: OpenStreams
 
     async def status(self, request: web.Request) -> web.Response:
         """GET /templates/status"""
@@ -64,8 +66,11 @@ class SyncApi:
         """GET /templates/sync/{sync_id}/stream"""
         caller = await authenticate(request)
         sync_id = _sync_id(request)
-        first = await self._one_sync(caller, sync_id)
-        return await stream(request, self.announcements, first, lambda: self._one_sync(caller, sync_id))
+        with self.streams.admitted(caller.org_id, request):
+            first = await self._one_sync(caller, sync_id)
+            return await stream(
+                request, self.announcements, first, lambda: self._one_sync(caller, sync_id), caller.expires_at
+            )
 
     async def _one_sync(self, caller: Caller, sync_id: str) -> dict[str, Any]:
         rows = await self._rows(caller, [sync_id])

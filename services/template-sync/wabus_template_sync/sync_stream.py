@@ -4,6 +4,7 @@ Source: WHATWG HTML, "Server-sent events". The client may be a browser's `fetch`
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -16,6 +17,7 @@ from wabus_template_sync.announcements import Announcements
 HEARTBEAT = 15.0  # seconds without news until a comment shows that both ends are alive
 WRITE_TIMEOUT = 30.0  # seconds that a client may not read anything
 LIFETIME = 900.0  # seconds; whoever wants to know more comes back
+STREAMS_PER_ORG = 20  # at a time, in one process
 
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -27,12 +29,19 @@ View = Mapping[str, Any]
 
 
 async def stream(
-    request: web.Request, announcements: Announcements, first: View, read: Callable[[], Awaitable[View]]
+    request: web.Request,
+    announcements: Announcements,
+    first: View,
+    read: Callable[[], Awaitable[View]],
+    expires_at: float,
 ) -> web.StreamResponse:
-    """Send `first`, then what `read` gives whenever it is another; the last event of a sync has its outcome."""
+    """Send `first`, then what `read` gives whenever it is another; the last event of a sync has its outcome.
+
+    It ends with the caller's token, at `expires_at` in Unix seconds.
+    """
     response = web.StreamResponse(headers=HEADERS)
     clock = asyncio.get_running_loop().time
-    newest, ends = first, clock() + LIFETIME
+    newest, ends = first, clock() + min(LIFETIME, expires_at - time.time())
 
     async def moved() -> bool:
         nonlocal newest
@@ -44,7 +53,7 @@ async def stream(
         await response.prepare(request)
         await _write(response, _event(newest))
         while newest["finished_at"] is None and clock() < ends and not announcements.closing:
-            news = await announcements.until(moved, HEARTBEAT)
+            news = await announcements.until(moved, max(0.0, min(HEARTBEAT, ends - clock())))
             await _write(response, _event(newest) if news else b": alive\n\n")
     return response
 

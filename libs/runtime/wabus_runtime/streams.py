@@ -1,0 +1,55 @@
+"""The live streams (server-sent events) that a process has open: so many for one organisation, and so many in all."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+from wabus_runtime.http import Problem
+
+STREAMS_MAX = 2000  # in one process
+
+
+class OpenStreams:
+    """The streams of one kind, by organisation; `most` are for one of these."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: dict[str, list[web.Request]] = {}
+
+    @contextmanager
+    def admitted(self, org_id: str, request: web.Request) -> Generator[None]:
+        """Count a stream while it is open. Raises a problem when there are too many.
+
+        Those whose client has left no longer count against their organisation.
+        """
+        alive = [each for each in self._open.get(org_id, []) if each.transport and not each.transport.is_closing()]
+        if sum(map(len, self._open.values())) >= STREAMS_MAX:
+            raise no_more_streams()
+        if len(alive) >= self._most:
+            raise Problem(
+                429,
+                "too_many_streams",
+                "Too many live streams",
+                f"Your organisation has {self._most} live streams open. Close one, or ask now and then instead.",
+                headers={"Retry-After": "30"},
+            )
+        mine = self._open.setdefault(org_id, [])
+        mine.append(request)
+        try:
+            yield
+        finally:
+            mine.remove(request)
+            if not mine:
+                self._open.pop(org_id, None)
+
+
+def no_more_streams() -> Problem:
+    """This process can't open another one now."""
+    return Problem(
+        503,
+        "too_many_streams",
+        "Temporarily unavailable",
+        "No more live streams can be opened here right now. Please try again in a moment.",
+        headers={"Retry-After": "5"},
+    )
