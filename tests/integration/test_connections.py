@@ -12,8 +12,10 @@ from wabus_gateway.app import GatewaySettings, create_app
 from wabus_runtime import connections
 from wabus_runtime.service import KEEP_ALIVE, build_app, serving
 from wabus_runtime.settings import load
+from webhooks import signed
 
-ANSWER = re.compile(rb"HTTP/1\.1 ([0-9]{3}) [^\r]*\r\n((?:[^\r]+\r\n)*)\r\n")
+SIGNATURE = signed(b"")["X-Hub-Signature-256"].encode()
+ANSWER = re.compile(rb"HTTP/1\.[01] ([0-9]{3}) [^\r]*\r\n((?:[^\r]+\r\n)*)\r\n")
 
 
 @pytest.fixture(params=["gateway", "any other service"])
@@ -61,6 +63,32 @@ async def test_every_refusal_is_a_problem_that_echoes_nothing(port: int) -> None
             if MARK.encode() in received or (status >= 400 and b"content-type: application/problem+json" not in head):
                 wrong[odd.name] = received
     assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET /healthz HTTP/1.1", b"GET /nowhere HTTP/1.1", b"DELETE /metrics HTTP/1.1", b"GET / HTTP/9.9",
+        b"GET /healthz HTTP/1.1\r\nExpect: a",
+        b"POST /webhooks/whatsapp HTTP/1.1\r\nContent-Length: 0\r\nX-Hub-Signature-256: " + SIGNATURE,
+    ],
+)  # fmt: skip
+async def test_no_answer_tells_what_it_was_made_with_or_lets_a_browser_guess_what_it_is(port: int, line: bytes) -> None:
+    received = await said(port, line + b"\r\nHost: a\r\n\r\n", SENTINEL, wait=1)
+    heads = [answer[2].splitlines() for answer in ANSWER.finditer(received)]
+    assert heads != []
+    for head in heads:
+        assert {b"Server: wabus", b"X-Content-Type-Options: nosniff"} <= {*head}
+
+
+@pytest.mark.parametrize(("scheme", "told"), [("https", True), ("http", False)])
+async def test_a_browser_that_came_by_tls_comes_no_other_way_again(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, scheme: str, told: bool
+) -> None:
+    monkeypatch.setenv("PUBLIC_URL", f"{scheme}://wabus.example.com")
+    async with serving(create_app(load(GatewaySettings)), "127.0.0.1", 0) as ports:
+        received = await said(ports[0], SENTINEL)
+    assert (b"Strict-Transport-Security: max-age=31536000\r\n" in received) is told
 
 
 @pytest.mark.parametrize(

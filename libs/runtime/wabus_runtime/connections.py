@@ -12,7 +12,7 @@ import structlog
 from aiohttp import http_exceptions as bad
 from aiohttp import web
 
-from wabus_runtime.http import Problem
+from wabus_runtime.http import SAFE_HEADERS, Problem
 
 HEAD_TIMEOUT = 10.0  # seconds from the first byte of a request's head to its last
 
@@ -65,7 +65,7 @@ class Connection(web.RequestHandler):
             log.debug("no request", action="malformed_request", error=type(exc).__name__)
         else:
             log.error("a request failed", action="request_failed", error=type(exc).__name__)
-        response = _problem(status, exc).response()
+        response = _answer(status, exc)
         response.force_close()
         return response
 
@@ -74,7 +74,7 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """An HTTP exception that reaches this was raised outside of our handlers, and may quote a header."""
         if isinstance(resp, web.HTTPException) and resp.status >= HTTPStatus.BAD_REQUEST:
-            resp = _problem(resp.status, None).response()
+            resp = _answer(resp.status, None)
         return await super().finish_response(request, resp, start_time)
 
     @property
@@ -92,6 +92,12 @@ class Connection(web.RequestHandler):
         if self._awaits_a_head and not self._messages:
             log.debug("a head did not arrive in time", action="slow_head")
             self.force_close()
+
+
+def _answer(status: int, error: BaseException | None) -> web.Response:
+    response = _problem(status, error).response()
+    response.headers.update(SAFE_HEADERS)
+    return response
 
 
 def _problem(status: int, error: BaseException | None) -> Problem:

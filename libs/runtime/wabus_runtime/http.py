@@ -25,6 +25,10 @@ CHECKS: web.AppKey[list[Callable[[], str | None]]] = web.AppKey("checks", list)
 """Asked by every /readyz: each returns None, or what is not ready."""
 
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+SAFE_HEADERS = {"Server": "wabus", "X-Content-Type-Options": "nosniff"}
+"""Of every answer: aiohttp would name itself, Python and their versions; and what is no page is never taken for one."""
+HSTS = "max-age=31536000"  # a year
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 REQUESTS = Counter("wabus_http_requests_total", "Requests answered.", ["method", "route", "status"])
@@ -165,6 +169,16 @@ def _compressed() -> Problem:
         "Send the body as it is, without Content-Encoding.",
         headers={"Accept-Encoding": "identity", "Connection": "close"},
     )
+
+
+def safe_headers(over_tls: bool) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """For `on_response_prepare`: what every answer has. `over_tls` is whether browsers come by https (RFC 6797)."""
+    headers = {**SAFE_HEADERS, **({"Strict-Transport-Security": HSTS} if over_tls else {})}
+
+    async def add(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(headers)
+
+    return add
 
 
 def add_probes(app: web.Application) -> None:

@@ -20,10 +20,18 @@ from wabus_runtime.auth import VERIFIER, Verifier
 from wabus_runtime.connections import connections_of
 from wabus_runtime.deadletter import TooManyDeadLetters
 from wabus_runtime.deadline import end_in_time
-from wabus_runtime.http import CHECKS, NOT_READY, add_probes, problems
+from wabus_runtime.http import CHECKS, NOT_READY, add_probes, problems, safe_headers
 from wabus_runtime.kafka import KafkaUnavailable, ensure_topics
 from wabus_runtime.liveness import watch_event_loop
-from wabus_runtime.settings import AuthSettings, HttpSettings, KafkaSettings, LogSettings, SettingsError, load
+from wabus_runtime.settings import (
+    AuthSettings,
+    HttpSettings,
+    KafkaSettings,
+    LogSettings,
+    MetaSettings,
+    SettingsError,
+    load,
+)
 from wabus_runtime.telemetry import BUILD, configure_logs
 from wabus_runtime.tracing import configure_tracing
 from wabus_runtime.workers import supervise, watch_supervisor
@@ -74,6 +82,8 @@ def build_app(parts: Sequence[tuple[Service, Any]], role: Role = "all") -> web.A
     app[DRAINS] = []
     app[LOOPS] = []
     add_probes(app)
+    meta = next((settings for _, settings in parts if isinstance(settings, MetaSettings)), None)
+    app.on_response_prepare.append(safe_headers(over_tls=meta is not None and meta.public_url.startswith("https:")))
     app.cleanup_ctx.append(watch_event_loop)
     kafka = next((settings for _, settings in parts if isinstance(settings, KafkaSettings)), None)
     if kafka is not None:

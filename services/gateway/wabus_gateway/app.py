@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from pydantic import Field
 from wabus_events import CallbackVerified, fact_id
 from wabus_runtime import tracing
-from wabus_runtime.http import CHECKS, Problem
+from wabus_runtime.http import CHECKS, SAFE_HEADERS, Problem
 from wabus_runtime.kafka import KafkaUnavailable
 from wabus_runtime.publisher import Done, Publisher
 from wabus_runtime.replica import CredentialReplica
@@ -245,7 +245,7 @@ async def _read(request: web.Request) -> bytes:
 
 
 def _received() -> web.Response:
-    return web.Response(text="EVENT_RECEIVED")
+    return web.Response(text="EVENT_RECEIVED", headers=SAFE_HEADERS)
 
 
 def _too_large() -> Problem:
@@ -260,7 +260,7 @@ def _try_again() -> Problem:
         "not_stored",
         "Not stored",
         "The webhook could not be stored durably; deliver it again.",
-        headers={"Retry-After": RETRY_AFTER},
+        headers={"Retry-After": RETRY_AFTER, **SAFE_HEADERS},
     )
 
 
