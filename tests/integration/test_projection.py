@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from wabus_events import DEADLETTER, MESSAGES, Event, MessageReceived, Record, encode, fact_id
 from wabus_events.topics import MAX_RECORD_BYTES
 from wabus_runtime.database import Connection, migrate, open_pool
+from wabus_runtime.deadletter_commands import read_letters
 from wabus_runtime.kafka import KafkaUnavailable, client_options, partition_of, topic_name
 from wabus_runtime.offsets import wait_for
 from wabus_runtime.projection import LostPartition, project
@@ -160,6 +161,23 @@ async def test_a_record_that_cannot_be_folded_is_set_aside_and_the_rest_goes_on(
     assert [row["wamid"] for row in rows] == ["1", "2", "4", "5", "6"]
     letters = await dead_letters(topics)
     assert sorted(letters) == [("UndecodableRecord", b"no json"), ("ZeroDivisionError", encode(message(3), "").value)]
+
+
+async def test_headers_without_a_value_are_set_aside_listed_and_no_poison(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+) -> None:
+    nothing: Any = None
+    headers = [(name, nothing if name == "ce_id" else value) for name, value in encode(message(99), "").headers]
+    nameless = Record(MESSAGES.name, b"8:9", b"{}", [*headers, ("ce_traceparent", nothing)])
+    positions = await publisher.publish([message(1)])
+    positions += await publisher.publish_records([nameless])
+    positions += await publisher.publish([message(2)])
+    async with projecting(topics, pool):
+        assert await wait_for(pool, NAME, after(positions), 20)
+    assert await pool.fetchval("SELECT array_agg(wamid ORDER BY wamid) FROM counted") == ["1", "2"]
+    (letter,) = await read_letters(topics)
+    assert letter.about["reason"] == "UndecodableRecord"
+    assert letter.record == replace(nameless, headers=[(name, value or b"") for name, value in nameless.headers])
 
 
 async def dead_letters(settings: KafkaSettings) -> list[tuple[str, bytes | None]]:

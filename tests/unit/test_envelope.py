@@ -1,6 +1,7 @@
 """What a reader does with records that are not as they should be."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid5
 
 import pytest
@@ -26,6 +27,18 @@ RECORD = encode(EVENT, "/wabus/gateway")
 def test_a_record_without_an_attribute_is_named_as_such(missing: str) -> None:
     with pytest.raises(UndecodableRecord, match=missing):
         decode([header for header in RECORD.headers if header[0] != missing], RECORD.value)
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_an_event_without_an_id_is_none_even_where_kafka_has_a_header_for_it(content: Any) -> None:
+    with pytest.raises(UndecodableRecord):
+        decode([(name, content if name == "ce_id" else value) for name, value in RECORD.headers], RECORD.value)
+
+
+def test_an_attribute_that_may_be_missing_may_have_no_value() -> None:
+    nothing: Any = None
+    event = decode([*RECORD.headers, ("ce_orgid", nothing), ("ce_traceparent", nothing)], RECORD.value)
+    assert (event.org_id, event.traceparent) == (None, None)
 
 
 def test_a_type_from_the_future_can_be_told_from_a_broken_record() -> None:

@@ -91,15 +91,19 @@ def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
         }
     except KeyError as missing:
         raise UndecodableRecord(f"the record has no {missing.args[0]} header") from None
+    except AttributeError:  # Kafka has headers without a value
+        raise UndecodableRecord("a ce_ header has no value") from None
     except UnicodeDecodeError:
         raise UndecodableRecord("a ce_ header is not UTF-8") from None
+    if not fields["id"]:
+        raise UndecodableRecord("the record's ce_id is empty")
     model = EVENTS.get(event_type) or newest(event_type)
     if model is None:
         raise UnknownEventType(f"no event is called {event_type[:100]!r}")
-    if "ce_orgid" in attributes:
-        fields["org_id"] = attributes["ce_orgid"].decode(errors="replace")
-    if "ce_traceparent" in attributes:
-        fields["traceparent"] = attributes["ce_traceparent"].decode(errors="replace")
+    if org_id := attributes.get("ce_orgid"):
+        fields["org_id"] = org_id.decode(errors="replace")
+    if traceparent := attributes.get("ce_traceparent"):
+        fields["traceparent"] = traceparent.decode(errors="replace")
     if value is None:
         raise UndecodableRecord(f"a record of {event_type} has no value")
     try:

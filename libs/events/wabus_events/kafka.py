@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,9 +103,8 @@ class KafkaReader(ConsumerRebalanceListener):
         # One record at a time: the client itself drops what it has fetched of a partition that it loses.
         fetched = await self._consumer.getmany(timeout_ms=int(timeout * 1000), max_records=1)
         for (record,) in fetched.values():
-            return Received(
-                record.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers)
-            )
+            headers = tuple(with_values(record.headers))
+            return Received(record.topic, record.partition, record.offset, record.key, record.value, headers)
         if ended_task(self._consumer):
             raise KafkaAway(f"The client of {self._kafka.bootstrap_servers} has stopped reading: subscribe again")
         return None
@@ -185,6 +184,11 @@ def ended_task(consumer: AIOKafkaConsumer) -> "asyncio.Task[Any] | None":
         if task is not None and task.done():
             return task
     return None
+
+
+def with_values(headers: Iterable[tuple[str, bytes | None]]) -> Iterator[tuple[str, bytes]]:
+    """A record's headers. Kafka has some without a value: here that is an empty one."""
+    return ((name, content or b"") for name, content in headers)
 
 
 async def _missing(consumer: AIOKafkaConsumer, names: set[str]) -> list[str]:

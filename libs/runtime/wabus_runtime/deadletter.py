@@ -18,7 +18,7 @@ import structlog
 from aiokafka import ConsumerRecord
 from prometheus_client import Counter
 from wabus_events import DEADLETTER, Record
-from wabus_events.kafka import LEFT_OUT, SMALL_HEADER
+from wabus_events.kafka import LEFT_OUT, SMALL_HEADER, with_values
 
 from wabus_runtime.produce import fits
 from wabus_runtime.publisher import Publisher
@@ -131,9 +131,9 @@ class DeadLetters:
 
 def _letter(record: ConsumerRecord[Any, Any], about: dict[str, str]) -> Record:
     notes = [(name, text.encode()) for name, text in about.items()]
-    headers = [*record.headers, *notes]
+    headers = [*with_values(record.headers), *notes]
     if fits(record.key, record.value, headers):
         return Record(DEADLETTER.name, record.key or b"", record.value, headers)
     size = len(record.key or b"") + len(record.value or b"")
-    kept = [(name, content) for name, content in record.headers if name in KEPT and len(content) <= SMALL_HEADER]
+    kept = [(name, content) for name, content in headers if name in KEPT and len(content) <= SMALL_HEADER]
     return Record(DEADLETTER.name, b"", None, [*kept, *notes, (LEFT_OUT, str(size).encode())])

@@ -13,6 +13,7 @@ import click
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from wabus_events import DEADLETTER, Record
+from wabus_events.kafka import with_values
 
 from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
 from wabus_runtime.publisher import Publisher
@@ -58,13 +59,13 @@ def letters_in(records: Sequence[ConsumerRecord[bytes, bytes]]) -> list[Letter]:
     for record in records:
         about = {
             name.removeprefix(PREFIX): value.decode(errors="replace")
-            for name, value in record.headers
+            for name, value in with_values(record.headers)
             if name.startswith(PREFIX)
         }
         if "settled" in about:
             settled.add(about["letter"])
             continue
-        original = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
+        original = [(name, value) for name, value in with_values(record.headers) if not name.startswith(PREFIX)]
         letters.append(
             Letter(
                 f"{record.partition}:{record.offset}",
@@ -106,7 +107,7 @@ async def original_of(settings: KafkaSettings, letter: Letter) -> Record:
             raise OriginalGone(letter)
         consumer.seek(place, offset)
         found = await consumer.getone()
-    record = Record(about["topic"], found.key or b"", found.value, list(found.headers))
+    record = Record(about["topic"], found.key or b"", found.value, list(with_values(found.headers)))
     # A topic that was made again has other records at the same offsets.
     if found.offset != offset or not set(letter.record.headers) <= set(record.headers):
         raise OriginalGone(letter)

@@ -22,6 +22,7 @@ from wabus_events import (
     UndecodableRecord,
     decode,
 )
+from wabus_events.kafka import with_values
 
 from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
 from wabus_runtime.settings import KafkaSettings
@@ -175,7 +176,7 @@ def _found(settings: KafkaSettings, record: ConsumerRecord[bytes, bytes]) -> Fou
     if record.value is None:
         return None
     topic = record.topic.removeprefix(settings.topic_prefix)
-    headers = tuple((name, bytes(value)) for name, value in record.headers)
+    headers = tuple(with_values(record.headers))
     return Found(topic, record.partition, record.offset, record.timestamp, record.key or b"", record.value, headers)
 
 

@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter, Histogram
 from wabus_events import Topic, UndecodableRecord, UnknownEventType
+from wabus_events.kafka import with_values
 
 from wabus_runtime import tracing
 from wabus_runtime.database import DATABASE_AWAY, Connection
@@ -249,7 +250,9 @@ class _Projection(ConsumerRebalanceListener):
         if not moved:
             return
         for record, error in batch.undecodable:
-            with tracing.following(dict(record.headers).get("ce_traceparent", b"").decode(errors="replace")):
+            with tracing.following(
+                dict(with_values(record.headers)).get("ce_traceparent", b"").decode(errors="replace")
+            ):
                 await self._dead_letters.put(record, self._topics[record.topic].name, error)
         with (
             tracing.batch(self._name, (recorded.event.traceparent for recorded in batch.records)),
