@@ -158,9 +158,26 @@ async def test_embedded_signup_connects_with_its_code(world: SignUp, bearer: Bea
 
 async def test_a_malformed_signup_is_refused(world: SignUp, bearer: Bearer) -> None:
     for body in (b"{", b"[]", b'{"code": "x"}', b'{"code": "x", "waba_id": "../1"}', b'{"code": "", "waba_id": "1"}'):
-        async with world.browser.post(f"{world.gateway}/whatsapp/connect", data=body, headers=bearer()) as answer:
-            assert answer.status in (400, 422), body
-            assert answer.content_type == "application/problem+json"
+        for kind, statuses in (
+            ("application/json", (400, 422)),
+            ("application/json-seq", (415,)),
+            ("text/plain", (415,)),
+        ):
+            headers = {**bearer(), "Content-Type": kind}
+            async with world.browser.post(f"{world.gateway}/whatsapp/connect", data=body, headers=headers) as answer:
+                assert answer.status in statuses, body
+                assert answer.content_type == "application/problem+json"
+
+
+async def test_a_parameter_mistyped_or_given_twice_disconnects_nothing(
+    world: SignUp, bearer: Bearer, eventually: Eventually
+) -> None:
+    await world.visit(await world.decide(await world.start(bearer())))
+    await eventually(connected(world, bearer()))
+    for query in ("waba=1", "wabaId=1", f"waba_id={DEMO_WABA}&waba_id=1", "waba_id"):
+        async with world.browser.delete(f"{world.gateway}/whatsapp/connection?{query}", headers=bearer()) as answer:
+            assert answer.status == 422, query
+    assert await world.connections(bearer()) == [DEMO_WABA]
 
 
 async def test_only_an_administrator_disconnects_and_only_their_own(

@@ -210,6 +210,9 @@ async def test_a_template_is_filled_in_or_told_what_is_missing(service: Client, 
     good = await service.post(f"/templates/{ORDER}/render", headers=bearer(role="member"), json=values)
     bad = await service.post(f"/templates/{ORDER}/render", headers=bearer(), json={"body": ["Ana"]})
     odd = await service.post(f"/templates/{ORDER}/render", headers=bearer(), json={"body": [5]})
+    text = {**bearer(), "Content-Type": "text/plain"}
+    other = await service.post(f"/templates/{ORDER}/render", headers=text, data=json.dumps(values))
+    large = await service.post(f"/templates/{ORDER}/render", headers=bearer(), json={"body": ["x" * 70_000]})
 
     rendered, problem = await good.json(), await bad.json()
     assert rendered["body"] == "Thank you for your order, Ana! It will arrive on Friday."
@@ -221,6 +224,7 @@ async def test_a_template_is_filled_in_or_told_what_is_missing(service: Client, 
         ("header", "1", "missing"), ("body", "2", "missing"), ("buttons[0]", "1", "missing"),
     ]  # fmt: skip
     assert (odd.status, (await odd.json())["fields"]) == (422, ["body", "body.0"])
+    assert (other.status, large.status) == (415, 413)
 
 
 async def test_four_at_once_get_one_sync(get: Get, service: Client, bearer: Bearer, events_in: EventsIn) -> None:

@@ -86,6 +86,12 @@ def json_response(
     )
 
 
+def query_of(request: web.Request) -> dict[str, Any]:
+    """The parameters of a request; what is given several times is a list, which most models refuse."""
+    given = {name: request.query.getall(name) for name in request.query}
+    return {name: values[0] if len(values) == 1 else values for name, values in given.items()}
+
+
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every exception into a problem that names what is wrong and quotes nothing; count, time and trace it."""

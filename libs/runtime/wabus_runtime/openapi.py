@@ -172,6 +172,7 @@ def _reason(status: int) -> str:
         404: "Not there",
         409: "In conflict with how things are",
         413: "Too large",
+        415: "Of another kind than is taken",
         422: "Something in the request is wrong",
         429: "Too many",
         500: "Something went wrong on our side",

@@ -4,23 +4,26 @@ import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlencode
 
+import orjson
 import structlog
 from aiohttp import web
 from pydantic import SecretStr
 from wabus_events import AccountConnected
+from wabus_runtime import bodies
 from wabus_runtime.auth import authenticate, require_admin
 from wabus_runtime.graph import Graph
 from wabus_runtime.graph_errors import GraphError
-from wabus_runtime.http import Problem, json_response
+from wabus_runtime.http import Problem, json_response, query_of
 from wabus_runtime.kafka import KafkaUnavailable
 from wabus_runtime.openapi import document
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.sealing import Keyring
 from wabus_runtime.settings import AuthSettings
 
-from wabus_gateway import bodies, oauth
+from wabus_gateway import oauth
 from wabus_gateway.connect import ConnectRefused, ConnectSettings, connect, disconnect, inspect
 from wabus_gateway.described import (
     OPERATIONS,
@@ -35,7 +38,7 @@ from wabus_gateway.described import (
 from wabus_gateway.meta_requests import MetaRequests
 from wabus_gateway.pages import choice_page, message_page, refusal_page
 
-COOKIE = "wabus_connect"
+COOKIE = "wabus_connect"  # over TLS with __Host- in front: then no other host of our domain can set it (RFC 6265bis)
 USED_STATES = 10_000  # states remembered as used until they expire anyway
 
 STATUS_OF = {
@@ -62,6 +65,8 @@ class ConnectApi:
         self._settings = settings
         self._replica = replica
         self._keyring = Keyring(settings)
+        self._over_tls = settings.public_url.startswith("https:")
+        self._cookie = f"__Host-{COOKIE}" if self._over_tls else COOKIE
         self._graph: Graph | None = None
         self._used: OrderedDict[str, None] = OrderedDict()
 
@@ -89,12 +94,12 @@ class ConnectApi:
             expires_at = datetime.fromtimestamp(pending.expires_at, UTC)
             response = json_response(Begun(authorization_url=url, expires_at=expires_at))
         response.set_cookie(
-            COOKIE,
+            self._cookie,
             cookie,
-            path="/whatsapp",
+            path="/",
             httponly=True,
             samesite="Lax",
-            secure=self._settings.public_url.startswith("https:"),
+            secure=self._over_tls,
             max_age=int(oauth.STATE_LIFETIME.total_seconds()),
         )
         return response
@@ -141,7 +146,7 @@ class ConnectApi:
     async def embedded_signup(self, request: web.Request) -> web.Response:
         """Embedded Signup's result: the code is exchanged and the account it names is connected."""
         caller = await authenticate(request)
-        signup = Signup.model_validate(await bodies.json_value(request))
+        signup = Signup.model_validate(_json(await bodies.json_text(request)))
         try:
             token = await oauth.exchange(self._settings, self._client_of(), signup.code, redirected=False)
             account = await self._connect(
@@ -175,7 +180,7 @@ class ConnectApi:
     async def end(self, request: web.Request) -> web.Response:
         """Disconnect one account (`waba_id`) or all of the caller's organisation."""
         caller = await require_admin(request)
-        asked = EndQuery.model_validate(dict(request.query)).waba_id
+        asked = EndQuery.model_validate(query_of(request)).waba_id
         await self._replica.refresh()
         owned = [credential.waba_id for credential in self._replica.of_organisation(caller.org_id)]
         ending = owned if asked is None else [asked]
@@ -231,14 +236,16 @@ class ConnectApi:
         """The sign-up of this state; each state works once here, whatever the browser keeps."""
         if sealed in self._used:
             raise oauth.StateRefused("used")
-        pending = oauth.resume(sealed, cookie=request.cookies.get(COOKIE), keyring=self._keyring, now=datetime.now(UTC))
+        pending = oauth.resume(
+            sealed, cookie=request.cookies.get(self._cookie), keyring=self._keyring, now=datetime.now(UTC)
+        )
         self._used[sealed] = None
         while len(self._used) > USED_STATES:
             self._used.popitem(last=False)
         return pending
 
     def _ended(self, response: web.Response) -> web.Response:
-        response.del_cookie(COOKIE, path="/whatsapp")
+        response.del_cookie(self._cookie, path="/", secure=self._over_tls)
         return response
 
     def _client_of(self) -> Graph:
@@ -250,6 +257,13 @@ class ConnectApi:
         async with Graph(self._settings) as graph:
             self._graph = graph
             yield
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        raise Problem(400, "invalid_json", "Not JSON", "The body of the request must be JSON.") from None
 
 
 def _problem(refused: ConnectRefused) -> Problem:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 from wabus_events import PhoneNumber
 from wabus_runtime.openapi import Header, Operation
 
@@ -56,7 +56,9 @@ class Connections(BaseModel):
 
 
 class EndQuery(BaseModel):
-    """The parameters of DELETE /whatsapp/connection."""
+    """The parameters of DELETE /whatsapp/connection: without any all accounts end, so one mistyped is refused."""
+
+    model_config = ConfigDict(extra="forbid")
 
     waba_id: str | None = Field(default=None, pattern=PATTERN, description="Only this one of the accounts.")
 
@@ -90,7 +92,7 @@ OPERATIONS = (
     Operation("GET", "/whatsapp/connect", "Begin to connect an account, in Meta's dialog", CONNECTING, {200: Begun}),
     Operation(
         "POST", "/whatsapp/connect", "Connect the account that Embedded Signup has named", CONNECTING,
-        {201: Connected}, (400, 404, 408, 409, 413, 422, 502), body=Signup,
+        {201: Connected}, (400, 404, 408, 409, 413, 415, 422, 502), body=Signup,
     ),
     Operation("GET", "/whatsapp/connection", "The connected accounts", CONNECTING, {200: Connections}),
     Operation(
@@ -99,7 +101,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/webhooks/whatsapp", "Meta's verification of the callback URL", META,
-        {200: Handshake}, (400, 403), query=HandshakeQuery, secured=False, media="text/plain",
+        {200: Handshake}, (400, 403, 429), query=HandshakeQuery, secured=False, media="text/plain",
     ),
     Operation(
         "POST", "/webhooks/whatsapp", "A signed webhook; 200 means that it is stored", META,

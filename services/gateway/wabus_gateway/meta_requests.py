@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 
 import structlog
 from aiohttp import web
+from wabus_runtime import bodies
 from wabus_runtime.http import Problem, json_response
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.sealing import CannotOpen, Keyring
 
-from wabus_gateway import bodies
 from wabus_gateway.connect import ConnectRefused, ConnectSettings
 from wabus_gateway.pages import message_page
 from wabus_gateway.signature import signed_request
@@ -68,6 +68,7 @@ class MetaRequests:
         app_secrets = [secret.get_secret_value().encode() for secret in self._settings.meta_app_secrets]
         payload = signed_request(form.get("signed_request", ""), app_secrets) or {}
         if not payload.get("user_id"):
+            log.warning("not from meta", action="not_from_meta", method=request.method, source=request.remote)
             raise Problem(403, "forbidden", "Forbidden", "The request is not signed as it must be.")
         issued_at = payload.get("issued_at")
         return _Asked(str(payload["user_id"]), issued_at if isinstance(issued_at, int | float) else None)

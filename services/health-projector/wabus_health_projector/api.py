@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import Field, StringConstraints, TypeAdapter
 from wabus_events import AccountCheckRequested, fact_id
 from wabus_runtime.auth import authenticate, require_admin
-from wabus_runtime.http import Problem, json_response
+from wabus_runtime.http import Problem, json_response, query_of
 from wabus_runtime.openapi import document
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.reads import Reads
@@ -83,7 +83,7 @@ class Api:
     async def history(self, request: web.Request) -> web.Response:
         """When it turned red, and why, and when green again: the newest change first, page by page."""
         caller = await authenticate(request)
-        asked = HistoryQuery.model_validate(dict(request.query))
+        asked = HistoryQuery.model_validate(query_of(request))
         found = await self._reads().ask(
             lambda pool: history.changes(pool, caller.org_id, asked.before, asked.limit + 1)
         )

@@ -15,8 +15,9 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from wabus_events import Template
+from wabus_runtime import bodies
 from wabus_runtime.auth import authenticate
-from wabus_runtime.http import Problem, json_response
+from wabus_runtime.http import Problem, json_response, query_of
 from wabus_runtime.reads import Reads
 
 from wabus_template_sync import reads as queries
@@ -159,15 +160,9 @@ async def _row(pool: asyncpg.Pool, org_id: str, template_id: str) -> asyncpg.Rec
     return row
 
 
-def query_of(request: web.Request) -> dict[str, Any]:
-    """The parameters of a request; what is given several times is a list, which most models refuse."""
-    given = {name: request.query.getall(name) for name in request.query}
-    return {name: values[0] if len(values) == 1 else values for name, values in given.items()}
-
-
 async def json_body(request: web.Request, model: type[M]) -> M:
-    """The request's body, an empty one as if it were `{}`. Raises a 400 or 422 problem."""
-    body = await request.read()
+    """The request's body, an empty one as if it were `{}`. Raises a problem."""
+    body = await bodies.json_text(request)
     try:
         return model.model_validate_json(body if body.strip() else b"{}")
     except ValidationError as invalid:

@@ -45,7 +45,7 @@ SYNC_STREAM = Operation(
 )  # fmt: skip
 SYNC = Operation(
     "POST", "/templates/sync", "Compare with Meta now; a sync under way is joined (administrators only)", TAG,
-    {200: SyncsView, 202: SyncsView}, (400, 403, 404, 413, 422), body=SyncBody, body_required=False,
+    {200: SyncsView, 202: SyncsView}, (400, 403, 404, 408, 413, 415, 422), body=SyncBody, body_required=False,
     headers={
         "Prefer": Header("`wait=10`: answer when it has ended, or after so many seconds, at most 30."),
         "Idempotency-Key": Header("The same key asks for the same syncs, however often it is sent.", KEY),
@@ -61,7 +61,7 @@ VERSIONS = Operation(
 )  # fmt: skip
 RENDER = Operation(
     "POST", "/templates/{template_id}/render", "Fill a template in, or say what is missing", TAG,
-    {200: RenderedView}, (400, 404, 413, 422), body=RenderBody,
+    {200: RenderedView}, (400, 404, 408, 413, 415, 422), body=RenderBody,
 )  # fmt: skip
 
 

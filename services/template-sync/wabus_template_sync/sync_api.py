@@ -15,14 +15,14 @@ from aiohttp import web
 from pydantic import TypeAdapter
 from wabus_events import TemplateSyncRequested, fact_id
 from wabus_runtime.auth import Caller, authenticate, require_admin
-from wabus_runtime.http import Problem, json_response
+from wabus_runtime.http import Problem, json_response, query_of
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.reads import Reads
 from wabus_runtime.streams import OpenStreams
 
 from wabus_template_sync import reads as queries
 from wabus_template_sync.announcements import Announcements
-from wabus_template_sync.api import json_body, query_of
+from wabus_template_sync.api import json_body
 from wabus_template_sync.models import LISTED_IDS, Overall, StatusQuery, SyncBody, Text
 from wabus_template_sync.sync_stream import stream
 from wabus_template_sync.templates import APPROVED

@@ -1,11 +1,10 @@
 """The bodies of requests that anybody may send: small, in time, and of the kind that was asked for."""
 
 import asyncio
-from typing import Any
 from urllib.parse import parse_qsl
 
-import orjson
 from aiohttp import web
+
 from wabus_runtime.http import Problem
 
 MAX_BYTES = 64 * 1024
@@ -24,12 +23,12 @@ async def form(request: web.Request) -> dict[str, str]:
         raise Problem(400, "malformed_body", "Malformed body", "The form can't be read.") from None
 
 
-async def json_value(request: web.Request) -> Any:
-    """Any JSON. Raises a problem."""
-    try:
-        return orjson.loads(await body(request))
-    except ValueError:
-        raise Problem(400, "invalid_json", "Not JSON", "The body of the request must be JSON.") from None
+async def json_text(request: web.Request) -> bytes:
+    """The bytes of what is said to be JSON; none at all need not be said to be anything. Raises a problem."""
+    text = await body(request)
+    if text and request.content_type != "application/json":
+        raise Problem(415, "no_json", "Unsupported media type", "Send JSON, with Content-Type: application/json.")
+    return text
 
 
 async def body(request: web.Request) -> bytes:
