@@ -28,7 +28,7 @@ from wabus_health_projector.standard_webhook import body_of, headers_of, secrets
 
 GROUP = "health-alerts"
 DELIVERY_TIMEOUT = 15.0  # seconds for one attempt
-ATTEMPTS = 12  # while the receiver is away or in trouble: about half a day
+ATTEMPTS = 12  # while the receiver is away or in trouble: some six hours
 ATTEMPTS_REFUSED = 3  # when it refuses this very webhook
 BACK_OFF_FIRST, BACK_OFF_MOST = 2.0, 2 * 3600.0  # seconds
 POLL_RECORDS = 10  # so that one poll never takes longer than the group waits for us

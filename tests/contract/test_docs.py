@@ -1,0 +1,60 @@
+"""The pages lead where they say, and name what there is: links, settings, tables."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from deployment import ROOT, SETTINGS, settings_of
+
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+PAGES = sorted(page for place in ("*.md", "docs/**/*.md", "libs/*/*.md", "examples/*.md") for page in ROOT.glob(place))
+
+
+def anchors_of(page: Path) -> set[str]:
+    """As the forge makes them from headings; those of a page of HTML are its ids."""
+    text = page.read_text()
+    if page.suffix == ".html":
+        return set(re.findall(r'\bid="([^"]+)"', text))
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in HEADING.findall(text)}
+
+
+def leads_nowhere(page: Path) -> Iterator[str]:
+    for link in LINK.findall(page.read_text()):
+        if link.startswith("http"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.exists() or (anchor and anchor not in anchors_of(target)):
+            yield link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    assert list(leads_nowhere(page)) == []
+
+
+def test_the_readme_names_every_setting() -> None:
+    readme = (ROOT / "README.md").read_text()
+    settings = {name.upper() for service in SETTINGS for name in settings_of(service).model_fields}
+    assert {name for name in settings if f"`{name}`" not in readme} == set()
+
+
+@pytest.mark.parametrize(
+    ("service", "kept"),
+    [
+        ("template-sync", set[str]()),
+        # The history has a projection of its own, checks are no fold, and nobody reads the counts of before.
+        ("health-projector", {"health_history", "account_checks", "message_errors", "counted_messages_default"}),
+    ],
+)
+def test_whoever_rebuilds_by_hand_is_told_every_table(service: str, kept: set[str]) -> None:
+    migrations = (ROOT / "services" / service).rglob("migrations/versions/*.py")
+    tables = {name for file in migrations for name in re.findall(r"CREATE TABLE (\w+) ?[(P]", file.read_text())}
+    emptied = {
+        name for listed in re.findall(r"TRUNCATE ([^;]+);", (ROOT / "docs/recover.md").read_text())
+        for name in re.findall(r"\w+", listed)
+    }  # fmt: skip
+    assert tables
+    assert tables - emptied == kept
