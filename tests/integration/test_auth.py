@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_encode
+from structlog.testing import capture_logs
 from wabus_runtime.auth import VERIFIER, Verifier, authenticate, require_admin
 from wabus_runtime.http import json_response, problems
 from wabus_runtime.settings import AuthSettings
@@ -161,6 +162,22 @@ async def test_only_the_role_admin_is_an_administrator(api: Client, provider: Pr
     assert await status(api, provider.token("rsa", role="member"), "/admin") == 403
     assert await status(api, provider.token("rsa", role="Admin"), "/admin") == 403
     assert await status(api, "", "/admin") == 401
+
+
+async def test_who_was_refused_is_logged_without_the_token(api: Client, provider: Provider) -> None:
+    forged, old = provider.token("rsa", iss="https://evil.example"), provider.token("rsa", exp=1)
+    with capture_logs() as logged:
+        assert [await status(api, token) for token in (forged, old)] == [401, 401]
+        assert await status(api, provider.token("rsa", role="member", sub="u-7"), "/admin") == 403
+    names = ("action", "reason", "org_id", "subject")
+    told = [{name: line.get(name) for name in names} for line in logged if line["log_level"] == "warning"]
+    refused = {"action": "token_refused", "org_id": None, "subject": None}
+    assert told == [
+        {**refused, "reason": "InvalidIssuerError"},
+        {**refused, "reason": "ExpiredSignatureError"},
+        {"action": "admin_required", "reason": None, "org_id": "demo", "subject": "u-7"},
+    ]
+    assert not [token for token in (forged, old) if token in str(logged)]
 
 
 async def test_a_key_that_the_provider_has_withdrawn_opens_nothing(api: Client, provider: Provider) -> None:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from local_stack import free_ports
 from raw_http import MARK, ODD, PATH, SENTINEL, answered, answers, request
+from structlog.testing import capture_logs
 from system import MODULES, System, ended
 from wabus_events import ACCOUNTS, EVENTS, MESSAGES, TEMPLATES, Event, Record, Topic, fact_id
 from wabus_gateway.app import GatewaySettings, create_app
@@ -158,11 +159,29 @@ async def test_a_source_of_bad_signatures_is_told_to_wait_and_what_is_signed_nev
         async with client.post(PATH.decode(), data=body, headers={**headers, "X-Forwarded-For": source}) as answer:
             return answer.status, "Retry-After" in answer.headers
 
-    forged = [await post("203.0.113.1, 198.51.100.7", signed(body, "guessed")) for _ in range(6)]
+    with capture_logs() as logged:
+        forged = [await post("203.0.113.1, 198.51.100.7", signed(body, "guessed")) for _ in range(6)]
+    assert [line["source"] for line in logged if line["action"] == "not_from_meta"] == ["198.51.100.7"] * 3
     assert forged == [(403, False)] * 3 + [(429, True)] * 3
     assert await post("198.51.100.7", {}) == (429, True)
     assert await post("198.51.100.8", signed(body, "guessed")) == (403, False)
     assert await post("198.51.100.7", signed(body)) == (200, False)
+
+
+async def test_who_guesses_verify_tokens_is_told_to_wait_and_meta_never_is(
+    topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch, serve: Serve
+) -> None:
+    monkeypatch.setenv("GATEWAY_BAD_SIGNATURES_A_MINUTE", "3")
+    settings = load(GatewaySettings)
+    client = await serve(create_app(settings))
+
+    async def ask(token: str) -> int:
+        query = {"hub.mode": "subscribe", "hub.verify_token": token, "hub.challenge": "1"}
+        async with client.get(PATH.decode(), params=query) as answer:
+            return answer.status
+
+    assert [await ask(f"guess {number}") for number in range(5)] == [403] * 3 + [429] * 2
+    assert await ask(settings.meta_verify_token.get_secret_value()) == 200
 
 
 async def test_a_slow_body_is_given_up_and_others_are_not_held_up(gateway: System, eventually: Eventually) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
 import jwt
+import structlog
 from aiohttp import web
 
 from wabus_runtime.http import Problem
@@ -16,6 +17,8 @@ LEEWAY = 30  # seconds between our clock and the issuer's
 ORG_ID_MAX = 200  # characters
 
 VERIFIER: web.AppKey["Verifier"] = web.AppKey("verifier")
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ async def authenticate(request: web.Request) -> Caller:
         raise _unauthorised("Please sign in: this needs a bearer token.", "Bearer")
     try:
         return await request.app[VERIFIER].caller(token.strip())
-    except jwt.ExpiredSignatureError:
+    except jwt.ExpiredSignatureError as error:
+        _log_refused(request, error)
         raise _unauthorised("Your session has expired. Please sign in again.", 'Bearer error="invalid_token"') from None
     except KeysUnavailable:
         raise Problem(
@@ -94,7 +98,8 @@ async def authenticate(request: web.Request) -> Caller:
             "Your sign-in can't be checked right now. Please try again in a moment.",
             headers={"Retry-After": "5"},
         ) from None
-    except jwt.PyJWTError:
+    except jwt.PyJWTError as error:
+        _log_refused(request, error)
         raise _unauthorised("This token is not accepted here.", 'Bearer error="invalid_token"') from None
 
 
@@ -102,6 +107,7 @@ async def require_admin(request: web.Request) -> Caller:
     """The caller, who must be an administrator of the organisation. Raises a 401 or 403 problem."""
     caller = await authenticate(request)
     if caller.role != "admin":
+        log.warning("not an administrator", action="admin_required", org_id=caller.org_id, subject=caller.subject)
         raise Problem(403, "admin_required", "Not allowed", "Only an administrator of your organisation may do this.")
     return caller
 
@@ -116,6 +122,10 @@ def make_token(settings: AuthSettings, *, org_id: str, role: str, now: datetime,
     if settings.jwt_issuer:
         claims["iss"] = settings.jwt_issuer
     return jwt.encode(cast(dict[str, Any], claims), settings.jwt_secret.get_secret_value(), algorithm="HS256")
+
+
+def _log_refused(request: web.Request, error: jwt.PyJWTError) -> None:
+    log.warning("a token was refused", action="token_refused", reason=type(error).__name__, source=request.remote)
 
 
 def _is_name(org_id: str) -> bool:

@@ -57,7 +57,7 @@ class GatewaySettings(HttpSettings, ConnectApiSettings, UiSettings):
     gateway_max_bytes_in_flight: int = Field(default=64 * 1024 * 1024, ge=MAX_BODY)
     """The same for the bytes of their bodies. In memory a webhook takes some three times its body."""
     gateway_bad_signatures_a_minute: int = Field(default=60, ge=1)
-    """So many are answered 403 to each source, the rest 429; a webhook that is signed is never counted."""
+    """So many are answered 403 to each source, with handshakes of a wrong token, the rest 429; Meta's never count."""
     gateway_source_header: str | None = None
     """Where our own proxy writes who called, such as X-Forwarded-For; its last address counts. None: who connected."""
 
@@ -98,8 +98,9 @@ class Gateway:
         expected = token if waba_id is None else verify_token_of(waba_id, token)
         if not is_handshake(request.query.get("hub.mode"), request.query.get("hub.verify_token"), expected):
             HANDSHAKES.labels("refused").inc()
-            log.warning("handshake refused", action="handshake_refused")
-            raise Problem(403, "forbidden", "Forbidden", "This is not a verification request for this callback.")
+            raise self._too_often(request) or Problem(
+                403, "forbidden", "Forbidden", "This is not a verification request for this callback."
+            )
         if waba_id is not None:
             now = datetime.now(UTC)
             url = f"{self._settings.public_url}/webhooks/whatsapp/{waba_id}"
@@ -148,13 +149,21 @@ class Gateway:
         return await asyncio.to_thread(is_signed, body, signature, self._secrets)
 
     def _not_signed(self, request: web.Request) -> Problem:
+        if limited := self._too_often(request):
+            WEBHOOKS.labels("refused_rate").inc()
+            return limited
+        WEBHOOKS.labels("refused_signature").inc()
+        return Problem(403, "forbidden", "Forbidden", "The request is not signed as it must be.")
+
+    def _too_often(self, request: web.Request) -> Problem | None:
+        """The answer to a source that has sent too much that is not Meta's; None, and a log line, until then."""
         named = self._settings.gateway_source_header
         forwarded = request.headers.getall(named, [""])[-1] if named else None
-        wait = self._bad_signatures.note(source_of(request.remote, forwarded), time.monotonic())
+        source = source_of(request.remote, forwarded)
+        wait = self._bad_signatures.note(source, time.monotonic())
         if wait is None:
-            WEBHOOKS.labels("refused_signature").inc()
-            return Problem(403, "forbidden", "Forbidden", "The request is not signed as it must be.")
-        WEBHOOKS.labels("refused_rate").inc()
+            log.warning("not from meta", action="not_from_meta", method=request.method, source=source)
+            return None
         return Problem(
             429,
             "too_many_bad_signatures",
