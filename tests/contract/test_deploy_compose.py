@@ -1,15 +1,22 @@
 """The compose file is whole: it renders, starts in order, gives away nothing, and tells each process what it needs."""
 
 import json
+import os
 import re
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 import yaml
 from deployment import ROOT, run, settings_of, tool
+from standby import PROGRAMS
 from wabus_local.jars import COORDINATES
+from wabus_local.postgres import EmbeddedPostgres
+from wabus_runtime.database import migrate, packages_with_tables
+from wabus_runtime.settings import DatabaseSettings
 
 COMPOSE = ROOT / "deploy" / "compose"
 OURS = {
@@ -99,6 +106,42 @@ def test_only_the_front_is_reached_from_this_host_and_from_no_other(services: di
 
     assert set(published) == {"front"}
     assert [port["host_ip"] for port in published["front"]] == ["127.0.0.1"]
+
+
+def test_whoever_takes_the_front_finds_neither_kafka_nor_postgresql(services: dict[str, Any]) -> None:
+    networks = {name: set(service["networks"]) for name, service in services.items()}
+
+    beside_the_front = {name for name in networks if networks[name] & networks["front"]}
+    assert beside_the_front == {"front", "gateway", "template-sync-api", "health-projector-api"}
+
+
+async def test_the_role_that_uses_the_database_owns_it_and_is_no_superuser(
+    services: dict[str, Any], postgres: EmbeddedPostgres, database_url: str
+) -> None:
+    told = services["postgres"]["environment"]
+    [script] = [each["source"] for each in services["postgres"]["volumes"] if "initdb.d" in each["target"]]
+    used = {urlsplit(services[name]["environment"]["DATABASE_URL"]).username for name in MIGRATIONS}
+    assert used == {told["POSTGRES_DB"]} != {told["POSTGRES_USER"]}
+
+    server = urlsplit(database_url)
+    name, first, password = server.path[1:], f"first_{server.path[1:]}", told["POSTGRES_PASSWORD"]
+    administrator = await asyncpg.connect(postgres.url)
+    await administrator.execute(f"CREATE ROLE {first} SUPERUSER LOGIN PASSWORD '{password}'")
+    await administrator.close()
+    image = {"POSTGRES_USER": first, "POSTGRES_DB": name, "POSTGRES_PASSWORD": password}
+    here = {"PGHOST": server.hostname or "", "PGPORT": str(server.port), "PGPASSWORD": password}
+    made = run(script, env={**image, **here, "PATH": f"{PROGRAMS}:{os.defpath}"})
+    assert made.returncode == 0, made.stderr
+
+    url = f"postgresql://{name}:{password}@{server.hostname}:{server.port}/{name}"
+    for package in packages_with_tables():
+        await migrate(DatabaseSettings.model_validate({"database_url": url}), package)
+    connection = await asyncpg.connect(url)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute("COPY projection_offsets TO PROGRAM 'cat'")
+    await connection.close()
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(url.replace(f"//{name}:", f"//{first}:"))
 
 
 def test_tables_are_migrated_before_anything_reads_them(services: dict[str, Any]) -> None:
