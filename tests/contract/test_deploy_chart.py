@@ -22,7 +22,12 @@ from wabus_template_sync.store import PROJECTION
 CRDS = Path(__file__).parent / "kubernetes"
 REFERENCE = re.compile(r'"\$ref": "[^"#]*#/\$defs/([^"]+)"')
 OF_OPENTELEMETRY = "OTEL_"
-EXAMPLES = {"CREDENTIAL_KEYS": "k1:" + base64.b64encode(bytes(32)).decode(), "JWT_SECRET": "a" * 32}
+EXAMPLES = {
+    "CREDENTIAL_KEYS": "k1:" + base64.b64encode(bytes(32)).decode(),
+    "JWT_SECRET": "a" * 32,
+    "META_APP_SECRETS": "a",
+    "META_VERIFY_TOKEN": "a",
+}
 PROCESSES = {
     "gateway": "gateway",
     "template-sync-api": "template-sync",
@@ -253,6 +258,19 @@ def test_every_pod_has_its_network_policy_and_only_some_reach_postgresql() -> No
     }
     assert with_database == labels - {"gateway"}
     assert selected["migrate"]["ingress"] == []
+
+
+def test_where_peers_are_named_no_pod_reaches_another_kafka_or_postgresql() -> None:
+    peers = '[{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "data"}}}]'
+    sets = [word for name in ("kafka", "postgres") for word in ("--set-json", f"networkPolicy.{name}={peers}")]
+    policies = [
+        each for each in yaml.safe_load_all(rendered("strimzi", *sets)) if each and each["kind"] == "NetworkPolicy"
+    ]
+
+    for policy in policies:
+        for rule in policy["spec"]["egress"]:
+            if {port["port"] for port in rule["ports"]} & {9093, 5432}:
+                assert rule.get("to") == json.loads(peers), policy["metadata"]["name"]
 
 
 def test_tables_are_migrated_before_the_new_release_starts() -> None:

@@ -25,3 +25,16 @@ def test_every_default_in_the_example_is_the_one_in_force() -> None:
         for name, field in settings_of(service).model_fields.items():
             if isinstance(field.default, int | float) and not isinstance(field.default, bool):
                 assert float(values[name.upper()]) == field.default, name
+
+
+def test_no_secret_in_the_example_would_do() -> None:
+    values = dict(re.findall(r"^([A-Z][A-Z_]*)=(.*)$", EXAMPLE, re.MULTILINE))
+    secrets = {
+        name.upper()
+        for service in SETTINGS
+        for name, field in settings_of(service).model_fields.items()
+        if "SecretStr" in str(field.annotation) and not name.endswith("database_url")
+    }
+
+    assert {"META_APP_SECRETS", "META_VERIFY_TOKEN", "CREDENTIAL_KEYS", "JWT_SECRET"} <= secrets
+    assert {name for name in secrets if values[name]} == set()
