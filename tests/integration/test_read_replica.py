@@ -21,8 +21,9 @@ from wabus_events import AccountConnected, CallbackVerified, Event, MessageRecei
 from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime import reads
+from wabus_runtime.database import open_pool
 from wabus_runtime.publisher import Publisher
-from wabus_runtime.settings import load
+from wabus_runtime.settings import DatabaseSettings, load
 from waiting import Eventually
 
 pytest_plugins = ["template_world"]
@@ -95,6 +96,17 @@ async def is_used() -> bool:
 
 async def is_unused() -> bool:
     return not used()
+
+
+async def test_a_listener_ends_when_whoever_tells_of_its_news_has_failed(environment: dict[str, str]) -> None:
+    async def tell() -> None:
+        raise ZeroDivisionError
+
+    pool = await open_pool(load(DatabaseSettings))
+    listening = reads.Reads(pool, None, HEALTH).listen("news", lambda *_: None, tell, lambda _: None)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(listening, 10)
+    await pool.close()
 
 
 async def health(client: Client, headers: dict[str, str], path: str = "", **more: str) -> Any:

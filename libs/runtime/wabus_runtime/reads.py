@@ -89,7 +89,8 @@ class Reads:
     ) -> None:
         """Listen on the primary for ever. Raises when the connection is lost, unless a replica goes on answering.
 
-        `take` gets each notification as asyncpg gives it; `tell` runs beside, for what has to `follow` first;
+        `take` gets each notification as asyncpg gives it; `tell` runs beside, for what has to `follow` first, and
+        raises here;
         `listening` is told when it begins and when it ends.
         """
         while True:
@@ -100,7 +101,9 @@ class Reads:
                     try:
                         listening(True)
                         while True:
-                            await asyncio.sleep(ALIVE_CHECK)
+                            await asyncio.wait([telling], timeout=ALIVE_CHECK)
+                            if telling.done():
+                                return telling.result()
                             await connection.execute("SELECT 1")
                     finally:
                         telling.cancel()
