@@ -1,6 +1,7 @@
 """Projections on real Kafka and PostgreSQL: each record counts once, whatever is killed or repeated."""
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -204,6 +205,18 @@ async def test_the_newest_holder_of_a_transactional_id_fences_the_others(topics:
     assert len(await new.publish([message(2), message(3)])) == 2
     await old.stop()
     await new.stop()
+
+
+async def test_a_publisher_that_is_cancelled_while_it_connects_leaves_no_client_open(topics: KafkaSettings) -> None:
+    left: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context))
+    starting = asyncio.create_task(TransactionalPublisher(topics, "/wabus/test", "cancelled").start())
+    await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.wait([starting])
+    del starting
+    gc.collect()
+    assert left == []
 
 
 async def test_positions_are_where_kafka_has_the_records(topics: KafkaSettings, publisher: Publisher) -> None:

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 
 import click
 
-from wabus_runtime.kafka import KafkaUnavailable
+from wabus_runtime.kafka import KafkaUnavailable, TopicMismatch
 from wabus_runtime.settings import SettingsError
 
 
@@ -64,5 +64,5 @@ def wabus() -> None:
 def main() -> None:
     try:
         wabus()
-    except (SettingsError, KafkaUnavailable, OSError) as error:
+    except (SettingsError, KafkaUnavailable, TopicMismatch, OSError) as error:
         sys.exit(f"wabus: {error}")

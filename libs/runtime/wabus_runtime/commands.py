@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import entry_points
 
+import asyncpg
 import click
 from wabus_events import TOPICS
 
@@ -84,4 +85,6 @@ def migrate() -> None:
             raise click.ClickException(str(error)) from None
         except DATABASE_AWAY as error:
             raise click.ClickException(f"PostgreSQL did not answer: {type(error).__name__}") from None
+        except asyncpg.PostgresError as error:
+            raise click.ClickException(f"PostgreSQL refused: {error}") from None
         click.echo(f"{package}: the tables are up to date")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal, cast, get_args
 
+import asyncpg
 import structlog
 import uvloop
 from aiohttp import web
@@ -18,10 +19,11 @@ from prometheus_client import Counter, Gauge
 
 from wabus_runtime.auth import VERIFIER, Verifier
 from wabus_runtime.connections import connections_of
+from wabus_runtime.database import TablesTooNew
 from wabus_runtime.deadletter import TooManyDeadLetters
 from wabus_runtime.deadline import end_in_time
 from wabus_runtime.http import CHECKS, NOT_READY, add_probes, problems, safe_headers
-from wabus_runtime.kafka import KafkaUnavailable, ensure_topics
+from wabus_runtime.kafka import KafkaUnavailable, TopicMismatch, ensure_topics
 from wabus_runtime.liveness import watch_event_loop
 from wabus_runtime.settings import (
     AuthSettings,
@@ -157,7 +159,7 @@ async def _end_loops(app: web.Application) -> None:
 
 
 def run(services: Sequence[Service], role: Role = "all", own_port: int | None = None) -> None:
-    """Run a process until SIGTERM or SIGINT, then drain it. Exits with one line if a setting is wrong.
+    """Run a process until SIGTERM or SIGINT, then drain it. Exits with one line if it can't start.
 
     With a port of its own it is one of several workers that share `HTTP_PORT`, and ends with their supervisor.
     """
@@ -172,7 +174,12 @@ def run(services: Sequence[Service], role: Role = "all", own_port: int | None = 
     BUILD.info({"version": version("wabus-runtime"), "service": name, "role": role})
     app = build_app(parts, role)
     log.info("starting", action="starting", role=role, port=http.http_port)
-    uvloop.run(_serve(app, http, own_port))
+    try:
+        uvloop.run(_serve(app, http, own_port))
+    except (TopicMismatch, TablesTooNew, OSError) as error:
+        sys.exit(f"wabus: {error}")
+    except asyncpg.PostgresError as error:
+        sys.exit(f"wabus: PostgreSQL refused: {error}")
     log.info("stopped", action="stopped")
 
 
@@ -310,20 +317,24 @@ def _run_workers(service: Service, role: Role, count: int, first_port: int | Non
 
 def _create_topics_first(app: web.Application, settings: KafkaSettings) -> None:
     """Try once before anything else starts; with Kafka away go on trying beside, so that requests get an answer."""
+    created = False
 
-    async def until_done() -> None:
+    async def once(_app: web.Application) -> AsyncIterator[None]:
+        nonlocal created
+        created = await _topics_created(settings)
+        yield
+
+    async def until_created(ready: Callable[[], None]) -> None:
         delay = 0.1
-        while not await _topics_created(settings):
+        while not created and not await _topics_created(settings):
+            ready()  # that Kafka is away says whoever needs it
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
             delay = min(delay * 2, 2.0)
+        ready()
+        await asyncio.Event().wait()
 
-    async def context(_app: web.Application) -> AsyncIterator[None]:
-        task = None if await _topics_created(settings) else asyncio.create_task(until_done())
-        yield
-        if task:
-            task.cancel()
-
-    app.cleanup_ctx.append(context)
+    app.cleanup_ctx.append(once)
+    background(app, "topics", until_created)
 
 
 async def _topics_created(settings: KafkaSettings) -> bool:

@@ -119,6 +119,9 @@ class TransactionalPublisher:
             except (KafkaError, OSError, TimeoutError) as error:
                 await close_broken(producer.stop())
                 raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
+            except asyncio.CancelledError:
+                await close_broken(producer.stop())
+                raise
             self._producer = producer
         return self._producer
 

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 
+import asyncpg
 import click
 from wabus_runtime.settings import LogSettings, load
 from wabus_runtime.telemetry import configure_logs
@@ -46,3 +47,5 @@ def rebuild(what: str, accept_differences: bool, discard: bool) -> None:
         raise click.ClickException("stopped; the same command goes on from here, --discard gives it up") from None
     except rebuilding.RebuildFailed as failed:
         raise click.ClickException(str(failed)) from None
+    except asyncpg.PostgresError as error:
+        raise click.ClickException(f"PostgreSQL refused: {error}") from None
