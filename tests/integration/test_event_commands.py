@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import orjson
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from click.testing import CliRunner, Result
 from wabus_events import (
     ACCOUNTS,
@@ -30,9 +31,10 @@ from wabus_events import (
     Topic,
 )
 from wabus_events.testing import an, example
+from wabus_runtime import event_records
 from wabus_runtime.cli import wabus
 from wabus_runtime.event_commands import EventType, events, moment
-from wabus_runtime.kafka import KafkaUnavailable
+from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings
 
@@ -262,6 +264,27 @@ def test_moments_are_ago_or_absolute() -> None:
     assert moment("2026-01-31T12:00", now) == now
     with pytest.raises(ValueError, match="tomorrow"):
         moment("tomorrow", now)
+
+
+@pytest.mark.parametrize("text", ["999999d", "9999999999999w"])
+async def test_a_moment_before_the_calendar_is_said_to_be_none(environment: dict[str, str], text: str) -> None:
+    result = await invoke("tail", "--since", text)
+    assert result.exit_code == 2
+    assert f"{text!r} is" in result.output
+
+
+async def test_a_log_that_gives_no_more_of_what_it_has_is_not_waited_for_for_ever(
+    topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_records, "QUIET_MOST", 0.5)
+    consumer = AIOKafkaConsumer(**client_options(topics))
+    await consumer.start()
+    place = TopicPartition(topic_name(topics, ACCOUNTS), 0)
+    consumer.assign([place])
+    history = event_records._history(consumer, {place: 10})  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(KafkaUnavailable):
+        await asyncio.wait_for(anext(history), 10)
+    await consumer.stop()
 
 
 @pytest.mark.parametrize("command", ["tail", "show", "export", "replay"])

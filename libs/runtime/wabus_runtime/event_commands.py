@@ -67,7 +67,10 @@ def moment(text: str, now: datetime) -> datetime:
     """The moment that a person means. Raises ValueError."""
     if ago := re.fullmatch(r"(\d+)([smhdw])", text):
         units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-        return now - timedelta(**{units[ago[2]]: int(ago[1])})
+        try:
+            return now - timedelta(**{units[ago[2]]: int(ago[1])})
+        except OverflowError:
+            raise ValueError("before the calendar begins") from None
     at = datetime.fromisoformat(text)
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 

@@ -24,7 +24,7 @@ from wabus_events import (
 )
 from wabus_events.kafka import with_values
 
-from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
+from wabus_runtime.kafka import KafkaUnavailable, check_alive, client_options, topic_name
 from wabus_runtime.settings import KafkaSettings
 
 PUBLIC = tuple(topic for topic in TOPICS if topic not in PRIVATE_TOPICS and topic != DEADLETTER)
@@ -39,6 +39,7 @@ NAMING = ("name", "language", "status", "code", "display_phone_number")
 START_TIMEOUT = 20.0  # seconds for Kafka to answer
 STOP_TIMEOUT = 5.0  # seconds to take leave
 POLL_MS = 300
+QUIET_MOST = 60.0  # seconds of waiting for what Kafka is known to have
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,9 @@ async def read(
             if (until_ms is None or record.timestamp < until_ms) and (found := _found(settings, record)):
                 yield found
         while follow:
-            for batch in (await consumer.getmany(timeout_ms=POLL_MS)).values():
+            fetched = await consumer.getmany(timeout_ms=POLL_MS)
+            check_alive(consumer)
+            for batch in fetched.values():
                 for record in batch:
                     if found := _found(settings, record):
                         yield found
@@ -156,9 +159,10 @@ async def _history(
     """Each record before `ends` by the time it was logged. One batch a partition is in memory, however long it is.
 
     Times of a partition may go back; records of a partition never change places. Left over is what came after `ends`:
-    the consumer is put back to `ends`.
+    the consumer is put back to `ends`. Raises `KafkaUnavailable` where Kafka gives nothing more of it.
     """
     batches: dict[TopicPartition, deque[ConsumerRecord[bytes, bytes]]] = {place: deque() for place in ends}
+    waited = 0.0
     while batches:
         empty = [place for place, batch in batches.items() if not batch]
         over = [place for place in empty if await consumer.position(place) >= ends[place]]
@@ -166,7 +170,12 @@ async def _history(
             consumer.seek(place, ends[place])
             del batches[place]
         if wanting := [place for place in empty if place not in over]:
-            for place, batch in (await consumer.getmany(*wanting, timeout_ms=POLL_MS)).items():
+            fetched = await consumer.getmany(*wanting, timeout_ms=POLL_MS)
+            check_alive(consumer)
+            waited = 0.0 if fetched else waited + POLL_MS / 1000
+            if waited > QUIET_MOST:
+                raise KafkaUnavailable(f"Kafka has given nothing for {QUIET_MOST:.0f} s")
+            for place, batch in fetched.items():
                 batches[place].extend(record for record in batch if record.offset < ends[place])
         elif batches:
             yield min(batches.values(), key=lambda batch: batch[0].timestamp).popleft()
