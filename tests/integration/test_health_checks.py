@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from wabus_events import ACCOUNTS, AccountChecked, Event, Topic
 from wabus_gateway.app import GatewaySettings
@@ -103,6 +104,25 @@ async def test_a_callback_url_that_somebody_changed_is_named_until_it_is_right_a
     assert (health["status"], codes(health)) == ("failing", {"webhook_misrouted"})
     assert "elsewhere.example" in health["reasons"][0]["message"]
     subscription.override_callback_uri = ours
+    assert codes(await checked(client, bearer())) == set()
+
+
+async def test_an_answer_that_makes_no_sense_fails_one_check_is_counted_and_holds_up_no_other(
+    client: Client, store: Store, bearer: Bearer, eventually: Eventually
+) -> None:
+    async def failed() -> float:
+        return REGISTRY.get_sample_value("wabus_account_checks_total", {"outcome": "failed"}) or 0.0
+
+    before = await failed()
+    (token,) = [each for each in store.world.tokens.values() if each.expires_at == 0][:1]
+    token.expires_at = 10**15  # seconds: some 30 million years from now
+    await client.post("/webhook/health/check", headers=bearer())
+
+    async def counted() -> bool:
+        return await failed() > before
+
+    await eventually(counted)
+    token.expires_at = 0
     assert codes(await checked(client, bearer())) == set()
 
 

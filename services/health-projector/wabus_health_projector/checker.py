@@ -26,6 +26,7 @@ from wabus_events import (
     UndecodableRecord,
     decode,
 )
+from wabus_runtime.database import DATABASE_AWAY
 from wabus_runtime.graph import Graph, GraphSettings
 from wabus_runtime.graph_errors import GraphError, RateLimited
 from wabus_runtime.kafka import KafkaUnavailable, check_alive, client_options, partition_of, stop_consumer, topic_name
@@ -177,9 +178,16 @@ class Checker(ConsumerRebalanceListener):
             outcome, again = limited.code, max(again, timedelta(seconds=limited.retry_after))
         except GraphError as error:
             outcome = error.code
-        except (CannotOpen, KafkaUnavailable, TimeoutError, asyncpg.PostgresError, OSError) as error:
+        except Exception as error:
             outcome = "failed"
-            log.warning("a check failed", action="check_failed", waba_id=waba_id, error=type(error).__name__)
+            known = isinstance(error, (CannotOpen, KafkaUnavailable, TimeoutError, *DATABASE_AWAY))
+            log.warning(
+                "a check failed",
+                action="check_failed",
+                waba_id=waba_id,
+                error=type(error).__name__,
+                exc_info=not known,
+            )
         CHECKS.labels(outcome).inc()
         log.info("account checked", action="account_checked", waba_id=waba_id, outcome=outcome)
         self._due.setdefault(waba_id, datetime.now(UTC) + again * random.uniform(1, 1.05))  # noqa: S311
