@@ -19,6 +19,7 @@ from wabus_local.kafka import EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_local.process import StackError
 from wabus_local.settings import Stack, resolve, write_local_env
+from wabus_runtime.settings import AuthSettings, KafkaSettings
 
 START_TIMEOUT = 60.0  # seconds
 
@@ -167,6 +168,13 @@ def test_what_is_given_from_outside_is_not_started(
 
     assert (stack.own_kafka, stack.own_postgres, stack.own_meta) == own
     assert given.items() <= stack.env.items()
+
+
+def test_a_command_in_another_terminal_is_told_how_kafka_and_who_calls_are_known(tmp_path: Path) -> None:
+    names = {name.upper() for kind in (KafkaSettings, AuthSettings) for name in kind.model_fields}
+    own = {"DEAD_LETTERS_ALLOWED", "DEAD_LETTERS_MAX_SHARE"}  # of consumers, which no command is
+    given = dict.fromkeys(names - own, "given")
+    assert given.items() <= stack_on(tmp_path, **given).env.items()
 
 
 def test_the_real_meta_needs_the_real_app(tmp_path: Path) -> None:

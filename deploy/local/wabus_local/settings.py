@@ -104,8 +104,9 @@ def write_local_env(stack: Stack) -> None:
 _PASSED_ON = frozenset(
     (
         *("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_SECURITY_PROTOCOL", "KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME"),
-        *("KAFKA_SASL_PASSWORD", "KAFKA_CA_FILE", "TOPIC_PREFIX", "TOPIC_REPLICATION", "DATABASE_URL"),
-        *("META_GRAPH_URL", "META_GRAPH_VERSION", "JWT_JWKS_URL", "HTTP_HOST", "LOG_LEVEL", "LOG_FORMAT"),
+        *("KAFKA_SASL_PASSWORD", "KAFKA_CA_FILE", "KAFKA_CERT_FILE", "KAFKA_KEY_FILE"),
+        *("TOPIC_PREFIX", "TOPIC_REPLICATION", "DATABASE_URL", "META_GRAPH_URL", "META_GRAPH_VERSION"),
+        *("JWT_JWKS_URL", "JWT_AUDIENCE", "JWT_ISSUER", "HTTP_HOST", "LOG_LEVEL", "LOG_FORMAT"),
     )
 )
 """Given settings that a command in another terminal needs just as much."""
