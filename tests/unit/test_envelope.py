@@ -60,6 +60,12 @@ def test_a_field_that_a_reader_does_not_know_is_ignored() -> None:
     assert decode(RECORD.headers, newer).id == "1"
 
 
+def test_what_a_tombstone_removes_is_off_the_disk_within_a_day() -> None:
+    lags = {topic.name: topic.config().get("max.compaction.lag.ms") for topic in TOPICS}
+
+    assert {name: lag for name, lag in lags.items() if lag} == {"credentials.v1": str(24 * 60 * 60 * 1000)}
+
+
 def test_topic_names_are_unique_and_compaction_is_for_credentials_alone() -> None:
     assert len({topic.name for topic in TOPICS}) == len(TOPICS)
     assert [topic.name for topic in TOPICS if topic.compacted] == ["credentials.v1"]

@@ -22,15 +22,20 @@ class Topic:
     def config(self) -> dict[str, str]:
         """The topic's Kafka configuration."""
         retention_ms = -1 if self.retention is None else int(self.retention.total_seconds() * 1000)
+        lag_ms = int(REPLACED_WITHIN.total_seconds() * 1000)
         return {
             "cleanup.policy": "compact" if self.compacted else "delete",
             "retention.ms": str(retention_ms),
             "max.message.bytes": str(MAX_RECORD_BYTES),
+            **({"max.compaction.lag.ms": str(lag_ms)} if self.compacted else {}),
         }
 
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """A webhook has at most 3 MB; escaped again in JSON as an unrecognised body it stays under this."""
+
+REPLACED_WITHIN = timedelta(days=1)
+"""Kafka's own default compacts a quiet topic never: what was removed from it would stay on disk."""
 
 MESSAGE_RETENTION = timedelta(days=30)
 """Messages hold personal data: they age out."""
