@@ -7,7 +7,6 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import asyncpg.pool
@@ -185,12 +184,6 @@ def _oldest(scripts: ScriptDirectory) -> str:
 
 def _versions(package: str) -> Path:
     return Path(str(import_module(package).__file__)).parent / "migrations" / "versions"
-
-
-def database_name(settings: DatabaseSettings) -> str:
-    """Where the database is, without who may enter it: for messages to people."""
-    parts = urlsplit(settings.database_url.get_secret_value())
-    return f"{parts.hostname}:{parts.port or 5432}{parts.path}"
 
 
 async def _leave(connection: Any) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from wabus_events import Topic
 
-from wabus_runtime.kafka import client_options, stop_consumer
+from wabus_runtime.kafka import KafkaUnavailable, client_options, stop_consumer, topic_name
 from wabus_runtime.settings import KafkaSettings
 
 
@@ -29,3 +31,16 @@ class Ends:
 
     async def stop(self) -> None:
         await stop_consumer(self._client)
+
+
+async def end_positions(settings: KafkaSettings, topic: Topic) -> dict[tuple[str, int], int]:
+    """Where the partitions of a topic end, by its name and their number. Raises `KafkaUnavailable`."""
+    places = [TopicPartition(topic_name(settings, topic), number) for number in range(topic.partitions)]
+    client = Ends(settings)
+    try:
+        await client.start()
+        return {(topic.name, place.partition): end for place, end in (await client.of(places)).items()}
+    except KafkaError as error:
+        raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
+    finally:
+        await client.stop()

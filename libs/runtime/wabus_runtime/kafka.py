@@ -8,7 +8,7 @@ from functools import lru_cache, wraps
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
@@ -156,22 +156,6 @@ async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic] = TOPIC
         raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
     finally:
         await admin.close()
-
-
-async def end_positions(settings: KafkaSettings, partitions: Sequence[tuple[Topic, int]]) -> dict[tuple[str, int], int]:
-    """For each partition the offset after its last committed record (the last stable offset, KIP-98)."""
-    consumer = AIOKafkaConsumer(**client_options(settings), isolation_level="read_committed")
-    try:
-        await consumer.start()
-        asked = {
-            TopicPartition(topic_name(settings, topic), number): (topic.name, number) for topic, number in partitions
-        }
-        ends = await consumer.end_offsets(list(asked))
-        return {asked[partition]: end for partition, end in ends.items()}
-    except KafkaError as error:
-        raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
-    finally:
-        await consumer.stop()
 
 
 def _learn_of_resets() -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
@@ -22,7 +21,7 @@ from pydantic import SecretStr, field_validator, model_validator
 from wabus_events import HEALTH, HealthChanged, UndecodableRecord, decode
 from wabus_runtime.deadletter import DeadLetters
 from wabus_runtime.kafka import check_alive, client_options, stop_consumer, topic_name
-from wabus_runtime.settings import KafkaSettings
+from wabus_runtime.settings import KafkaSettings, http_url
 
 from wabus_health_projector.standard_webhook import body_of, headers_of, secrets_of
 
@@ -48,9 +47,7 @@ class AlertSettings(KafkaSettings):
     @field_validator("alert_webhook_url")
     @classmethod
     def _alert_url_is_http(cls, url: str | None) -> str | None:
-        if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-            raise ValueError("must be an http or https URL")
-        return url
+        return None if url is None else http_url(url)
 
     @field_validator("alert_webhook_secret")
     @classmethod

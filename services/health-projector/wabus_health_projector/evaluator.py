@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import structlog
 from wabus_events import HEALTH
-from wabus_runtime.kafka import end_positions
-from wabus_runtime.offsets import wait_for
+from wabus_runtime.ends import end_positions
+from wabus_runtime.offsets import offsets, wait_for
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings
 from wabus_runtime.transactions import TransactionalPublisher
 
-from wabus_health_projector import history, reading
+from wabus_health_projector import history, projector, reading
 from wabus_health_projector.judgement import judge_organisation
 from wabus_health_projector.lag import Lag
 from wabus_health_projector.store import CHANNEL
@@ -68,7 +68,7 @@ class Evaluator:
             log.info("judging health", action="evaluator_elected")
             await connection.add_listener(CHANNEL, self._hear)
             await self._publisher.start()
-            ends = await end_positions(self._settings, [(HEALTH, number) for number in range(HEALTH.partitions)])
+            ends = await end_positions(self._settings, HEALTH)
             await self._caught_up(ends)
             await self._judge_for_ever(connection)
         finally:
@@ -109,7 +109,7 @@ class Evaluator:
     async def _judge(self, org_ids: Sequence[str]) -> bool:
         """Tell the changes of these organisations; False if the rows are too far behind the log to judge by them."""
         now = datetime.now(UTC)
-        freshness = self._lag.of(await reading.next_offsets(self._pool), now)
+        freshness = self._lag.of(await offsets(self._pool, projector.NAME), now)
         if freshness is None or freshness.ms > STALE / timedelta(milliseconds=1):
             return False
         known = await history.newest(self._pool, org_ids)

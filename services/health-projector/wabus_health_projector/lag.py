@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from pydantic import BaseModel
-from wabus_runtime.kafka import client_options, stop_consumer, topic_name
+from wabus_runtime.ends import Ends
+from wabus_runtime.kafka import topic_name
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_health_projector.projector import TOPICS
@@ -85,9 +86,9 @@ class Lag:
                 await asyncio.sleep(random.uniform(1, 3))  # noqa: S311
 
     async def _measure(self) -> None:
-        consumer = AIOKafkaConsumer(**client_options(self._settings), isolation_level="read_committed")
+        client = Ends(self._settings)
         try:
-            await consumer.start()
+            await client.start()
             partitions = {
                 TopicPartition(topic_name(self._settings, topic), number): (topic.name, number)
                 for topic in TOPICS
@@ -96,8 +97,8 @@ class Lag:
             while True:
                 at = datetime.now(UTC)
                 async with asyncio.timeout(KAFKA_TIMEOUT):
-                    ends = await consumer.end_offsets(list(partitions))
+                    ends = await client.of(list(partitions))
                 self._measures.append(Measure(at, {partitions[partition]: end for partition, end in ends.items()}))
                 await asyncio.sleep(MEASURE_EVERY)
         finally:
-            await stop_consumer(consumer)
+            await client.stop()

@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 import asyncpg
 import orjson
 import structlog
+from wabus_runtime.offsets import offsets
 from wabus_runtime.reads import Reads
 
-from wabus_health_projector import answers, reading
+from wabus_health_projector import answers, projector, reading
 from wabus_health_projector.announcements import Announcements
 from wabus_health_projector.lag import Lag
 
@@ -62,7 +63,7 @@ async def detailed_answer(
     pool: asyncpg.Pool, lag: Lag, org_id: str, now: datetime
 ) -> tuple[answers.DetailedHealth, int]:
     """The detailed answer, and how many records its rows hold at least: the sum of the projection's offsets."""
-    reached = await reading.next_offsets(pool)
+    reached = await offsets(pool, projector.NAME)
     stored = await reading.organisation_with_counts(pool, org_id, now)
     return answers.detailed(org_id, stored, now, lag.of(reached, now)), sum(reached.values())
 

@@ -14,8 +14,9 @@ import asyncpg
 import structlog
 from wabus_events import MESSAGES
 from wabus_runtime.database import Connection
+from wabus_runtime.offsets import offsets
 
-from wabus_health_projector import reading
+from wabus_health_projector import projector
 from wabus_health_projector.lag import Lag
 from wabus_health_projector.traffic import COUNTS_KEPT, EARLY_MOST, LATE_MOST, remembered_from
 
@@ -42,7 +43,7 @@ async def run(pool: asyncpg.Pool, lag: Lag, ready: Callable[[], None]) -> None:
     ready()
     while True:
         now = datetime.now(UTC)
-        reached = await reading.next_offsets(pool)
+        reached = await offsets(pool, projector.NAME)
         complete, fresh = lag.complete_until(reached), lag.of(reached, now)
         replaying = complete is None and fresh is not None and fresh.records > REPLAYING
         since = COUNTS_KEPT if replaying else LATE_MOST + EARLY_MOST

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import orjson
 
-from wabus_health_projector.projector import NAME
 from wabus_health_projector.state import WabaHealth
 from wabus_health_projector.store import waba_health
 from wabus_health_projector.summary import WebhookHealth
@@ -96,12 +95,6 @@ async def count_checked(pool: asyncpg.Pool, waba_ids: Sequence[str], since: date
     return await pool.fetchval(
         "SELECT count(*) FROM account_checks WHERE waba_id = ANY($1) AND checked_at >= $2", list(waba_ids), since
     )
-
-
-async def next_offsets(pool: asyncpg.Pool) -> dict[tuple[str, int], int]:
-    """How far the projection has got in each partition."""
-    rows = await pool.fetch("SELECT topic, partition, next_offset FROM projection_offsets WHERE projection = $1", NAME)
-    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
 
 def _hour(moment: datetime) -> datetime:

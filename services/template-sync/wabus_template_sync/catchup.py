@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import asyncpg
-from wabus_runtime.offsets import channel
+from wabus_runtime.offsets import channel, offsets
 
 LOOK_AGAIN = 1.0  # seconds; a wait outlives a lost notification by looking without being woken
 BREATH = 0.005  # seconds between two looks, so that a busy projection is not asked after each of its transactions
@@ -30,11 +30,7 @@ class CatchUp:
             try:
                 while True:
                     self._moved.clear()
-                    rows = await connection.fetch(
-                        "SELECT topic, partition, next_offset FROM projection_offsets WHERE projection = $1",
-                        self._projection,
-                    )
-                    self._offsets = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+                    self._offsets = await offsets(connection, self._projection)
                     looked, self._looked = self._looked, asyncio.Event()
                     looked.set()
                     ready()

@@ -3,7 +3,6 @@
 What may differ is kept as JSON until it is compared: as a `Template` it takes ten times as much.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -11,16 +10,16 @@ from typing import Any
 
 import orjson
 import structlog
-from prometheus_client import Counter as Metric
+from prometheus_client import Counter
 from wabus_events import Template
 
 from wabus_template_sync.fold import TemplateRow
 from wabus_template_sync.queries import Listed
 from wabus_template_sync.templates import (
-    APPROVED,
     Counts,
     Differences,
     UnreadableTemplate,
+    counts,
     diff,
     fingerprint_of,
     parse_readable,
@@ -28,7 +27,7 @@ from wabus_template_sync.templates import (
     status_of,
 )
 
-UNREADABLE = Metric("wabus_unreadable_templates_total", "Templates listed without an id or a name.")
+UNREADABLE = Counter("wabus_unreadable_templates_total", "Templates listed without an id or a name.")
 
 log = structlog.get_logger()
 
@@ -96,8 +95,7 @@ class Listing:
                 statuses.pop(template_id, None)
                 if one.present and one.status:
                     statuses[template_id] = one.status
-        by_status = Counter(statuses.values())
-        return Counts(by_status.total(), by_status[APPROVED], dict(sorted(by_status.items())))
+        return counts(statuses.values())
 
 
 def _is_later(one: Listed | None, observed_at: datetime) -> bool:

@@ -168,13 +168,6 @@ class VersionList(BaseModel):
     next: int | None = Field(description="`before` of the next page; null on the last.")
 
 
-class WrongView(BaseModel):
-    part: str
-    parameter: str | None
-    problem: Literal["missing", "extra", "empty", "too_long", "unsendable", "invalid"]
-    message: str
-
-
 class Message(BaseModel):
     """The `template` object of a message to the Cloud API."""
 

@@ -186,6 +186,12 @@ def diff(
     )
 
 
+def counts(statuses: Iterable[str]) -> Counts:
+    """How many templates there are, in all and by status (in alphabetical order)."""
+    by_status = Counter(statuses)
+    return Counts(by_status.total(), by_status[APPROVED], dict(sorted(by_status.items())))
+
+
 def changed_fields(before: Template, after: Template) -> set[str]:
     """The fields of `Template` that differ, leaving out what Meta words anew at every call."""
     return {
@@ -194,12 +200,6 @@ def changed_fields(before: Template, after: Template) -> set[str]:
         if getattr(before, field) != getattr(after, field)
         and _lasting(field, getattr(before, field)) != _lasting(field, getattr(after, field))
     }
-
-
-def counts(templates: Iterable[Template]) -> Counts:
-    """How many there are, in all and by status (in alphabetical order)."""
-    by_status = Counter(template.status for template in templates)
-    return Counts(by_status.total(), by_status[APPROVED], dict(sorted(by_status.items())))
 
 
 def _quality(rest: dict[str, Any]) -> str | None:
