@@ -14,7 +14,9 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from local_stack import free_ports
+from multidict import CIMultiDict
 from template_world import (
     DEMO_TEMPLATES,
     ORDER,
@@ -45,6 +47,7 @@ from wabus_events import (
 )
 from wabus_local.meta.seed import DEMO_WABA
 from wabus_runtime.database import migrated_pool
+from wabus_runtime.http import preferred_wait
 from wabus_runtime.kafka import KafkaUnavailable, partition_of
 from wabus_runtime.recorded import Recorded
 from wabus_runtime.settings import KafkaSettings, load
@@ -52,7 +55,6 @@ from wabus_runtime.transactions import Fenced
 from wabus_template_sync.app import TemplateSyncSettings
 from wabus_template_sync.lane import Lane
 from wabus_template_sync.store import PACKAGE, apply
-from wabus_template_sync.sync_api import preferred_wait
 from wabus_template_sync.templates import parse_template
 from wabus_template_sync.workload import Progress
 from waiting import Eventually
@@ -402,7 +404,8 @@ async def test_a_sync_delivered_again_after_it_ended_is_skipped(
     ],
 )
 def test_the_preference_to_wait_is_understood_and_bounded(headers: list[str], seconds: int | None) -> None:
-    assert preferred_wait(headers) == seconds
+    given = CIMultiDict([("Prefer", header) for header in headers])
+    assert preferred_wait(make_mocked_request("POST", "/templates/sync", given)) == seconds
 
 
 def test_an_offset_is_committed_only_when_all_before_it_are_done() -> None:

@@ -1,5 +1,6 @@
 """HTTP as every service answers it: problem details (RFC 9457), JSON, health probes, metrics, no leaks."""
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
@@ -29,6 +30,8 @@ SAFE_HEADERS = {"Server": "wabus", "X-Content-Type-Options": "nosniff"}
 """Of every answer: aiohttp would name itself, Python and their versions; and what is no page is never taken for one."""
 HSTS = "max-age=31536000"  # a year
 
+MAX_WAIT = 30  # seconds that `Prefer: wait` can hold a request
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 REQUESTS = Counter("wabus_http_requests_total", "Requests answered.", ["method", "route", "status"])
@@ -38,6 +41,8 @@ REQUEST_SECONDS = Histogram(
     ["method", "route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+
+_PREFER_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])', re.IGNORECASE)
 
 log = structlog.get_logger()
 
@@ -90,6 +95,17 @@ def query_of(request: web.Request) -> dict[str, Any]:
     """The parameters of a request; what is given several times is a list, which most models refuse."""
     given = {name: request.query.getall(name) for name in request.query}
     return {name: values[0] if len(values) == 1 else values for name, values in given.items()}
+
+
+def preferred_wait(request: web.Request) -> int | None:
+    """Seconds that the client is ready to wait (RFC 7240, section 4.3), at most `MAX_WAIT`; None if it says nothing."""
+    found = _PREFER_WAIT.search(",".join(request.headers.getall("Prefer", [])))
+    return min(int(found[1]), MAX_WAIT) if found else None
+
+
+def waited_for(wait: int | None) -> dict[str, str]:
+    """The header that tells the client how long its preference held."""
+    return {} if wait is None else {"Preference-Applied": f"wait={wait}"}
 
 
 @web.middleware

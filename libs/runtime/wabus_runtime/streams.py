@@ -1,5 +1,6 @@
 """The live streams (server-sent events) that a process has open: so many for one organisation, and so many in all."""
 
+import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -8,6 +9,15 @@ from aiohttp import web
 from wabus_runtime.http import Problem
 
 STREAMS_MAX = 2000  # in one process
+HEARTBEAT = 15.0  # seconds without an event until a comment shows that both ends are alive
+WRITE_TIMEOUT = 30.0  # seconds that a client may not read anything
+
+EVENT_STREAM = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "private, no-store",
+    "X-Accel-Buffering": "no",
+}
+"""The headers of a stream (WHATWG HTML, "Server-sent events"); the last one is for nginx."""
 
 
 class OpenStreams:
@@ -42,6 +52,12 @@ class OpenStreams:
             mine.remove(request)
             if not mine:
                 self._open.pop(org_id, None)
+
+
+async def write(response: web.StreamResponse, chunk: bytes) -> None:
+    """Raises TimeoutError where the client has read nothing for `WRITE_TIMEOUT`."""
+    async with asyncio.timeout(WRITE_TIMEOUT):
+        await response.write(chunk)
 
 
 def no_more_streams() -> Problem:

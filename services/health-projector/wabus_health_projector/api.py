@@ -1,35 +1,22 @@
 """GET /webhook/health, /detailed and /stream: is the caller's connection healthy, and if not, why?"""
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated
 from uuid import uuid4
 
 from aiohttp import web
-from pydantic import Field, StringConstraints, TypeAdapter
 from wabus_events import AccountCheckRequested, fact_id
 from wabus_runtime.auth import authenticate, require_admin
-from wabus_runtime.http import Problem, json_response, query_of
+from wabus_runtime.http import Problem, json_response, preferred_wait, query_of, waited_for
 from wabus_runtime.openapi import document
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.reads import Reads
 
 from wabus_health_projector import answers, history, reading
 from wabus_health_projector.announcements import Announcements
-from wabus_health_projector.described import OPERATIONS, HistoryQuery
+from wabus_health_projector.described import OPERATIONS, HealthQuery, HistoryQuery
 from wabus_health_projector.lag import Lag
 from wabus_health_projector.live import detailed_answer
-
-MAX_WAIT = 30  # seconds that `Prefer: wait` can hold a request
-
-SYNC_IDS = TypeAdapter(
-    Annotated[
-        list[Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]],
-        Field(max_length=20),
-    ]
-)
-_PREFER_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])', re.IGNORECASE)
 
 
 class Api:
@@ -56,8 +43,8 @@ class Api:
         With `sync_id` and `Prefer: wait` the answer waits until it has the outcome of those syncs.
         """
         caller = await authenticate(request)
-        sync_ids = SYNC_IDS.validate_python(request.query.getall("sync_id", []))
-        wait = preferred_wait(request.headers.getall("Prefer", [])) if sync_ids else None
+        sync_ids = HealthQuery(sync_id=request.query.getall("sync_id", [])).sync_id
+        wait = preferred_wait(request) if sync_ids else None
         answer = await self._health(caller.org_id, sync_ids)
         if wait and answer.awaiting:
 
@@ -67,7 +54,7 @@ class Api:
                 return not answer.awaiting
 
             await self._announcements.until(caller.org_id, complete, wait)
-        return json_response(answer, headers={"Preference-Applied": f"wait={wait}"} if wait is not None else {})
+        return json_response(answer, headers=waited_for(wait))
 
     async def _health(self, org_id: str, sync_ids: Sequence[str]) -> answers.Health:
         now = datetime.now(UTC)
@@ -117,14 +104,8 @@ class Api:
         async def checked() -> bool:
             return await reading.count_checked(self._reads().primary, waba_ids, now) == len(waba_ids)
 
-        wait = preferred_wait(request.headers.getall("Prefer", []))
+        wait = preferred_wait(request)
         done = bool(wait) and await self._announcements.until(caller.org_id, checked, wait or 0)
-        headers = {"Preference-Applied": f"wait={wait}"} if wait is not None else {}
+        headers = waited_for(wait)
         content = {"check_id": check_id, "waba_ids": waba_ids, "status": "checked" if done else "checking"}
         return json_response(content, 200 if done else 202, headers)
-
-
-def preferred_wait(headers: Sequence[str]) -> int | None:
-    """Seconds that the client is ready to wait (RFC 7240, section 4.3), at most `MAX_WAIT`; None if it says nothing."""
-    found = _PREFER_WAIT.search(",".join(headers))
-    return min(int(found[1]), MAX_WAIT) if found else None

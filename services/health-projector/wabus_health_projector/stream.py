@@ -12,19 +12,11 @@ from aiohttp import web
 from prometheus_client import Gauge
 from wabus_runtime.auth import authenticate
 from wabus_runtime.http import Problem
-from wabus_runtime.streams import OpenStreams, no_more_streams
+from wabus_runtime.streams import EVENT_STREAM, HEARTBEAT, OpenStreams, no_more_streams, write
 
 from wabus_health_projector.live import Feed, Live, Snapshot, digest_of
 
-HEARTBEAT = 15.0  # seconds without an event until a comment shows that both ends are alive
 FIRST_WAIT = 5.0  # seconds for the first answer
-WRITE_TIMEOUT = 30.0  # seconds that a client may not read anything
-
-HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "private, no-store",
-    "X-Accel-Buffering": "no",
-}
 
 STREAMS = Gauge("wabus_health_streams", "Live streams of health that are open.")
 
@@ -51,7 +43,7 @@ class Streams:
                         "The data can't be read right now. Please try again in a moment.",
                         headers={"Retry-After": "2"},
                     )
-                response = web.StreamResponse(headers=HEADERS)
+                response = web.StreamResponse(headers=EVENT_STREAM)
                 lifetime = caller.expires_at - time.time()
                 # The client may have gone, or read nothing any more: it comes back with the id it has seen last.
                 with suppress(ConnectionError, TimeoutError):
@@ -64,24 +56,19 @@ class Streams:
         clock = asyncio.get_running_loop().time
         ends, beat = clock() + lifetime, clock()
         # After a restart not every client shall come back in the same instant.
-        await _write(response, f"retry: {random.randint(1000, 3000)}\n\n".encode())  # noqa: S311
+        await write(response, f"retry: {random.randint(1000, 3000)}\n\n".encode())  # noqa: S311
         while not self.live.closing and clock() < ends:
             newest = feed.newest
             if newest is not None and newest.digest != known:
-                await _write(response, _event(newest))
+                await write(response, _event(newest))
                 known, beat = newest.digest, clock()
             elif clock() - beat >= HEARTBEAT:
-                await _write(response, b": alive\n\n")
+                await write(response, b": alive\n\n")
                 beat = clock()
             if feed.newest is newest and not self.live.closing:
                 await feed.news(min(beat + HEARTBEAT, ends) - clock())
         reason = "shutting_down" if self.live.closing else "token_expired"
-        await _write(response, f'event: end\ndata: {{"reason":"{reason}"}}\n\n'.encode())
-
-
-async def _write(response: web.StreamResponse, chunk: bytes) -> None:
-    async with asyncio.timeout(WRITE_TIMEOUT):
-        await response.write(chunk)
+        await write(response, f'event: end\ndata: {{"reason":"{reason}"}}\n\n'.encode())
 
 
 def _event(newest: Snapshot) -> bytes:

@@ -1,7 +1,6 @@
 """How the syncs stand, and a sync now: for client applications and for people, of their own organisation only."""
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from aiohttp import web
 from pydantic import TypeAdapter
 from wabus_events import TemplateSyncRequested, fact_id
 from wabus_runtime.auth import Caller, authenticate, require_admin
-from wabus_runtime.http import Problem, json_response, query_of
+from wabus_runtime.http import Problem, json_response, preferred_wait, query_of, waited_for
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.reads import Reads
 from wabus_runtime.streams import OpenStreams
@@ -27,12 +26,9 @@ from wabus_template_sync.models import LISTED_IDS, Overall, StatusQuery, SyncBod
 from wabus_template_sync.sync_stream import stream
 from wabus_template_sync.templates import APPROVED
 
-MAX_WAIT = 30  # seconds that `Prefer: wait` can hold a request
 VISIBLE_WAIT = 2.0  # seconds for a sync just asked for to show in the answers
 JOIN_WINDOW = timedelta(minutes=15)  # a sync asked for longer ago than this is no reason to refuse a new one
 KEY_LENGTH_MAX = 255  # characters of an Idempotency-Key
-
-_PREFER_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -83,10 +79,10 @@ class SyncApi:
         caller = await require_admin(request)
         asked = await json_body(request, SyncBody)
         key = idempotency_key(request)
-        wait = preferred_wait(request.headers.getall("Prefer", []))
+        wait = preferred_wait(request)
         async with self.asking.setdefault(caller.org_id, asyncio.Lock()):
             sync_ids = await self._ask(caller, asked.waba_id, key)
-        headers = {"Preference-Applied": f"wait={wait}"} if wait is not None else {}
+        headers = waited_for(wait)
         if wait:
             await self.announcements.until(lambda: self._all_ended(sync_ids), wait)
         rows = await self._rows(caller, sync_ids)
@@ -169,12 +165,6 @@ def overall(statuses: Sequence[str]) -> Overall:
         if status in statuses:
             return status
     return "never"
-
-
-def preferred_wait(headers: Sequence[str]) -> int | None:
-    """Seconds that the client is ready to wait (RFC 7240, section 4.3), at most `MAX_WAIT`; None if it says nothing."""
-    found = _PREFER_WAIT.search(",".join(headers))
-    return min(int(found[1]), MAX_WAIT) if found else None
 
 
 def idempotency_key(request: web.Request) -> str | None:

@@ -11,19 +11,12 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from wabus_runtime.streams import EVENT_STREAM, HEARTBEAT, write
 
 from wabus_template_sync.announcements import Announcements
 
-HEARTBEAT = 15.0  # seconds without news until a comment shows that both ends are alive
-WRITE_TIMEOUT = 30.0  # seconds that a client may not read anything
 LIFETIME = 900.0  # seconds; whoever wants to know more comes back
 STREAMS_PER_ORG = 20  # at a time, in one process
-
-HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "private, no-store",
-    "X-Accel-Buffering": "no",
-}
 
 View = Mapping[str, Any]
 
@@ -39,7 +32,7 @@ async def stream(
 
     It ends with the caller's token, at `expires_at` in Unix seconds.
     """
-    response = web.StreamResponse(headers=HEADERS)
+    response = web.StreamResponse(headers=EVENT_STREAM)
     clock = asyncio.get_running_loop().time
     newest, ends = first, clock() + min(LIFETIME, expires_at - time.time())
 
@@ -51,16 +44,11 @@ async def stream(
     # The client may have gone, or read nothing any more.
     with suppress(ConnectionError, TimeoutError):
         await response.prepare(request)
-        await _write(response, _event(newest))
+        await write(response, _event(newest))
         while newest["finished_at"] is None and clock() < ends and not announcements.closing:
             news = await announcements.until(moved, max(0.0, min(HEARTBEAT, ends - clock())))
-            await _write(response, _event(newest) if news else b": alive\n\n")
+            await write(response, _event(newest) if news else b": alive\n\n")
     return response
-
-
-async def _write(response: web.StreamResponse, chunk: bytes) -> None:
-    async with asyncio.timeout(WRITE_TIMEOUT):
-        await response.write(chunk)
 
 
 def _event(view: View) -> bytes:
