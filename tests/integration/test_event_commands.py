@@ -33,7 +33,8 @@ from wabus_events import (
 from wabus_events.testing import an, example
 from wabus_runtime import event_records
 from wabus_runtime.cli import wabus
-from wabus_runtime.event_commands import EventType, events, moment
+from wabus_runtime.event_arguments import EventType, moment
+from wabus_runtime.event_commands import events
 from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings
