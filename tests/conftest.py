@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
-import aiohttp
 import asyncpg
 import pytest
 from aiohttp import web
@@ -20,10 +19,9 @@ from local_stack import free_ports
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from system import MODULES, System, ended
+from system import System, beside_meta
 from wabus_events import Event, Topic, decode
 from wabus_local.kafka import EmbeddedKafka
-from wabus_local.meta import Store, create_app, new_world
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime import tracing
 from wabus_runtime.auth import make_token
@@ -210,15 +208,5 @@ async def idle_system(
     tmp_path: Path,
 ) -> AsyncIterator[System]:
     """A system of which nothing runs yet, on topics and a database of its own, beside a simulated Meta."""
-    ports = dict(zip(MODULES, free_ports(3), strict=True))
-    url = f"http://127.0.0.1:{ports['wabus_gateway']}"
-    store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))
-    store.world.callback_url, store.world.verify_token = f"{url}/webhooks/whatsapp", "a-verify-token-for-tests"
-    meta = await serve(create_app(store, delay_scale=0.01))
-    monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
-    monkeypatch.setenv("PUBLIC_URL", url)
-    monkeypatch.setenv("META_TOKEN", next(iter(store.world.tokens)))
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
-        system = System(http, tmp_path, ports)
-        async with ended(system):
-            yield system
+    async with beside_meta(serve, monkeypatch, tmp_path) as system:
+        yield system

@@ -4,17 +4,23 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from local_stack import free_ports
+from wabus_local.meta import Store, create_app, new_world
 from wabus_local.meta.seed import DEMO_WABA
 from wabus_runtime.deadline import STOPPED_WITHIN
 from webhooks import encoded, signed
 
+Serve = Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]]
 MODULES: tuple[str, ...] = ("wabus_gateway", "wabus_template_sync", "wabus_health_projector")
 
 
@@ -94,6 +100,23 @@ async def connect_demo() -> dict[str, str]:
     """Connect the demo organisation and return an administrator's header."""
     await wabus("connect", "--org", "demo", "--waba", DEMO_WABA, "--token", os.environ["META_TOKEN"])
     return {"Authorization": f"Bearer {await wabus('token', '--org', 'demo', '--role', 'admin')}"}
+
+
+@asynccontextmanager
+async def beside_meta(serve: Serve, monkeypatch: pytest.MonkeyPatch, home: Path) -> AsyncGenerator[System]:
+    """A system of which nothing runs yet, beside a simulated Meta that knows where its gateway will be."""
+    ports = dict(zip(MODULES, free_ports(3), strict=True))
+    url = f"http://127.0.0.1:{ports['wabus_gateway']}"
+    store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))
+    store.world.callback_url, store.world.verify_token = f"{url}/webhooks/whatsapp", "a-verify-token-for-tests"
+    meta = await serve(create_app(store, delay_scale=0.01))
+    monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
+    monkeypatch.setenv("PUBLIC_URL", url)
+    monkeypatch.setenv("META_TOKEN", next(iter(store.world.tokens)))
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+        system = System(http, home, ports)
+        async with ended(system):
+            yield system
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """The rights that the chart gives each service in Kafka are enough for the whole way, and refuse the rest."""
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,9 +19,8 @@ from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.protocol.admin import CreateAclsRequest
 from deployment import named
 from local_stack import free_ports
-from system import MODULES, System, connect_demo, ended
+from system import MODULES, System, beside_meta, connect_demo
 from wabus_local.kafka import EmbeddedKafka
-from wabus_local.meta import Store, create_app, new_world
 from wabus_runtime.kafka import client_options, ensure_topics
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually
@@ -118,40 +118,30 @@ async def test_each_service_does_all_its_work_and_nothing_else_with_its_rights(
     tmp_path: Path,
     eventually: Eventually,
 ) -> None:
-    ports = dict(zip(MODULES, free_ports(3), strict=True))
-    url = f"http://127.0.0.1:{ports['wabus_gateway']}"
-    store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))
-    store.world.callback_url, store.world.verify_token = f"{url}/webhooks/whatsapp", "a-verify-token-for-tests"
-    meta = await serve(create_app(store, delay_scale=0.01))
-    monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
-    monkeypatch.setenv("PUBLIC_URL", url)
-    monkeypatch.setenv("META_TOKEN", next(iter(store.world.tokens)))
-    monkeypatch.setenv("ALERT_WEBHOOK_URL", str(meta.make_url("/nobody")))
-    monkeypatch.setenv("ALERT_WEBHOOK_SECRET", "whsec_" + "YSBzZWNyZXQgb2YgdGhlIHRlc3RzIG9mIHRoZSBjaGFydA==")
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
-        system = System(http, tmp_path, ports)
-        async with ended(system):
-            for module, user in reversed(USERS.items()):
-                become(monkeypatch, guarded, user)
-                await system.start(module)
-                await eventually(partial(ready, system, module))
-            headers = await connect_demo()  # with the gateway's rights
-            message = {**text("wamid.1"), "timestamp": str(int(time.time()))}
-            assert await system.deliver(webhook(conversation(messages=[message]))) == 200
-            async with http.post(system.url("wabus_template_sync", "/templates/sync"), headers=headers) as answer:
-                assert answer.status == 202
-            async with http.post(
-                system.url("wabus_health_projector", "/webhook/health/check"), headers=headers
-            ) as answer:
-                assert answer.status == 202, await answer.text()
+    async with beside_meta(serve, monkeypatch, tmp_path) as system:
+        monkeypatch.setenv("ALERT_WEBHOOK_URL", os.environ["META_GRAPH_URL"] + "/nobody")
+        monkeypatch.setenv("ALERT_WEBHOOK_SECRET", "whsec_" + "YSBzZWNyZXQgb2YgdGhlIHRlc3RzIG9mIHRoZSBjaGFydA==")
+        for module, user in reversed(USERS.items()):
+            become(monkeypatch, guarded, user)
+            await system.start(module)
+            await eventually(partial(ready, system, module))
+        headers = await connect_demo()  # with the gateway's rights
+        message = {**text("wamid.1"), "timestamp": str(int(time.time()))}
+        assert await system.deliver(webhook(conversation(messages=[message]))) == 200
+        async with system.http.post(system.url("wabus_template_sync", "/templates/sync"), headers=headers) as answer:
+            assert answer.status == 202
+        async with system.http.post(
+            system.url("wabus_health_projector", "/webhook/health/check"), headers=headers
+        ) as answer:
+            assert answer.status == 202, await answer.text()
 
-            async def all_is_told() -> bool:
-                health = await system.get("wabus_health_projector", "/webhook/health/detailed", headers)
-                history = await system.get("wabus_health_projector", "/webhook/health/history", headers)
-                received = [waba["counts"]["last_24h"]["received"] for waba in health["wabas"]]
-                return received == [1] and health["status"] == "healthy" and bool(history)
+        async def all_is_told() -> bool:
+            health = await system.get("wabus_health_projector", "/webhook/health/detailed", headers)
+            history = await system.get("wabus_health_projector", "/webhook/health/history", headers)
+            received = [waba["counts"]["last_24h"]["received"] for waba in health["wabas"]]
+            return received == [1] and health["status"] == "healthy" and bool(history["changes"])
 
-            await eventually(all_is_told)
+        await eventually(all_is_told)
     for module in MODULES:
         assert "AuthorizationFailed" not in (tmp_path / f"{module}.log").read_text(), module
 

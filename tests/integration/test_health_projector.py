@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
+from health_rows import TABLES, reached, rows
 from wabus_events import (
     MESSAGES,
     AccountConnected,
@@ -32,7 +33,6 @@ from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_health_projector.counts import Counter
 from wabus_runtime import projection
 from wabus_runtime.database import Connection, migrated_pool
-from wabus_runtime.offsets import wait_for
 from wabus_runtime.publisher import Position, Publisher
 from wabus_runtime.recorded import Recorded
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
@@ -42,7 +42,6 @@ Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
 Bearer = Callable[..., dict[str, str]]
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
-TABLES = ("webhook_health", "waba_health", "message_counts", "message_failures", "counted_messages")
 
 
 def fact(kind: type[Event], second: int = 0, waba_id: str = "1", **details: Any) -> Event:
@@ -89,21 +88,6 @@ async def projecting(settings: KafkaSettings, pool: asyncpg.Pool) -> AsyncGenera
     finally:
         task.cancel()
         await asyncio.wait([task])
-
-
-async def reached(pool: asyncpg.Pool, positions: Sequence[Position]) -> bool:
-    ends: dict[tuple[str, int], int] = {}
-    for position in positions:
-        place = position.topic, position.partition
-        ends[place] = max(ends.get(place, 0), position.offset + 1)
-    return await wait_for(pool, projector.NAME, ends, 20)
-
-
-async def rows(pool: asyncpg.Pool) -> dict[str, list[str]]:
-    """Every row of every table as text, to the byte."""
-    return {
-        table: [row[0] for row in await pool.fetch(f"SELECT t::text FROM {table} AS t ORDER BY 1")] for table in TABLES
-    }
 
 
 async def counts(pool: asyncpg.Pool) -> dict[str, int]:

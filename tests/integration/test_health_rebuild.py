@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,19 +11,18 @@ import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
+from health_rows import TABLES, reached, rows
 from wabus_events import AccountConnected, CallbackVerified, Event, MessageReceived, TemplatesSynced, fact_id
 from wabus_health_projector import projector, rebuild
 from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_runtime.database import migrated_pool
-from wabus_runtime.offsets import wait_for
-from wabus_runtime.publisher import Position, Publisher
+from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
 Bearer = Callable[..., dict[str, str]]
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
-TABLES = [table.name for table in rebuild.MODELS["health"].tables]
 
 
 def fact(kind: type[Event], waba_id: str, **details: Any) -> Event:
@@ -74,20 +73,6 @@ async def projecting(settings: KafkaSettings, pool: asyncpg.Pool) -> AsyncGenera
     finally:
         task.cancel()
         await asyncio.wait([task])
-
-
-async def reached(pool: asyncpg.Pool, positions: Sequence[Position]) -> bool:
-    ends: dict[tuple[str, int], int] = {}
-    for position in positions:
-        place = position.topic, position.partition
-        ends[place] = max(ends.get(place, 0), position.offset + 1)
-    return await wait_for(pool, projector.NAME, ends, 30)
-
-
-async def rows(pool: asyncpg.Pool) -> dict[str, list[str]]:
-    return {
-        table: [row[0] for row in await pool.fetch(f"SELECT t::text FROM {table} AS t ORDER BY 1")] for table in TABLES
-    }
 
 
 async def schemas(pool: asyncpg.Pool) -> list[str]:

@@ -1,0 +1,26 @@
+"""The rows of the health projection, for tests that compare them: until when they are in, and all of them as text."""
+
+from collections.abc import Sequence
+
+import asyncpg
+from wabus_health_projector import projector, rebuild
+from wabus_runtime.offsets import wait_for
+from wabus_runtime.publisher import Position
+
+TABLES = [table.name for table in rebuild.MODELS["health"].tables]
+
+
+async def reached(pool: asyncpg.Pool, positions: Sequence[Position]) -> bool:
+    """Whether the rows soon have what was published there."""
+    ends: dict[tuple[str, int], int] = {}
+    for position in positions:
+        place = position.topic, position.partition
+        ends[place] = max(ends.get(place, 0), position.offset + 1)
+    return await wait_for(pool, projector.NAME, ends, 30)
+
+
+async def rows(pool: asyncpg.Pool) -> dict[str, list[str]]:
+    """Every row of every table as text, to the byte."""
+    return {
+        table: [row[0] for row in await pool.fetch(f"SELECT t::text FROM {table} AS t ORDER BY 1")] for table in TABLES
+    }
