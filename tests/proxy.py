@@ -4,6 +4,10 @@ import asyncio
 import socket
 import ssl
 import struct
+from pathlib import Path
+
+from local_stack import free_ports
+from wabus_local.kafka import EmbeddedKafka
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 """PostgreSQL's message before TLS (PostgreSQL documentation, "Message Formats", SSLRequest)."""
@@ -18,6 +22,8 @@ class Proxy:
     def __init__(self, port: int, target: int, tls: ssl.SSLContext | None = None) -> None:
         self.port = port
         self.delay = 0.0  # seconds by which each piece comes late
+        self.largest = 65_536  # bytes of a piece
+        self.answering = True  # whether what the target says gets through, or is lost
         self._target = target
         self._tls = tls
         self._flowing = asyncio.Event()
@@ -76,7 +82,7 @@ class Proxy:
         try:
             passing = [
                 asyncio.create_task(self._pass(reader, up_writer)),
-                asyncio.create_task(self._pass(up_reader, writer)),
+                asyncio.create_task(self._pass(up_reader, writer, back=True)),
             ]
             await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
             for one in passing:
@@ -86,10 +92,23 @@ class Proxy:
             self._writers -= {writer, up_writer}
             up_writer.transport.abort()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while piece := await reader.read(65536):
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, back: bool = False) -> None:
+        while piece := await reader.read(self.largest):
             await self._flowing.wait()
+            if back and not self.answering:
+                continue
             if self.delay:
                 await asyncio.sleep(self.delay)
             writer.write(piece)
             await writer.drain()
+
+
+def kafka_behind_a_proxy(home: Path) -> tuple[EmbeddedKafka, int, int]:
+    """A broker, the port of a second listener, and the port that this one tells clients to come to."""
+    port, controller, listener, proxy = free_ports(4)
+    properties = {
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},SERVICES://127.0.0.1:{listener}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port},SERVICES://127.0.0.1:{proxy}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SERVICES:PLAINTEXT",
+    }
+    return EmbeddedKafka(home, port, controller_port=controller, properties=properties), listener, proxy

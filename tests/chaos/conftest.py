@@ -12,7 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from blows import Stores
 from local_stack import free_ports
-from machine import Clock, Disk, Network, kafka_behind_a_proxy, small_disk
+from machine import Clock, Disk, Network, small_disk
+from proxy import kafka_behind_a_proxy
 from system import MODULES, System, ended
 from wabus_local.kafka import EmbeddedKafka
 from wabus_local.meta import Store, create_app, new_world

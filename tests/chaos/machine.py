@@ -14,7 +14,6 @@ from pathlib import Path
 
 from local_stack import free_ports
 from proxy import Proxy
-from wabus_local.kafka import EmbeddedKafka
 
 DISK_BYTES = 512 * 1024 * 1024
 MNT_DETACH = 2
@@ -34,17 +33,6 @@ class Network:
     async def stop(self) -> None:
         await self.kafka.stop()
         await self.postgres.stop()
-
-
-def kafka_behind_a_proxy(home: Path) -> tuple[EmbeddedKafka, int, int]:
-    """A broker, the port of a second listener, and the port that this one tells clients to come to."""
-    port, controller, listener, proxy = free_ports(4)
-    properties = {
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},SERVICES://127.0.0.1:{listener}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port},SERVICES://127.0.0.1:{proxy}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SERVICES:PLAINTEXT",
-    }
-    return EmbeddedKafka(home, port, controller_port=controller, properties=properties), listener, proxy
 
 
 class Disk:

@@ -1,20 +1,21 @@
 """Produce requests by hand: idempotent, `acks=all`, the batches of many partitions in one request to each leader.
 
-Connections, authentication and metadata are aiokafka's. Its producer is not used, because it makes futures, tasks and
-generic encoders do for every partition what a few bytes in a row do for all of them (docs/decisions/0007).
+Authentication and metadata are aiokafka's. Its producer is not used, because it makes futures, tasks and generic
+encoders do for every partition what a few bytes in a row do for all of them (docs/decisions/0007). As long as Kafka
+answers, no task and no future is made here either.
 Source: Kafka protocol guide, Produce version 7 and InitProducerId version 0; KIP-98 (idempotent producer).
 """
 
 import asyncio
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     DuplicateSequenceNumber,
-    IncompatibleBrokerVersion,
     KafkaError,
     LeaderNotAvailableError,
     MessageSizeTooLargeError,
@@ -22,15 +23,15 @@ from aiokafka.errors import (
     NotLeaderForPartitionError,
     for_code,
 )
-from aiokafka.protocol.api import RequestHeader_v1, ResponseHeader_v0
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 from wabus_events import TOPICS, Record
 from wabus_events.topics import MAX_RECORD_BYTES
 
-from wabus_runtime.kafka import REQUEST_TIMEOUT_MS, client_options, topic_name
+from wabus_runtime.kafka import REQUEST_TIMEOUT_MS, client_options
 from wabus_runtime.settings import KafkaSettings
+from wabus_runtime.wire import Wire, take_over
 
 ACK_TIMEOUT = 3.0  # seconds until a round without an answer means that Kafka is away
 RETRY_DELAY = 0.1  # seconds before asking a new leader
@@ -38,10 +39,14 @@ RETRY_DELAY = 0.1  # seconds before asking a new leader
 _ROOM = 4096  # bytes for what Kafka puts around a record, and for a trace
 _AROUND_HEADER = 20  # bytes at most
 
-_VERSION = 7
+_PRODUCE, _VERSION = 0, 7
 _NEVER = 2**31 - 1  # ms; InitProducerId demands a transaction time-out even where there are no transactions
 _PARTITION = struct.Struct(">ii")  # partition, bytes of its batch
+_FRONT = struct.Struct(">hhii")  # no transactional id, acks, the broker's own time-out, topics
 _OUTCOME = struct.Struct(">ihqqq")  # partition, error, base offset, log append time, log start offset
+
+Ended = Callable[[KafkaError | OSError | None], None]
+"""Told why a round ended without an answer for all; None where each of its batches is acknowledged or has an error."""
 
 
 @dataclass(slots=True, eq=False)
@@ -67,20 +72,26 @@ def fits(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, by
 
 
 class Producer:
-    """One producer id. Not for concurrent use: a partition's batches must arrive one after the other."""
+    """One producer id. One round at a time: a partition's batches must arrive one after the other."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
+        self._prefix = settings.topic_prefix
         self._client: Any = AIOKafkaClient(**client_options(settings))
+        self._wires: dict[int, Wire] = {}
         self._sequences: dict[tuple[str, int], int] = {}
         self._id, self._epoch = -1, -1
+        self._ended: Ended | None = None
+        self._time_out: asyncio.TimerHandle | None = None
+        self._unanswered = 0  # brokers of this round
+        self._again: list[Batch] = []
+        self._retry: asyncio.Task[None] | None = None
         self.partitions: dict[str, int] = {}
         """How many each topic has, by its name without the prefix."""
 
     async def start(self) -> None:
         """Wait for the topics to exist and take a producer id. Raises KafkaError or OSError."""
         await self._client.bootstrap()
-        names = {topic.name: topic_name(self._settings, topic) for topic in TOPICS}
+        names = {topic.name: self._prefix + topic.name for topic in TOPICS}
         await self._client.set_topics(list(names.values()))
         for topic, name in names.items():
             while not (found := self._client.cluster.partitions_for_topic(name)):
@@ -89,7 +100,8 @@ class Producer:
                 await self._client.force_metadata_update()
             self.partitions[topic] = len(found)
         # The first records shall not wait for connections, least of all those of a round for all brokers.
-        await asyncio.gather(*(self._client.ready(leader) for leader in self._leaders(names.values())))
+        places = [(topic, number) for topic, count in self.partitions.items() for number in range(count)]
+        await self._connect({self._leader(*place) for place in places})
         while True:
             asked: Any = InitProducerIdRequest(None, _NEVER)  # pyright: ignore[reportArgumentType]
             answer = await self._client.send(self._client.get_random_node(), asked)
@@ -101,27 +113,23 @@ class Producer:
                 raise error()
             await asyncio.sleep(RETRY_DELAY)  # a broker that has just started is still loading
 
-    def _leaders(self, names: Iterable[str]) -> set[int]:
-        cluster = self._client.cluster
-        places = [TopicPartition(name, number) for name in names for number in cluster.partitions_for_topic(name) or ()]
-        return {leader for leader in map(cluster.leader_for_partition, places) if leader not in (None, -1)}
-
     async def close(self) -> None:
+        if self._retry:
+            self._retry.cancel()
         await self._client.close()
 
-    async def produce(self, batches: Sequence[Batch]) -> None:
-        """Return when each batch is acknowledged or has an error; an error leaves the producer unfit for more.
+    def produce(self, batches: Sequence[Batch], ended: Ended) -> None:
+        """Send a round; `ended` is called later, never from here. An error leaves the producer unfit for more.
 
         What may pass (a new leader, too few replicas in sync) is tried again for `ACK_TIMEOUT`, with the same
-        sequence numbers, so that nothing is written twice. Raises TimeoutError after that.
+        sequence numbers, so that nothing is written twice; after that the round ends with a TimeoutError.
+        Raises MessageSizeTooLargeError.
         """
         for batch in batches:
             batch.data = self._encoded(batch)
-        left = batches
-        async with asyncio.timeout(ACK_TIMEOUT):
-            while left := await self._attempt(left):
-                await self._client.force_metadata_update()
-                await asyncio.sleep(RETRY_DELAY)
+        self._ended = ended
+        self._time_out = asyncio.get_running_loop().call_later(ACK_TIMEOUT, self._end, TimeoutError())
+        self._attempt(batches)
 
     def _encoded(self, batch: Batch) -> bytes:
         builder = DefaultRecordBatchBuilder(
@@ -139,106 +147,104 @@ class Producer:
                 raise MessageSizeTooLargeError
         return bytes(builder.build())
 
-    async def _attempt(self, batches: Sequence[Batch]) -> list[Batch]:
-        """Ask the leaders once; returns the batches to try again."""
+    def _leader(self, topic: str, partition: int) -> int:
+        """The id of the broker that leads a partition, -1 where there is none."""
+        leader = self._client.cluster.leader_for_partition(TopicPartition(self._prefix + topic, partition))
+        return -1 if leader is None else leader
+
+    async def _connect(self, leaders: Iterable[int]) -> None:
+        """Open what is not open. Raises IncompatibleBrokerVersion."""
+        missing = [one for one in leaders if one != -1 and not ((wire := self._wires.get(one)) and wire.open)]
+        opened = await asyncio.gather(*(take_over(self._client, leader, _PRODUCE, _VERSION) for leader in missing))
+        self._wires.update({leader: wire for leader, wire in zip(missing, opened, strict=True) if wire})
+
+    def _attempt(self, batches: Sequence[Batch]) -> None:
+        """Ask the leaders once."""
         by_leader: dict[int, list[Batch]] = {}
-        again: list[Batch] = []
         for batch in batches:
-            name = self._settings.topic_prefix + batch.topic
-            leader = self._client.cluster.leader_for_partition(TopicPartition(name, batch.partition))
-            if leader is None or leader == -1:
-                again.append(batch)
+            by_leader.setdefault(self._leader(batch.topic, batch.partition), []).append(batch)
+        self._unanswered, self._again = len(by_leader), []
+        for leader, those in by_leader.items():
+            wire = self._wires.get(leader)
+            if wire is None:
+                self._answered(those, None)
             else:
-                by_leader.setdefault(leader, []).append(batch)
-        if len(by_leader) == 1:
-            ((leader, those),) = by_leader.items()
-            return again + await self._ask(leader, those)
-        for unsettled in await asyncio.gather(*(self._ask(leader, those) for leader, those in by_leader.items())):
-            again += unsettled
-        return again
+                wire.ask(_PRODUCE, _VERSION, _request(self._prefix, those), partial(self._answered, those))
 
-    async def _ask(self, leader: int, batches: list[Batch]) -> list[Batch]:
+    def _answered(self, batches: list[Batch], answer: bytes | None) -> None:
+        """Note what a leader has answered, or None where it could not; the last one's answer ends the attempt."""
+        if self._ended is None:
+            return
+        if answer is None:
+            self._again += batches
+        else:
+            outcomes = _outcomes(answer)
+            for batch in batches:
+                self._note(batch, *outcomes.get((self._prefix + batch.topic, batch.partition), (-1, -1)))
+        self._unanswered -= 1
+        if self._unanswered:
+            return
+        if self._again:
+            self._retry = asyncio.get_running_loop().create_task(self._try_again(self._again))
+        else:
+            self._end(None)
+
+    def _note(self, batch: Batch, code: int, offset: int) -> None:
+        error = for_code(code)
+        if error is NoError or error is DuplicateSequenceNumber:
+            lane = batch.topic, batch.partition
+            self._sequences[lane] = (self._sequences.get(lane, 0) + len(batch.records)) & 0x7FFFFFFF
+            batch.offset, batch.acknowledged = offset, True
+        elif error.retriable or error in (NotLeaderForPartitionError, LeaderNotAvailableError):
+            self._again.append(batch)
+        else:
+            batch.error = error()
+
+    async def _try_again(self, batches: list[Batch]) -> None:
         try:
-            answer = await self._client.send(leader, _Request(self._settings.topic_prefix, batches))
-        except KafkaError as error:
-            if error.retriable:
-                return batches
-            for batch in batches:
-                batch.error = error
-            return []
-        again: list[Batch] = []
-        for batch in batches:
-            code, offset = answer.outcomes.get((self._settings.topic_prefix + batch.topic, batch.partition), (-1, -1))
-            error = for_code(code)
-            if error is NoError or error is DuplicateSequenceNumber:
-                lane = batch.topic, batch.partition
-                self._sequences[lane] = (self._sequences.get(lane, 0) + len(batch.records)) & 0x7FFFFFFF
-                batch.offset, batch.acknowledged = offset, True
-            elif error.retriable or error in (NotLeaderForPartitionError, LeaderNotAvailableError):
-                again.append(batch)
-            else:
-                batch.error = error()
-        return again
+            await self._client.force_metadata_update()
+            await asyncio.sleep(RETRY_DELAY)
+            await self._connect({self._leader(batch.topic, batch.partition) for batch in batches})
+        except (KafkaError, OSError) as error:
+            self._end(error)
+        else:
+            if self._ended:
+                self._attempt(batches)
+
+    def _end(self, error: KafkaError | OSError | None) -> None:
+        ended, self._ended = self._ended, None
+        if self._time_out:
+            self._time_out.cancel()
+        if ended:
+            ended(error)
 
 
-class _Request:
-    """In the form that aiokafka's connections take a request."""
-
-    API_KEY = 0
-    API_VERSION = _VERSION
-    required_acks = -1
-
-    def __init__(self, prefix: str, batches: Sequence[Batch]) -> None:
-        self._topics: dict[str, list[Batch]] = {}
-        for batch in batches:
-            self._topics.setdefault(prefix + batch.topic, []).append(batch)
-
-    def prepare(self, versions: dict[int, tuple[int, int]]) -> "_Request":
-        lowest, highest = versions.get(self.API_KEY, (-1, -1))
-        if not lowest <= _VERSION <= highest:
-            raise IncompatibleBrokerVersion(f"the broker does not speak Produce version {_VERSION}")
-        return self
-
-    def build_request_header(self, correlation_id: int, client_id: str) -> RequestHeader_v1:
-        return RequestHeader_v1(self, correlation_id, client_id)  # pyright: ignore[reportArgumentType]
-
-    def encode(self) -> bytes:
-        # No transactional id, acks=all, the broker's own time-out, the topics.
-        parts = [struct.pack(">hhii", -1, self.required_acks, REQUEST_TIMEOUT_MS, len(self._topics))]
-        for topic, batches in self._topics.items():
-            name = topic.encode()
-            parts.append(struct.pack(f">h{len(name)}si", len(name), name, len(batches)))
-            for batch in batches:
-                parts.append(_PARTITION.pack(batch.partition, len(batch.data)))
-                parts.append(batch.data)
-        return b"".join(parts)
-
-    def parse_response_header(self, read_buffer: Any) -> ResponseHeader_v0:
-        return ResponseHeader_v0.decode(read_buffer)
-
-    @property
-    def RESPONSE_TYPE(self) -> "type[_Answer]":  # noqa: N802 - aiokafka's name
-        return _Answer
+def _request(prefix: str, batches: Sequence[Batch]) -> bytes:
+    by_topic: dict[str, list[Batch]] = {}
+    for batch in batches:
+        by_topic.setdefault(prefix + batch.topic, []).append(batch)
+    parts = [_FRONT.pack(-1, -1, REQUEST_TIMEOUT_MS, len(by_topic))]
+    for topic, those in by_topic.items():
+        name = topic.encode()
+        parts.append(struct.pack(f">h{len(name)}si", len(name), name, len(those)))
+        for batch in those:
+            parts.append(_PARTITION.pack(batch.partition, len(batch.data)))
+            parts.append(batch.data)
+    return b"".join(parts)
 
 
-class _Answer:
-    def __init__(self, outcomes: dict[tuple[str, int], tuple[int, int]]) -> None:
-        self.outcomes = outcomes
-        """By topic and partition: the error's code and the offset of the batch's first record."""
-
-    @classmethod
-    def decode(cls, data: Any) -> "_Answer":
-        answer = data.read()
-        outcomes: dict[tuple[str, int], tuple[int, int]] = {}
-        (topics,) = struct.unpack_from(">i", answer)
-        at = 4
-        for _ in range(topics):
-            (length,) = struct.unpack_from(">h", answer, at)
-            topic = answer[at + 2 : at + 2 + length].decode()
-            (partitions,) = struct.unpack_from(">i", answer, at + 2 + length)
-            at += 6 + length
-            for _ in range(partitions):
-                partition, code, offset, _, _ = _OUTCOME.unpack_from(answer, at)
-                outcomes[topic, partition] = code, offset
-                at += _OUTCOME.size
-        return cls(outcomes)
+def _outcomes(answer: bytes) -> dict[tuple[str, int], tuple[int, int]]:
+    """By topic and partition: the error's code and the offset of the batch's first record."""
+    outcomes: dict[tuple[str, int], tuple[int, int]] = {}
+    (topics,) = struct.unpack_from(">i", answer)
+    at = 4
+    for _ in range(topics):
+        (length,) = struct.unpack_from(">h", answer, at)
+        topic = answer[at + 2 : at + 2 + length].decode()
+        (partitions,) = struct.unpack_from(">i", answer, at + 2 + length)
+        at += 6 + length
+        for _ in range(partitions):
+            partition, code, offset, _, _ = _OUTCOME.unpack_from(answer, at)
+            outcomes[topic, partition] = code, offset
+            at += _OUTCOME.size
+    return outcomes

@@ -8,11 +8,13 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 
 import structlog
 from aiokafka.errors import KafkaError
 from prometheus_client import Histogram
-from wabus_events import Event, Record, encode
+from wabus_events import TOPICS, Event, Record, encode
 
 from wabus_runtime import tracing
 from wabus_runtime.kafka import KafkaUnavailable, close_broken, partition_of
@@ -40,6 +42,7 @@ RECOVERY_DELAY_MAX = 2.0  # seconds between attempts to come back
 BATCH_SECONDS = Histogram(
     "wabus_publish_batch_seconds", "From handing a round of batches to the client to Kafka's answer.", buckets=BUCKETS
 )
+_TAKEN = {topic.name: PUBLISHED.labels(topic.name) for topic in TOPICS}
 
 log = structlog.get_logger()
 
@@ -60,7 +63,9 @@ class Publisher:
         self._lanes = Lanes()
         self._in_flight: list[Lane] = []
         self._sent = 0  # records in flight
-        self._sending: asyncio.Task[None] | None = None
+        self._sending = False  # whether a round is under way, or is about to be
+        self._idle: asyncio.Event | None = None
+        self._context = tracing.detached()
         self._recovery: asyncio.Task[None] | None = None
         self._busy = False
         self._stopping = False
@@ -87,7 +92,10 @@ class Publisher:
         if self._recovery:
             self._recovery.cancel()
         if self._sending:
-            await asyncio.wait([self._sending], timeout=ACK_TIMEOUT)
+            self._idle = asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ACK_TIMEOUT):
+                    await self._idle.wait()
         if self._producer:
             await close_broken(self._producer.close())
             self._producer = None
@@ -134,48 +142,63 @@ class Publisher:
         for index, record in enumerate(records):
             place = record.topic, partition_of(record.key, producer.partitions[record.topic])
             self._lanes.add(place, record, publish, index)
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._send(), context=tracing.detached())
+        if not self._sending:
+            self._sending = True
+            self._schedule()
             if self._patience is not None and self._watch is None:
                 self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._look, self._patience)
 
-    async def _send(self) -> None:
-        """Send what waits, round after round, until nothing does."""
-        try:
-            while self._lanes.count and self._producer is not None:
-                if self._busy:
-                    await asyncio.sleep(LINGER)
-                await self._round(self._producer)
-        finally:
-            self._sending = None
-            self._lanes.fail(KafkaUnavailable("Kafka is away"))
+    def _schedule(self) -> None:
+        """Begin a round soon, so that what the loop's turn has brought goes out together."""
+        loop = asyncio.get_running_loop()
+        if self._busy:
+            loop.call_later(LINGER, self._begin, context=self._context)
+        else:
+            loop.call_soon(self._begin, context=self._context)
 
-    async def _round(self, producer: Producer) -> None:
+    def _begin(self) -> None:
+        producer = self._producer
+        if producer is None or not self._lanes.count:
+            self._rest()
+            return
         taken = self._lanes.take()
         self._in_flight, self._round_began = [lane for _, lane in taken], time.perf_counter()
         self._sent = sum(len(lane.records) for _, lane in taken)
         self._busy = self._sent > 1
         batches = [Batch(topic, partition, lane.records) for (topic, partition), lane in taken]
-        failure: Exception | None = None
         try:
-            with BATCH_SECONDS.time():
-                await producer.produce(batches)
-        except (KafkaError, OSError, TimeoutError) as error:
-            failure = error
-        finally:
-            self._in_flight, self._round_began, self._sent = [], None, 0
-            failure = failure or next((batch.error for batch in batches if batch.error), None)
-            if failure is not None and producer is self._producer:
-                log.warning("kafka is away", action="kafka_away", error=type(failure).__name__)
-                self._producer = None
-                self._recover(producer)
-            for batch, (_, lane) in zip(batches, taken, strict=True):
-                if batch.acknowledged:
-                    PUBLISHED.labels(batch.topic).inc(len(lane.records))
-                    lane.settle(None, Position(batch.topic, batch.partition, batch.offset))
-                else:
-                    PUBLISH_FAILURES.inc()
-                    lane.settle(KafkaUnavailable(f"Kafka did not take it: {type(batch.error or failure).__name__}"))
+            producer.produce(batches, partial(self._ended, producer, batches))
+        except Exception as error:  # whatever it is, those who wait for it are told
+            self._ended(producer, batches, error)
+
+    def _ended(self, producer: Producer, batches: list[Batch], failure: Exception | None) -> None:
+        lanes, began = self._in_flight, self._round_began
+        self._in_flight, self._round_began, self._sent = [], None, 0
+        if began is not None:
+            BATCH_SECONDS.observe(time.perf_counter() - began)
+        failure = failure or next((batch.error for batch in batches if batch.error), None)
+        if failure is not None and producer is self._producer:
+            log.warning("kafka is away", action="kafka_away", error=type(failure).__name__)
+            self._producer = None
+            self._recover(producer)
+        if self._lanes.count and self._producer:
+            self._schedule()
+        else:
+            self._rest()
+        for batch, lane in zip(batches, lanes, strict=True):
+            if batch.acknowledged:
+                _TAKEN[batch.topic].inc(len(lane.records))
+                lane.settle(None, Position(batch.topic, batch.partition, batch.offset))
+            else:
+                PUBLISH_FAILURES.inc()
+                lane.settle(KafkaUnavailable(f"Kafka did not take it: {type(batch.error or failure).__name__}"))
+
+    def _rest(self) -> None:
+        """Nothing is under way, and what still waits will not be."""
+        self._sending = False
+        self._lanes.fail(KafkaUnavailable("Kafka is away"))
+        if self._idle:
+            self._idle.set()
 
     def _look(self, patience: float) -> None:
         """Give up what has waited too long. What was sent may still arrive: it is published again with the same ids."""
@@ -183,12 +206,12 @@ class Publisher:
         for lane in self._in_flight:
             lane.give_up(before)
         self._lanes.give_up(before)
-        again = self._sending is not None and not self._stopping
+        again = self._sending and not self._stopping
         self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._look, patience) if again else None
 
     def _recover(self, broken: Producer | None = None) -> None:
         if not self._stopping and (self._recovery is None or self._recovery.done()):
-            self._recovery = asyncio.create_task(self._reconnect(broken))
+            self._recovery = asyncio.create_task(self._reconnect(broken), context=tracing.detached())
 
     async def _reconnect(self, broken: Producer | None) -> None:
         if broken is not None:

@@ -1,0 +1,239 @@
+"""The way of records to a broker: written once whatever happens to a connection, and told as it is."""
+
+import asyncio
+import struct
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import uvloop
+from aiokafka.conn import create_conn
+from aiokafka.errors import IncompatibleBrokerVersion
+from proxy import Proxy, kafka_behind_a_proxy
+from wabus_events import MESSAGES, Event, MessageStatusChanged
+from wabus_local.kafka import EmbeddedKafka
+from wabus_runtime.ends import end_positions
+from wabus_runtime.kafka import KafkaUnavailable
+from wabus_runtime.publisher import Position, Publisher
+from wabus_runtime.settings import KafkaSettings
+from wabus_runtime.wire import Wire, take_over
+from waiting import Eventually
+
+# The other way to choose a loop, a hook, would choose one for every test there is.
+pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture:DeprecationWarning")
+
+API, VERSION = 0, 7
+VERSIONS = struct.pack(">hihhh", 0, 1, API, 3, VERSION)  # no error, one API with its oldest and newest version
+
+
+@pytest.fixture(
+    scope="module", params=[asyncio.DefaultEventLoopPolicy, uvloop.EventLoopPolicy], ids=["asyncio", "uvloop"]
+)
+def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
+    """uvloop is what services run on; it tells of broken connections in its own way."""
+    return request.param()
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EmbeddedKafka, int, int]]:
+    broker, listener, advertised = kafka_behind_a_proxy(tmp_path_factory.mktemp("kafka"))
+    asyncio.run(broker.start(120))
+    yield broker, listener, advertised
+    asyncio.run(broker.stop())
+
+
+@pytest.fixture
+def kafka(proxied: tuple[EmbeddedKafka, int, int]) -> EmbeddedKafka:
+    """The one that can be reached through the proxy too."""
+    return proxied[0]
+
+
+@pytest.fixture
+async def proxy(proxied: tuple[EmbeddedKafka, int, int]) -> AsyncIterator[Proxy]:
+    _, listener, advertised = proxied
+    proxy = Proxy(advertised, listener)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()
+
+
+@pytest.fixture
+async def publisher(topics: KafkaSettings, proxy: Proxy) -> AsyncIterator[Publisher]:
+    """One that reaches Kafka through the proxy alone."""
+    behind = topics.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{proxy.port}"})
+    publisher = Publisher(behind, "/wabus/test")
+    await publisher.start()
+    yield publisher
+    await publisher.stop()
+
+
+def status(number: int, contact: str = "16505551234") -> Event:
+    return MessageStatusChanged(
+        id=f"status-{number}",
+        time=datetime.now(UTC),
+        waba_id="1",
+        phone_number_id="2",
+        display_phone_number=None,
+        wamid=f"wamid.{number}",
+        contact=contact,
+        status="sent",
+        error_codes=[],
+        value={},
+    )
+
+
+async def written(topics: KafkaSettings) -> int:
+    """Records in the topic of messages, whoever was told of them."""
+    return sum((await end_positions(topics, MESSAGES)).values())
+
+
+async def test_answers_that_come_in_pieces_are_put_together(publisher: Publisher, proxy: Proxy) -> None:
+    proxy.largest, proxy.delay = 3, 0.0001
+    positions = await publisher.publish([status(number) for number in range(3)])
+    assert [position.offset for position in positions] == [0, 1, 2]
+
+
+async def test_what_kafka_took_before_its_answer_was_lost_is_not_written_again(
+    topics: KafkaSettings, publisher: Publisher, proxy: Proxy, eventually: Eventually
+) -> None:
+    await publisher.publish([status(0)])
+    proxy.answering = False
+    publishing = asyncio.create_task(publisher.publish([status(1), status(2)]))
+
+    async def taken() -> bool:
+        return await written(topics) == 3
+
+    await eventually(taken)
+    assert not publishing.done()
+    proxy.answering = True
+    proxy.cut()
+    assert [position.offset for position in await publishing] == [1, 2]
+    assert publisher.available
+    assert [position.offset for position in await publisher.publish([status(3)])] == [3]
+    assert await written(topics) == 4
+
+
+async def test_a_connection_that_was_reset_meanwhile_is_replaced_and_the_order_kept(
+    topics: KafkaSettings, publisher: Publisher, proxy: Proxy
+) -> None:
+    expected: list[int] = []
+    found: list[int] = []
+    for number in range(10):
+        publishing = asyncio.create_task(publisher.publish([status(number)]))
+        if number % 2:
+            await asyncio.sleep(0)
+        proxy.cut()
+        found += [position.offset for position in await publishing]
+        expected.append(number)
+    assert found == expected
+    assert await written(topics) == 10
+
+
+async def test_publishes_of_many_tasks_each_learn_where_their_records_are(
+    topics: KafkaSettings, publisher: Publisher
+) -> None:
+    publishes = [publisher.publish([status(2 * n, f"1{n}"), status(2 * n + 1, f"2{n}")]) for n in range(200)]
+    found: list[Position] = []
+    for positions in await asyncio.gather(*publishes):
+        assert len(positions) == 2
+        found += positions
+    assert len({(position.partition, position.offset) for position in found}) == 400
+    assert await written(topics) == 400
+
+
+async def test_stopping_waits_for_what_is_under_way_and_takes_no_more(topics: KafkaSettings, proxy: Proxy) -> None:
+    behind = topics.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{proxy.port}"})
+    publisher = Publisher(behind, "/wabus/test")
+    await publisher.start()
+    proxy.delay = 0.1
+    publishing = asyncio.create_task(publisher.publish([status(0)]))
+    await asyncio.sleep(0)
+    stopping = asyncio.create_task(publisher.stop())
+    await asyncio.sleep(0)
+    with pytest.raises(KafkaUnavailable):
+        await publisher.publish([status(1)])
+    assert len(await publishing) == 1
+    await stopping
+    assert await written(topics) == 1
+
+
+Answer = Callable[[int], bytes]
+
+
+@asynccontextmanager
+async def connection_to(answer: Answer) -> AsyncGenerator[Any]:
+    """aiokafka's connection to a server that answers each request with what `answer` makes of its correlation id."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = True
+        try:
+            while True:
+                (size,) = struct.unpack(">i", await reader.readexactly(4))
+                (correlation_id,) = struct.unpack_from(">i", await reader.readexactly(size), 4)
+                if first:
+                    writer.write(struct.pack(">ii", 4 + len(VERSIONS), correlation_id) + VERSIONS)
+                else:
+                    writer.write(answer(correlation_id))
+                first = False
+        except EOFError:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    connection: Any = await create_conn("127.0.0.1", server.sockets[0].getsockname()[1], request_timeout_ms=5_000)
+    try:
+        yield connection
+    finally:
+        async with asyncio.timeout(5):
+            await connection.close()
+        server.close()
+
+
+async def asked(wire: Wire) -> bytes | None:
+    answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+    wire.ask(API, VERSION, b"request", answer.set_result)
+    async with asyncio.timeout(5):
+        return await answer
+
+
+async def test_an_answer_is_what_follows_its_header() -> None:
+    async with connection_to(lambda number: struct.pack(">ii", 8, number) + b"word") as connection:
+        wire = Wire(connection)
+        assert [await asked(wire), await asked(wire)] == [b"word", b"word"]
+        assert wire.open
+
+
+def of_another(number: int) -> bytes:
+    return struct.pack(">ii", 8, number + 1) + b"word"
+
+
+def twice(number: int) -> bytes:
+    return struct.pack(">ii", 4, number) * 2
+
+
+@pytest.mark.parametrize("answer", [of_another, twice])
+async def test_an_answer_to_nothing_that_was_asked_ends_the_connection(answer: Answer, eventually: Eventually) -> None:
+    async with connection_to(answer) as connection:
+        wire = Wire(connection)
+        await asked(wire)
+
+        async def ended() -> bool:
+            return not wire.open
+
+        await eventually(ended)
+        assert not connection.connected()
+        assert await asked(wire) is None
+
+
+async def test_a_broker_without_the_version_is_refused() -> None:
+    async with connection_to(lambda number: b"") as connection:
+
+        async def given(broker: int, group: str) -> Any:
+            return connection
+
+        client: Any = SimpleNamespace(_get_conn=given)
+        with pytest.raises(IncompatibleBrokerVersion):
+            await take_over(client, 1, API, VERSION + 1)
+        assert await take_over(client, 1, API, VERSION)
