@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from deployment import ROOT, SETTINGS, settings_of
+from wabus_runtime.graph_errors import GraphError
+from wabus_template_sync.failures import SyncFailure
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
@@ -39,6 +41,30 @@ def test_the_readme_names_every_setting() -> None:
     readme = (ROOT / "README.md").read_text()
     settings = {name.upper() for service in SETTINGS for name in settings_of(service).model_fields}
     assert {name for name in settings if f"`{name}`" not in readme} == set()
+
+
+def refusals_of_graph() -> set[str]:
+    kinds = [GraphError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return {kind.code for kind in kinds} - {GraphError.code}
+
+
+def test_whatever_connecting_refuses_is_explained() -> None:
+    gateway = ROOT / "services" / "gateway"
+    own = {
+        code for file in gateway.rglob("*.py") for code in re.findall(r'ConnectRefused\(\s*"(\w+)"', file.read_text())
+    }
+    assert own
+    assert {
+        code for code in own | refusals_of_graph() if f"`{code}`" not in (ROOT / "docs/connect.md").read_text()
+    } == set()
+
+
+def test_whatever_ends_a_sync_is_explained() -> None:
+    own = {kind.code for kind in (SyncFailure, *SyncFailure.__subclasses__())}
+    page = (ROOT / "docs/templates.md").read_text()
+    assert {code for code in own | refusals_of_graph() if f"`{code}`" not in page} == set()
 
 
 @pytest.mark.parametrize(
