@@ -214,6 +214,15 @@ async def test_no_half_an_export_is_left_behind(environment: dict[str, str], tmp
     assert "No such file or directory" in nowhere.output
 
 
+@pytest.mark.parametrize("arguments", [["topics"], ["deadletter", "list"]])
+def test_a_kafka_that_is_away_is_one_line_of_every_command(arguments: list[str]) -> None:
+    command = [sys.executable, "-c", "from wabus_runtime.cli import main; main()", *arguments]
+    environment = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert re.fullmatch(r"wabus: [^\n]+: KafkaConnectionError\n", done.stderr)
+
+
 @pytest.mark.parametrize("arguments", [["tail"], ["show", "accounts.v1/0@0"], ["export", "-"]])
 def test_a_kafka_that_is_away_is_one_line(arguments: list[str]) -> None:
     command = [sys.executable, "-c", "from wabus_runtime.cli import main; main()", "events", *arguments]

@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 from wabus_gateway.connect import ConnectSettings
 from wabus_runtime.settings import AuthSettings, DatabaseSettings, KafkaSettings, SettingsError, load
 
@@ -40,8 +41,18 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
         ("META_APP_SECRETS", " , ", ConnectSettings),
         ("META_GRAPH_VERSION", "secret", ConnectSettings),
         ("PUBLIC_URL", "secret", ConnectSettings),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka-1:9092,kafka-2:secret", KafkaSettings),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka-1:99999", KafkaSettings),
+        ("KAFKA_CA_FILE", __file__, KafkaSettings),
+        ("KAFKA_CA_FILE", "/nowhere/secret.pem", KafkaSettings),
+        ("KAFKA_CA_FILE", "/", KafkaSettings),
+        ("TOPIC_PREFIX", "a secret/", KafkaSettings),
         ("TOPIC_REPLICATION", "secret", KafkaSettings),
+        ("TOPIC_REPLICATION", "40000", KafkaSettings),
         ("DATABASE_URL", "mysql://u:secret@h/d", DatabaseSettings),
+        ("DATABASE_URL", "postgresql://u:p@h:secret/d", DatabaseSettings),
+        ("DATABASE_URL", "postgresql://u:p@h:99999/d", DatabaseSettings),
+        ("DATABASE_URL", "postgresql://u:p@h/d?sslmode=secret", DatabaseSettings),
         ("JWT_SECRET", "secret", AuthSettings),
         ("JWT_JWKS_URL", "file:///etc/secret", AuthSettings),
         ("JWT_JWKS_URL", "secret", AuthSettings),
@@ -55,6 +66,19 @@ def test_a_malformed_setting_is_named_in_one_line_and_never_quoted(
         load(kind)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value).replace("app secret", "")
+
+
+def test_a_certificate_without_its_key_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "certificates", "ours")
+    one, another = authority.issue("one"), authority.issue("another")
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SSL")
+    monkeypatch.setenv("KAFKA_CA_FILE", str(authority.certificate))
+    monkeypatch.setenv("KAFKA_CERT_FILE", str(one.certificate))
+    monkeypatch.setenv("KAFKA_KEY_FILE", str(one.key))
+    assert load(KafkaSettings).kafka_key_file == one.key
+    monkeypatch.setenv("KAFKA_KEY_FILE", str(another.key))
+    with pytest.raises(SettingsError, match="KAFKA_CERT_FILE and KAFKA_KEY_FILE"):
+        load(KafkaSettings)
 
 
 def test_secrets_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> None:

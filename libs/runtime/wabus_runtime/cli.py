@@ -1,6 +1,7 @@
 """The `wabus` command: a thin shell over the subcommands that each package registers as an entry point."""
 
 import difflib
+import logging
 import sys
 from importlib.metadata import entry_points
 
@@ -59,6 +60,8 @@ def wabus() -> None:
       zsh   eval "$(_WABUS_COMPLETE=zsh_source wabus)"        in ~/.zshrc
       fish  _WABUS_COMPLETE=fish_source wabus | source        in ~/.config/fish/config.fish
     """
+    # Its complaints would stand beside the one line that says what is wrong.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def main() -> None:

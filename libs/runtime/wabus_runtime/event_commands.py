@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import re
 import sys
 from collections import Counter
@@ -68,8 +67,6 @@ def events() -> None:
     Completion of commands and event names in bash (zsh and fish: wabus --help):
       eval "$(_WABUS_COMPLETE=bash_source wabus)"
     """
-    # Its complaints would stand beside the one line that says what is wrong.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 @events.command()

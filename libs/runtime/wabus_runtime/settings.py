@@ -3,13 +3,18 @@
 import base64
 import binascii
 import os
+import re
+import ssl
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
+"""Of libpq: PostgreSQL documentation, "Connection strings"."""
 
 
 class SettingsError(Exception):
@@ -32,8 +37,8 @@ class KafkaSettings(LogSettings):
     kafka_ca_file: Path | None = None
     kafka_cert_file: Path | None = None
     kafka_key_file: Path | None = None
-    topic_prefix: str = "wabus."
-    topic_replication: int = Field(default=3, ge=1)
+    topic_prefix: str = Field(default="wabus.", pattern=r"^[A-Za-z0-9._-]{0,200}$")
+    topic_replication: int = Field(default=3, ge=1, lt=2**15)
     dead_letters_allowed: int = Field(default=100, ge=0)
     """Records that a consumer may set aside in ten minutes, whatever their share."""
     dead_letters_max_share: float = Field(default=0.1, ge=0, le=1)
@@ -56,13 +61,37 @@ class KafkaSettings(LogSettings):
             raise ValueError("KAFKA_CERT_FILE and KAFKA_KEY_FILE go together")
         if self.kafka_cert_file and not self.kafka_security_protocol.endswith("SSL"):
             raise ValueError("KAFKA_CERT_FILE needs KAFKA_SECURITY_PROTOCOL SSL or SASL_SSL")
+        if self.kafka_cert_file:
+            try:
+                # Without a password somebody would be asked for one, at a terminal that a service does not have.
+                own = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                own.load_cert_chain(self.kafka_cert_file, self.kafka_key_file, password="")
+            except OSError:
+                raise ValueError("KAFKA_CERT_FILE and KAFKA_KEY_FILE are no certificate and its open key") from None
         return self
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _are_addresses(cls, servers: str) -> str:
+        if not all(_is_address(server.strip()) for server in servers.split(",")):
+            raise ValueError("must look like kafka-1:9092,kafka-2:9092")
+        return servers
 
     @field_validator("kafka_ca_file", "kafka_cert_file", "kafka_key_file")
     @classmethod
     def _is_there(cls, path: Path | None) -> Path | None:
         if path is not None and not os.access(path, os.R_OK):
             raise ValueError("is no file that can be read")
+        return path
+
+    @field_validator("kafka_ca_file")
+    @classmethod
+    def _has_authorities(cls, path: Path | None) -> Path | None:
+        try:
+            if path is not None:
+                ssl.create_default_context(cafile=path)
+        except OSError:
+            raise ValueError("is no PEM file of certificate authorities") from None
         return path
 
 
@@ -80,6 +109,10 @@ class DatabaseSettings(LogSettings):
         parts = urlsplit(url.get_secret_value())
         if parts.scheme not in ("postgresql", "postgres") or not parts.hostname or not parts.path.strip("/"):
             raise ValueError("must look like postgresql://user:password@host:5432/database")
+        if not all(map(_is_address, parts.netloc.rpartition("@")[2].split(","))):
+            raise ValueError("must name hosts, and ports up to 65535")
+        if not set(parse_qs(parts.query).get("sslmode", [])) <= SSL_MODES:
+            raise ValueError(f"must have an sslmode that is one of {', '.join(sorted(SSL_MODES))}")
         return url
 
 
@@ -166,6 +199,12 @@ def http_url(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http or https URL")
     return url
+
+
+def _is_address(server: str) -> bool:
+    """Whether it is a host, perhaps with a port."""
+    found = re.fullmatch(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]]+)(?::(\d{1,5}))?", server)
+    return found is not None and 0 < int(found[1] or 1) < 2**16
 
 
 def parse_keys(keys: SecretStr) -> dict[str, bytes]:
