@@ -19,9 +19,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import REGISTRY
-from wabus_events import Record
+from wabus_events import HealthReason, Record
 from wabus_runtime import http, liveness, tracing
-from wabus_runtime.http import json_response
+from wabus_runtime.http import Problem, checked, json_response
 from wabus_runtime.lag import Lag, waiting_seconds
 from wabus_runtime.service import background, build_app
 from wabus_runtime.settings import LogSettings
@@ -58,6 +58,10 @@ async def failing(_request: web.Request) -> web.Response:
     raise ValueError("the payload says hello")
 
 
+async def misreading(_request: web.Request) -> web.Response:
+    return json_response(HealthReason.model_validate({"code": "as it was stored"}))
+
+
 async def logging_one(_request: web.Request) -> web.Response:
     structlog.get_logger().info("working", action="working")
     return json_response({"traceparent": tracing.current()})
@@ -68,6 +72,7 @@ async def client(serve: Serve) -> Client:
     app = build_app([])
     app.router.add_get("/work/{id}", logging_one)
     app.router.add_get("/fail", failing)
+    app.router.add_get("/misread", misreading)
     return await serve(app)
 
 
@@ -101,6 +106,17 @@ async def test_the_incident_of_a_fault_is_the_trace_id_of_its_log_line(
 ) -> None:
     problem = await (await client.get("/fail")).json()
     assert problem["incident"] in [line.get("trace_id") for line in lines() if line["action"] == "request_failed"]
+
+
+async def test_what_does_not_fit_a_model_is_our_fault_unless_the_caller_gave_it(
+    client: Client, lines: Callable[[], list[dict[str, object]]]
+) -> None:
+    answer = await client.get("/misread")
+    assert (answer.status, (await answer.json())["code"]) == (500, "internal_error")
+    assert "request_failed" in [line["action"] for line in lines()]
+    with pytest.raises(Problem) as asked:
+        checked(HealthReason, {"code": 1})
+    assert (asked.value.status, asked.value.members["fields"]) == (422, ["code", "message", "remedy", "severity"])
 
 
 async def test_a_method_nobody_has_heard_of_is_no_new_label(client: Client) -> None:

@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import orjson
@@ -41,6 +41,8 @@ REQUEST_SECONDS = Histogram(
     ["method", "route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+
+M = TypeVar("M", bound=BaseModel)
 
 _PREFER_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])', re.IGNORECASE)
 
@@ -97,6 +99,16 @@ def query_of(request: web.Request) -> dict[str, Any]:
     return {name: values[0] if len(values) == 1 else values for name, values in given.items()}
 
 
+def checked(model: type[M], given: object) -> M:
+    """What a caller gave, as a model has it. Raises a 422 problem that names what does not fit, and quotes nothing."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as invalid:
+        fields = sorted({".".join(map(str, error["loc"])) for error in invalid.errors()})
+        detail = f"Please check: {', '.join(fields)}."
+        raise Problem(422, "invalid_request", "The request is invalid", detail, fields=fields) from None
+
+
 def preferred_wait(request: web.Request) -> int | None:
     """Seconds that the client is ready to wait (RFC 7240, section 4.3), at most `MAX_WAIT`; None if it says nothing."""
     found = _PREFER_WAIT.search(",".join(request.headers.getall("Prefer", [])))
@@ -138,11 +150,6 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     except Problem as problem:
         return problem.response()
-    except ValidationError as invalid:
-        fields = sorted({".".join(map(str, error["loc"])) for error in invalid.errors()})
-        return Problem(
-            422, "invalid_request", "The request is invalid", f"Please check: {', '.join(fields)}.", fields=fields
-        ).response()
     except web.RequestPayloadError:
         return Problem(
             400, "malformed_body", "Malformed body", "The body can't be read.", headers={"Connection": "close"}

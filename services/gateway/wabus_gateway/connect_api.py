@@ -16,7 +16,7 @@ from wabus_runtime import bodies
 from wabus_runtime.auth import authenticate, require_admin
 from wabus_runtime.graph import Graph
 from wabus_runtime.graph_errors import GraphError
-from wabus_runtime.http import Problem, json_response, query_of
+from wabus_runtime.http import Problem, checked, json_response, query_of
 from wabus_runtime.kafka import KafkaUnavailable
 from wabus_runtime.openapi import document
 from wabus_runtime.replica import CredentialReplica
@@ -146,7 +146,7 @@ class ConnectApi:
     async def embedded_signup(self, request: web.Request) -> web.Response:
         """Embedded Signup's result: the code is exchanged and the account it names is connected."""
         caller = await authenticate(request)
-        signup = Signup.model_validate(_json(await bodies.json_text(request)))
+        signup = checked(Signup, _json(await bodies.json_text(request)))
         try:
             token = await oauth.exchange(self._settings, self._client_of(), signup.code, redirected=False)
             account = await self._connect(
@@ -180,7 +180,7 @@ class ConnectApi:
     async def end(self, request: web.Request) -> web.Response:
         """Disconnect one account (`waba_id`) or all of the caller's organisation."""
         caller = await require_admin(request)
-        asked = EndQuery.model_validate(query_of(request)).waba_id
+        asked = checked(EndQuery, query_of(request)).waba_id
         await self._replica.refresh()
         owned = [credential.waba_id for credential in self._replica.of_organisation(caller.org_id)]
         ending = owned if asked is None else [asked]

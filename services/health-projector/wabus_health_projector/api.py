@@ -7,7 +7,7 @@ from uuid import uuid4
 from aiohttp import web
 from wabus_events import AccountCheckRequested, fact_id
 from wabus_runtime.auth import authenticate, require_admin
-from wabus_runtime.http import Problem, json_response, preferred_wait, query_of, waited_for
+from wabus_runtime.http import Problem, checked, json_response, preferred_wait, query_of, waited_for
 from wabus_runtime.openapi import document
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.reads import Reads
@@ -43,7 +43,7 @@ class Api:
         With `sync_id` and `Prefer: wait` the answer waits until it has the outcome of those syncs.
         """
         caller = await authenticate(request)
-        sync_ids = HealthQuery(sync_id=request.query.getall("sync_id", [])).sync_id
+        sync_ids = checked(HealthQuery, {"sync_id": request.query.getall("sync_id", [])}).sync_id
         wait = preferred_wait(request) if sync_ids else None
         answer = await self._health(caller.org_id, sync_ids)
         if wait and answer.awaiting:
@@ -70,7 +70,7 @@ class Api:
     async def history(self, request: web.Request) -> web.Response:
         """When it turned red, and why, and when green again: the newest change first, page by page."""
         caller = await authenticate(request)
-        asked = HistoryQuery.model_validate(query_of(request))
+        asked = checked(HistoryQuery, query_of(request))
         found = await self._reads().ask(
             lambda pool: history.changes(pool, caller.org_id, asked.before, asked.limit + 1)
         )

@@ -17,13 +17,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from wabus_events import Template
 from wabus_runtime import bodies
 from wabus_runtime.auth import authenticate
-from wabus_runtime.http import Problem, json_response, query_of
+from wabus_runtime.http import Problem, checked, json_response, query_of
 from wabus_runtime.reads import Reads
 
 from wabus_template_sync import reads as queries
 from wabus_template_sync.fold import Version
 from wabus_template_sync.history import differences
-from wabus_template_sync.models import ListQuery, TemplateQuery, TemplateView, Text, VersionsQuery
+from wabus_template_sync.models import ListQuery, TemplatePath, TemplateQuery, TemplateView, Text, VersionsQuery
 from wabus_template_sync.render import CannotRender, render
 from wabus_template_sync.render_input import RenderBody
 from wabus_template_sync.template_store import template_row, version_of
@@ -46,7 +46,7 @@ class Api:
     async def list_templates(self, request: web.Request) -> web.Response:
         """GET /templates"""
         caller = await authenticate(request)
-        asked = ListQuery.model_validate(query_of(request))
+        asked = checked(ListQuery, query_of(request))
         fields = _fields(asked.fields)
         wanted = queries.Wanted(
             org_id=caller.org_id,
@@ -76,7 +76,7 @@ class Api:
 
     async def one_template(self, request: web.Request) -> web.Response:
         """GET /templates/{template_id}"""
-        fields = _fields(TemplateQuery.model_validate(query_of(request)).fields)
+        fields = _fields(checked(TemplateQuery, query_of(request)).fields)
         row = await self._one(request)
         if row["removed_at"]:
             raise _gone()
@@ -84,7 +84,7 @@ class Api:
 
     async def versions(self, request: web.Request) -> web.Response:
         """GET /templates/{template_id}/versions"""
-        asked = VersionsQuery.model_validate(query_of(request))
+        asked = checked(VersionsQuery, query_of(request))
         org_id, template_id = await self._asked(request)
 
         async def question(pool: asyncpg.Pool) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
@@ -150,7 +150,7 @@ class Api:
 
     async def _asked(self, request: web.Request) -> tuple[str, str]:
         caller = await authenticate(request)
-        return caller.org_id, TypeAdapter(Text).validate_python(request.match_info["template_id"])
+        return caller.org_id, checked(TemplatePath, dict(request.match_info)).template_id
 
 
 async def _row(pool: asyncpg.Pool, org_id: str, template_id: str) -> asyncpg.Record:

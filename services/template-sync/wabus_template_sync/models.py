@@ -102,6 +102,14 @@ class ListQuery(BaseModel):
     )
 
 
+class TemplatePath(BaseModel):
+    template_id: Text
+
+
+class SyncPath(BaseModel):
+    sync_id: Text
+
+
 class TemplateQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 

@@ -11,10 +11,9 @@ from weakref import WeakValueDictionary
 
 import asyncpg
 from aiohttp import web
-from pydantic import TypeAdapter
 from wabus_events import TemplateSyncRequested, fact_id
 from wabus_runtime.auth import Caller, authenticate, require_admin
-from wabus_runtime.http import Problem, json_response, preferred_wait, query_of, waited_for
+from wabus_runtime.http import Problem, checked, json_response, preferred_wait, query_of, waited_for
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.reads import Reads
 from wabus_runtime.streams import OpenStreams
@@ -22,7 +21,7 @@ from wabus_runtime.streams import OpenStreams
 from wabus_template_sync import reads as queries
 from wabus_template_sync.announcements import Announcements
 from wabus_template_sync.api import json_body
-from wabus_template_sync.models import LISTED_IDS, Overall, StatusQuery, SyncBody, Text
+from wabus_template_sync.models import LISTED_IDS, Overall, StatusQuery, SyncBody, SyncPath
 from wabus_template_sync.sync_stream import stream
 from wabus_template_sync.templates import APPROVED
 
@@ -45,7 +44,7 @@ class SyncApi:
         """GET /templates/status"""
         caller = await authenticate(request)
         given = {**query_of(request), "sync_id": request.query.getall("sync_id", [])}
-        sync_ids = StatusQuery.model_validate(given).sync_id
+        sync_ids = checked(StatusQuery, given).sync_id
         if not sync_ids:
             return json_response(await self._status(caller))
         rows = await self._rows(caller, sync_ids)
@@ -198,7 +197,7 @@ def _request(caller: Caller, waba_id: str, sync_id: str, request_id: str, now: d
 
 
 def _sync_id(request: web.Request) -> str:
-    return TypeAdapter(Text).validate_python(request.match_info["sync_id"])
+    return checked(SyncPath, dict(request.match_info)).sync_id
 
 
 def _unknown_sync() -> Problem:
