@@ -12,36 +12,16 @@ traffic swells and ebbs, the projection stops for an hour at the peak, and then 
 import argparse
 import asyncio
 import math
-import os
-import random
 import sys
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-import asyncpg
-import psutil
+from scale_inputs import MEASURED, Measured, measure
 from wabus_events import TOPICS
 
 PARTITIONS = min(topic.partitions for topic in TOPICS)
 DAY = 86_400  # seconds
 MONTH = 30 * DAY
-
-
-@dataclass(frozen=True)
-class Measured:
-    """CPU in ms of one core, bytes: what the code costs. See docs/scale.md for where and when."""
-
-    gateway_ms: float = 0.054  # a webhook with one message; docs/benchmarks.md, 128 connections
-    projector_ms: float = 0.021  # a message folded, in the worker
-    postgres_ms: float = 0.012  # the same, in PostgreSQL, while its indices are in memory
-    kafka_ms: float = 0.026  # a record written once and read once, in one broker without replicas
-    record_bytes: float = 833.0  # a message in messages.v1, uncompressed
-    seen_bytes: float = 107.0  # a row of counted_messages with its index
-    index_bytes: float = 54.0  # its index alone
-    count_bytes: float = 179.0  # a row of message_counts with its indices
-    gateway_mb: float = 112.0  # the same
 
 
 @dataclass(frozen=True)
@@ -104,6 +84,8 @@ class Size:
     """Indices of ids that are written to."""
     postgres_gb: float
     kafka_gb: float
+    yearly_gb: tuple[float, float]
+    """What syncs add in a year to PostgreSQL, and to Kafka with its copies; the two above are without."""
     gateway_mb: float
     replay_hours: float
     cost: float
@@ -111,7 +93,7 @@ class Size:
     """How much of each limit is used at the peak, the nearest first."""
 
 
-def size(case: Case, measured: Measured = Measured(), assumed: Assumed = Assumed()) -> Size:
+def size(case: Case, measured: Measured = MEASURED, assumed: Assumed = Assumed()) -> Size:
     """Work a case out. Two of everything that answers, for one may be lost; three brokers, for a majority."""
     events = case.webhooks * assumed.events_a_webhook
     gateways = max(2, _cores(case.webhooks * measured.gateway_ms, assumed))
@@ -132,6 +114,7 @@ def size(case: Case, measured: Measured = Measured(), assumed: Assumed = Assumed
     brokers = max(brokers, math.ceil(kafka_gb / assumed.broker_gb))
     hours = min(mean * DAY, case.organisations * 24 * assumed.kinds) * assumed.message_days
     postgres_gb = (mean * DAY * assumed.seen_days * measured.seen_bytes + hours * measured.count_bytes + kept) / 1e9
+    syncs = case.organisations * assumed.syncs_a_day * 365
     fold_most = PARTITIONS * 1000 / measured.projector_ms
     postgres_most = assumed.postgres_cores * 1000 / postgres_ms
     replay = mean * MONTH / min(fold_most, postgres_most) / 3600
@@ -160,6 +143,7 @@ def size(case: Case, measured: Measured = Measured(), assumed: Assumed = Assumed
         hot_gb=hot_gb,
         postgres_gb=postgres_gb,
         kafka_gb=kafka_gb,
+        yearly_gb=(syncs * measured.sync_bytes / 1e9, syncs * measured.sync_record_bytes * assumed.copies / 1e9),
         gateway_mb=gateway_mb,
         replay_hours=replay,
         cost=cost,
@@ -186,7 +170,7 @@ class Minute:
     late: float  # seconds that the newest row is behind, about
 
 
-def day(case: Case, outage: int, measured: Measured = Measured(), assumed: Assumed = Assumed()) -> Iterator[Minute]:
+def day(case: Case, outage: int, measured: Measured = MEASURED, assumed: Assumed = Assumed()) -> Iterator[Minute]:
     """A day's traffic against what the workers and PostgreSQL fold; for `outage` minutes from the peak on, nothing."""
     needed = size(case, measured, assumed)
     workers = min(needed.projectors, PARTITIONS)
@@ -224,6 +208,7 @@ def report(case: Case, outage: int) -> str:
         f"  PostgreSQL {needed.postgres_cores:.1f} cores, {needed.postgres_gb:,.1f} GB, "
         f"of ids in use {needed.hot_gb:,.1f}; "
         f"Kafka {needed.kafka_gb:,.0f} GB; a gateway {needed.gateway_mb:,.0f} MB",
+        "  each year of syncs: PostgreSQL {:,.0f} GB, Kafka {:,.0f} GB".format(*needed.yearly_gb),
         f"  settings: SYNC_CONCURRENCY {needed.sync_slots}, HEALTH_CHECK_CONCURRENCY {needed.check_slots}",
         f"  replay of 30 days of messages {needed.replay_hours:,.1f} h; cost about {needed.cost:,.0f} a month",
         f"  no projection for {outage} min at the peak: {most / 60:,.0f} min behind, caught up "
@@ -234,80 +219,6 @@ def report(case: Case, outage: int) -> str:
         ),
     ]
     return "\n".join(lines)
-
-
-async def measure(events: int, port: int) -> Measured:
-    """Fold `events` messages and see what the processes burnt and what the bytes came to."""
-    from projection import message_history, process, reached_offset, write_history
-    from stack import environment
-    from wabus_local.kafka import EmbeddedKafka
-    from wabus_local.postgres import EmbeddedPostgres
-    from wabus_runtime.kafka import ensure_topics
-    from wabus_runtime.settings import KafkaSettings, load
-
-    with tempfile.TemporaryDirectory(prefix="wabus-scale-", ignore_cleanup_errors=True) as folder:
-        kafka = EmbeddedKafka(Path(folder), port, controller_port=port + 1, progress=lambda _: None)
-        postgres = EmbeddedPostgres(Path(folder), port + 2, "scale")
-        try:
-            await asyncio.gather(kafka.start(120), postgres.start())
-            os.environ.update(environment(kafka.bootstrap_servers, postgres.url, port + 3, folder))
-            os.environ["ALERT_WEBHOOK_URL"] = ""
-            settings = load(KafkaSettings)
-            await ensure_topics(settings)
-            assert kafka.child is not None
-            assert postgres.child is not None
-            broker, server = psutil.Process(kafka.child.pid), psutil.Process(postgres.child.pid)
-            empty, idle = _bytes(Path(folder) / "kafka" / "data"), _burnt(broker)
-            await write_history(settings, message_history(events, random.Random(6)))
-            record_bytes = (_bytes(Path(folder) / "kafka" / "data") - empty) / events
-            database = await asyncpg.connect(os.environ["DATABASE_URL"])
-            async with process("wabus_health_projector", "--role", "worker", port=port + 3) as worker:
-                while not await reached_offset(database):  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
-                begun, done = (_burnt(worker), _burnt(server)), await reached_offset(database)
-                while (reached := await reached_offset(database)) < events:  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
-                folded = reached - done
-                spent = _burnt(worker) - begun[0], _burnt(server) - begun[1]
-            seen, index, counted = await database.fetchrow(
-                """
-                SELECT (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('counted_messages'))::float
-                        / (SELECT count(*) FROM counted_messages),
-                    (SELECT sum(pg_indexes_size(relid)) FROM pg_partition_tree('counted_messages'))::float
-                        / (SELECT count(*) FROM counted_messages),
-                    pg_total_relation_size('message_counts')::float / (SELECT count(*) FROM message_counts)
-                """
-            ) or (0.0, 0.0, 0.0)
-            await database.close()
-            return replace(
-                Measured(),
-                projector_ms=1000 * spent[0] / folded,
-                postgres_ms=1000 * spent[1] / folded,
-                kafka_ms=1000 * (_burnt(broker) - idle) / events,
-                record_bytes=record_bytes,
-                seen_bytes=seen,
-                index_bytes=index,
-                count_bytes=counted,
-            )
-        finally:
-            await asyncio.gather(kafka.stop(), postgres.stop())
-
-
-def _burnt(process: psutil.Process) -> float:
-    """CPU seconds of a process and of its children, those that have ended included where it has waited for them."""
-    total = 0.0
-    for each in (process, *process.children(recursive=True)):
-        try:
-            times = each.cpu_times()
-            total += times.user + times.system
-        except psutil.NoSuchProcess:
-            continue
-    return total
-
-
-def _bytes(folder: Path) -> int:
-    """What is allocated: a broker's files are longer than what is in them."""
-    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*.log"))
 
 
 def main() -> None:

@@ -47,7 +47,8 @@ def test_the_document_names_the_inputs(scale: Any) -> None:
         assert f"| {milliseconds:g} ms | {1000 / milliseconds:,.0f}"[:-4] in text
     for size in (measured.record_bytes, measured.count_bytes):
         assert f"| {size:.0f} bytes |" in text
-    assert f"| {measured.seen_bytes:.0f}, {measured.index_bytes:.0f} bytes |" in text
+    for pair in ((measured.seen_bytes, measured.index_bytes), (measured.sync_bytes, measured.sync_record_bytes)):
+        assert "| {:.0f}, {:.0f} bytes |".format(*pair) in text
 
 
 def test_more_of_anything_never_needs_less(scale: Any) -> None:
@@ -58,7 +59,15 @@ def test_more_of_anything_never_needs_less(scale: Any) -> None:
         for larger in cases:
             if smaller.organisations <= larger.organisations and smaller.webhooks <= larger.webhooks:
                 less, more = scale.size(smaller), scale.size(larger)
-                for name in ("gateways", "brokers", "postgres_gb", "kafka_gb", "gateway_mb", "replay_hours"):
+                for name in (
+                    "gateways",
+                    "brokers",
+                    "postgres_gb",
+                    "kafka_gb",
+                    "yearly_gb",
+                    "gateway_mb",
+                    "replay_hours",
+                ):
                     assert getattr(less, name) <= getattr(more, name), name
 
 
