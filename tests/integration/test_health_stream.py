@@ -10,14 +10,17 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiohttp import ClientResponse, web
+from aiohttp import ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient
 from wabus_events import AccountConnected, CallbackVerified, Event, TemplatesSynced, TemplateSyncFailed, fact_id
 from wabus_health_projector import live
 from wabus_health_projector.app import HealthProjectorSettings, create_app
+from wabus_runtime import streams
 from wabus_runtime.auth import make_token
 from wabus_runtime.publisher import Publisher
+from wabus_runtime.service import serving
 from wabus_runtime.settings import AuthSettings, KafkaSettings, load
+from waiting import Eventually
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
@@ -156,6 +159,31 @@ async def test_without_a_token_there_is_no_stream_and_an_organisation_has_so_man
         assert (refused.status, (await refused.json())["code"]) == (429, "too_many_streams")
         async with streaming(client, bearer("another")) as elsewhere:
             assert (await anext(elsewhere)).data["org_id"] == "another"
+
+
+async def test_an_organisation_that_comes_and_goes_leaves_room_for_the_others(
+    bearer: Bearer, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setenv("HEALTH_STREAMS_PER_ORG", "2")
+    monkeypatch.setattr(streams, "STREAMS_MAX", 6)
+    app = create_app(load(HealthProjectorSettings), "api")
+    # Served as processes are: there nobody ends a handler whose client has left.
+    async with serving(app, "127.0.0.1", 0) as (port,), ClientSession(f"http://127.0.0.1:{port}") as client:
+
+        async def come_and_go(org: str) -> int:
+            async with client.get(PATH, headers=bearer(org)) as answer:
+                answer.close()
+                return answer.status
+
+        async def refused() -> bool:
+            return [await come_and_go("greedy") for _ in range(3)] == [429] * 3
+
+        async def admitted() -> bool:
+            return await come_and_go("another") == 200
+
+        async with asyncio.timeout(streams.HEARTBEAT - 3):  # until the first of them ends by itself
+            await eventually(refused)
+            await eventually(admitted)
 
 
 async def test_the_streams_survive_the_loss_of_the_listening_connection(

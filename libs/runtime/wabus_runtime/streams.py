@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import chain
 
 from aiohttp import web
 
 from wabus_runtime.http import Problem
 
 STREAMS_MAX = 2000  # in one process
+LEAVING = 5  # times as many as may be open may not have ended yet
 HEARTBEAT = 15.0  # seconds without an event until a comment shows that both ends are alive
 WRITE_TIMEOUT = 30.0  # seconds that a client may not read anything
 
@@ -31,12 +33,13 @@ class OpenStreams:
     def admitted(self, org_id: str, request: web.Request) -> Generator[None]:
         """Count a stream while it is open. Raises a problem when there are too many.
 
-        Those whose client has left no longer count against their organisation.
+        One whose client has left no longer counts, though it ends with its next heartbeat only; but an organisation
+        that comes and goes all the time shall not fill the process with those.
         """
-        alive = [each for each in self._open.get(org_id, []) if each.transport and not each.transport.is_closing()]
-        if sum(map(len, self._open.values())) >= STREAMS_MAX:
+        of_all, ours = list(chain.from_iterable(self._open.values())), self._open.get(org_id, [])
+        if sum(map(_is_alive, of_all)) >= STREAMS_MAX:
             raise no_more_streams()
-        if len(alive) >= self._most:
+        if sum(map(_is_alive, ours)) >= self._most or len(ours) >= LEAVING * self._most:
             raise Problem(
                 429,
                 "too_many_streams",
@@ -52,6 +55,10 @@ class OpenStreams:
             mine.remove(request)
             if not mine:
                 self._open.pop(org_id, None)
+
+
+def _is_alive(request: web.Request) -> bool:
+    return request.transport is not None and not request.transport.is_closing()
 
 
 async def write(response: web.StreamResponse, chunk: bytes) -> None:
