@@ -273,6 +273,12 @@ async def test_a_name_that_no_store_can_hold_is_no_organisation(api: Client, pro
     assert await status(api, provider.token("rsa", orgId=org_id)) == 401
 
 
+async def test_of_two_tokens_none_counts(api: Client, provider: Provider) -> None:
+    headers = [("Authorization", f"Bearer {provider.token('rsa')}"), ("Authorization", "Bearer x")]
+    for both in (headers, headers[::-1]):
+        assert (await api.get("/who", headers=both)).status == 401
+
+
 async def test_bytes_that_are_no_text_are_no_token(api: Client) -> None:
     host, port = api.server.host, api.server.port
     reader, writer = await asyncio.open_connection(host, port)

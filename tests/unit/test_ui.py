@@ -1,5 +1,6 @@
 """The status page as it is served: what the browser is allowed, how much it loads, and who gets a session."""
 
+import asyncio
 import gzip
 import re
 from collections.abc import Awaitable, Callable
@@ -151,6 +152,19 @@ async def test_a_request_that_may_come_from_elsewhere_gets_no_session(
     async with client.get("/ui/session", headers=headers) as answer:
         assert answer.status == 403
         assert "token" not in await answer.text()
+
+
+async def test_there_is_no_session_for_who_does_not_say_which_host_they_mean(
+    page: Callable[..., Awaitable[Client]],
+) -> None:
+    client = await page(ui_local_org="demo")
+
+    reader, writer = await asyncio.open_connection(client.server.host, client.server.port)
+    writer.write(b"GET /ui/session HTTP/1.0\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    assert b" 403 " in answer.splitlines()[0]
+    assert b"token" not in answer
 
 
 async def test_there_is_no_session_without_a_local_organisation(page: Callable[..., Awaitable[Client]]) -> None:
