@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from wabus_events import Topic, UndecodableRecord
 
 from wabus_runtime.database import DATABASE_AWAY, Connection
-from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
+from wabus_runtime.kafka import KafkaUnavailable, client_options, stop_consumer, topic_name
 from wabus_runtime.offsets import offsets
 from wabus_runtime.projection import LostPartition
 from wabus_runtime.recorded import Apply, Recorded, recorded_event
@@ -95,7 +95,7 @@ async def replay(
     except KafkaError as error:
         raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
 
 
 async def _known(

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import asyncpg
 import orjson
 import structlog
+from wabus_runtime.database import DATABASE_AWAY
 from wabus_runtime.offsets import offsets
 from wabus_runtime.reads import Reads
 
@@ -117,7 +118,12 @@ class Feed:
                 async with asyncio.timeout(LOOK_TIMEOUT):
                     found = await read()
             except Exception as error:
-                log.warning("health could not be read", action="live_read_failed", error=type(error).__name__)
+                log.warning(
+                    "health could not be read",
+                    action="live_read_failed",
+                    error=type(error).__name__,
+                    exc_info=not isinstance(error, DATABASE_AWAY),
+                )
                 await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
                 continue
             self._done = begun
