@@ -1,7 +1,7 @@
 """Calls to Meta's Graph API, with patience and with limits. The caller's token travels in the Authorization header.
 
-Only what Meta takes in no other place goes into an address: the codes, tokens and the app secret of `oauth/access_token`
-and `debug_token`. Addresses are never logged.
+Only what Meta takes in no other place goes into an address: the codes, tokens and the app secret of
+`oauth/access_token` and `debug_token`. Addresses are never logged.
 
 Each account is slowed down before it reaches its limit and rests when it has; an outage of Meta is noticed once for
 all accounts (`graph_limits.py`).
