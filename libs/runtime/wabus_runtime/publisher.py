@@ -34,7 +34,6 @@ from wabus_runtime.settings import KafkaSettings
 
 __all__ = ["Done", "Overloaded", "Position", "Publisher"]
 
-LINGER = 0.0002  # seconds that a round waits for company, where the one before had some; for uvloop, two turns
 MAX_WAITING = 50_000  # records in memory that Kafka does not have yet
 WATCH_EVERY = 0.1  # seconds between looks at what has waited too long
 RECOVERY_DELAY_MAX = 2.0  # seconds between attempts to come back
@@ -67,7 +66,6 @@ class Publisher:
         self._idle: asyncio.Event | None = None
         self._context = tracing.detached()
         self._recovery: asyncio.Task[None] | None = None
-        self._busy = False
         self._stopping = False
 
     @property
@@ -144,17 +142,10 @@ class Publisher:
             self._lanes.add(place, record, publish, index)
         if not self._sending:
             self._sending = True
-            self._schedule()
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._begin, context=self._context)  # so that what this turn of the loop brings goes along
             if self._patience is not None and self._watch is None:
-                self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._look, self._patience)
-
-    def _schedule(self) -> None:
-        """Begin a round soon, so that what the loop's turn has brought goes out together."""
-        loop = asyncio.get_running_loop()
-        if self._busy:
-            loop.call_later(LINGER, self._begin, context=self._context)
-        else:
-            loop.call_soon(self._begin, context=self._context)
+                self._watch = loop.call_later(WATCH_EVERY, self._look, self._patience)
 
     def _begin(self) -> None:
         producer = self._producer
@@ -164,7 +155,6 @@ class Publisher:
         taken = self._lanes.take()
         self._in_flight, self._round_began = [lane for _, lane in taken], time.perf_counter()
         self._sent = sum(len(lane.records) for _, lane in taken)
-        self._busy = self._sent > 1
         batches = [Batch(topic, partition, lane.records) for (topic, partition), lane in taken]
         try:
             producer.produce(batches, partial(self._ended, producer, batches))
@@ -181,8 +171,9 @@ class Publisher:
             log.warning("kafka is away", action="kafka_away", error=type(failure).__name__)
             self._producer = None
             self._recover(producer)
+        # First the next round, so that Kafka works on it while this one is answered.
         if self._lanes.count and self._producer:
-            self._schedule()
+            self._begin()
         else:
             self._rest()
         for batch, lane in zip(batches, lanes, strict=True):
