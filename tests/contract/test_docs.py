@@ -43,6 +43,14 @@ def test_the_readme_names_every_setting() -> None:
     assert {name for name in settings if f"`{name}`" not in readme} == set()
 
 
+def test_the_documentation_explains_every_problem() -> None:
+    code = "".join(file.read_text() for place in ("libs", "services") for file in (ROOT / place).rglob("*.py"))
+    answered = set(re.findall(r'\bProblem\(\s*\d{3},\s*"(\w+)"', code))
+    pages = "".join(page.read_text() for page in PAGES)
+    assert len(answered) > 10
+    assert {each for each in answered if f"`{each}`" not in pages} == set()
+
+
 def refusals_of_graph() -> set[str]:
     kinds = [GraphError]
     for kind in kinds:

@@ -89,6 +89,17 @@ async def test_no_call_of_any_endpoint_answers_500(topics: KafkaSettings, serve:
     assert (await client.get("/healthz")).status == 200
 
 
+async def test_a_body_that_is_no_json_is_called_the_same_everywhere(
+    topics: KafkaSettings, serve: Serve, bearer: Bearer
+) -> None:
+    services: list[Service] = [entry.load() for entry in entry_points(group="wabus.services")]
+    client = await serve(build_app([(service, load(service.settings)) for service in services], "api"))
+    headers = {**bearer(), "Content-Type": "application/json"}
+    for path in ("/whatsapp/connect", "/templates/sync"):
+        async with client.post(path, data=b"{", headers=headers) as refused:
+            assert (refused.status, (await refused.json())["code"]) == (400, "malformed_json"), path
+
+
 async def answer(
     client: TestClient[web.Request, web.Application], method: str, canonical: str, call: Call, headers: dict[str, str]
 ) -> int:

@@ -31,6 +31,10 @@ async def json_text(request: web.Request) -> bytes:
     return text
 
 
+def malformed_json() -> Problem:
+    return Problem(400, "malformed_json", "Malformed JSON", "The request's body is no JSON.")
+
+
 async def body(request: web.Request) -> bytes:
     """The raw bytes. Raises a problem when they are too many or too slow."""
     if (request.content_length or 0) > MAX_BYTES:

@@ -263,7 +263,7 @@ def _json(text: bytes) -> Any:
     try:
         return orjson.loads(text)
     except ValueError:
-        raise Problem(400, "invalid_json", "Not JSON", "The body of the request must be JSON.") from None
+        raise bodies.malformed_json() from None
 
 
 def _problem(refused: ConnectRefused) -> Problem:

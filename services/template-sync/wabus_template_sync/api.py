@@ -167,7 +167,7 @@ async def json_body(request: web.Request, model: type[M]) -> M:
         return model.model_validate_json(body if body.strip() else b"{}")
     except ValidationError as invalid:
         if any(error["type"] == "json_invalid" for error in invalid.errors()):
-            raise Problem(400, "malformed_json", "Malformed JSON", "The request's body is no JSON.") from None
+            raise bodies.malformed_json() from None
         # Between the names pydantic tells which branch of a union it tried: that is of no use to a caller.
         named = (".".join(str(at) for at in error["loc"] if not _BRANCH.search(str(at))) for error in invalid.errors())
         fields = sorted(set(named))
