@@ -22,6 +22,7 @@ from wabus_events import ACCOUNTS, EVENTS, MESSAGES, TEMPLATES, Event, Record, T
 from wabus_gateway.app import GatewaySettings, create_app
 from wabus_runtime.deadletter_commands import read_letters
 from wabus_runtime.publisher import Publisher
+from wabus_runtime.service import MAX_BODY, serving
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually
 from webhooks import SECRET, WABA, conversation, encoded, signed, text, webhook
@@ -195,6 +196,30 @@ async def test_a_slow_body_is_given_up_and_others_are_not_held_up(gateway: Syste
     assert {line[:12] for line in first} == {b"HTTP/1.1 408"}
     for _, writer in slow:
         writer.close()
+
+
+async def test_bodies_announced_but_never_sent_keep_no_webhook_out(
+    topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setenv("GATEWAY_MAX_BYTES_IN_FLIGHT", str(MAX_BODY))
+    async with serving(create_app(load(GatewaySettings)), "127.0.0.1", 0) as (port,):
+
+        async def taken(size: int) -> list[int]:
+            body = encoded(webhook(conversation(messages=[text("wamid.1", body="x" * size)])))
+            return await answers(port, request(body) + SENTINEL)
+
+        async def ready() -> bool:
+            return await taken(10) == [200, 200]
+
+        await eventually(ready)
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        for reader, writer in idle:
+            writer.write(request(b"", b"Expect: 100-continue", length=b"Content-Length: %d" % MAX_BODY))
+            assert (await reader.readline()).startswith(b"HTTP/1.1 100")
+        for size in (10, 100_000):
+            assert await taken(size) == [200, 200]
+        for _, writer in idle:
+            writer.close()
 
 
 async def test_whatever_a_signed_body_holds_is_kept_and_counted_by_nobody_wrongly(

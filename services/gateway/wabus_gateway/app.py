@@ -55,7 +55,10 @@ class GatewaySettings(HttpSettings, ConnectApiSettings, UiSettings):
     gateway_max_in_flight: int = Field(default=2_000, ge=1)
     """Webhooks being handled at once; beyond that the answer is 503 and Meta delivers again."""
     gateway_max_bytes_in_flight: int = Field(default=64 * 1024 * 1024, ge=MAX_BODY)
-    """The same for the bytes of their bodies. In memory a webhook takes some three times its body."""
+    """The same for the bytes of their bodies. In memory a webhook takes some three times its body.
+
+    Bodies that are not known to be Meta's yet have as much of both for themselves: who sends none keeps nobody out.
+    """
     gateway_bad_signatures_a_minute: int = Field(default=60, ge=1)
     """So many are answered 403 to each source, with handshakes of a wrong token, the rest 429; Meta's never count."""
     gateway_source_header: str | None = None
@@ -74,6 +77,8 @@ class Gateway:
         self._bad_signatures = BadSignatures(settings.gateway_bad_signatures_a_minute)
         self._in_flight = 0
         self._bytes = 0
+        self._reading = 0
+        self._unverified = 0  # bytes
         self._drained: asyncio.Event | None = None
         self._slower: set[asyncio.Task[None]] = set()
         IN_FLIGHT.set_function(lambda: self._in_flight)
@@ -121,26 +126,53 @@ class Gateway:
 
     async def receive(self, request: web.Request) -> web.Response:
         """Verify, publish, and only then answer 200. 403 not Meta's, 413 too large, 503 not durable: deliver again."""
-        size = MAX_BODY if request.content_length is None else request.content_length
+        size = request.content_length or 0
         if size > MAX_BODY:
-            WEBHOOKS.labels("refused_too_large").inc()
             raise _too_large()
-        if not self._admits(size, time.perf_counter()):
+        if self._reading >= self._settings.gateway_max_in_flight or not self._has_room(size, time.perf_counter()):
+            _REFUSED_BUSY.inc()
             raise _try_again()
+        with WEBHOOK_SECONDS.time():
+            try:
+                body = await self._verified(request)
+                if not self._admits(len(body), time.perf_counter()):
+                    raise _try_again()
+            finally:
+                self._look_whether_drained()
+            try:
+                await self._intake.publish(body)
+            except KafkaUnavailable:
+                _REFUSED_NOT_DURABLE.inc()
+                raise _try_again() from None
+            finally:
+                self._release(len(body))
+            _PUBLISHED.inc()
+            return _received()
+
+    async def _verified(self, request: web.Request) -> bytes:
+        """The body once it is here and Meta's. Until then what has come counts, not what was announced."""
+        body = bytearray()
+        self._reading += 1
         try:
-            with WEBHOOK_SECONDS.time():
-                body = await _read(request)
-                if not await self._is_genuine(body, request.headers.get("X-Hub-Signature-256")):
-                    raise self._not_signed(request)
-                try:
-                    await self._intake.publish(body)
-                except KafkaUnavailable:
-                    _REFUSED_NOT_DURABLE.inc()
-                    raise _try_again() from None
-                _PUBLISHED.inc()
-                return _received()
+            async with asyncio.timeout(READ_TIMEOUT):
+                async for chunk in request.content.iter_any():
+                    body += chunk
+                    self._unverified += len(chunk)
+                    if len(body) > MAX_BODY:
+                        raise _too_large()
+                    if self._unverified > self._settings.gateway_max_bytes_in_flight:
+                        _REFUSED_BUSY.inc()
+                        raise _try_again()
+            whole = bytes(body)
+            if not await self._is_genuine(whole, request.headers.get("X-Hub-Signature-256")):
+                raise self._not_signed(request)
+            return whole
+        except TimeoutError:
+            WEBHOOKS.labels("refused_slow").inc()
+            raise Problem(408, "request_timeout", "Request timeout", "The body did not arrive in time.") from None
         finally:
-            self._release(size)
+            self._reading -= 1
+            self._unverified -= len(body)
 
     async def _is_genuine(self, body: bytes, signature: str | None) -> bool:
         if len(body) <= LARGE:
@@ -207,29 +239,35 @@ class Gateway:
 
     def _admits(self, size: int, now: float) -> bool:
         """Whether there is room for a webhook with a body of so many bytes; if so, it has it until released."""
-        if (
-            self._in_flight >= self._settings.gateway_max_in_flight
-            or self._bytes + size > self._settings.gateway_max_bytes_in_flight
-            or not self._publisher.available
-            or self._publisher.waited(now) > STALLED_AFTER
-        ):
+        if not self._has_room(size, now):
             _REFUSED_BUSY.inc()
             return False
         self._in_flight += 1
         self._bytes += size
         return True
 
+    def _has_room(self, size: int, now: float) -> bool:
+        return (
+            self._in_flight < self._settings.gateway_max_in_flight
+            and self._bytes + size <= self._settings.gateway_max_bytes_in_flight
+            and self._publisher.available
+            and self._publisher.waited(now) <= STALLED_AFTER
+        )
+
     def _release(self, size: int) -> None:
         self._in_flight -= 1
         self._bytes -= size
-        if self._drained and not self._in_flight:
+        self._look_whether_drained()
+
+    def _look_whether_drained(self) -> None:
+        if self._drained and not self._in_flight and not self._reading:
             self._drained.set()
 
     async def _drain(self) -> None:
         """Answer what has begun to arrive. aiohttp alone would read no more of it."""
         await self._front.drain()
         await asyncio.sleep(0)  # what the front has just handed over begins
-        if self._in_flight:
+        if self._in_flight or self._reading:
             self._drained = asyncio.Event()
             with suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_TIMEOUT):
@@ -241,23 +279,12 @@ class Gateway:
         await self._publisher.stop()
 
 
-async def _read(request: web.Request) -> bytes:
-    try:
-        async with asyncio.timeout(READ_TIMEOUT):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        WEBHOOKS.labels("refused_too_large").inc()
-        raise _too_large() from None
-    except TimeoutError:
-        WEBHOOKS.labels("refused_slow").inc()
-        raise Problem(408, "request_timeout", "Request timeout", "The body did not arrive in time.") from None
-
-
 def _received() -> web.Response:
     return web.Response(text="EVENT_RECEIVED", headers=SAFE_HEADERS)
 
 
 def _too_large() -> Problem:
+    WEBHOOKS.labels("refused_too_large").inc()
     return Problem(
         413, "too_large", "Payload too large", "A webhook has at most 3 MB.", headers={"Connection": "close"}
     )
