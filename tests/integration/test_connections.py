@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import time
 from collections.abc import AsyncIterator
 
@@ -148,3 +149,21 @@ async def test_a_slow_body_is_no_slow_head(port: int, monkeypatch: pytest.Monkey
     whole = form(b"signed_request=a.b")  # read by the one, refused by the other before it is here
     received = await said(port, whole[:-9], *(bytes([each]) for each in whole[-9:]), SENTINEL, pause=0.05)
     assert [int(status) for status, _ in ANSWER.findall(received)] in ([403, 200], [404, 200])
+
+
+async def test_who_does_not_read_answers_loses_the_connection(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "UNREAD_TIMEOUT", 0.2)
+    asked = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        await loop.sock_connect(client, ("127.0.0.1", port))
+
+        async def ask_on() -> None:
+            while True:
+                await loop.sock_sendall(client, asked * 100)
+
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(ask_on(), 10)
+    assert await said(port, asked, SENTINEL) != b""

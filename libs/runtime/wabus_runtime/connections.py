@@ -1,6 +1,7 @@
-"""aiohttp's connections with two things it does not do: what is no request is answered by us, and a head has its time.
+"""aiohttp's connections with what it does not do: what is no request is answered by us, heads and answers have a time.
 
-aiohttp's own answers quote the bytes that it could not read, and it waits as long for a head as for a next request.
+aiohttp's own answers quote the bytes that it could not read, it waits as long for a head as for a next request, and for
+ever until its answer is read.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from aiohttp import web
 from wabus_runtime.http import SAFE_HEADERS, Problem
 
 HEAD_TIMEOUT = 10.0  # seconds from the first byte of a request's head to its last
+UNREAD_TIMEOUT = 60.0  # seconds that a client may leave an answer unread which is more than its connection holds
 
 _WRONG: list[tuple[type[BaseException], str]] = [
     (bad.BadHttpMethod, "The method of the request is none of HTTP."),
@@ -33,10 +35,11 @@ log = structlog.get_logger()
 class Connection(web.RequestHandler):
     """One of a server's connections."""
 
-    __slots__ = ("_head_due",)
+    __slots__ = ("_head_due", "_reading_due")
 
     def __init__(self, server: web.Server) -> None:
         self._head_due: asyncio.TimerHandle | None = None
+        self._reading_due: asyncio.TimerHandle | None = None
         options: dict[str, Any] = server._kwargs  # pyright: ignore[reportPrivateUsage]
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
 
@@ -47,8 +50,18 @@ class Connection(web.RequestHandler):
         elif data and self._head_due is None and self.transport is not None and self._awaits_a_head:
             self._head_due = self._loop.call_later(HEAD_TIMEOUT, self._too_slow)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._reading_due is None:
+            self._reading_due = self._loop.call_later(UNREAD_TIMEOUT, self._not_read)
+
+    def resume_writing(self) -> None:
+        self._is_read()
+        super().resume_writing()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_is_here()
+        self._is_read()
         super().connection_lost(exc)
 
     def handle_error(
@@ -86,6 +99,17 @@ class Connection(web.RequestHandler):
         if self._head_due is not None:
             self._head_due.cancel()
             self._head_due = None
+
+    def _is_read(self) -> None:
+        if self._reading_due is not None:
+            self._reading_due.cancel()
+            self._reading_due = None
+
+    def _not_read(self) -> None:
+        self._reading_due = None
+        if self.transport is not None:
+            log.debug("an answer was not read in time", action="slow_reader")
+            self.transport.abort()
 
     def _too_slow(self) -> None:
         self._head_due = None
