@@ -1,9 +1,11 @@
-"""The gateway beside bare aiohttp and a straightforward gateway, in one run on one machine, as ratios.
+"""The gateway beside bare aiohttp, a straightforward gateway and an engine in Go: in one run, as ratios.
 
-    .venv/bin/python benchmarks/gateway.py [--seconds 8] [--connections 1 32 128 512] [--workers 1 2] [--plot FILE.svg]
+    .venv/bin/python benchmarks/gateway.py [--seconds 8] [--connections 1 8 32] [--workers 1 2] [--plot FILE.svg]
 
-Needs `wrk` (a Debian package). Kafka is the embedded one, with `acks=all`, on the same machine: its CPU is not counted,
-its share of the cores is felt by all that publish. One row of numbers is noise; look at the ratios.
+Needs `wrk` (a Debian package); the engine in Go needs Go. Kafka is the embedded one, with `acks=all`, on the same
+machine: its CPU is not counted, its share of the cores is felt by all that publish. wrk corrects its latencies for
+coordinated omission: on one connection a pause of 5 ms counts for as many webhooks as would have been sent in it. One
+row of numbers is noise; look at the ratios.
 """
 
 import argparse
@@ -18,21 +20,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 from gateway_limits import FIRST, FIRST_CONNECTIONS, cpu_seconds, first_webhooks, memory_mb, overload
 from gateway_plot import picture
+from gateway_servers import PORTS, built_benthos, prepared_kafka, start
 from wabus_local.kafka import EmbeddedKafka
-from wabus_runtime.kafka import ensure_topics
-from wabus_runtime.settings import KafkaSettings
 
 SECRET = "a-secret-for-the-benchmark"
-PORTS = {"kafka": 29392, "bare": 29380, "straightforward": 29381, "wabus": 29382}
 CAPACITY = 100  # webhooks in flight that the overloaded gateway may hold
 OVERLOAD = 1_000  # connections
 BODIES = 64  # different senders, so that all partitions get their part
@@ -129,45 +126,6 @@ def milliseconds(text: str) -> float:
     return float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}[unit]
 
 
-def start(name: str, environment: dict[str, str], home: Path, *options: str) -> psutil.Process:
-    here = Path(__file__).parent
-    command = {
-        "wabus": [sys.executable, "-m", "wabus_gateway", "--role", "api", *options],
-        "bare": [sys.executable, str(here / "gateway_baselines.py"), "bare", str(PORTS["bare"])],
-        "straightforward": [
-            *(sys.executable, str(here / "gateway_baselines.py")),
-            *("straightforward", str(PORTS["straightforward"])),
-        ],
-    }[name]
-    with (home / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, env={**environment, "HTTP_PORT": str(PORTS["wabus"])}, stdout=log, stderr=log
-        )
-    deadline = time.monotonic() + 30
-    while not answers(PORTS[name]):
-        if time.monotonic() > deadline or process.poll() is not None:
-            raise SystemExit(f"{name} did not start; see {log.name}")
-        time.sleep(0.1)
-    return psutil.Process(process.pid)
-
-
-def answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
-            return True
-    except urllib.error.HTTPError as error:
-        return error.code == 404  # a baseline has no probe
-    except OSError:
-        return False
-
-
-async def prepared_kafka(home: Path, environment: dict[str, str]) -> EmbeddedKafka:
-    kafka = EmbeddedKafka(home, PORTS["kafka"], progress=lambda _: None)
-    await kafka.start(120)
-    await ensure_topics(KafkaSettings.model_validate({name.lower(): value for name, value in environment.items()}))
-    return kafka
-
-
 def scaling(environment: dict[str, str], home: Path, script: Path, counts: list[int], seconds: int) -> str:
     """The gateway with so many workers on one port, one after the other."""
     lines = ["| workers | webhooks/s | CPU ms | p50 ms | p99 ms |", "|---:|---:|---:|---:|---:|"]
@@ -247,7 +205,7 @@ def table(rows: list[Measured]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=8)
-    parser.add_argument("--connections", type=int, nargs="+", default=[1, 32, 128, 512])
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32, 128, 512])
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--plot", type=Path, help="where to draw it")
     arguments = parser.parse_args()
@@ -275,7 +233,8 @@ def main() -> None:
         rows: list[Measured] = []
         servers: dict[str, psutil.Process] = {}
         try:
-            for name in ("bare", "straightforward", "wabus"):
+            benthos = built_benthos(home)
+            for name in ("bare", "straightforward", *(["benthos"] if benthos else []), "wabus"):
                 servers[name] = start(name, environment, home)
             for name, process in servers.items():
                 measure(name, process, script, 32, 2)

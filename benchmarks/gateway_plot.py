@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 WIDTH, HEIGHT, MARGIN = 420, 260, 50
-COLOURS = {"bare": "#888888", "straightforward": "#d9822b", "wabus": "#137cbd"}
+COLOURS = {"bare": "#888888", "straightforward": "#d9822b", "benthos": "#8f5cd6", "wabus": "#137cbd"}
 
 
 class Row(Protocol):
