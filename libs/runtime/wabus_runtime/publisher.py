@@ -152,9 +152,10 @@ class Publisher:
         if producer is None or not self._lanes.count:
             self._rest()
             return
+        waited = self._lanes.count
         taken = self._lanes.take()
+        self._sent = waited - self._lanes.count
         self._in_flight, self._round_began = [lane for _, lane in taken], time.perf_counter()
-        self._sent = sum(len(lane.records) for _, lane in taken)
         batches = [Batch(topic, partition, lane.records) for (topic, partition), lane in taken]
         try:
             producer.produce(batches, partial(self._ended, producer, batches))
