@@ -81,7 +81,7 @@ class Gateway:
         self._unverified = 0  # bytes
         self._drained: asyncio.Event | None = None
         self._slower: set[asyncio.Task[None]] = set()
-        IN_FLIGHT.set_function(lambda: self._in_flight)
+        IN_FLIGHT.set_function(lambda: self._reading + self._in_flight)
 
     def install(self, app: web.Application) -> None:
         for path in ("/webhooks/whatsapp", "/webhooks/whatsapp/{waba_id}"):
