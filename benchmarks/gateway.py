@@ -1,11 +1,11 @@
 """The gateway beside bare aiohttp, a straightforward gateway and an engine in Go: in one run, as ratios.
 
-    .venv/bin/python benchmarks/gateway.py [--seconds 8] [--connections 1 8 32] [--workers 1 2] [--plot FILE.svg]
+    .venv/bin/python benchmarks/gateway.py [--seconds 4] [--rounds 3] [--connections 1 8] [--workers 1 2] [--plot X.svg]
 
 Needs `wrk` (a Debian package); the engine in Go needs Go. Kafka is the embedded one, with `acks=all`, on the same
 machine: its CPU is not counted, its share of the cores is felt by all that publish. wrk corrects its latencies for
-coordinated omission: on one connection a pause of 5 ms counts for as many webhooks as would have been sent in it. One
-row of numbers is noise; look at the ratios.
+coordinated omission: on one connection a pause of 5 ms counts for as many webhooks as would have been sent in it. A
+row is the median of its rounds, in which the servers take turns; look at the ratios.
 """
 
 import argparse
@@ -20,8 +20,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 import psutil
 from gateway_limits import FIRST, FIRST_CONNECTIONS, cpu_seconds, first_webhooks, memory_mb, overload
@@ -114,6 +115,19 @@ def measure(name: str, process: psutil.Process, script: Path, connections: int, 
     )
 
 
+def typical(rows: list[Measured]) -> Measured:
+    """The median of each figure; memory and failures are the most there were."""
+    return replace(
+        rows[0],
+        per_second=median(row.per_second for row in rows),
+        cpu_ms=median(row.cpu_ms for row in rows),
+        p50=median(row.p50 for row in rows),
+        p99=median(row.p99 for row in rows),
+        rss_mb=max(row.rss_mb for row in rows),
+        failed=max(row.failed for row in rows),
+    )
+
+
 def found(text: str, pattern: str, default: str | None = None) -> str:
     match = re.search(pattern, text)
     if match is None and default is None:
@@ -195,7 +209,7 @@ def table(rows: list[Measured]) -> str:
         base = next(one for one in rows if one.server == "bare" and one.connections == row.connections)
         lines.append(
             f"| {row.server} | {row.connections} | {row.per_second:,.0f} | {row.cpu_ms:.3f} "
-            f"| {row.p50:.1f} | {row.p99:.1f} | {row.p99 / row.p50:.1f} | {row.rss_mb:.0f} "
+            f"| {row.p50:.2f} | {row.p99:.2f} | {row.p99 / row.p50:.1f} | {row.rss_mb:.0f} "
             f"| {row.cpu_ms / base.cpu_ms:.2f} | {row.per_second / base.per_second:.2f} |"
             + (f" {row.failed} refused" if row.failed else "")
         )
@@ -204,7 +218,8 @@ def table(rows: list[Measured]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--seconds", type=int, default=4, help="of one measurement")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32, 128, 512])
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--plot", type=Path, help="where to draw it")
@@ -239,18 +254,22 @@ def main() -> None:
             for name, process in servers.items():
                 measure(name, process, script, 32, 2)
             for connections in arguments.connections:
-                for name, process in servers.items():
-                    rows.append(measure(name, process, script, connections, arguments.seconds))
-                    print(rows[-1], file=sys.stderr)
+                measured = [
+                    measure(name, process, script, connections, arguments.seconds)
+                    for _ in range(arguments.rounds)
+                    for name, process in servers.items()
+                ]
+                rows += [typical([row for row in measured if row.server == name]) for name in servers]
+                print(*rows[-len(servers) :], sep="\n", file=sys.stderr)
             for process in servers.values():
                 process.terminate()
                 process.wait(30)
             print(f"{table(rows)}\n\n{verdict(rows)}", flush=True)
             if arguments.workers:
                 print("\nWorkers on one port, 128 connections:\n")
-                print(scaling(environment, home, script, arguments.workers, arguments.seconds), flush=True)
+                print(scaling(environment, home, script, arguments.workers, 2 * arguments.seconds), flush=True)
             print(f"\nOverload, with room for {CAPACITY} webhooks in flight:\n")
-            print(overloaded(environment, home, kafka, script, arguments.seconds), flush=True)
+            print(overloaded(environment, home, kafka, script, 2 * arguments.seconds), flush=True)
             print(f"\nJust started, {FIRST_CONNECTIONS} connections, {FIRST:,} webhooks and {FIRST:,} more, twice:\n")
             print(started(environment, home))
         finally:
