@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import uvloop
 from aiokafka.conn import create_conn
-from aiokafka.errors import IncompatibleBrokerVersion
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 from proxy import Proxy, kafka_behind_a_proxy
-from wabus_events import MESSAGES, Event, MessageStatusChanged
+from wabus_events import MESSAGES, Event, MessageStatusChanged, encode
 from wabus_local.kafka import EmbeddedKafka
 from wabus_runtime.ends import end_positions
 from wabus_runtime.kafka import KafkaUnavailable
+from wabus_runtime.produce import ACK_TIMEOUT, Batch, Producer
 from wabus_runtime.publisher import Position, Publisher
 from wabus_runtime.settings import KafkaSettings
 from wabus_runtime.wire import Wire, take_over
@@ -160,6 +161,41 @@ async def test_stopping_waits_for_what_is_under_way_and_takes_no_more(topics: Ka
     assert await written(topics) == 1
 
 
+async def test_what_waits_longer_than_kafka_should_take_is_told_and_then_written_once(
+    topics: KafkaSettings,
+    publisher: Publisher,
+    proxy: Proxy,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("wabus_runtime.produce.ACK_TIMEOUT", 0.5)
+    await publisher.publish([status(0)])
+    proxy.answering = False
+    with pytest.raises(KafkaUnavailable):
+        await publisher.publish([status(1)])
+    assert not publisher.available
+    with pytest.raises(KafkaUnavailable):
+        await publisher.publish([status(2)])
+    proxy.answering = True
+
+    async def back() -> bool:
+        return publisher.available
+
+    await eventually(back)
+    assert [position.offset for position in await publisher.publish([status(2)])] == [2]
+    assert await written(topics) == 3
+
+
+async def test_stopping_tells_those_whom_kafka_does_not_answer(publisher: Publisher, proxy: Proxy) -> None:
+    await publisher.publish([status(0)])
+    proxy.answering = False
+    publishing = asyncio.create_task(publisher.publish([status(1)]))
+    await asyncio.sleep(0)
+    await publisher.stop()
+    with pytest.raises(KafkaUnavailable):
+        await publishing
+
+
 Answer = Callable[[int], bytes]
 
 
@@ -237,3 +273,17 @@ async def test_a_broker_without_the_version_is_refused() -> None:
         with pytest.raises(IncompatibleBrokerVersion):
             await take_over(client, 1, API, VERSION + 1)
         assert await take_over(client, 1, API, VERSION)
+
+
+async def test_a_round_whose_answer_cannot_be_read_ends_at_once(topics: KafkaSettings) -> None:
+    producer: Any = Producer(topics)
+    await producer.start()
+    try:
+        async with connection_to(lambda number: struct.pack(">ii", 8, number) + b"\x7f\xff\xff\xff") as connection:
+            producer._wires[producer._leader(MESSAGES.name, 0)] = Wire(connection)
+            ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+            producer.produce([Batch(MESSAGES.name, 0, [encode(status(0), "/wabus/test")])], ended.set_result)
+            async with asyncio.timeout(ACK_TIMEOUT / 2):
+                assert isinstance(await ended, KafkaError)
+    finally:
+        await producer.close()

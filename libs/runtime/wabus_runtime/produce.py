@@ -16,11 +16,13 @@ from typing import Any
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     DuplicateSequenceNumber,
+    KafkaConnectionError,
     KafkaError,
     LeaderNotAvailableError,
     MessageSizeTooLargeError,
     NoError,
     NotLeaderForPartitionError,
+    RequestTimedOutError,
     for_code,
 )
 from aiokafka.protocol.transaction import InitProducerIdRequest
@@ -29,13 +31,20 @@ from aiokafka.structs import TopicPartition
 from wabus_events import TOPICS, Record
 from wabus_events.topics import MAX_RECORD_BYTES
 
-from wabus_runtime.kafka import REQUEST_TIMEOUT_MS, client_options
+from wabus_runtime.kafka import client_options
 from wabus_runtime.settings import KafkaSettings
 from wabus_runtime.wire import Wire, take_over
 
-ACK_TIMEOUT = 3.0  # seconds until a round without an answer means that Kafka is away
-RETRY_DELAY = 0.1  # seconds before asking a new leader
+ACK_TIMEOUT = 3.0  # seconds until a round without an end means that Kafka is away
+ROUND_TIMEOUT = 30.0  # seconds in which a round is tried; brokers take 9 until they do without one that has died
+RETRY_DELAY = 0.1  # seconds between attempts
+CONNECT_TIMEOUT_MS = 1_500
+"""For each step of a connection and for metadata: a broker that hangs must not keep us from the others for long."""
 
+_REPLICAS_TIMEOUT_MS = 2_000
+"""How long a leader waits for its replicas before it says so: less than `ACK_TIMEOUT`, so that it can be told from one
+that hangs."""
+_OVERDUE_EVERY = 0.5  # seconds between looks at who does not answer
 _ROOM = 4096  # bytes for what Kafka puts around a record, and for a trace
 _AROUND_HEADER = 20  # bytes at most
 
@@ -45,7 +54,7 @@ _PARTITION = struct.Struct(">ii")  # partition, bytes of its batch
 _FRONT = struct.Struct(">hhii")  # no transactional id, acks, the broker's own time-out, topics
 _OUTCOME = struct.Struct(">ihqqq")  # partition, error, base offset, log append time, log start offset
 
-Ended = Callable[[KafkaError | OSError | None], None]
+Ended = Callable[[Exception | None], None]
 """Told why a round ended without an answer for all; None where each of its batches is acknowledged or has an error."""
 
 
@@ -62,6 +71,7 @@ class Batch:
     """Why Kafka did not take it; None also where it did."""
     acknowledged: bool = False
     data: bytes = b""
+    attempts: int = 0
 
 
 def fits(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> bool:
@@ -76,13 +86,16 @@ class Producer:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._prefix = settings.topic_prefix
-        self._client: Any = AIOKafkaClient(**client_options(settings))
+        options = client_options(settings)
+        options["request_timeout_ms"] = CONNECT_TIMEOUT_MS
+        self._client: Any = AIOKafkaClient(**options)
         self._wires: dict[int, Wire] = {}
         self._sequences: dict[tuple[str, int], int] = {}
         self._id, self._epoch = -1, -1
         self._ended: Ended | None = None
-        self._time_out: asyncio.TimerHandle | None = None
-        self._unanswered = 0  # brokers of this round
+        self._began = 0.0  # when the round did, in the loop's time
+        self._watch: asyncio.TimerHandle | None = None
+        self._unanswered = 0  # batches of this round
         self._again: list[Batch] = []
         self._retry: asyncio.Task[None] | None = None
         self.partitions: dict[str, int] = {}
@@ -104,16 +117,20 @@ class Producer:
         await self._connect({self._leader(*place) for place in places})
         while True:
             asked: Any = InitProducerIdRequest(None, _NEVER)  # pyright: ignore[reportArgumentType]
-            answer = await self._client.send(self._client.get_random_node(), asked)
-            error = for_code(answer.error_code)
-            if error is NoError:
+            try:
+                answer = await self._client.send(self._client.get_random_node(), asked)
+                if (error := for_code(answer.error_code)) is not NoError:
+                    raise error
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                await asyncio.sleep(RETRY_DELAY)  # it is still loading, or gone: another one will do
+            else:
                 self._id, self._epoch = answer.producer_id, answer.producer_epoch
                 return
-            if not error.retriable:
-                raise error()
-            await asyncio.sleep(RETRY_DELAY)  # a broker that has just started is still loading
 
     async def close(self) -> None:
+        self._end(KafkaConnectionError("the producer is closed"))
         if self._retry:
             self._retry.cancel()
         await self._client.close()
@@ -121,14 +138,15 @@ class Producer:
     def produce(self, batches: Sequence[Batch], ended: Ended) -> None:
         """Send a round; `ended` is called later, never from here. An error leaves the producer unfit for more.
 
-        What may pass (a new leader, too few replicas in sync) is tried again for `ACK_TIMEOUT`, with the same
-        sequence numbers, so that nothing is written twice; after that the round ends with a TimeoutError.
-        Raises MessageSizeTooLargeError.
+        What may pass (a leader that died, too few replicas in sync) is tried again for `ROUND_TIMEOUT`, with the same
+        sequence numbers, so that nothing is written twice; after that, or after `ACK_TIMEOUT` where no broker can be
+        reached at all, the round ends with an error. Raises MessageSizeTooLargeError.
         """
         for batch in batches:
             batch.data = self._encoded(batch)
-        self._ended = ended
-        self._time_out = asyncio.get_running_loop().call_later(ACK_TIMEOUT, self._end, TimeoutError())
+        loop = asyncio.get_running_loop()
+        self._ended, self._began, self._unanswered = ended, loop.time(), len(batches)
+        self._watch = loop.call_later(ACK_TIMEOUT, self._look)
         self._attempt(batches)
 
     def _encoded(self, batch: Batch) -> bytes:
@@ -159,62 +177,96 @@ class Producer:
         self._wires.update({leader: wire for leader, wire in zip(missing, opened, strict=True) if wire})
 
     def _attempt(self, batches: Sequence[Batch]) -> None:
-        """Ask the leaders once."""
+        """Ask the leaders once. One that still has to answer is asked later."""
         by_leader: dict[int, list[Batch]] = {}
         for batch in batches:
+            batch.attempts += 1
             by_leader.setdefault(self._leader(batch.topic, batch.partition), []).append(batch)
-        self._unanswered, self._again = len(by_leader), []
         for leader, those in by_leader.items():
             wire = self._wires.get(leader)
-            if wire is None:
+            if wire is None or wire.asked_at is not None:
                 self._answered(those, None)
             else:
                 wire.ask(_PRODUCE, _VERSION, _request(self._prefix, those), partial(self._answered, those))
 
     def _answered(self, batches: list[Batch], answer: bytes | None) -> None:
-        """Note what a leader has answered, or None where it could not; the last one's answer ends the attempt."""
+        """Note what a leader has answered, or None where it could not; the last batch's outcome ends the round."""
         if self._ended is None:
             return
+        again: list[Batch] = []
+        waiting: list[Batch] = []
         if answer is None:
-            self._again += batches
+            again = batches
         else:
-            outcomes = _outcomes(answer)
+            try:
+                outcomes = _outcomes(answer)
+            except (struct.error, UnicodeDecodeError):
+                self._end(KafkaError("a broker's answer can't be read"))
+                return
             for batch in batches:
-                self._note(batch, *outcomes.get((self._prefix + batch.topic, batch.partition), (-1, -1)))
-        self._unanswered -= 1
-        if self._unanswered:
-            return
-        if self._again:
-            self._retry = asyncio.get_running_loop().create_task(self._try_again(self._again))
-        else:
+                code, offset = outcomes.get((self._prefix + batch.topic, batch.partition), (-1, -1))
+                if code == RequestTimedOutError.errno:
+                    waiting.append(batch)
+                elif not self._note(batch, code, offset):
+                    again.append(batch)
+        self._unanswered -= len(batches) - len(again) - len(waiting)
+        if not self._unanswered:
             self._end(None)
+            return
+        if waiting:
+            self._attempt(waiting)  # at once: the leader has them and waits for its replicas
+        if again:
+            self._again += again
+            if self._retry is None:
+                self._retry = asyncio.get_running_loop().create_task(self._try_again())
 
-    def _note(self, batch: Batch, code: int, offset: int) -> None:
+    def _note(self, batch: Batch, code: int, offset: int) -> bool:
+        """Whether that is the batch's end; otherwise it is to be tried again."""
         error = for_code(code)
         if error is NoError or error is DuplicateSequenceNumber:
             lane = batch.topic, batch.partition
             self._sequences[lane] = (self._sequences.get(lane, 0) + len(batch.records)) & 0x7FFFFFFF
             batch.offset, batch.acknowledged = offset, True
         elif error.retriable or error in (NotLeaderForPartitionError, LeaderNotAvailableError):
-            self._again.append(batch)
+            return False
         else:
             batch.error = error()
+        return True
 
-    async def _try_again(self, batches: list[Batch]) -> None:
+    async def _try_again(self) -> None:
+        """Look for the leaders of what none has taken, and ask them, until nothing is left to ask for."""
+        loop = asyncio.get_running_loop()
         try:
-            await self._client.force_metadata_update()
-            await asyncio.sleep(RETRY_DELAY)
-            await self._connect({self._leader(batch.topic, batch.partition) for batch in batches})
-        except (KafkaError, OSError) as error:
-            self._end(error)
-        else:
-            if self._ended:
+            while self._again and self._ended:
+                if any(batch.attempts > 1 for batch in self._again):
+                    await asyncio.sleep(RETRY_DELAY)
+                reached = await self._client.force_metadata_update()
+                if not reached and loop.time() - self._began > ACK_TIMEOUT:
+                    raise KafkaConnectionError("no broker answers")
+                await self._connect({self._leader(batch.topic, batch.partition) for batch in self._again})
+                batches, self._again = self._again, []
                 self._attempt(batches)
+        except Exception as error:  # whatever it is, those who wait for the round are told
+            self._end(error)
+        finally:
+            self._retry = None
 
-    def _end(self, error: KafkaError | OSError | None) -> None:
+    def _look(self) -> None:
+        """End the round that takes too long, and before that the connections on which nobody answers."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now - self._began > ROUND_TIMEOUT:
+            self._end(TimeoutError())
+            return
+        self._watch = loop.call_later(_OVERDUE_EVERY, self._look)
+        for wire in list(self._wires.values()):
+            if wire.asked_at is not None and now - wire.asked_at >= ACK_TIMEOUT:
+                wire.end()
+
+    def _end(self, error: Exception | None) -> None:
         ended, self._ended = self._ended, None
-        if self._time_out:
-            self._time_out.cancel()
+        if self._watch:
+            self._watch.cancel()
         if ended:
             ended(error)
 
@@ -223,7 +275,7 @@ def _request(prefix: str, batches: Sequence[Batch]) -> bytes:
     by_topic: dict[str, list[Batch]] = {}
     for batch in batches:
         by_topic.setdefault(prefix + batch.topic, []).append(batch)
-    parts = [_FRONT.pack(-1, -1, REQUEST_TIMEOUT_MS, len(by_topic))]
+    parts = [_FRONT.pack(-1, -1, _REPLICAS_TIMEOUT_MS, len(by_topic))]
     for topic, those in by_topic.items():
         name = topic.encode()
         parts.append(struct.pack(f">h{len(name)}si", len(name), name, len(those)))

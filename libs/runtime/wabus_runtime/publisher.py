@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import Histogram
 from wabus_events import TOPICS, Event, Record, encode
 
-from wabus_runtime import tracing
+from wabus_runtime import produce, tracing
 from wabus_runtime.kafka import KafkaUnavailable, close_broken, partition_of
 from wabus_runtime.lanes import (
     BUCKETS,
@@ -29,14 +29,14 @@ from wabus_runtime.lanes import (
     Position,
     Publish,
 )
-from wabus_runtime.produce import ACK_TIMEOUT, Batch, Producer
+from wabus_runtime.produce import Batch, Producer
 from wabus_runtime.settings import KafkaSettings
 
 __all__ = ["Done", "Overloaded", "Position", "Publisher"]
 
 MAX_WAITING = 50_000  # records in memory that Kafka does not have yet
 WATCH_EVERY = 0.1  # seconds between looks at what has waited too long
-RECOVERY_DELAY_MAX = 2.0  # seconds between attempts to come back
+RECOVERY_DELAY_MAX = 1.0  # seconds between attempts to come back
 
 BATCH_SECONDS = Histogram(
     "wabus_publish_batch_seconds", "From handing a round of batches to the client to Kafka's answer.", buckets=BUCKETS
@@ -62,6 +62,7 @@ class Publisher:
         self._lanes = Lanes()
         self._in_flight: list[Lane] = []
         self._sent = 0  # records in flight
+        self._stalled = False  # whether the round takes so long that nothing more may wait for it
         self._sending = False  # whether a round is under way, or is about to be
         self._idle: asyncio.Event | None = None
         self._context = tracing.detached()
@@ -71,7 +72,7 @@ class Publisher:
     @property
     def available(self) -> bool:
         """Whether Kafka took what it was last given."""
-        return self._producer is not None
+        return self._producer is not None and not self._stalled
 
     def waited(self, now: float) -> float:
         """For how many seconds Kafka has not answered what it was given last; `now` is of `time.perf_counter`."""
@@ -92,7 +93,7 @@ class Publisher:
         if self._sending:
             self._idle = asyncio.Event()
             with suppress(TimeoutError):
-                async with asyncio.timeout(ACK_TIMEOUT):
+                async with asyncio.timeout(produce.ACK_TIMEOUT):
                     await self._idle.wait()
         if self._producer:
             await close_broken(self._producer.close())
@@ -132,7 +133,7 @@ class Publisher:
         Where each record is gets into `positions`, if there is such a list of the same length.
         """
         producer = self._producer
-        if producer is None or self._stopping:
+        if producer is None or self._stalled or self._stopping:
             raise KafkaUnavailable("Kafka is away")
         if self._lanes.count + self._sent + len(records) > MAX_WAITING:
             raise Overloaded("too many events are waiting for Kafka")
@@ -144,8 +145,8 @@ class Publisher:
             self._sending = True
             loop = asyncio.get_running_loop()
             loop.call_soon(self._begin, context=self._context)  # so that what this turn of the loop brings goes along
-            if self._patience is not None and self._watch is None:
-                self._watch = loop.call_later(WATCH_EVERY, self._look, self._patience)
+            if self._watch is None:
+                self._watch = loop.call_later(WATCH_EVERY, self._look)
 
     def _begin(self) -> None:
         producer = self._producer
@@ -167,11 +168,14 @@ class Publisher:
         self._in_flight, self._round_began, self._sent = [], None, 0
         if began is not None:
             BATCH_SECONDS.observe(time.perf_counter() - began)
+        stalled, self._stalled = self._stalled, False
         failure = failure or next((batch.error for batch in batches if batch.error), None)
         if failure is not None and producer is self._producer:
             log.warning("kafka is away", action="kafka_away", error=type(failure).__name__)
             self._producer = None
             self._recover(producer)
+        elif stalled:
+            log.info("kafka is back", action="kafka_back")
         # First the next round, so that Kafka works on it while this one is answered.
         if self._lanes.count and self._producer:
             self._begin()
@@ -192,14 +196,24 @@ class Publisher:
         if self._idle:
             self._idle.set()
 
-    def _look(self, patience: float) -> None:
+    def _look(self) -> None:
         """Give up what has waited too long. What was sent may still arrive: it is published again with the same ids."""
-        before = time.perf_counter() - patience
+        now = time.perf_counter()
+        if self.waited(now) > produce.ACK_TIMEOUT:
+            # The producer goes on with its round alone: once that is there the next can follow at once.
+            if not self._stalled:
+                log.warning("kafka is away", action="kafka_away", error="TimeoutError")
+            self._stalled = True
+            self._give_up(now)
+        elif self._patience is not None:
+            self._give_up(now - self._patience)
+        again = self._sending and not self._stopping
+        self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._look) if again else None
+
+    def _give_up(self, before: float) -> None:
         for lane in self._in_flight:
             lane.give_up(before)
         self._lanes.give_up(before)
-        again = self._sending and not self._stopping
-        self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._look, patience) if again else None
 
     def _recover(self, broken: Producer | None = None) -> None:
         if not self._stopping and (self._recovery is None or self._recovery.done()):
@@ -221,7 +235,7 @@ class Publisher:
     async def _connect(self) -> None:
         producer = Producer(self._settings)
         try:
-            async with asyncio.timeout(ACK_TIMEOUT * 2):
+            async with asyncio.timeout(produce.ACK_TIMEOUT * 2):
                 await producer.start()
         except (KafkaError, OSError, TimeoutError) as error:
             await close_broken(producer.close())

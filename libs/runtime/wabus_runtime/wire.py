@@ -34,6 +34,8 @@ class Wire(asyncio.Protocol):
         name: bytes = connection._client_id.encode()
         self._name = struct.pack(f">h{len(name)}s", len(name), name)
         self._read = b""
+        self.asked_at: float | None = None
+        """When what has no answer yet was asked, in the loop's time."""
         self.open = not self._transport.is_closing()
         connection._read_task.cancel()
         if connection._idle_handle:
@@ -44,14 +46,15 @@ class Wire(asyncio.Protocol):
         """Send a request; `answered` is called once, and at once only where the connection is broken."""
         self._correlation_id = (self._correlation_id + 1) & 0x7FFFFFFF
         self._answered = answered
+        self.asked_at = asyncio.get_running_loop().time()
         if not self.open:
-            self._break()
+            self.end()
             return
         size = _HEADER.size - 4 + len(self._name) + len(request)
         try:
             self._transport.write(_HEADER.pack(size, api, version, self._correlation_id) + self._name + request)
         except (OSError, RuntimeError):  # uvloop's word for a connection that was reset
-            self._break()
+            self.end()
 
     def data_received(self, data: bytes) -> None:
         self._read += data
@@ -62,19 +65,20 @@ class Wire(asyncio.Protocol):
             return
         read, self._read = self._read, b""
         if correlation_id != self._correlation_id or len(read) != 4 + size or self._answered is None:
-            self._break()  # not what was asked for: whatever came next would not be either
+            self.end()  # not what was asked for: whatever came next would not be either
             return
-        answered, self._answered = self._answered, None
+        answered, self._answered, self.asked_at = self._answered, None, None
         answered(read[_ANSWER.size :])
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._former.connection_lost(exc)  # aiokafka waits for its end when it closes
-        self._break()
+        self.end()
 
-    def _break(self) -> None:
+    def end(self) -> None:
+        """Give the connection up, and with it the answer to what was asked."""
         self.open = False
         self._connection.close(reason=CloseReason.CONNECTION_BROKEN)
-        answered, self._answered = self._answered, None
+        answered, self._answered, self.asked_at = self._answered, None, None
         if answered:
             answered(None)
 
