@@ -135,12 +135,13 @@ async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic] = TOPIC
         wanted = {topic_name(settings, topic): topic for topic in topics}
         missing = set(wanted) - set(await admin.list_topics())
         if missing:
+            replicas = settings.topic_replication
+            durable = {"min.insync.replicas": "2" if replicas > 2 else "1"}
             response: Any = await admin.create_topics(
                 [
-                    NewTopic(
-                        name, wanted[name].partitions, settings.topic_replication, topic_configs=wanted[name].config()
-                    )
-                    for name in sorted(missing)
+                    NewTopic(name, topic.partitions, replicas, topic_configs=topic.config() | durable)
+                    for name, topic in wanted.items()
+                    if name in missing
                 ]
             )
             for name, code, *_ in response.topic_errors:
