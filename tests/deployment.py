@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from pydantic_settings import BaseSettings
+from wabus_runtime.service import Role, Service
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "deploy" / "helm"
@@ -18,9 +19,9 @@ TOOLS = ROOT / ".tools" / "bin"
 KUBERNETES = "1.33.0"
 VALUES = ("strimzi", "managed")
 SETTINGS = {
-    "gateway": ("wabus_gateway.app", "GatewaySettings"),
-    "template-sync": ("wabus_template_sync.app", "TemplateSyncSettings"),
-    "health-projector": ("wabus_health_projector.app", "HealthProjectorSettings"),
+    "gateway": "wabus_gateway.app",
+    "template-sync": "wabus_template_sync.app",
+    "health-projector": "wabus_health_projector.app",
 }
 
 Manifest = dict[str, Any]
@@ -69,7 +70,11 @@ def named(name: str, kind: str) -> dict[str, Manifest]:
     return {each["metadata"]["name"].removeprefix("wabus-"): each for each in manifests(name, kind)}
 
 
-def settings_of(service: str) -> type[BaseSettings]:
-    module, name = SETTINGS[service]
-    kind: type[BaseSettings] = getattr(import_module(module), name)
-    return kind
+def settings_of(service: str, role: Role = "all") -> type[BaseSettings]:
+    found: Service = import_module(SETTINGS[service]).service
+    return found.settings[role]
+
+
+def role_of(process: str) -> Role:
+    """The role in which a process of the chart or of Compose runs."""
+    return "api" if process.endswith("-api") else "worker" if process.endswith("-worker") else "all"

@@ -9,7 +9,21 @@ from typing import Any
 
 import pytest
 import yaml
-from deployment import CHART, KUBERNETES, ROOT, TOOLS, VALUES, Manifest, manifests, named, rendered, run, tool, values
+from deployment import (
+    CHART,
+    KUBERNETES,
+    ROOT,
+    TOOLS,
+    VALUES,
+    Manifest,
+    manifests,
+    named,
+    rendered,
+    role_of,
+    run,
+    tool,
+    values,
+)
 from deployment import settings_of as settings_class
 from wabus_events import TOPICS
 from wabus_gateway.app import create_app as gateway
@@ -176,7 +190,7 @@ def env_of(pod: Manifest) -> dict[str, Any]:
 def test_each_process_is_told_what_it_needs_and_nothing_else(name: str) -> None:
     told = dict(pods(name))
     for process, service in PROCESSES.items():
-        known = {field.upper(): field_info.is_required() for field, field_info in fields(service)}
+        known = {field.upper(): field_info.is_required() for field, field_info in fields(service, process)}
         env = env_of(told[process])
         assert {field for field, required in known.items() if required} <= set(env), process
         assert {each for each in env if not each.startswith(OF_OPENTELEMETRY)} <= set(known), process
@@ -186,8 +200,8 @@ def test_each_process_is_told_what_it_needs_and_nothing_else(name: str) -> None:
     assert set(env_of(told["template-sync-migrate"])) == {"DATABASE_URL"}
 
 
-def fields(service: str) -> list[tuple[str, Any]]:
-    return list(settings_class(service).model_fields.items())
+def fields(service: str, process: str) -> list[tuple[str, Any]]:
+    return list(settings_class(service, role_of(process)).model_fields.items())
 
 
 @pytest.mark.parametrize("name", VALUES)

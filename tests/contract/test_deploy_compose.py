@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 import yaml
-from deployment import ROOT, run, settings_of, tool
+from deployment import ROOT, role_of, run, settings_of, tool
 from standby import PROGRAMS
 from wabus_local.jars import COORDINATES
 from wabus_local.postgres import EmbeddedPostgres
@@ -75,7 +75,7 @@ def test_kafka_is_the_release_that_the_tests_run_on(services: dict[str, Any]) ->
 
 def test_each_process_is_told_what_it_needs_and_nothing_else(services: dict[str, Any]) -> None:
     for name, service in OURS.items():
-        fields = settings_of(service).model_fields
+        fields = settings_of(service, role_of(name)).model_fields
         known = {field.upper() for field in fields}
         needed = {field.upper() for field, info in fields.items() if info.is_required()}
         told = set(services[name]["environment"])

@@ -75,7 +75,7 @@ def drawn() -> list[Call]:
 
 async def test_no_call_of_any_endpoint_answers_500(topics: KafkaSettings, serve: Serve, bearer: Bearer) -> None:
     services: list[Service] = [entry.load() for entry in sorted(entry_points(group="wabus.services"))]
-    app = build_app([(service, load(service.settings)) for service in services], "api")
+    app = build_app([(service, load(service.settings["api"])) for service in services], "api")
     client = await serve(app)
     failed: list[tuple[str, str, Call]] = []
     routes = sorted({(route.method, route.resource.canonical) for route in app.router.routes() if route.resource})
@@ -93,7 +93,7 @@ async def test_a_body_that_is_no_json_is_called_the_same_everywhere(
     topics: KafkaSettings, serve: Serve, bearer: Bearer
 ) -> None:
     services: list[Service] = [entry.load() for entry in entry_points(group="wabus.services")]
-    client = await serve(build_app([(service, load(service.settings)) for service in services], "api"))
+    client = await serve(build_app([(service, load(service.settings["api"])) for service in services], "api"))
     headers = {**bearer(), "Content-Type": "application/json"}
     for path in ("/whatsapp/connect", "/templates/sync"):
         async with client.post(path, data=b"{", headers=headers) as refused:

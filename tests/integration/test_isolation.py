@@ -34,7 +34,7 @@ OPEN = {
 @pytest.fixture
 async def app(topics: KafkaSettings) -> web.Application:
     services: list[Service] = [entry.load() for entry in sorted(entry_points(group="wabus.services"))]
-    return build_app([(service, load(service.settings)) for service in services], "all")
+    return build_app([(service, load(service.settings["all"])) for service in services], "all")
 
 
 @pytest.fixture

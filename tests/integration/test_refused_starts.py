@@ -25,7 +25,7 @@ def nothing(*_: object) -> None:
     pass
 
 
-NOTHING = Service("nothing", KafkaSettings, nothing)
+NOTHING = Service("nothing", {"all": KafkaSettings}, nothing)
 
 
 async def refused(*command: str) -> str:

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from certificates import Authority
 from wabus_gateway.connect import ConnectSettings
+from wabus_health_projector.app import service as health_projector
+from wabus_runtime.service import Service
 from wabus_runtime.settings import AuthSettings, DatabaseSettings, KafkaSettings, SettingsError, load
+from wabus_template_sync.app import service as template_sync
 
 GOOD = {
     "KAFKA_BOOTSTRAP_SERVERS": "k:9092",
@@ -95,3 +98,17 @@ def test_the_environment_goes_before_dot_env_and_that_before_the_local_stack(
     (tmp_path / ".env").write_text("TOPIC_PREFIX=dotenv.\nMETA_APP_ID=dotenv\n")
     settings = load(ConnectSettings)
     assert (settings.meta_app_id, settings.topic_prefix, settings.topic_replication) == ("1", "dotenv.", 5)
+
+
+@pytest.mark.parametrize("service", [health_projector, template_sync], ids=lambda service: service.name)
+def test_an_api_starts_without_what_opens_tokens_and_a_worker_without_what_makes_callers(
+    monkeypatch: pytest.MonkeyPatch, service: Service
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@h/d")
+    assert load(service.settings["worker"])
+    monkeypatch.setenv("JWT_SECRET", "a" * 32)
+    for name in ("META_APP_ID", "META_APP_SECRETS", "META_VERIFY_TOKEN", "CREDENTIAL_KEYS"):
+        monkeypatch.delenv(name)
+    assert load(service.settings["api"])
+    with pytest.raises(SettingsError, match="CREDENTIAL_KEYS is missing"):
+        load(service.settings["all"])

@@ -90,13 +90,17 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $root := index . 0 -}}
 {{- $process := index . 1 -}}
 {{- $values := $root.Values -}}
-- name: META_APP_ID
-  value: {{ $values.metaAppId | quote }}
 - name: PUBLIC_URL
   value: {{ $values.publicUrl | quote }}
+{{- /* APIs neither speak to Meta nor open a token; workers are asked by nobody. */}}
+{{- if ne $process.role "api" }}
+- name: META_APP_ID
+  value: {{ $values.metaAppId | quote }}
 {{ include "wabus.fromSecret" (list $root "META_APP_SECRETS") }}
 {{ include "wabus.fromSecret" (list $root "META_VERIFY_TOKEN") }}
 {{ include "wabus.fromSecret" (list $root "CREDENTIAL_KEYS") }}
+{{- end }}
+{{- if ne $process.role "worker" }}
 {{- if $values.jwt.jwksUrl }}
 - name: JWT_JWKS_URL
   value: {{ $values.jwt.jwksUrl | quote }}
@@ -111,13 +115,14 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - name: JWT_ISSUER
   value: {{ . | quote }}
 {{- end }}
+{{- end }}
 {{- if ne $process.service "gateway" }}
 {{ include "wabus.fromSecret" (list $root "DATABASE_URL") }}
 {{- if and $values.readReplica (eq $process.role "api") }}
 {{ include "wabus.fromSecret" (list $root "READ_DATABASE_URL") }}
 {{- end }}
 {{- end }}
-{{- if and $values.alertWebhookUrl (eq $process.service "health-projector") }}
+{{- if and $values.alertWebhookUrl (eq $process.service "health-projector") (eq $process.role "worker") }}
 - name: ALERT_WEBHOOK_URL
   value: {{ $values.alertWebhookUrl | quote }}
 {{ include "wabus.fromSecret" (list $root "ALERT_WEBHOOK_SECRET") }}

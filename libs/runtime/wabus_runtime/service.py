@@ -5,7 +5,7 @@ import gc
 import random
 import signal
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -30,7 +30,7 @@ from wabus_runtime.settings import (
     HttpSettings,
     KafkaSettings,
     LogSettings,
-    MetaSettings,
+    PublicSettings,
     SettingsError,
     load,
 )
@@ -72,7 +72,8 @@ class Service:
     """What a service package offers: `install` adds its routes, resources and background loops to an application."""
 
     name: str
-    settings: type[LogSettings]
+    settings: Mapping[Role, type[LogSettings]]
+    """What each role has to be told; no secret goes where nothing needs it."""
     install: Callable[[web.Application, Any, Role], None]
 
 
@@ -84,8 +85,8 @@ def build_app(parts: Sequence[tuple[Service, Any]], role: Role = "all") -> web.A
     app[DRAINS] = []
     app[LOOPS] = []
     add_probes(app)
-    meta = next((settings for _, settings in parts if isinstance(settings, MetaSettings)), None)
-    app.on_response_prepare.append(safe_headers(over_tls=meta is not None and meta.public_url.startswith("https:")))
+    public = next((settings for _, settings in parts if isinstance(settings, PublicSettings)), None)
+    app.on_response_prepare.append(safe_headers(over_tls=public is not None and public.public_url.startswith("https:")))
     app.cleanup_ctx.append(watch_event_loop)
     kafka = next((settings for _, settings in parts if isinstance(settings, KafkaSettings)), None)
     if kafka is not None:
@@ -164,7 +165,7 @@ def run(services: Sequence[Service], role: Role = "all", own_port: int | None = 
     With a port of its own it is one of several workers that share `HTTP_PORT`, and ends with their supervisor.
     """
     try:
-        parts = [(service, load(service.settings)) for service in services]
+        parts = [(service, load(service.settings[role])) for service in services]
         http = load(HttpSettings)
     except SettingsError as error:
         sys.exit(f"wabus: {error}")
@@ -302,7 +303,7 @@ def run_alone(service: Service) -> None:
 def _run_workers(service: Service, role: Role, count: int, first_port: int | None) -> None:
     try:
         http = load(HttpSettings)
-        load(service.settings)
+        load(service.settings[role])
     except SettingsError as error:
         sys.exit(f"wabus: {error}")
     configure_logs(http, service.name)

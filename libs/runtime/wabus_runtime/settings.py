@@ -141,13 +141,21 @@ class AuthSettings(LogSettings):
         return self
 
 
-class MetaSettings(LogSettings):
+class PublicSettings(LogSettings):
+    public_url: str
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public_http(cls, url: str) -> str:
+        return http_url(url).rstrip("/")
+
+
+class MetaSettings(PublicSettings):
     meta_app_id: str
     meta_app_secrets: Annotated[tuple[SecretStr, ...], NoDecode]
     meta_verify_token: SecretStr
     meta_graph_url: str = "https://graph.facebook.com"
     meta_graph_version: str = Field(default="v23.0", pattern=r"^v\d+\.\d+$")
-    public_url: str
 
     @field_validator("meta_app_secrets", mode="before")
     @classmethod
@@ -161,7 +169,7 @@ class MetaSettings(LogSettings):
             raise ValueError("needs at least one app secret")
         return secrets
 
-    @field_validator("meta_graph_url", "public_url")
+    @field_validator("meta_graph_url")
     @classmethod
     def _is_http(cls, url: str) -> str:
         return http_url(url).rstrip("/")

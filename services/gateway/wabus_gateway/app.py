@@ -306,7 +306,7 @@ def install(app: web.Application, settings: GatewaySettings, role: Role) -> None
         Gateway(settings).install(app)
 
 
-service = Service("gateway", GatewaySettings, install)
+service = Service("gateway", {"api": GatewaySettings, "worker": HttpSettings, "all": GatewaySettings}, install)
 
 
 def create_app(settings: GatewaySettings, role: Role = "all") -> web.Application:

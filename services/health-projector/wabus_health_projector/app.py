@@ -11,7 +11,7 @@ from wabus_runtime.publisher import Publisher
 from wabus_runtime.reads import Reads, reads
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.service import Role, Service, background, build_app
-from wabus_runtime.settings import AuthSettings, HttpSettings
+from wabus_runtime.settings import AuthSettings, DatabaseSettings, HttpSettings, KafkaSettings, PublicSettings
 
 from wabus_health_projector import history, partitions, projector
 from wabus_health_projector.alerts import Alerts, AlertSettings
@@ -24,16 +24,26 @@ from wabus_health_projector.live import Live
 from wabus_health_projector.stream import Streams
 
 
-class HealthProjectorSettings(EvaluatorSettings, AlertSettings, CheckerSettings, HttpSettings, AuthSettings):
+class HealthApiSettings(KafkaSettings, DatabaseSettings, PublicSettings, HttpSettings, AuthSettings):
+    """What answering takes; nothing that opens a token or speaks to Meta."""
+
     health_streams_per_org: int = Field(default=20, ge=1)
     """Live streams that an organisation can have open at a time, in one process."""
+
+
+class HealthWorkerSettings(EvaluatorSettings, AlertSettings, CheckerSettings, HttpSettings):
+    """What folding, checking and alerting take."""
+
+
+class HealthProjectorSettings(HealthApiSettings, HealthWorkerSettings):
+    """Everything that the health-projector can be told."""
 
 
 POOL: web.AppKey[asyncpg.Pool] = web.AppKey("health_projector_pool", asyncpg.Pool)
 READS: web.AppKey[Reads] = web.AppKey("health_projector_reads", Reads)
 
 
-def install(app: web.Application, settings: HealthProjectorSettings, role: Role) -> None:
+def install(app: web.Application, settings: HealthApiSettings | HealthWorkerSettings, role: Role) -> None:
     async def pool(_app: web.Application) -> AsyncIterator[None]:
         async with migrated_pool(settings, "wabus_health_projector") as opened:
             app[POOL] = opened
@@ -42,13 +52,13 @@ def install(app: web.Application, settings: HealthProjectorSettings, role: Role)
     app.cleanup_ctx.append(pool)
     lag = Lag(settings)
     background(app, "health-projector-lag", lag.run)
-    if role in ("worker", "all"):
+    if isinstance(settings, HealthWorkerSettings) and role != "api":
         _install_worker(app, settings, lag)
-    if role in ("api", "all"):
+    if isinstance(settings, HealthApiSettings) and role != "worker":
         _install_api(app, settings, lag)
 
 
-def _install_worker(app: web.Application, settings: HealthProjectorSettings, lag: Lag) -> None:
+def _install_worker(app: web.Application, settings: HealthWorkerSettings, lag: Lag) -> None:
     async def project(ready: Callable[[], None]) -> None:
         await projector.run(settings, app[POOL], ready)
 
@@ -85,7 +95,7 @@ def _install_worker(app: web.Application, settings: HealthProjectorSettings, lag
     background(app, "health-checks", check)
 
 
-def _install_api(app: web.Application, settings: HealthProjectorSettings, lag: Lag) -> None:
+def _install_api(app: web.Application, settings: HealthApiSettings, lag: Lag) -> None:
     async def open_reads(_app: web.Application) -> AsyncIterator[None]:
         async with reads(settings, app[POOL], projector.NAME) as opened:
             app[READS] = opened
@@ -118,7 +128,11 @@ def _install_api(app: web.Application, settings: HealthProjectorSettings, lag: L
     app.on_shutdown.append(close)
 
 
-service = Service("health-projector", HealthProjectorSettings, install)
+service = Service(
+    "health-projector",
+    {"api": HealthApiSettings, "worker": HealthWorkerSettings, "all": HealthProjectorSettings},
+    install,
+)
 
 
 def create_app(settings: HealthProjectorSettings, role: Role = "all") -> web.Application:

@@ -18,7 +18,14 @@ from wabus_runtime.recorded import unprepared
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.sealing import Keyring
 from wabus_runtime.service import Role, Service, background, build_app
-from wabus_runtime.settings import AuthSettings, CredentialSettings, DatabaseSettings, HttpSettings
+from wabus_runtime.settings import (
+    AuthSettings,
+    CredentialSettings,
+    DatabaseSettings,
+    HttpSettings,
+    KafkaSettings,
+    PublicSettings,
+)
 from wabus_runtime.streams import OpenStreams
 
 from wabus_template_sync.access import Access
@@ -37,53 +44,56 @@ from wabus_template_sync.worker import Worker, WorkerSettings
 from wabus_template_sync.workload import Workload
 
 
-class TemplateSyncSettings(
-    WorkerSettings, ReconcileSettings, DatabaseSettings, HttpSettings, AuthSettings, CredentialSettings
-):
-    """Everything that template-sync can be told."""
-
+class TablesSettings(DatabaseSettings):
     database_pool_size: int = Field(default=8, ge=4)
     """Two connections wait most of the time, and the projection must never wait for them."""
 
 
-@dataclass(frozen=True)
-class _Resources:
-    pool: asyncpg.Pool
-    graph: Graph
+class TemplateApiSettings(PublicSettings, KafkaSettings, TablesSettings, HttpSettings, AuthSettings):
+    """What answering takes; nothing that opens a token or speaks to Meta."""
+
+
+class TemplateWorkerSettings(WorkerSettings, ReconcileSettings, TablesSettings, HttpSettings, CredentialSettings):
+    """What syncing takes."""
+
+
+class TemplateSyncSettings(TemplateApiSettings, TemplateWorkerSettings):
+    """Everything that template-sync can be told."""
 
 
 @dataclass(frozen=True)
 class _Worker:
     publisher: Publisher
+    graph: Graph
     tables: CatchUp
 
 
-RESOURCES: web.AppKey[_Resources] = web.AppKey("template_sync_resources", _Resources)
+POOL: web.AppKey[asyncpg.Pool] = web.AppKey("template_sync_pool", asyncpg.Pool)
 WORKER: web.AppKey[_Worker] = web.AppKey("template_sync_worker", _Worker)
 API: web.AppKey[Api] = web.AppKey("template_api", Api)
 SYNC_API: web.AppKey[SyncApi] = web.AppKey("template_sync_api", SyncApi)
 
 
-def install(app: web.Application, settings: TemplateSyncSettings, role: Role) -> None:
+def install(app: web.Application, settings: TemplateApiSettings | TemplateWorkerSettings, role: Role) -> None:
     """Add what the role needs to an application."""
 
-    async def resources(app: web.Application) -> AsyncIterator[None]:
-        async with migrated_pool(settings, PACKAGE) as pool, Graph(settings) as graph:
-            app[RESOURCES] = _Resources(pool, graph)
+    async def pool(app: web.Application) -> AsyncIterator[None]:
+        async with migrated_pool(settings, PACKAGE) as opened:
+            app[POOL] = opened
             yield
 
-    app.cleanup_ctx.append(resources)
-    if role in ("api", "all"):
+    app.cleanup_ctx.append(pool)
+    if isinstance(settings, TemplateApiSettings) and role != "worker":
         _install_api(app, settings)
-    if role in ("worker", "all"):
+    if isinstance(settings, TemplateWorkerSettings) and role != "api":
         _install_worker(app, settings)
 
 
-def _install_api(app: web.Application, settings: TemplateSyncSettings) -> None:
+def _install_api(app: web.Application, settings: TemplateApiSettings) -> None:
     async def api(app: web.Application) -> AsyncIterator[None]:
         publisher = Publisher(settings, SOURCE)
         await publisher.start()
-        async with reads(settings, app[RESOURCES].pool, PROJECTION) as opened:
+        async with reads(settings, app[POOL], PROJECTION) as opened:
             app[API] = Api(opened)
             asking = WeakValueDictionary[str, asyncio.Lock]()
             streams = OpenStreams(STREAMS_PER_ORG)
@@ -107,7 +117,7 @@ def _install_api(app: web.Application, settings: TemplateSyncSettings) -> None:
     add_routes(app, lambda: app[API], lambda: app[SYNC_API])
 
 
-def _install_worker(app: web.Application, settings: TemplateSyncSettings) -> None:
+def _install_worker(app: web.Application, settings: TemplateWorkerSettings) -> None:
     credentials = CredentialReplica(settings)
     keyring = Keyring(settings)
     workload = Workload()
@@ -115,28 +125,26 @@ def _install_worker(app: web.Application, settings: TemplateSyncSettings) -> Non
     async def parts(app: web.Application) -> AsyncIterator[None]:
         publisher = Publisher(settings, SOURCE)
         await publisher.start()
-        app[WORKER] = _Worker(publisher, CatchUp(app[RESOURCES].pool, PROJECTION))
-        yield
+        async with Graph(settings) as graph:
+            app[WORKER] = _Worker(publisher, graph, CatchUp(app[POOL], PROJECTION))
+            yield
         await publisher.stop()
 
     async def projection(ready: Callable[[], None]) -> None:
-        pool = app[RESOURCES].pool
         await project(
-            settings, pool, name=PROJECTION, topics=(ACCOUNTS, TEMPLATES), apply=unprepared(apply), ready=ready
+            settings, app[POOL], name=PROJECTION, topics=(ACCOUNTS, TEMPLATES), apply=unprepared(apply), ready=ready
         )
 
     async def catch_up(ready: Callable[[], None]) -> None:
         await app[WORKER].tables.run(ready)
 
     async def worker(ready: Callable[[], None]) -> None:
-        pool, graph = app[RESOURCES].pool, app[RESOURCES].graph
-        access = Access(pool, credentials, keyring)
-        synchroniser, follower = Synchroniser(settings, access, graph), Follower(access, graph)
-        publisher, tables = app[WORKER].publisher, app[WORKER].tables
-        await Worker(settings, synchroniser, follower, publisher, tables, workload).run(ready)
+        parts, access = app[WORKER], Access(app[POOL], credentials, keyring)
+        synchroniser, follower = Synchroniser(settings, access, parts.graph), Follower(access, parts.graph)
+        await Worker(settings, synchroniser, follower, parts.publisher, parts.tables, workload).run(ready)
 
     async def reconciliation(ready: Callable[[], None]) -> None:
-        await reconcile(settings, app[RESOURCES].pool, app[WORKER].publisher, workload, ready)
+        await reconcile(settings, app[POOL], app[WORKER].publisher, workload, ready)
 
     app.cleanup_ctx.append(parts)
     background(app, "template-credentials", credentials.run)
@@ -146,7 +154,11 @@ def _install_worker(app: web.Application, settings: TemplateSyncSettings) -> Non
     background(app, "template-reconciliation", reconciliation)
 
 
-service = Service("template-sync", TemplateSyncSettings, install)
+service = Service(
+    "template-sync",
+    {"api": TemplateApiSettings, "worker": TemplateWorkerSettings, "all": TemplateSyncSettings},
+    install,
+)
 
 
 def create_app(settings: TemplateSyncSettings, role: Role = "all") -> web.Application:
