@@ -70,11 +70,16 @@ log.cleaner.dedupe.buffer.size=16777216
 """ + "".join(f"{name}={value}\n" for name, value in more.items())
 
 
+def new_cluster_id() -> str:
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+
+
 class EmbeddedKafka:
     """A broker whose data lives in `home`/kafka and survives restarts, also after SIGKILL.
 
     What it acknowledged is in the page cache of the operating system, so the death of the process loses nothing.
-    `properties` go over ours in the broker's configuration: further listeners, TLS, SASL.
+    `properties` go over ours in the broker's configuration: further listeners, TLS, SASL. Nodes of one cluster have
+    the same `cluster_id` and are started together; without one the node is a cluster of its own.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class EmbeddedKafka:
         *,
         controller_port: int | None = None,
         properties: Mapping[str, str] | None = None,
+        cluster_id: str | None = None,
         progress: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._home = home.absolute() / "kafka"
@@ -91,6 +97,7 @@ class EmbeddedKafka:
         self._port = port
         self._controller_port = controller_port or port + 1
         self._properties = properties or {}
+        self._cluster_id = cluster_id or new_cluster_id()
         self._progress = progress
         self._child: Child | None = None
 
@@ -135,9 +142,8 @@ class EmbeddedKafka:
 
     async def _format(self, tool: list[str | Path], properties: Path) -> None:
         self._progress("formatting Kafka's storage (first start only)")
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         # --cluster-id=… in one word: a random id may begin with a dash.
-        arguments = ["format", f"--cluster-id={cluster_id}", "--config", properties, "--ignore-formatted"]
+        arguments = ["format", f"--cluster-id={self._cluster_id}", "--config", properties, "--ignore-formatted"]
         formatting = Child("kafka-format", [*tool, *arguments], self._log)
         if not await formatting.exited(30) or formatting.returncode != 0:
             await formatting.kill()
