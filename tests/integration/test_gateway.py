@@ -11,6 +11,7 @@ from wabus_events import (
     ACCOUNTS,
     MESSAGES,
     CallbackVerified,
+    CredentialStored,
     Event,
     MessageReceived,
     MessageStatusChanged,
@@ -18,9 +19,11 @@ from wabus_events import (
     Unrecognised,
     WebhookSeen,
 )
+from wabus_events.testing import an
 from wabus_gateway.app import GatewaySettings, create_app
 from wabus_gateway.signature import verify_token_of
 from wabus_local.kafka import EmbeddedKafka
+from wabus_runtime.publisher import Publisher
 from wabus_runtime.service import FRONT, serving
 from wabus_runtime.settings import KafkaSettings, load
 from webhooks import WABA, conversation, encoded, signed, status, text, webhook
@@ -56,6 +59,21 @@ async def test_the_first_webhook_of_a_waba_leaves_evidence_once(gateway: Client,
         body = encoded(webhook(conversation(messages=[text(wamid)])))
         assert (await gateway.post(PATH, data=body, headers=signed(body))).status == 200
     assert [event.waba_id for event in await events_in(ACCOUNTS) if isinstance(event, WebhookSeen)] == [WABA]
+
+
+async def test_the_first_webhook_after_a_start_already_carries_its_organisation(
+    topics: KafkaSettings, publisher: Publisher, events_in: EventsIn
+) -> None:
+    others = [an(CredentialStored, waba_id=str(number), org_id="others") for number in range(3_000)]
+    await publisher.publish([*others, an(CredentialStored, waba_id=WABA, org_id="acme")])
+    body = encoded(webhook(conversation(messages=[text("wamid.A")])))
+    async with (
+        serving(create_app(load(GatewaySettings)), "127.0.0.1", 0) as ports,
+        ClientSession(f"http://127.0.0.1:{ports[0]}") as client,
+    ):
+        assert (await client.post(PATH, data=body, headers=signed(body))).status == 200
+    assert [event.org_id for event in await events_in(MESSAGES)] == ["acme"]
+    assert [event.org_id for event in await events_in(ACCOUNTS)] == ["acme"]
 
 
 async def test_a_secret_that_is_being_rotated_out_is_still_accepted(gateway: Client) -> None:

@@ -15,6 +15,7 @@ from wabus_gateway.ingest import facts_in_slices, whole
 from wabus_gateway.intake import Intake
 from wabus_runtime.produce import fits
 from wabus_runtime.publisher import Publisher
+from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.service import GC_THRESHOLD, MAX_BODY
 from wabus_runtime.settings import KafkaSettings
 from webhooks import conversation, encoded, status, text, webhook
@@ -27,7 +28,7 @@ SLICE_MOST = 0.02  # seconds of the processor, without those in which others had
 def intake() -> Any:
     """Of a gateway that never reached Kafka."""
     settings = KafkaSettings.model_validate({"kafka_bootstrap_servers": "127.0.0.1:9"})
-    return Intake(Publisher(settings, "/test"), lambda _waba: None)
+    return Intake(Publisher(settings, "/test"), CredentialReplica(settings))
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ class CredentialReplica:
         self._ends: Ends | None = None
         self._partitions: list[TopicPartition] = []
         self._moved = asyncio.Event()
+        self._whole = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._credentials)
@@ -73,6 +74,19 @@ class CredentialReplica:
     def all(self) -> list[CredentialStored]:
         """Every credential, by WABA id."""
         return sorted(self._credentials.values(), key=lambda credential: credential.waba_id)
+
+    async def whole(self, within: float) -> None:
+        """Return once everything that was there at the start is in; from then on at once.
+
+        Raises `KafkaUnavailable` after `within` seconds.
+        """
+        if self._whole.is_set():
+            return
+        try:
+            async with asyncio.timeout(within):
+                await self._whole.wait()
+        except TimeoutError:
+            raise KafkaUnavailable("the credentials are not read yet") from None
 
     async def refresh(self) -> None:
         """Return when everything that Kafka has now is in. Raises `KafkaUnavailable`."""
@@ -121,6 +135,7 @@ class CredentialReplica:
                     caught_up = all(position >= end for position, end in positions)
                     if caught_up:
                         log.info("credentials read", action="replica_ready", accounts=len(self._credentials))
+                        self._whole.set()
                         ready()
         finally:
             self._consumer = self._ends = None

@@ -73,7 +73,7 @@ class Gateway:
         self._secrets = [secret.get_secret_value().encode() for secret in settings.meta_app_secrets]
         self._publisher = Publisher(settings, SOURCE, patience=ANSWERED_WITHIN)
         self._replica = CredentialReplica(settings)
-        self._intake = Intake(self._publisher, self._replica.owner)
+        self._intake = Intake(self._publisher, self._replica)
         self._bad_signatures = BadSignatures(settings.gateway_bad_signatures_a_minute)
         self._in_flight = 0
         self._bytes = 0
@@ -91,7 +91,7 @@ class Gateway:
         self._front = Front(self, {200: _received(), 503: _try_again().response()})
         app[FRONT] = self._front.before
         app[DRAINS].append(self._drain)
-        app[CHECKS].append(lambda: None if self._publisher.available else "kafka")
+        app[CHECKS].append(lambda: None if self._kafka_answers(time.perf_counter()) else "kafka")
         background(app, "account-owners", self._replica.run)
         ConnectApi(self._settings, self._replica).install(app)
         install_ui(app, self._settings)
@@ -109,6 +109,7 @@ class Gateway:
         if waba_id is not None:
             now = datetime.now(UTC)
             url = f"{self._settings.public_url}/webhooks/whatsapp/{waba_id}"
+            await self._replica.whole(ANSWERED_WITHIN)
             await self._publisher.publish(
                 [
                     CallbackVerified(
@@ -250,9 +251,11 @@ class Gateway:
         return (
             self._in_flight < self._settings.gateway_max_in_flight
             and self._bytes + size <= self._settings.gateway_max_bytes_in_flight
-            and self._publisher.available
-            and self._publisher.waited(now) <= STALLED_AFTER
+            and self._kafka_answers(now)
         )
+
+    def _kafka_answers(self, now: float) -> bool:
+        return self._publisher.available and self._publisher.waited(now) <= STALLED_AFTER
 
     def _release(self, size: int) -> None:
         self._in_flight -= 1

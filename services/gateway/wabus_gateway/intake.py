@@ -26,9 +26,10 @@ from wabus_runtime import tracing
 from wabus_runtime.kafka import KafkaUnavailable
 from wabus_runtime.produce import fits
 from wabus_runtime.publisher import Done, Overloaded, Position, Publisher
+from wabus_runtime.replica import CredentialReplica
 
 from wabus_gateway.connect import SOURCE
-from wabus_gateway.ingest import Owner, facts_in_slices, whole
+from wabus_gateway.ingest import facts_in_slices, whole
 from wabus_gateway.lone import lone_fact
 
 MOST_AT_ONCE = 0.002  # seconds of making events before other requests get their turn
@@ -49,9 +50,10 @@ log = structlog.get_logger()
 class Intake:
     """Publishes what webhooks tell, and remembers whose evidence of today Kafka has."""
 
-    def __init__(self, publisher: Publisher, owner: Owner) -> None:
+    def __init__(self, publisher: Publisher, replica: CredentialReplica) -> None:
         self._publisher = publisher
-        self._owner = owner
+        self._replica = replica
+        self._owner = replica.owner
         self._seen: OrderedDict[str, date] = OrderedDict()
         self._one_large_body = asyncio.Lock()
 
@@ -73,7 +75,12 @@ class Intake:
         return True
 
     async def publish(self, body: bytes) -> None:
-        """Return once Kafka has all that a body tells. Raises `KafkaUnavailable`; it may have a part of it then."""
+        """Return once Kafka has all that a body tells. Raises `KafkaUnavailable`; it may have a part of it then.
+
+        What comes before this process has read who owns which WABA waits for that: without its organisation,
+        those who subscribe to one organisation's events would never see it.
+        """
+        await self._replica.whole(ANSWERED_WITHIN)
         now = datetime.now(UTC)
         noticed: dict[str, date] = {}
         if len(body) <= LARGE:
