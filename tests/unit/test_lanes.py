@@ -48,6 +48,20 @@ def test_one_record_that_kafka_did_not_take_fails_its_publish_and_no_other() -> 
     assert waiting.ends == {"one": [error], "other": [None]}
 
 
+def test_whoever_fails_at_being_told_keeps_it_from_nobody_else() -> None:
+    waiting = Waiting()
+
+    def failing(error: KafkaUnavailable | None) -> None:
+        raise RuntimeError
+
+    waiting.lanes.add((MESSAGES.name, 1), record(), Publish(1, 0.0, failing, None), 0)
+    waiting.publish("one", 0.0, 1)
+    waiting.publish("other", 0.0, 2)
+    for _, lane in waiting.lanes.take():
+        lane.settle(None)
+    assert waiting.ends == {"one": [None], "other": [None]}
+
+
 def test_a_round_holds_so_many_records_and_the_rest_goes_with_the_next_in_its_order() -> None:
     waiting = Waiting()
     for number in range(ROUND_RECORDS + 10):

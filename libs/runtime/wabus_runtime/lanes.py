@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import structlog
 from prometheus_client import Counter, Histogram
 from wabus_events import Record
 
@@ -20,6 +21,8 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  
 PUBLISHED = Counter("wabus_published_events_total", "Events that Kafka has taken.", ["topic"])
 PUBLISH_FAILURES = Counter("wabus_publish_failures_total", "Publishes that Kafka did not take.")
 PUBLISH_SECONDS = Histogram("wabus_publish_seconds", "From publish to its end, waiting included.", buckets=BUCKETS)
+
+log = structlog.get_logger()
 
 Place = tuple[str, int]
 """A topic without prefix, and a partition."""
@@ -57,14 +60,21 @@ class Publish:
         self.left -= 1
         if not self.left:
             PUBLISH_SECONDS.observe(time.perf_counter() - self.started)
-            self.done(self.error)
+            _tell(self.done, self.error)
 
     def give_up(self) -> None:
         """End it before its records have ended, if that has not been done."""
         done, self.done = self.done, _told
         if done is not _told:
             PUBLISH_FAILURES.inc()
-            done(Overloaded("it waited too long for Kafka"))
+            _tell(done, Overloaded("it waited too long for Kafka"))
+
+
+def _tell(done: Done, error: KafkaUnavailable | None) -> None:
+    try:
+        done(error)
+    except Exception as raised:  # the others of its round would never be told
+        log.error("telling of a publish failed", action="publish_untold", error=type(raised).__name__)
 
 
 def _told(_error: KafkaUnavailable | None) -> None:
