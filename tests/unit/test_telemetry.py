@@ -211,7 +211,9 @@ def test_without_an_endpoint_opentelemetry_is_not_even_imported() -> None:
     ("ends", "next_offset", "folded", "seconds"),
     [
         ([], 0, None, 0),
-        ([(0, 10)], 10, None, 0),
+        ([(10, 10)], 10, None, 0),
+        ([(0, 10)], 10, None, 20),
+        ([(0, 10)], 10, 3, 17),
         ([(0, 10), (5, 10)], 4, None, 20),
         ([(0, 10), (5, 12), (10, 15)], 12, None, 15),
         ([(0, 10), (5, 12), (10, 15)], 11, 13, 7),
@@ -221,6 +223,8 @@ def test_without_an_endpoint_opentelemetry_is_not_even_imported() -> None:
     ids=[
         "unknown",
         "all folded",
+        "Kafka said nothing since",
+        "Kafka said nothing since then",
         "since the start",
         "since we were at the end",
         "log time",

@@ -19,12 +19,17 @@ from wabus_events import Event
 MEASURE_EVERY = 5.0  # seconds
 MEASURE_TIMEOUT = 10.0  # seconds
 MEASURES_KEPT = 720  # an hour
+MEASURE_VALID = timedelta(seconds=MEASURE_EVERY + MEASURE_TIMEOUT)
 SAMPLE = 100  # records of one batch whose latency is counted, at most
 LIVE = timedelta(hours=1)  # what was logged before is a replay: its age says nothing about us
 
 PLACE = ("projection", "topic", "partition")
 LAG_RECORDS = Gauge("wabus_projection_lag_records", "Records not yet folded.", PLACE)
-LAG_SECONDS = Gauge("wabus_projection_lag_seconds", "At most how long a record has waited to be folded.", PLACE)
+LAG_SECONDS = Gauge(
+    "wabus_projection_lag_seconds",
+    "At most how long a record has waited to be folded; grows while Kafka can't be asked.",
+    PLACE,
+)
 EVENT_TO_ROW = Histogram(
     "wabus_projection_event_to_row_seconds",
     "From the event's own time (Meta's, in whole seconds) to its committed row.",
@@ -57,9 +62,12 @@ def waiting_seconds(
     """How long the oldest record that is not folded has been waiting at most; 0 if none is known of.
 
     `folded_until` is the log time of the last folded record. Nothing before it waits, nor does what was there
-    when the end was last seen to be no further than we are now.
+    when the end was last seen to be no further than we are now. Once the newest measure is too old to say that
+    nothing waits, records may have come right after it.
     """
-    if not measures or measures[-1][1] <= next_offset:
+    if not measures:
+        return 0.0
+    if measures[-1][1] <= next_offset and now - measures[-1][0] <= MEASURE_VALID:
         return 0.0
     complete = [at for at, end in measures if end <= next_offset]
     if folded_until is not None:
