@@ -1,8 +1,10 @@
 """A Kafka of three nodes on this machine, as production has it: each a broker, a controller and a replica of all."""
 
 import asyncio
+import signal
 from pathlib import Path
 
+import psutil
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from local_stack import free_ports
 from wabus_local.kafka import EmbeddedKafka, new_cluster_id
@@ -41,6 +43,12 @@ class Cluster:
     async def end(self) -> None:
         """For good: told to stop together they would wait for each other."""
         await asyncio.gather(*(node.kill() for node in self.nodes.values()))
+
+    def halt(self, node: int, number: signal.Signals = signal.SIGSTOP) -> None:
+        """Its connections stay open, and nothing is answered until SIGCONT."""
+        child = self.nodes[node].child
+        assert child is not None
+        psutil.Process(child.pid).send_signal(number)
 
     async def coordinator(self, group: str) -> int:
         """The node that coordinates a consumer group."""

@@ -1,11 +1,12 @@
 """Three brokers as in production: what was acknowledged outlives each of them, in its order and once, and all goes on.
 
-`make test` kills one and restarts another; `make chaos` rolls all of them, and takes two away at once.
+`make test` halts one, kills one and restarts one; `make chaos` rolls all of them, and takes two away at once.
 """
 
 import asyncio
 import os
 import secrets
+import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -27,7 +28,7 @@ from webhooks import conversation, text, webhook
 
 ALL = int(os.environ.get("CHAOS_ROUNDS", "3")) > 9
 SENDERS = 6
-BACK_WITHIN = 20.0  # seconds; without load it takes 4, of which Kafka needs 3 to miss a broker
+BACK_WITHIN = 20.0  # seconds; on a quiet machine it is 1 to 3 after the first 503
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -116,7 +117,7 @@ async def test_topics_acknowledge_nothing_on_one_replica_alone(topics: KafkaSett
         await admin.close()
 
 
-async def test_a_killed_and_a_restarted_broker_lose_and_repeat_nothing_and_the_workers_go_on(
+async def test_brokers_that_hang_die_and_restart_lose_and_repeat_nothing_and_the_workers_go_on(
     system: System, kafka: Cluster, topics: KafkaSettings, events_in: EventsIn, eventually: Eventually
 ) -> None:
     messages = topic_name(topics, MESSAGES)
@@ -127,11 +128,18 @@ async def test_a_killed_and_a_restarted_broker_lose_and_repeat_nothing_and_the_w
     headers = await connect_demo()
     load = Load(system)
     await load.answered(200)
+    hanging = await kafka.coordinator(f"{topics.topic_prefix}template-sync-projection")
+    kafka.halt(hanging)
+    await load.answered(503)
+    print(f"while broker {hanging} hangs webhooks are taken again in 2 s and {await load.answered(200):.1f} s")
+    kafka.halt(hanging, signal.SIGCONT)
+    await eventually(whole)
+
     # It leads some partitions of every topic too.
     killed = await kafka.coordinator(f"{topics.topic_prefix}health-projector")
     await kafka.nodes[killed].kill()
-    await asyncio.sleep(0.5)
-    print(f"after the death of broker {killed} webhooks are taken again in {await load.answered(200):.1f} s")
+    await load.answered(503)
+    print(f"after the death of broker {killed} webhooks are taken again in 2 s and {await load.answered(200):.1f} s")
     async with system.http.post(system.url("wabus_template_sync", "/templates/sync"), headers=headers) as answer:
         assert answer.status == 202, await answer.text()
     await kafka.nodes[killed].start()

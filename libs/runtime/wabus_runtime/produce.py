@@ -7,6 +7,7 @@ Source: Kafka protocol guide, Produce version 7 and InitProducerId version 0; KI
 """
 
 import asyncio
+import random
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from aiokafka.errors import (
     RequestTimedOutError,
     for_code,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
@@ -41,6 +43,7 @@ RETRY_DELAY = 0.1  # seconds between attempts
 CONNECT_TIMEOUT_MS = 1_500
 """For each step of a connection and for metadata: a broker that hangs must not keep us from the others for long."""
 
+_PATIENCE = 0.1  # seconds that a round waits for a broker that may hang, before it goes on with the others
 _REPLICAS_TIMEOUT_MS = 2_000
 """How long a leader waits for its replicas before it says so: less than `ACK_TIMEOUT`, so that it can be told from one
 that hangs."""
@@ -90,6 +93,7 @@ class Producer:
         options["request_timeout_ms"] = CONNECT_TIMEOUT_MS
         self._client: Any = AIOKafkaClient(**options)
         self._wires: dict[int, Wire] = {}
+        self._connecting: dict[int, asyncio.Task[Wire | None]] = {}
         self._sequences: dict[tuple[str, int], int] = {}
         self._id, self._epoch = -1, -1
         self._ended: Ended | None = None
@@ -114,7 +118,7 @@ class Producer:
             self.partitions[topic] = len(found)
         # The first records shall not wait for connections, least of all those of a round for all brokers.
         places = [(topic, number) for topic, count in self.partitions.items() for number in range(count)]
-        await self._connect({self._leader(*place) for place in places})
+        await self._connect({self._leader(*place) for place in places}, CONNECT_TIMEOUT_MS / 1000)
         while True:
             asked: Any = InitProducerIdRequest(None, _NEVER)  # pyright: ignore[reportArgumentType]
             try:
@@ -131,8 +135,9 @@ class Producer:
 
     async def close(self) -> None:
         self._end(KafkaConnectionError("the producer is closed"))
-        if self._retry:
-            self._retry.cancel()
+        for task in (self._retry, *self._connecting.values()):
+            if task:
+                task.cancel()
         await self._client.close()
 
     def produce(self, batches: Sequence[Batch], ended: Ended) -> None:
@@ -170,11 +175,42 @@ class Producer:
         leader = self._client.cluster.leader_for_partition(TopicPartition(self._prefix + topic, partition))
         return -1 if leader is None else leader
 
-    async def _connect(self, leaders: Iterable[int]) -> None:
-        """Open what is not open. Raises IncompatibleBrokerVersion."""
-        missing = [one for one in leaders if one != -1 and not ((wire := self._wires.get(one)) and wire.open)]
-        opened = await asyncio.gather(*(take_over(self._client, leader, _PRODUCE, _VERSION) for leader in missing))
-        self._wires.update({leader: wire for leader, wire in zip(missing, opened, strict=True) if wire})
+    async def _connect(self, leaders: Iterable[int], patience: float) -> None:
+        """Open what is not open; what takes longer than `patience`, in seconds, is there for a later call.
+
+        Raises IncompatibleBrokerVersion.
+        """
+        for one in leaders:
+            if one != -1 and one not in self._connecting and not ((wire := self._wires.get(one)) and wire.open):
+                self._connecting[one] = asyncio.create_task(take_over(self._client, one, _PRODUCE, _VERSION))
+        if self._connecting:
+            await asyncio.wait(self._connecting.values(), timeout=patience)
+        for leader, task in list(self._connecting.items()):
+            if task.done():
+                del self._connecting[leader]
+                if wire := task.result():
+                    self._wires[leader] = wire
+
+    async def _look_for_leaders(self) -> bool:
+        """Ask all brokers at once who leads, so that one that hangs delays little. False where none answers."""
+        names: Any = [self._prefix + topic.name for topic in TOPICS]
+        asking: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._client.send(broker.nodeId, MetadataRequest(names)))
+            for broker in self._client.cluster.brokers()
+        ]
+        try:
+            done, pending = await asyncio.wait(asking, timeout=_PATIENCE)
+            while pending and all(task.exception() for task in done):
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            answers = [task.result() for task in done if not task.exception()]
+            if answers:
+                # Any of them: one that is cut off from the others would say the same for ever.
+                self._client.cluster.update_metadata(random.choice(answers))  # noqa: S311
+            return bool(answers)
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
 
     def _attempt(self, batches: Sequence[Batch]) -> None:
         """Ask the leaders once. One that still has to answer is asked later."""
@@ -240,10 +276,10 @@ class Producer:
             while self._again and self._ended:
                 if any(batch.attempts > 1 for batch in self._again):
                     await asyncio.sleep(RETRY_DELAY)
-                reached = await self._client.force_metadata_update()
+                reached = await self._look_for_leaders()
                 if not reached and loop.time() - self._began > ACK_TIMEOUT:
                     raise KafkaConnectionError("no broker answers")
-                await self._connect({self._leader(batch.topic, batch.partition) for batch in self._again})
+                await self._connect({self._leader(batch.topic, batch.partition) for batch in self._again}, _PATIENCE)
                 batches, self._again = self._again, []
                 self._attempt(batches)
         except Exception as error:  # whatever it is, those who wait for the round are told
