@@ -130,7 +130,7 @@ def _problem(status: int, error: BaseException | None) -> Problem:
     if status == HTTPStatus.BAD_REQUEST:
         return Problem(status, "malformed_request", "Malformed request", _what_is_wrong(error))
     if status == HTTPStatus.EXPECTATION_FAILED:
-        return Problem(status, code, phrase, "Nothing but 100-continue can be expected.")
+        return Problem(417, "expectation_failed", phrase, "Nothing but 100-continue can be expected.")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Problem(status, "internal_error", "Something went wrong", "This is our fault. Please try again.")
     return Problem(status, code, phrase, f"{phrase}.")
