@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 import template_world
 from aiohttp import ClientResponse, web
@@ -107,6 +108,37 @@ async def test_a_listener_ends_when_whoever_tells_of_its_news_has_failed(environ
     with pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(listening, 10)
     await pool.close()
+
+
+async def test_a_database_that_says_nothing_is_told_as_away_and_asked_again_when_it_speaks(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr(reads, "ANSWERED_WITHIN", 0.3)
+    port = int(environment["DATABASE_URL"].rpartition(":")[2].partition("/")[0])
+    proxy = Proxy(free_ports(1)[0], port)
+    await proxy.start()
+    monkeypatch.setenv("DATABASE_URL", environment["DATABASE_URL"].replace(f":{port}/", f":{proxy.port}/"))
+    pool = await open_pool(load(DatabaseSettings))
+    databases = reads.Reads(pool, None, HEALTH)
+
+    async def one(pool: asyncpg.Pool) -> bool:
+        return await pool.fetchval("SELECT 1") == 1
+
+    async def answered() -> bool:
+        try:
+            return await databases.ask(one)
+        except TimeoutError:
+            return False
+
+    assert await answered()
+    proxy.stall()
+    async with asyncio.timeout(5):
+        for _ in range(3):
+            assert not await answered()
+    proxy.flow()
+    await eventually(answered)
+    pool.terminate()
+    await proxy.stop()
 
 
 async def health(client: Client, headers: dict[str, str], path: str = "", **more: str) -> Any:

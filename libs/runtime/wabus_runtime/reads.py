@@ -20,6 +20,7 @@ from wabus_runtime.database import DATABASE_AWAY, REPLICA_TIMEOUT, close_pool, o
 from wabus_runtime.offsets import offsets
 from wabus_runtime.settings import DatabaseSettings
 
+ANSWERED_WITHIN = 10.0  # seconds for an answer of the primary
 LAG_MOST = 2.0  # seconds
 LOOK_EVERY = 1.0  # seconds between two comparisons
 ALIVE_CHECK = 5.0  # seconds between questions that show whether the connection that listens is still there
@@ -57,17 +58,19 @@ class Reads:
         return bool(self._used)
 
     async def ask(self, question: Callable[[asyncpg.Pool], Awaitable[T]]) -> T:
-        """The answer to a question that only reads; all of it from one database."""
+        """The answer to a question that only reads; all of it from one database.
+
+        Raises what asyncpg does, and `TimeoutError` where the primary says nothing.
+        """
         if self._replica is not None and self._used:
             try:
-                async with asyncio.timeout(REPLICA_TIMEOUT):
-                    answer = await question(self._replica)
+                answer = await _within(REPLICA_TIMEOUT, question(self._replica))
             except AWAY as error:
                 self._use(False, type(error).__name__)
             else:
                 READS.labels(self._projection, "replica").inc()
                 return answer
-        answer = await question(self.primary)
+        answer = await _within(ANSWERED_WITHIN, question(self.primary))
         READS.labels(self._projection, "primary").inc()
         return answer
 
@@ -156,6 +159,22 @@ class Reads:
         if used != self._used:
             self._used = used
             log.warning("reads change places", action="replica_used" if used else "replica_unfit", reason=reason)
+
+
+async def _within(seconds: float, answer: Awaitable[T]) -> T:
+    """The answer. Raises `TimeoutError`, and does not wait until asyncpg has given up the question.
+
+    asyncpg asks the server to cancel it, which one that says nothing does not answer either.
+    """
+    asking = asyncio.ensure_future(answer)
+    try:
+        done, _ = await asyncio.wait([asking], timeout=seconds)
+    finally:
+        asking.cancel()
+    if not done:
+        asking.add_done_callback(lambda given_up: given_up.cancelled() or given_up.exception())
+        raise TimeoutError
+    return asking.result()
 
 
 @asynccontextmanager
