@@ -15,9 +15,10 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 from proxy import Proxy, kafka_behind_a_proxy
 from wabus_events import MESSAGES, Event, MessageStatusChanged, encode
 from wabus_local.kafka import EmbeddedKafka
+from wabus_runtime.batches import Batch
 from wabus_runtime.ends import end_positions
 from wabus_runtime.kafka import KafkaUnavailable
-from wabus_runtime.produce import ACK_TIMEOUT, Batch, Producer
+from wabus_runtime.produce import ACK_TIMEOUT, Producer
 from wabus_runtime.publisher import Position, Publisher
 from wabus_runtime.settings import KafkaSettings
 from wabus_runtime.wire import Wire, take_over

@@ -13,7 +13,7 @@ from wabus_events import Event, MessageStatusChanged, Record, Unrecognised, enco
 from wabus_gateway import intake as intake_module
 from wabus_gateway.ingest import facts_in_slices, whole
 from wabus_gateway.intake import Intake
-from wabus_runtime.produce import fits
+from wabus_runtime.batches import fits
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.service import GC_THRESHOLD, MAX_BODY

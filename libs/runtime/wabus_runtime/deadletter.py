@@ -20,7 +20,7 @@ from prometheus_client import Counter
 from wabus_events import DEADLETTER, Record
 from wabus_events.kafka import LEFT_OUT, SMALL_HEADER, with_values
 
-from wabus_runtime.produce import fits
+from wabus_runtime.batches import fits
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings
 

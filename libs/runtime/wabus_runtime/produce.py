@@ -3,14 +3,13 @@
 Authentication and metadata are aiokafka's. Its producer is not used, because it makes futures, tasks and generic
 encoders do for every partition what a few bytes in a row do for all of them (docs/decisions/0007). As long as Kafka
 answers, no task and no future is made here either.
-Source: Kafka protocol guide, Produce version 7 and InitProducerId version 0; KIP-98 (idempotent producer).
+Source: Kafka protocol guide, InitProducerId version 0; KIP-98 (idempotent producer).
 """
 
 import asyncio
 import random
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,7 +19,6 @@ from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
     LeaderNotAvailableError,
-    MessageSizeTooLargeError,
     NoError,
     NotLeaderForPartitionError,
     RequestTimedOutError,
@@ -28,11 +26,10 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
-from wabus_events import TOPICS, Record
-from wabus_events.topics import MAX_RECORD_BYTES
+from wabus_events import TOPICS
 
+from wabus_runtime.batches import PRODUCE, VERSION, Batch, encoded, outcomes, request
 from wabus_runtime.kafka import client_options
 from wabus_runtime.settings import KafkaSettings
 from wabus_runtime.wire import Wire, take_over
@@ -44,44 +41,11 @@ CONNECT_TIMEOUT_MS = 1_500
 """For each step of a connection and for metadata: a broker that hangs must not keep us from the others for long."""
 
 _PATIENCE = 0.1  # seconds that a round waits for a broker that may hang, before it goes on with the others
-_REPLICAS_TIMEOUT_MS = 2_000
-"""How long a leader waits for its replicas before it says so: less than `ACK_TIMEOUT`, so that it can be told from one
-that hangs."""
 _OVERDUE_EVERY = 0.5  # seconds between looks at who does not answer
-_ROOM = 4096  # bytes for what Kafka puts around a record, and for a trace
-_AROUND_HEADER = 20  # bytes at most
-
-_PRODUCE, _VERSION = 0, 7
 _NEVER = 2**31 - 1  # ms; InitProducerId demands a transaction time-out even where there are no transactions
-_PARTITION = struct.Struct(">ii")  # partition, bytes of its batch
-_FRONT = struct.Struct(">hhii")  # no transactional id, acks, the broker's own time-out, topics
-_OUTCOME = struct.Struct(">ihqqq")  # partition, error, base offset, log append time, log start offset
 
 Ended = Callable[[Exception | None], None]
 """Told why a round ended without an answer for all; None where each of its batches is acknowledged or has an error."""
-
-
-@dataclass(slots=True, eq=False)
-class Batch:
-    """What goes to one partition at once. `topic` has no prefix."""
-
-    topic: str
-    partition: int
-    records: Sequence[Record]
-    offset: int = -1
-    """Of the first record, once Kafka has them all; the others follow it without a gap."""
-    error: KafkaError | None = None
-    """Why Kafka did not take it; None also where it did."""
-    acknowledged: bool = False
-    data: bytes = b""
-    attempts: int = 0
-
-
-def fits(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> bool:
-    """Whether a record of these is one that the topics of wabus take (`MAX_RECORD_BYTES`)."""
-    size = len(key or b"") + len(value or b"")
-    size += sum(4 * len(name) + len(content) + _AROUND_HEADER for name, content in headers)
-    return size <= MAX_RECORD_BYTES - _ROOM
 
 
 class Producer:
@@ -148,27 +112,12 @@ class Producer:
         reached at all, the round ends with an error. Raises MessageSizeTooLargeError.
         """
         for batch in batches:
-            batch.data = self._encoded(batch)
+            sequence = self._sequences.get((batch.topic, batch.partition), 0)
+            batch.data = encoded(batch, self._id, self._epoch, sequence)
         loop = asyncio.get_running_loop()
         self._ended, self._began, self._unanswered = ended, loop.time(), len(batches)
         self._watch = loop.call_later(ACK_TIMEOUT, self._look)
         self._attempt(batches)
-
-    def _encoded(self, batch: Batch) -> bytes:
-        builder = DefaultRecordBatchBuilder(
-            magic=2,
-            compression_type=0,
-            is_transactional=0,
-            producer_id=self._id,
-            producer_epoch=self._epoch,
-            base_sequence=self._sequences.get((batch.topic, batch.partition), 0),
-            batch_size=MAX_RECORD_BYTES,
-        )
-        append = builder.append
-        for offset, record in enumerate(batch.records):
-            if append(offset, record.timestamp_ms, record.key, record.value, record.headers) is None:  # pyright: ignore
-                raise MessageSizeTooLargeError
-        return bytes(builder.build())
 
     def _leader(self, topic: str, partition: int) -> int:
         """The id of the broker that leads a partition, -1 where there is none."""
@@ -182,7 +131,7 @@ class Producer:
         """
         for one in leaders:
             if one != -1 and one not in self._connecting and not ((wire := self._wires.get(one)) and wire.open):
-                self._connecting[one] = asyncio.create_task(take_over(self._client, one, _PRODUCE, _VERSION))
+                self._connecting[one] = asyncio.create_task(take_over(self._client, one, PRODUCE, VERSION))
         if self._connecting:
             await asyncio.wait(self._connecting.values(), timeout=patience)
         for leader, task in list(self._connecting.items()):
@@ -223,7 +172,7 @@ class Producer:
             if wire is None or wire.asked_at is not None:
                 self._answered(those, None)
             else:
-                wire.ask(_PRODUCE, _VERSION, _request(self._prefix, those), partial(self._answered, those))
+                wire.ask(PRODUCE, VERSION, request(self._prefix, those), partial(self._answered, those))
 
     def _answered(self, batches: list[Batch], answer: bytes | None) -> None:
         """Note what a leader has answered, or None where it could not; the last batch's outcome ends the round."""
@@ -235,12 +184,12 @@ class Producer:
             again = batches
         else:
             try:
-                outcomes = _outcomes(answer)
+                found = outcomes(answer)
             except (struct.error, UnicodeDecodeError):
                 self._end(KafkaError("a broker's answer can't be read"))
                 return
             for batch in batches:
-                code, offset = outcomes.get((self._prefix + batch.topic, batch.partition), (-1, -1))
+                code, offset = found.get((self._prefix + batch.topic, batch.partition), (-1, -1))
                 if code == RequestTimedOutError.errno:
                     waiting.append(batch)
                 elif not self._note(batch, code, offset):
@@ -305,34 +254,3 @@ class Producer:
             self._watch.cancel()
         if ended:
             ended(error)
-
-
-def _request(prefix: str, batches: Sequence[Batch]) -> bytes:
-    by_topic: dict[str, list[Batch]] = {}
-    for batch in batches:
-        by_topic.setdefault(prefix + batch.topic, []).append(batch)
-    parts = [_FRONT.pack(-1, -1, _REPLICAS_TIMEOUT_MS, len(by_topic))]
-    for topic, those in by_topic.items():
-        name = topic.encode()
-        parts.append(struct.pack(f">h{len(name)}si", len(name), name, len(those)))
-        for batch in those:
-            parts.append(_PARTITION.pack(batch.partition, len(batch.data)))
-            parts.append(batch.data)
-    return b"".join(parts)
-
-
-def _outcomes(answer: bytes) -> dict[tuple[str, int], tuple[int, int]]:
-    """By topic and partition: the error's code and the offset of the batch's first record."""
-    outcomes: dict[tuple[str, int], tuple[int, int]] = {}
-    (topics,) = struct.unpack_from(">i", answer)
-    at = 4
-    for _ in range(topics):
-        (length,) = struct.unpack_from(">h", answer, at)
-        topic = answer[at + 2 : at + 2 + length].decode()
-        (partitions,) = struct.unpack_from(">i", answer, at + 2 + length)
-        at += 6 + length
-        for _ in range(partitions):
-            partition, code, offset, _, _ = _OUTCOME.unpack_from(answer, at)
-            outcomes[topic, partition] = code, offset
-            at += _OUTCOME.size
-    return outcomes

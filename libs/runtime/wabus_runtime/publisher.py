@@ -17,6 +17,7 @@ from prometheus_client import Histogram
 from wabus_events import TOPICS, Event, Record, encode
 
 from wabus_runtime import produce, tracing
+from wabus_runtime.batches import Batch
 from wabus_runtime.kafka import KafkaUnavailable, close_broken, partition_of
 from wabus_runtime.lanes import (
     BUCKETS,
@@ -29,7 +30,7 @@ from wabus_runtime.lanes import (
     Position,
     Publish,
 )
-from wabus_runtime.produce import Batch, Producer
+from wabus_runtime.produce import Producer
 from wabus_runtime.settings import KafkaSettings
 
 __all__ = ["Done", "Overloaded", "Position", "Publisher"]

@@ -23,8 +23,8 @@ from wabus_events import (
     fact_id,
 )
 from wabus_runtime import tracing
+from wabus_runtime.batches import fits
 from wabus_runtime.kafka import KafkaUnavailable
-from wabus_runtime.produce import fits
 from wabus_runtime.publisher import Done, Overloaded, Position, Publisher
 from wabus_runtime.replica import CredentialReplica
 
