@@ -7,6 +7,7 @@ import asyncio
 import os
 import secrets
 import signal
+import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -44,11 +45,13 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def postgres(stack_home: Path) -> Iterator[EmbeddedPostgres]:
-    embedded = EmbeddedPostgres(stack_home, free_ports(1)[0], secrets.token_hex(16), durable=False)
-    asyncio.run(embedded.start(60))
-    yield embedded
-    asyncio.run(embedded.stop())
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """One of these tests' own, for this folder's is killed again and again."""
+    with tempfile.TemporaryDirectory(prefix="wabus-brokers-", ignore_cleanup_errors=True) as home:
+        embedded = EmbeddedPostgres(Path(home), free_ports(1)[0], secrets.token_hex(16), durable=False)
+        asyncio.run(embedded.start(60))
+        yield embedded
+        asyncio.run(embedded.stop())
 
 
 @pytest.fixture

@@ -403,6 +403,7 @@ def test_without_a_stream_it_asks_again_and_again(stack: LocalStack, page: Page)
     open_connected(stack, page)
     expect(page.locator("#live")).to_contain_text("Checking every 3 s")
 
+    let_a_second_pass(page)
     meta(stack, "PATCH", f"/templates/{DEMO_TEMPLATE}?wait=true", {"quality": "RED"})
     expect(page.locator("[data-code=template_quality_red]")).to_be_visible()
     expect(template(page, "weekend_offer")).to_contain_text("Low quality")
