@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from pydantic import Field
 from wabus_events import CallbackVerified, fact_id
 from wabus_runtime import tracing
-from wabus_runtime.http import CHECKS, SAFE_HEADERS, Problem
+from wabus_runtime.http import CHECKS, Problem
 from wabus_runtime.kafka import KafkaUnavailable
 from wabus_runtime.publisher import Done, Publisher
 from wabus_runtime.replica import CredentialReplica
@@ -283,7 +283,7 @@ class Gateway:
 
 
 def _received() -> web.Response:
-    return web.Response(text="EVENT_RECEIVED", headers=SAFE_HEADERS)
+    return web.Response(text="EVENT_RECEIVED")
 
 
 def _too_large() -> Problem:
@@ -299,7 +299,7 @@ def _try_again() -> Problem:
         "not_stored",
         "Not stored",
         "The webhook could not be stored durably; deliver it again.",
-        headers={"Retry-After": RETRY_AFTER, **SAFE_HEADERS},
+        headers={"Retry-After": RETRY_AFTER},
     )
 
 

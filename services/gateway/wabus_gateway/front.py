@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, cast
 
 from aiohttp import web
 from wabus_runtime import tracing
-from wabus_runtime.http import REQUEST_SECONDS, REQUESTS
+from wabus_runtime.http import REQUEST_SECONDS, REQUESTS, SAFE_HEADERS
 from wabus_runtime.service import DRAIN_TIMEOUT, ProtocolFactory
 
 PATH = "/webhooks/whatsapp"
@@ -253,6 +253,7 @@ def _count(route: str, status: int, seconds: float) -> None:
 def _parts(response: web.Response) -> tuple[bytes, bytes]:
     """A response's head without its date, and its body."""
     body = cast(bytes, response.body)
+    response.headers.update(SAFE_HEADERS)  # as aiohttp's answers get them when they are prepared, which this is not
     lines = [
         f"HTTP/1.1 {response.status} {response.reason}",
         *(f"{name}: {each}" for name, each in response.headers.items()),
