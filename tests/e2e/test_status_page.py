@@ -257,6 +257,8 @@ def test_of_several_accounts_a_person_chooses_with_the_keyboard(stack: LocalStac
     open_connected(stack, page)
     other = meta(stack, "POST", "/wabas", {"name": "<b>Bricks</b> & Beans", "templates": 1})["wabas"][0]["id"]
     page.get_by_role("button", name="Connect another account").click()
+    # `evaluate_all` waits for nothing, and Meta's dialog is another page.
+    expect(page.locator(f"input[name=waba][value='{other}']")).to_be_visible()
     page.locator("input[name=waba]").evaluate_all("all => all.forEach((each) => (each.type = 'checkbox'))")
     for waba in (DEMO_WABA, other):
         page.locator(f"input[name=waba][value='{waba}']").check()

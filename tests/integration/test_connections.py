@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import orjson
 import pytest
+from aiohttp import web
 from raw_http import MARK, ODD, SENTINEL, form
 from wabus_gateway.app import GatewaySettings, create_app
 from wabus_runtime import connections
@@ -26,8 +27,14 @@ async def port(
     """Kafka is away: what is signed is answered 503, which is enough here."""
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
     app = create_app(load(GatewaySettings)) if request.param == "gateway" else build_app([])
+    app.router.add_get("/large", large)
     async with serving(app, "127.0.0.1", 0) as ports:
         yield ports[0]
+
+
+async def large(request: web.Request) -> web.Response:
+    """As long as a page of templates, so that few of them fill what the kernel keeps for who does not read."""
+    return web.Response(body=bytes(65536))
 
 
 async def said(port: int, *pieces: bytes, pause: float = 0.0, wait: float = 5.0) -> bytes:
@@ -153,7 +160,7 @@ async def test_a_slow_body_is_no_slow_head(port: int, monkeypatch: pytest.Monkey
 
 async def test_who_does_not_read_answers_loses_the_connection(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "UNREAD_TIMEOUT", 0.2)
-    asked = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+    asked = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n"
     loop = asyncio.get_running_loop()
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
