@@ -138,12 +138,15 @@ KINDS: tuple[type[Event], ...] = (
     AccountReviewed, AccountAlerted, CapabilityChanged, AccountChecked,
 )  # fmt: skip
 
+LISTING = (TemplateChanged, TemplateRemoved)
+"""What we say ourselves of templates, to the microsecond; Meta's webhooks tell whole seconds."""
+
 
 @st.composite
 def events(draw: st.DrawFn) -> Event:
     kind = draw(st.sampled_from(KINDS))
     details = draw(_details(kind))
-    time = START + timedelta(seconds=draw(st.integers(0, 6)))
+    time = START + timedelta(seconds=draw(st.integers(0, 6)), milliseconds=300 if kind in LISTING else 0)
     return kind.model_validate(
         {"waba_id": "1", "id": fact_id(kind.type, str(details), time.isoformat()), "time": time, **details}
     )
@@ -191,13 +194,12 @@ def naive(log: Log) -> dict[str, Any]:
         "days": set(),
         "limits": {},
     }
-    connected_at: dict[str | None, tuple[datetime, str]] = {}
+    listed: dict[str, tuple[datetime, str]] = {}
+    told: dict[str, tuple[datetime, str]] = {}
     for event in sorted({event.id: event for event, _ in log}.values(), key=lambda event: (event.time, event.id)):
-        place = event.time, event.id
         match event:
             case AccountConnected():
                 seen["owner"], seen["connected"] = event.org_id, True
-                connected_at[event.org_id] = place
             case AccountDisconnected() if event.org_id in (seen["owner"], None) and seen["owner"]:
                 seen["connected"] = False
             case AccountChecked(error_code=None):
@@ -210,11 +212,11 @@ def naive(log: Log) -> dict[str, Any]:
                 seen["ended"] = [event.sync_id, *seen["ended"]][:SYNCS_KEPT]
                 seen["done"] = event.sync_id, event.total, event.approved
             case TemplateChanged():
-                seen["templates"][event.template.template_id] = event.template.status
+                listed[event.template.template_id] = event.time, event.template.status
             case TemplateRemoved():
-                seen["templates"][event.template_id] = "DELETED"
+                listed[event.template_id] = event.time, "DELETED"
             case TemplateStatusChanged():
-                seen["templates"][event.template_id] = "APPROVED" if event.event == "REINSTATED" else event.event
+                told[event.template_id] = event.time, "APPROVED" if event.event == "REINSTATED" else event.event
             case PhoneNumberQualityChanged(event="FLAGGED" | "UNFLAGGED"):
                 seen["flags"][event.display_phone_number] = event.event == "FLAGGED"
             case PhoneNumberQualityChanged():
@@ -223,6 +225,10 @@ def naive(log: Log) -> dict[str, Any]:
                 seen["review"] = event.decision
             case _:
                 pass
+    seen["templates"] = {template_id: status for template_id, (_, status) in listed.items()}
+    for template_id, (time, status) in told.items():
+        if template_id not in listed or time >= listed[template_id][0].replace(microsecond=0):
+            seen["templates"][template_id] = status
     return seen
 
 

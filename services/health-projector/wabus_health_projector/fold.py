@@ -4,7 +4,7 @@ Each event joins facts into the state: the latest by (time, id) stands, or the e
 join is associative, commutative and idempotent, so any interleaving of topics and partitions gives the same state.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
@@ -199,11 +199,11 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
             return {}
 
 
-def latest(held: F | None, new: F) -> F:
+def latest(held: F | None, new: F, place: Callable[[Fact], tuple[datetime, str]] = order) -> F:
     """The later of two facts about the same thing. The same fact again keeps the time it was logged first."""
-    if held is None or order(new) > order(held):
+    if held is None or place(new) > place(held):
         return new
-    return _same(held, new) if order(new) == order(held) else held
+    return _same(held, new) if place(new) == place(held) else held
 
 
 def earliest(held: F | None, new: F) -> F:
@@ -287,10 +287,17 @@ def _template(
 ) -> dict[str, Any]:
     held = health.templates.get(template_id, TemplateHealth())
     changed = TemplateHealth(
-        status=latest(held.status, status) if status else held.status,
-        quality=latest(held.quality, quality) if quality else held.quality,
+        status=latest(held.status, status, _said) if status else held.status,
+        quality=latest(held.quality, quality, _said) if quality else held.quality,
     )
     return {"templates": _with(health.templates, template_id, changed)}
+
+
+def _said(fact: Fact) -> tuple[datetime, str]:
+    """The order of what is said of a template. Webhooks tell whole seconds, so one from the very second in which a
+    listing began counts as newer than the listing, as it does for template-sync."""
+    at, identity = order(fact)
+    return at if at.microsecond else at.replace(microsecond=999_999), identity
 
 
 def _number_quality(health: WabaHealth, event: PhoneNumberQualityChanged, place: dict[str, Any]) -> dict[str, Any]:
