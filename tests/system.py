@@ -57,14 +57,19 @@ class System:
         return await asyncio.wait_for(process.wait(), STOPPED_WITHIN + 3)
 
     async def ready(self) -> bool:
+        return not await self.unready()
+
+    async def unready(self) -> dict[str, str]:
+        """The processes that are not ready, each with what it says."""
+        said: dict[str, str] = {}
         for module in self.ports:
             try:
                 async with self.http.get(self.url(module, "/readyz")) as answer:
                     if answer.status != 200:
-                        return False
-            except aiohttp.ClientError:
-                return False
-        return True
+                        said[module] = await answer.text()
+            except (aiohttp.ClientError, TimeoutError) as error:
+                said[module] = type(error).__name__
+        return said
 
     async def get(self, module: str, path: str, headers: dict[str, str]) -> Any:
         async with self.http.get(self.url(module, path), headers=headers) as answer:

@@ -111,11 +111,11 @@ async def everything_counts_once(
 
 
 async def healed(system: System, stores: Stores) -> None:
-    async def all_well() -> bool:
+    async def unready() -> dict[str, str]:
         await stores.revive()
-        return await system.ready()
+        return await system.unready()
 
-    await within(HEALED, all_well, True)
+    await within(HEALED, unready, {})
 
 
 async def within(seconds: float, look: Callable[[], Awaitable[Any]], expected: object) -> None:

@@ -289,22 +289,28 @@ async def test_a_blocked_event_loop_is_reported_with_the_place_that_blocks_it(
     assert "compute_for_long" in str(line["where"])
 
 
-async def test_a_background_loop_that_fails_is_counted_and_shown(serve: Serve, eventually: Eventually) -> None:
+@pytest.mark.parametrize("failure", [ConnectionError, asyncio.CancelledError])
+async def test_a_background_loop_that_fails_is_counted_and_starts_again(
+    serve: Serve, eventually: Eventually, failure: type[BaseException]
+) -> None:
+    """A client whose own task was cancelled raises CancelledError in a loop that nobody has cancelled."""
+    name = f"fails once with {failure.__name__}"
+
     async def fails_once(ready: Callable[[], None]) -> None:
-        if value("wabus_loop_failures_total", loop="fails once") is None:
-            raise ConnectionError
+        if value("wabus_loop_failures_total", loop=name) is None:
+            raise failure
         ready()
         await asyncio.Event().wait()
 
     app = build_app([])
-    background(app, "fails once", fails_once)
+    background(app, name, fails_once)
     await serve(app)
 
     async def counted_and_running() -> bool:
-        return value("wabus_loop_ready", loop="fails once") == 1
+        return value("wabus_loop_ready", loop=name) == 1
 
     assert await eventually(counted_and_running)
-    assert value("wabus_loop_failures_total", loop="fails once") == 1
+    assert value("wabus_loop_failures_total", loop=name) == 1
 
 
 def value(name: str, **labels: str) -> float | None:

@@ -113,12 +113,15 @@ def background(app: web.Application, name: str, run: Callable[[Callable[[], None
         gauge.set(1)
 
     async def supervised() -> None:
-        delay = 0.2
+        delay, itself = 0.2, asyncio.current_task()
         while True:
             started = asyncio.get_running_loop().time()
             try:
                 await run(ready)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                # A cancellation that nobody asked for comes out of a client whose own task was cancelled: a failure.
+                if isinstance(error, asyncio.CancelledError) and itself and itself.cancelling():
+                    raise
                 app[NOT_READY][name] = f"failed: {type(error).__name__}"
                 gauge.set(0)
                 LOOP_FAILURES.labels(name).inc()
