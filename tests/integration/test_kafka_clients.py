@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import uvloop
-from aiokafka import AIOKafkaConsumer
+import wabus_events.kafka
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
@@ -16,9 +17,9 @@ from wabus_events import ACCOUNTS
 from wabus_local.kafka import EmbeddedKafka
 from wabus_runtime.kafka import (
     KafkaUnavailable,
-    check_alive,
     client_options,
     ensure_topics,
+    poll,
     stop_consumer,
     topic_name,
 )
@@ -52,39 +53,101 @@ async def test_a_consumer_whose_background_task_ended_is_found_out(topics: Kafka
     await consumer.start()
     inner: Any = consumer
     try:
-        check_alive(consumer)
+        await poll(consumer, timeout_ms=10)
         inner._fetcher.error_future.cancel()
         await asyncio.wait([inner._fetcher.error_future], timeout=5)
-        with pytest.raises(KafkaUnavailable):
-            check_alive(consumer)
+        with pytest.raises(KafkaUnavailable, match="stopped reading"):
+            await poll(consumer, timeout_ms=10)
     finally:
         await stop_consumer(consumer)
 
 
-async def test_stopping_a_consumer_leaves_no_task_of_it_though_kafka_does_not_answer(
-    kafka: EmbeddedKafka, topics: KafkaSettings, eventually: Eventually
+async def test_a_consumer_that_joins_its_group_for_ever_is_found_out(
+    topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def answering() -> bool:
+    monkeypatch.setattr(wabus_events.kafka, "JOIN_TIMEOUT", 1)
+
+    class Stuck(ConsumerRebalanceListener):
+        async def on_partitions_revoked(self, revoked: Any) -> None:  # pyright: ignore
+            if revoked:
+                await asyncio.Event().wait()
+
+        async def on_partitions_assigned(self, assigned: Any) -> None:  # pyright: ignore
+            pass
+
+    async def poll_on(consumer: AIOKafkaConsumer) -> None:
+        async with asyncio.timeout(30):
+            while True:
+                await poll(consumer, timeout_ms=50)
+
+    consumer = await member(topics, Stuck())
+    another = AIOKafkaConsumer(**client_options(topics), group_id=f"{topics.topic_prefix}group")
+    await another.start()
+    another.subscribe([topic_name(topics, ACCOUNTS)])
+    try:
+        with pytest.raises(KafkaUnavailable, match="not joined its group"):
+            await poll_on(consumer)
+    finally:
+        await asyncio.gather(stop_consumer(consumer), stop_consumer(another))
+
+
+async def test_stopping_a_consumer_whose_fetch_waits_for_kafka_is_no_cancellation_of_ours(
+    kafka: EmbeddedKafka, topics: KafkaSettings, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    options: dict[str, Any] = client_options(topics) | {"request_timeout_ms": 1_000, "retry_backoff_ms": 3_000}
+    consumer = AIOKafkaConsumer(topic_name(topics, ACCOUNTS), **options)
+    await consumer.start()
+    for partition in consumer.assignment():
+        await consumer.position(partition)
+
+    async def failed() -> bool:
+        return "Failed fetch messages" in caplog.text
+
+    assert kafka.child
+    kafka.child.send(signal.SIGSTOP)
+    try:
+        await eventually(failed)
+        await stop_consumer(consumer)
+    finally:
+        kafka.child.send(signal.SIGCONT)
+        await answering(topics, eventually)
+
+
+async def member(topics: KafkaSettings, listener: ConsumerRebalanceListener | None = None) -> AIOKafkaConsumer:
+    """A consumer that has its partitions."""
+    group = f"{topics.topic_prefix}group"
+    consumer = AIOKafkaConsumer(**client_options(topics), group_id=group, heartbeat_interval_ms=200)
+    await consumer.start()
+    consumer.subscribe([topic_name(topics, ACCOUNTS)], listener=listener)
+    async with asyncio.timeout(30):
+        while not consumer.assignment():
+            await consumer.getmany(timeout_ms=50)
+    return consumer
+
+
+async def answering(topics: KafkaSettings, eventually: Eventually) -> None:
+    async def answers() -> bool:
         try:
             await ensure_topics(topics)
         except KafkaUnavailable:
             return False
         return True
 
+    await eventually(answers)
+
+
+async def test_stopping_a_consumer_leaves_no_task_of_it_though_kafka_does_not_answer(
+    kafka: EmbeddedKafka, topics: KafkaSettings, eventually: Eventually
+) -> None:
     before = asyncio.all_tasks()
-    consumer = AIOKafkaConsumer(**client_options(topics), group_id=f"{topics.topic_prefix}stopped")
-    await consumer.start()
-    consumer.subscribe([topic_name(topics, ACCOUNTS)])
-    async with asyncio.timeout(30):
-        while not consumer.assignment():
-            await consumer.getmany(timeout_ms=100)
+    consumer = await member(topics)
     assert kafka.child
     kafka.child.send(signal.SIGSTOP)
     try:
         await stop_consumer(consumer)
     finally:
         kafka.child.send(signal.SIGCONT)
-        await eventually(answering)
+        await answering(topics, eventually)
     left = asyncio.all_tasks() - before
     if left:
         _, left = await asyncio.wait(left, timeout=5)

@@ -4,11 +4,11 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, MessageSizeTooLargeError
 
 from wabus_events.source import Headers, KafkaAway, NoSuchTopic, Received, Start
@@ -22,6 +22,7 @@ LEFT_OUT = "wabus_dead_left_out"
 """The header of a letter whose record was too large to be in it: how many bytes of key and value were left out."""
 SMALL_HEADER = 1000  # bytes of a header that is kept where the record is too large to be
 HEADERS_MOST = 50  # of them
+JOIN_TIMEOUT = 90.0  # seconds to join a group; a member that has died keeps the others waiting for 10
 HANDLING_MAX_MS = 300_000  # an event that takes longer costs the consumer its partitions
 
 log = logging.getLogger("wabus_events")
@@ -101,12 +102,13 @@ class KafkaReader(ConsumerRebalanceListener):
 
     async def next(self, timeout: float) -> Received | None:
         # One record at a time: the client itself drops what it has fetched of a partition that it loses.
-        fetched = await self._consumer.getmany(timeout_ms=int(timeout * 1000), max_records=1)
+        try:
+            fetched = await poll(self._consumer, timeout_ms=int(timeout * 1000), max_records=1)
+        except KafkaAway as error:
+            raise KafkaAway(f"Kafka at {self._kafka.bootstrap_servers}: {error}; subscribe again") from error
         for (record,) in fetched.values():
             headers = tuple(with_values(record.headers))
             return Received(record.topic, record.partition, record.offset, record.key, record.value, headers)
-        if ended_task(self._consumer):
-            raise KafkaAway(f"The client of {self._kafka.bootstrap_servers} has stopped reading: subscribe again")
         return None
 
     def handled(self, received: Received) -> None:
@@ -173,16 +175,42 @@ class KafkaReader(ConsumerRebalanceListener):
         pass
 
 
-def ended_task(consumer: AIOKafkaConsumer) -> "asyncio.Task[Any] | None":
-    """The background task of a client that has ended, if one has, as under uvloop when a connection is reset.
+async def poll(
+    consumer: AIOKafkaConsumer, *partitions: TopicPartition, timeout_ms: int, max_records: int | None = None
+) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+    """`getmany` of a client that may be broken and does not say so. Raises `KafkaAway` where it is.
 
-    The client itself says nothing: it stays in its group, keeps its partitions and gives no record any more.
+    While its group is rebalanced aiokafka waits for the end of that, however long. And where a background task of it
+    has ended, as under uvloop when a connection is reset, it keeps its partitions and gives no record any more.
     """
+    try:
+        async with asyncio.timeout(JOIN_TIMEOUT):
+            fetched = await consumer.getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+    except TimeoutError:
+        raise KafkaAway(f"the client has not joined its group for {JOIN_TIMEOUT:.0f} s") from None
     inner: Any = consumer
     for part, name in ((inner._fetcher, "error_future"), (inner._client, "_sync_task")):
         task: asyncio.Task[Any] | None = getattr(part, name, None)
         if task is not None and task.done():
-            return task
+            cause = None if task.cancelled() else task.exception()
+            raise KafkaAway(f"the client has stopped reading: {type(cause).__name__}") from cause
+    return fetched
+
+
+async def close(closing: Awaitable[None], timeout: float) -> BaseException | None:
+    """Close a client within `timeout` seconds; what kept it from that, if something did.
+
+    Kafka may be away, and closing a consumer just then can end with the CancelledError of a fetch that it cancels
+    itself (aiokafka's Fetcher.close). Taken for a cancellation of ours it would end the task that closes, silently.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            await closing
+    except (Exception, asyncio.CancelledError) as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+            raise
+        return error
     return None
 
 
@@ -202,8 +230,5 @@ async def _missing(consumer: AIOKafkaConsumer, names: set[str]) -> list[str]:
 
 
 async def _close(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
-    try:
-        async with asyncio.timeout(CLOSE_TIMEOUT):
-            await client.stop()
-    except (KafkaError, OSError, TimeoutError) as error:
+    if error := await close(client.stop(), CLOSE_TIMEOUT):
         log.warning("closing failed", extra={"action": "kafka_close", "error": type(error).__name__})

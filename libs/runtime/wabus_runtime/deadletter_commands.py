@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from wabus_events import DEADLETTER, Record
 from wabus_events.kafka import with_values
 
-from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
+from wabus_runtime.kafka import KafkaUnavailable, client_options, close_broken, topic_name
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings, load
 
@@ -128,7 +128,7 @@ async def _reading(
     except (KafkaError, TimeoutError) as error:
         raise KafkaUnavailable(f"{what} could not be read: {type(error).__name__}") from error
     finally:
-        await consumer.stop()
+        await close_broken(consumer.stop())
 
 
 async def settle(settings: KafkaSettings, letters: Sequence[Letter], how: str) -> list[Letter]:

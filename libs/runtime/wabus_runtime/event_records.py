@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +23,7 @@ from wabus_events import (
 )
 from wabus_events.kafka import with_values
 
-from wabus_runtime.kafka import KafkaUnavailable, check_alive, client_options, topic_name
+from wabus_runtime.kafka import KafkaUnavailable, client_options, close_broken, poll, topic_name
 from wabus_runtime.settings import KafkaSettings
 
 PUBLIC = tuple(topic for topic in TOPICS if topic not in PRIVATE_TOPICS and topic != DEADLETTER)
@@ -37,7 +36,6 @@ NAMING = ("name", "language", "status", "code", "display_phone_number")
 """What tells one part of an event, such as a template or a reason, from another."""
 
 START_TIMEOUT = 20.0  # seconds for Kafka to answer
-STOP_TIMEOUT = 5.0  # seconds to take leave
 POLL_MS = 300
 QUIET_MOST = 60.0  # seconds of waiting for what Kafka is known to have
 
@@ -113,16 +111,13 @@ async def read(
             if (until_ms is None or record.timestamp < until_ms) and (found := _found(settings, record)):
                 yield found
         while follow:
-            fetched = await consumer.getmany(timeout_ms=POLL_MS)
-            check_alive(consumer)
+            fetched = await poll(consumer, timeout_ms=POLL_MS)
             for batch in fetched.values():
                 for record in batch:
                     if found := _found(settings, record):
                         yield found
     finally:
-        with suppress(KafkaError, TimeoutError):
-            async with asyncio.timeout(STOP_TIMEOUT):
-                await consumer.stop()
+        await close_broken(consumer.stop())
 
 
 async def _assign(
@@ -170,8 +165,7 @@ async def _history(
             consumer.seek(place, ends[place])
             del batches[place]
         if wanting := [place for place in empty if place not in over]:
-            fetched = await consumer.getmany(*wanting, timeout_ms=POLL_MS)
-            check_alive(consumer)
+            fetched = await poll(consumer, *wanting, timeout_ms=POLL_MS)
             waited = 0.0 if fetched else waited + POLL_MS / 1000
             if waited > QUIET_MOST:
                 raise KafkaUnavailable(f"Kafka has given nothing for {QUIET_MOST:.0f} s")

@@ -1,6 +1,5 @@
 """How every client reaches Kafka, and the topics as they must be: created where missing, refused where different."""
 
-import asyncio
 import ssl
 import struct
 from collections.abc import Awaitable, Sequence
@@ -8,12 +7,13 @@ from functools import lru_cache, wraps
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer
+import wabus_events.kafka
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 from wabus_events import TOPICS, Topic
-from wabus_events.kafka import ended_task
+from wabus_events.source import KafkaAway
 
 from wabus_runtime.settings import KafkaSettings
 
@@ -82,11 +82,17 @@ def _murmur2(key: bytes) -> int:
     return hashed ^ hashed >> 15
 
 
-def check_alive(consumer: AIOKafkaConsumer) -> None:
-    """Raise `KafkaUnavailable` where a client gives no record any more; see `ended_task`."""
-    if task := ended_task(consumer):
-        cause = None if task.cancelled() else task.exception()
-        raise KafkaUnavailable(f"The client stopped reading: {type(cause).__name__}") from cause
+async def poll(
+    consumer: AIOKafkaConsumer, *partitions: TopicPartition, timeout_ms: int, max_records: int | None = None
+) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+    """What a client has fetched; waits no longer than told, also while its group is rebalanced.
+
+    Raises `KafkaUnavailable` where the client will give no record any more, and what it raises itself.
+    """
+    try:
+        return await wabus_events.kafka.poll(consumer, *partitions, timeout_ms=timeout_ms, max_records=max_records)
+    except KafkaAway as error:
+        raise KafkaUnavailable(str(error)) from error
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
@@ -95,10 +101,8 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     What would go on after that is ended, or a member that reads nothing would keep its partitions with its heartbeats.
     """
     try:
-        async with asyncio.timeout(STOP_TIMEOUT):
-            await consumer.stop()
-    except Exception as error:
-        log.warning("closing a consumer failed", action="consumer_close", error=type(error).__name__)
+        if error := await wabus_events.kafka.close(consumer.stop(), STOP_TIMEOUT):
+            log.warning("closing a consumer failed", action="consumer_close", error=type(error).__name__)
     finally:
         inner: Any = consumer
         tasks = [inner._client._sync_task]
@@ -117,10 +121,7 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 
 async def close_broken(closing: Awaitable[None]) -> None:
     """Close a client that may be broken, without waiting for what it can't send."""
-    try:
-        async with asyncio.timeout(1):
-            await closing
-    except Exception as error:
+    if error := await wabus_events.kafka.close(closing, 1):
         log.debug("closing a kafka client failed", action="kafka_close", error=type(error).__name__)
 
 

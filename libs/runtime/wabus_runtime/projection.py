@@ -23,7 +23,7 @@ from wabus_events.kafka import with_values
 from wabus_runtime import tracing
 from wabus_runtime.database import DATABASE_AWAY, Connection
 from wabus_runtime.deadletter import DeadLetters
-from wabus_runtime.kafka import check_alive, client_options, stop_consumer, topic_name
+from wabus_runtime.kafka import client_options, poll, stop_consumer, topic_name
 from wabus_runtime.lag import Lag, observe_latency
 from wabus_runtime.liveness import watched
 from wabus_runtime.offsets import channel
@@ -206,9 +206,8 @@ class _Projection(ConsumerRebalanceListener):
 
     async def _fetch(self) -> _Batch:
         """Wait for records and decode them. Nothing may be awaited between the fetch and reading the assignment."""
-        fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_BATCH)
+        fetched = await poll(self._consumer, timeout_ms=POLL_MS, max_records=MAX_BATCH)
         assignment = self._assignment
-        check_alive(self._consumer)
         ends: dict[TopicPartition, int] = {}
         for partition in list(self._next):
             try:

@@ -11,7 +11,7 @@ from prometheus_client import Gauge
 from wabus_events import CREDENTIALS, CredentialStored, UndecodableRecord, decode
 
 from wabus_runtime.ends import Ends
-from wabus_runtime.kafka import KafkaUnavailable, check_alive, client_options, stop_consumer, topic_name
+from wabus_runtime.kafka import KafkaUnavailable, client_options, poll, stop_consumer, topic_name
 from wabus_runtime.settings import KafkaSettings
 
 KNOWN = Gauge("wabus_credentials", "WABAs whose owner and sealed token this process holds.")
@@ -123,8 +123,7 @@ class CredentialReplica:
             self._moved.set()
             caught_up = False
             while True:
-                fetched = await consumer.getmany(timeout_ms=250)
-                check_alive(consumer)
+                fetched = await poll(consumer, timeout_ms=250)
                 for batch in fetched.values():
                     for record in batch:
                         self._take(record.key, record.value, record.headers)

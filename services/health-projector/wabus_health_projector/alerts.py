@@ -20,7 +20,7 @@ from prometheus_client import Counter
 from pydantic import SecretStr, field_validator, model_validator
 from wabus_events import HEALTH, HealthChanged, UndecodableRecord, decode
 from wabus_runtime.deadletter import DeadLetters
-from wabus_runtime.kafka import check_alive, client_options, stop_consumer, topic_name
+from wabus_runtime.kafka import client_options, poll, stop_consumer, topic_name
 from wabus_runtime.settings import KafkaSettings, http_url
 
 from wabus_health_projector.standard_webhook import body_of, headers_of, secrets_of
@@ -108,8 +108,7 @@ class Alerts(ConsumerRebalanceListener):
                     if self._broken:
                         raise self._broken
                     self._resume()
-                    fetched = await self._consumer.getmany(timeout_ms=500, max_records=POLL_RECORDS)
-                    check_alive(self._consumer)
+                    fetched = await poll(self._consumer, timeout_ms=500, max_records=POLL_RECORDS)
                     await self._deliver_all(session, fetched)
         finally:
             await stop_consumer(self._consumer)

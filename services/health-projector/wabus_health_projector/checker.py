@@ -29,7 +29,7 @@ from wabus_events import (
 from wabus_runtime.database import DATABASE_AWAY
 from wabus_runtime.graph import Graph, GraphSettings
 from wabus_runtime.graph_errors import GraphError, RateLimited
-from wabus_runtime.kafka import KafkaUnavailable, check_alive, client_options, partition_of, stop_consumer, topic_name
+from wabus_runtime.kafka import KafkaUnavailable, client_options, partition_of, poll, stop_consumer, topic_name
 from wabus_runtime.offsets import wait_for
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.replica import CredentialReplica
@@ -90,8 +90,7 @@ class Checker(ConsumerRebalanceListener):
             await self._consumer.start()
             self._consumer.subscribe([topic_name(self._settings, ACCOUNTS)], listener=self)
             while True:
-                fetched = await self._consumer.getmany(timeout_ms=500)
-                check_alive(self._consumer)
+                fetched = await poll(self._consumer, timeout_ms=500)
                 if self._consumer.assignment():
                     ready()
                 now = datetime.now(UTC)

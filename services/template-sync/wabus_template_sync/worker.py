@@ -26,7 +26,7 @@ from prometheus_client import Gauge
 from pydantic import Field
 from wabus_events import ACCOUNTS, TEMPLATES, Event, Record, Topic, UndecodableRecord, WabaEvent, decode
 from wabus_runtime.ends import Ends
-from wabus_runtime.kafka import KafkaUnavailable, check_alive, client_options, stop_consumer, topic_name
+from wabus_runtime.kafka import KafkaUnavailable, client_options, poll, stop_consumer, topic_name
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings
 from wabus_runtime.transactions import Fenced
@@ -118,8 +118,7 @@ class Worker(ConsumerRebalanceListener):
             self._consumer.subscribe(list(self._topics), listener=self)
             while self._failure is None:
                 self._pause_when_full()
-                fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
-                check_alive(self._consumer)
+                fetched = await poll(self._consumer, timeout_ms=POLL_MS, max_records=POLL_RECORDS)
                 self._take(fetched)
                 await self._commit()
             raise self._failure
