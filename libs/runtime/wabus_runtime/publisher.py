@@ -229,7 +229,9 @@ class Publisher:
                 await self._connect()
                 log.info("kafka is back", action="kafka_back")
                 return
-            except KafkaUnavailable:
+            except Exception as error:  # whatever it is, nobody else would try again
+                if not isinstance(error, KafkaUnavailable):
+                    log.warning("connecting failed", action="kafka_connect", error=type(error).__name__, exc_info=True)
                 await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
                 delay = min(delay * 2, RECOVERY_DELAY_MAX)
 
