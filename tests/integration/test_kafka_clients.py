@@ -9,7 +9,8 @@ import uvloop
 import wabus_events.kafka
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.conn import create_conn
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from local_stack import free_ports
 from proxy import Proxy
@@ -92,48 +93,58 @@ async def test_a_consumer_that_joins_its_group_for_ever_is_found_out(
 
 
 async def test_stopping_a_consumer_whose_fetch_waits_for_kafka_is_no_cancellation_of_ours(
-    kafka: EmbeddedKafka, topics: KafkaSettings, eventually: Eventually, caplog: pytest.LogCaptureFixture
+    topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options: dict[str, Any] = client_options(topics) | {"request_timeout_ms": 1_000, "retry_backoff_ms": 3_000}
+    options: dict[str, Any] = client_options(topics) | {"retry_backoff_ms": 5_000}
     consumer = AIOKafkaConsumer(topic_name(topics, ACCOUNTS), **options)
     await consumer.start()
     for partition in consumer.assignment():
         await consumer.position(partition)
+    inner: Any = consumer
+    refused = asyncio.Event()
 
-    async def failed() -> bool:
-        return "Failed fetch messages" in caplog.text
+    async def away(_: int, request: object, **__: object) -> None:
+        if isinstance(request, FetchRequest):
+            refused.set()
+        raise KafkaConnectionError("away")
 
-    assert kafka.child
-    kafka.child.send(signal.SIGSTOP)
+    monkeypatch.setattr(inner._client, "send", away)
+    await asyncio.wait_for(refused.wait(), 10)
+    await stop_consumer(consumer)
+
+
+async def member(
+    topics: KafkaSettings, listener: ConsumerRebalanceListener | None = None, group: str = "group"
+) -> AIOKafkaConsumer:
+    """A consumer that has its partitions. Raises KafkaError."""
+    options: dict[str, Any] = client_options(topics) | {
+        "group_id": topics.topic_prefix + group,
+        "heartbeat_interval_ms": 200,
+    }
+    consumer = AIOKafkaConsumer(**options)
     try:
-        await eventually(failed)
+        await consumer.start()
+        consumer.subscribe([topic_name(topics, ACCOUNTS)], listener=listener)
+        async with asyncio.timeout(30):
+            while not consumer.assignment():
+                await consumer.getmany(timeout_ms=50)
+    except BaseException:
         await stop_consumer(consumer)
-    finally:
-        kafka.child.send(signal.SIGCONT)
-        await answering(topics, eventually)
-
-
-async def member(topics: KafkaSettings, listener: ConsumerRebalanceListener | None = None) -> AIOKafkaConsumer:
-    """A consumer that has its partitions."""
-    group = f"{topics.topic_prefix}group"
-    consumer = AIOKafkaConsumer(**client_options(topics), group_id=group, heartbeat_interval_ms=200)
-    await consumer.start()
-    consumer.subscribe([topic_name(topics, ACCOUNTS)], listener=listener)
-    async with asyncio.timeout(30):
-        while not consumer.assignment():
-            await consumer.getmany(timeout_ms=50)
+        raise
     return consumer
 
 
 async def answering(topics: KafkaSettings, eventually: Eventually) -> None:
-    async def answers() -> bool:
+    """Once somebody can join a group: a broker that was frozen for long answers, and then is gone for a moment."""
+
+    async def joined() -> bool:
         try:
-            await ensure_topics(topics)
-        except KafkaUnavailable:
+            await stop_consumer(await member(topics, group="answering"))
+        except KafkaError:
             return False
         return True
 
-    await eventually(answers)
+    await eventually(joined)
 
 
 async def test_stopping_a_consumer_leaves_no_task_of_it_though_kafka_does_not_answer(
