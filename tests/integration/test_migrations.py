@@ -1,5 +1,6 @@
 """Tables and releases: what a newer release adds an older one lives with, what it takes away stops it with a reason."""
 
+import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -8,8 +9,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 from system import wabus
-from wabus_runtime.database import TablesTooNew, migrate
+from wabus_runtime.database import MIGRATION_LOCK, TablesTooNew, migrate, migrated_pool
 from wabus_runtime.settings import DatabaseSettings, load
+from waiting import Eventually
 
 NUMBERS = count()
 
@@ -90,6 +92,29 @@ async def test_the_migration_job_makes_every_table_and_may_run_again(settings: D
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     assert await connection.fetch("SELECT 1 FROM webhook_health, templates, projection_offsets") == []
     await connection.close()
+
+
+async def test_a_start_whose_migration_loses_postgresql_tries_again(
+    settings: DatabaseSettings, release: Release, eventually: Eventually
+) -> None:
+    package = release([(FIRST, "")])
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+
+    async def start() -> None:
+        async with migrated_pool(settings, package) as pool:
+            assert await pool.fetch("SELECT name FROM things") == []
+
+    async def cut_off() -> object:
+        return await connection.fetchval(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'advisory' "
+            "AND datname = current_database()"
+        )
+
+    starting = asyncio.create_task(start())
+    await eventually(cut_off)
+    await connection.close()
+    await asyncio.wait_for(starting, 30)
 
 
 async def test_the_migration_job_says_in_one_line_that_postgresql_is_away(

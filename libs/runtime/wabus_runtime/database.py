@@ -1,7 +1,7 @@
 """PostgreSQL: a pool that speaks JSON, and each package's own migrations under one advisory lock."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -18,6 +18,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -56,7 +57,7 @@ async def open_pool(settings: DatabaseSettings, schema: str | None = None) -> as
 
     With a `schema` its statements see the tables there and no others.
     """
-    async for attempt in stamina.retry_context(on=DATABASE_AWAY, attempts=None, timeout=30, wait_max=2):
+    async for attempt in _patiently():
         with attempt:
             return await asyncpg.create_pool(
                 settings.database_url.get_secret_value(),
@@ -69,6 +70,11 @@ async def open_pool(settings: DatabaseSettings, schema: str | None = None) -> as
                 server_settings={"search_path": schema} if schema else None,
             )
     raise AssertionError("unreachable")
+
+
+def _patiently() -> AsyncIterator[stamina.Attempt]:
+    """For 30 s as often as PostgreSQL is away: it may be starting with us."""
+    return stamina.retry_context(on=DATABASE_AWAY, attempts=None, timeout=30, wait_max=2)
 
 
 async def open_replica(settings: DatabaseSettings) -> asyncpg.Pool | None:
@@ -101,7 +107,9 @@ async def migrated_pool(settings: DatabaseSettings, package: str) -> AsyncGenera
     """A pool on a database that has the runtime's and the package's migrations."""
     pool = await open_pool(settings)
     try:
-        await migrate(settings, package)
+        async for attempt in _patiently():
+            with attempt:
+                await migrate(settings, package)
         yield pool
     finally:
         await close_pool(pool)
@@ -121,7 +129,7 @@ async def migrate(settings: DatabaseSettings, package: str, schema: str | None =
     """Bring the tables of the runtime and of `package` to their newest version; safe from any number of processes.
 
     With a `schema`, which must exist, the same tables beside the others. Tables that a newer release has only added
-    to are left as they are; raises `TablesTooNew` where it took something away.
+    to are left as they are; raises `TablesTooNew` where it took something away, and what asyncpg does.
     """
 
     async def connect() -> asyncpg.Connection:
@@ -140,6 +148,8 @@ async def migrate(settings: DatabaseSettings, package: str, schema: str | None =
             for owner in ("wabus_runtime", package):
                 await connection.run_sync(_upgrade, owner)
                 await connection.commit()
+    except DBAPIError as error:
+        raise (error.orig and error.orig.__cause__) or error from error
     finally:
         await engine.dispose()
 

@@ -182,7 +182,7 @@ def run(services: Sequence[Service], role: Role = "all", own_port: int | None = 
         uvloop.run(_serve(app, http, own_port))
     except (TopicMismatch, TablesTooNew, OSError) as error:
         sys.exit(f"wabus: {error}")
-    except asyncpg.PostgresError as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         sys.exit(f"wabus: PostgreSQL refused: {error}")
     log.info("stopped", action="stopped")
 
