@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import uvloop
+from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import create_conn
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError
 from proxy import Proxy, kafka_behind_a_proxy
 from wabus_events import MESSAGES, Event, MessageStatusChanged, encode
 from wabus_local.kafka import EmbeddedKafka
@@ -69,6 +70,29 @@ async def publisher(topics: KafkaSettings, proxy: Proxy) -> AsyncIterator[Publis
     publisher = Publisher(behind, "/wabus/test")
     await publisher.start()
     yield publisher
+    await publisher.stop()
+
+
+async def test_a_publisher_connects_again_whatever_connecting_raised(
+    topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    errors = iter([KafkaConnectionError(), RuntimeError("of the client's own")])
+    bootstrap = AIOKafkaClient.bootstrap
+
+    async def troubled(client: AIOKafkaClient) -> None:
+        if error := next(errors, None):
+            raise error
+        await bootstrap(client)
+
+    monkeypatch.setattr(AIOKafkaClient, "bootstrap", troubled)
+    publisher = Publisher(topics, "/wabus/test")
+
+    async def available() -> bool:
+        return publisher.available
+
+    await publisher.start()
+    assert not publisher.available
+    await eventually(available)
     await publisher.stop()
 
 
