@@ -33,6 +33,7 @@ from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_health_projector.counts import Counter
 from wabus_runtime import projection
 from wabus_runtime.database import Connection, migrated_pool
+from wabus_runtime.offsets import channel
 from wabus_runtime.publisher import Position, Publisher
 from wabus_runtime.recorded import Recorded
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
@@ -247,7 +248,6 @@ async def test_a_projector_stopped_at_random_moments_counts_nothing_twice(
     topics: KafkaSettings,
     pool: asyncpg.Pool,
     publisher: Publisher,
-    eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(projection, "MAX_BATCH", 200)
@@ -258,20 +258,25 @@ async def test_a_projector_stopped_at_random_moments_counts_nothing_twice(
     async def progress() -> int:
         return await pool.fetchval("SELECT coalesce(sum(next_offset), 0)::int FROM projection_offsets")
 
+    written: asyncio.Queue[None] = asyncio.Queue()
+
+    def tell(*_: object) -> None:
+        written.put_nowait(None)
+
     unfinished = 0
-    for round_ in range(5):
-        positions += await publisher.publish([*wabas, *(received(round_ * 2000 + number) for number in range(2000))])
-        before = await progress()
-
-        async def moved(before: int = before) -> bool:
-            return await progress() > before
-
-        task = asyncio.create_task(projector.run(topics, pool, lambda: None))
-        await eventually(moved)
-        await asyncio.wait([task], timeout=chance.uniform(0, 0.05))
-        task.cancel()
-        await asyncio.wait([task])
-        unfinished += await progress() < len(positions)
+    async with pool.acquire() as listening:
+        await listening.add_listener(channel(projector.NAME), tell)
+        for round_ in range(5):
+            messages = [received(round_ * 2000 + number) for number in range(2000)]
+            positions += await publisher.publish([*wabas, *messages])
+            task = asyncio.create_task(projector.run(topics, pool, lambda: None))
+            for _ in range(chance.randint(1, 4)):  # of ten transactions and more
+                await asyncio.wait_for(written.get(), 20)
+            await asyncio.wait([task], timeout=chance.uniform(0, 0.005))
+            task.cancel()
+            await asyncio.wait([task])
+            unfinished += await progress() < len(positions)
+        await listening.remove_listener(channel(projector.NAME), tell)
     async with projecting(topics, pool):
         assert await reached(pool, positions)
     assert unfinished

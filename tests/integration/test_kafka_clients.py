@@ -1,7 +1,6 @@
 """What aiokafka's clients do not tell by themselves: a reset under uvloop, and a background task that has ended."""
 
 import asyncio
-import signal
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ import uvloop
 import wabus_events.kafka
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.conn import create_conn
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from local_stack import free_ports
@@ -25,7 +24,6 @@ from wabus_runtime.kafka import (
     topic_name,
 )
 from wabus_runtime.settings import KafkaSettings
-from waiting import Eventually
 
 
 def test_writing_to_a_connection_that_was_reset_is_an_error_the_client_knows(kafka: EmbeddedKafka) -> None:
@@ -81,8 +79,13 @@ async def test_a_consumer_that_joins_its_group_for_ever_is_found_out(
             while True:
                 await poll(consumer, timeout_ms=50)
 
-    consumer = await member(topics, Stuck())
-    another = AIOKafkaConsumer(**client_options(topics), group_id=f"{topics.topic_prefix}group")
+    options: dict[str, Any] = client_options(topics) | {"group_id": f"{topics.topic_prefix}stuck"}
+    consumer, another = AIOKafkaConsumer(**options, heartbeat_interval_ms=200), AIOKafkaConsumer(**options)
+    await consumer.start()
+    consumer.subscribe([topic_name(topics, ACCOUNTS)], listener=Stuck())
+    async with asyncio.timeout(30):
+        while not consumer.assignment():
+            await consumer.getmany(timeout_ms=50)
     await another.start()
     another.subscribe([topic_name(topics, ACCOUNTS)])
     try:
@@ -111,58 +114,6 @@ async def test_stopping_a_consumer_whose_fetch_waits_for_kafka_is_no_cancellatio
     monkeypatch.setattr(inner._client, "send", away)
     await asyncio.wait_for(refused.wait(), 10)
     await stop_consumer(consumer)
-
-
-async def member(
-    topics: KafkaSettings, listener: ConsumerRebalanceListener | None = None, group: str = "group"
-) -> AIOKafkaConsumer:
-    """A consumer that has its partitions. Raises KafkaError."""
-    options: dict[str, Any] = client_options(topics) | {
-        "group_id": topics.topic_prefix + group,
-        "heartbeat_interval_ms": 200,
-    }
-    consumer = AIOKafkaConsumer(**options)
-    try:
-        await consumer.start()
-        consumer.subscribe([topic_name(topics, ACCOUNTS)], listener=listener)
-        async with asyncio.timeout(30):
-            while not consumer.assignment():
-                await consumer.getmany(timeout_ms=50)
-    except BaseException:
-        await stop_consumer(consumer)
-        raise
-    return consumer
-
-
-async def answering(topics: KafkaSettings, eventually: Eventually) -> None:
-    """Once somebody can join a group: a broker that was frozen for long answers, and then is gone for a moment."""
-
-    async def joined() -> bool:
-        try:
-            await stop_consumer(await member(topics, group="answering"))
-        except KafkaError:
-            return False
-        return True
-
-    await eventually(joined)
-
-
-async def test_stopping_a_consumer_leaves_no_task_of_it_though_kafka_does_not_answer(
-    kafka: EmbeddedKafka, topics: KafkaSettings, eventually: Eventually
-) -> None:
-    before = asyncio.all_tasks()
-    consumer = await member(topics)
-    assert kafka.child
-    kafka.child.send(signal.SIGSTOP)
-    try:
-        await stop_consumer(consumer)
-    finally:
-        kafka.child.send(signal.SIGCONT)
-        await answering(topics, eventually)
-    left = asyncio.all_tasks() - before
-    if left:
-        _, left = await asyncio.wait(left, timeout=5)
-    assert not left
 
 
 async def test_a_group_reads_a_topic_that_is_made_after_it_was_joined(topics: KafkaSettings) -> None:

@@ -1,4 +1,4 @@
-"""The way of records to a broker: written once whatever happens to a connection, and told as it is."""
+"""The way of records to a broker: written once whatever happens to a connection, and told as it is. And its end."""
 
 import asyncio
 import struct
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import create_conn
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError
@@ -18,7 +19,7 @@ from wabus_events import MESSAGES, Event, MessageStatusChanged, encode
 from wabus_local.kafka import EmbeddedKafka
 from wabus_runtime.batches import Batch
 from wabus_runtime.ends import end_positions
-from wabus_runtime.kafka import KafkaUnavailable
+from wabus_runtime.kafka import KafkaUnavailable, client_options, stop_consumer, topic_name
 from wabus_runtime.produce import ACK_TIMEOUT, Producer
 from wabus_runtime.publisher import Position, Publisher
 from wabus_runtime.settings import KafkaSettings
@@ -71,6 +72,25 @@ async def publisher(topics: KafkaSettings, proxy: Proxy) -> AsyncIterator[Publis
     await publisher.start()
     yield publisher
     await publisher.stop()
+
+
+async def test_stopping_a_consumer_leaves_no_task_of_it_though_kafka_does_not_answer(
+    topics: KafkaSettings, proxy: Proxy
+) -> None:
+    before = asyncio.all_tasks()
+    consumer = AIOKafkaConsumer(**client_options(topics), group_id=f"{topics.topic_prefix}stopped")
+    await consumer.start()
+    consumer.subscribe([topic_name(topics, MESSAGES)])
+    async with asyncio.timeout(30):
+        while not consumer.assignment():
+            await consumer.getmany(timeout_ms=100)
+    proxy.stall()
+    await stop_consumer(consumer)
+    proxy.flow()
+    left = asyncio.all_tasks() - before
+    if left:
+        _, left = await asyncio.wait(left, timeout=5)
+    assert not left
 
 
 async def test_a_publisher_connects_again_whatever_connecting_raised(
