@@ -93,7 +93,7 @@ async def test_the_history_tells_who_changed_what(
     now = datetime.now(UTC) + timedelta(seconds=1)
     about: dict[str, Any] = {"waba_id": DEMO_WABA, "template_id": ORDER, "name": "n", "language": "en"}
     paused = TemplateStatusChanged(id=str(uuid4()), time=now, event="PAUSED", value={}, **about)
-    gone = TemplateRemoved(id=str(uuid4()), time=now + timedelta(seconds=1), **about)
+    gone = TemplateRemoved(id=str(uuid4()), time=now + timedelta(seconds=1), version_number=4, **about)
     await publish([paused, gone])
 
     async def removed() -> Any:

@@ -20,8 +20,8 @@ from wabus_runtime.database import migrated_pool
 from wabus_runtime.recorded import Recorded
 from wabus_runtime.settings import load
 from wabus_template_sync.app import TemplateSyncSettings
+from wabus_template_sync.comparison import changes as changes_of
 from wabus_template_sync.facts import Sync, synced
-from wabus_template_sync.facts import changes as changes_of
 from wabus_template_sync.listing import Listing
 from wabus_template_sync.queries import listed_before, template_rows
 from wabus_template_sync.store import PACKAGE, apply
@@ -155,7 +155,8 @@ class Log:
         counts = listing.counts(now, at(observed_at))
         sync = Sync(sync_id, "w", "org", "manual", at(observed_at))
         ended = {"observed_at": at(observed_at), "finished_at": at(page_at + 1)}
-        differing = changes_of(sync, differences, at(observed_at))
+        about = {**sync.about, "sync_id": sync_id}
+        differing = changes_of(differences, rows, at(observed_at), about, sync_id)
         await self.append([*differing, synced(sync, differences.numbers, counts, **ended)])
 
 

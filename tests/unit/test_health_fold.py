@@ -26,6 +26,7 @@ from wabus_events import (
     SecurityChanged,
     Template,
     TemplateChanged,
+    TemplateConfirmed,
     TemplateQualityChanged,
     TemplateRemoved,
     TemplatesSynced,
@@ -54,6 +55,7 @@ def _details(kind: type[Event]) -> st.SearchStrategy[dict[str, Any]]:
     number = {"display_phone_number": one_of(["15550001", "15550002"]), "value": st.just({})}
     sync = {"sync_id": one_of("xyz"), "reason": st.just("manual")}
     value = {"value": st.just({})}
+    told = {"version_number": one_of([None, 1, 2]), "observed": st.booleans()}
     fields: dict[type[Event], dict[str, Any]] = {
         AccountConnected: {
             "org_id": one_of(["org-a", "org-b"]),
@@ -92,9 +94,15 @@ def _details(kind: type[Event]) -> st.SearchStrategy[dict[str, Any]]:
                 quality=one_of([None, "GREEN", "RED"]),
             ),
             "added": st.booleans(),
+            **told,
         },
-        TemplateRemoved: template,
-        TemplateStatusChanged: {**template, **value, "event": one_of(["APPROVED", "PAUSED", "REINSTATED", "DISABLED"])},
+        TemplateRemoved: {**template, **told},
+        TemplateConfirmed: {"template_id": one_of("tu")},
+        TemplateStatusChanged: {
+            **template,
+            **value,
+            "event": one_of(["APPROVED", "PAUSED", "REINSTATED", "DISABLED", "LOCKED", "UNLOCKED", "FLAGGED"]),
+        },
         TemplateQualityChanged: {**template, **value, "new_quality": one_of(["GREEN", "RED"])},
         PhoneNumberQualityChanged: {
             **number,
@@ -133,12 +141,12 @@ def _details(kind: type[Event]) -> st.SearchStrategy[dict[str, Any]]:
 
 KINDS: tuple[type[Event], ...] = (
     AccountConnected, AccountDisconnected, CallbackVerified, WebhookSeen, TemplateSyncRequested, TemplateSyncStarted,
-    TemplatesSynced, TemplateSyncFailed, TemplateChanged, TemplateRemoved, TemplateStatusChanged,
+    TemplatesSynced, TemplateSyncFailed, TemplateChanged, TemplateRemoved, TemplateConfirmed, TemplateStatusChanged,
     TemplateQualityChanged, PhoneNumberQualityChanged, PhoneNumberNameReviewed, SecurityChanged, AccountUpdated,
     AccountReviewed, AccountAlerted, CapabilityChanged, AccountChecked,
 )  # fmt: skip
 
-LISTING = (TemplateChanged, TemplateRemoved)
+LISTING = (TemplateChanged, TemplateRemoved, TemplateConfirmed)
 """What we say ourselves of templates, to the microsecond; Meta's webhooks tell whole seconds."""
 
 
@@ -194,7 +202,9 @@ def naive(log: Log) -> dict[str, Any]:
         "days": set(),
         "limits": {},
     }
-    listed: dict[str, tuple[datetime, str]] = {}
+    whole: dict[str, tuple[tuple[int, datetime], str]] = {}
+    asked: dict[str, datetime] = {}
+    asked_for_all = datetime.min.replace(tzinfo=UTC)
     told: dict[str, tuple[datetime, str]] = {}
     for event in sorted({event.id: event for event, _ in log}.values(), key=lambda event: (event.time, event.id)):
         match event:
@@ -211,12 +221,23 @@ def naive(log: Log) -> dict[str, Any]:
             case TemplatesSynced():
                 seen["ended"] = [event.sync_id, *seen["ended"]][:SYNCS_KEPT]
                 seen["done"] = event.sync_id, event.total, event.approved
-            case TemplateChanged():
-                listed[event.template.template_id] = event.time, event.template.status
-            case TemplateRemoved():
-                listed[event.template_id] = event.time, "DELETED"
-            case TemplateStatusChanged():
-                told[event.template_id] = event.time, "APPROVED" if event.event == "REINSTATED" else event.event
+                asked_for_all = max(asked_for_all, event.started_at)
+            case TemplateChanged() | TemplateRemoved():
+                is_change = isinstance(event, TemplateChanged)
+                template_id = event.template.template_id if is_change else event.template_id
+                if event.observed:
+                    asked[template_id] = event.time
+                if not event.observed and event.version_number is None:
+                    continue
+                place = event.version_number or 0, event.time
+                if template_id not in whole or place >= whole[template_id][0]:
+                    whole[template_id] = place, event.template.status if is_change else "DELETED"
+            case TemplateConfirmed():
+                asked[event.template_id] = event.time
+            case TemplateStatusChanged(event="APPROVED" | "REINSTATED"):
+                told[event.template_id] = event.time, "APPROVED"
+            case TemplateStatusChanged(event="PAUSED" | "DISABLED"):
+                told[event.template_id] = event.time, event.event
             case PhoneNumberQualityChanged(event="FLAGGED" | "UNFLAGGED"):
                 seen["flags"][event.display_phone_number] = event.event == "FLAGGED"
             case PhoneNumberQualityChanged():
@@ -225,10 +246,12 @@ def naive(log: Log) -> dict[str, Any]:
                 seen["review"] = event.decision
             case _:
                 pass
-    seen["templates"] = {template_id: status for template_id, (_, status) in listed.items()}
+    seen["templates"] = {template_id: status for template_id, (_, status) in whole.items()}
     for template_id, (time, status) in told.items():
-        if template_id not in listed or time >= listed[template_id][0].replace(microsecond=0):
+        since = max(asked_for_all, asked.get(template_id, asked_for_all)).replace(microsecond=0)
+        if time >= since and seen["templates"].get(template_id) != "DELETED":
             seen["templates"][template_id] = status
+    seen["templates"] = {key: status for key, status in seen["templates"].items() if status != "DELETED"}
     return seen
 
 
@@ -239,7 +262,7 @@ def summary(health: WabaHealth) -> dict[str, Any]:
         "owner": health.owner,
         "connected": health.connection is not None if health.owner else None,
         "done": (done.sync_id, done.total, done.approved) if done else None,
-        "templates": {key: each.status.status for key, each in health.templates.items() if each.status},
+        "templates": {each.template_id: each.status for each in health.shown_templates if each.status},
         "flags": {key: each.flag.flagged for key, each in health.numbers.items() if each.flag},
         "review": health.review.decision if health.review else None,
         "subscribed": health.checked.subscribed if health.checked else None,

@@ -33,6 +33,7 @@ WHEN = {
     "TemplateSyncStarted": "After a connection or a request, when a worker begins.",
     "TemplateSyncProgressed": "Now and then during a sync that takes a while.",
     "TemplateChanged": "In the transaction that ends a sync, once for each difference; or soon after a webhook.",
+    "TemplateConfirmed": "When Graph was asked for one template, or for all in a sync, and said nothing new of it.",
     "TemplateRemoved": "In the transaction that ends a sync, once for each template that is gone; or after a webhook.",
     "TemplatesSynced": "At the end of each sync that went well, in one transaction with its changes.",
     "TemplateSyncFailed": "At the end of each sync that did not.",

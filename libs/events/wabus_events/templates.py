@@ -136,26 +136,47 @@ class TemplateChanged(WabaEvent, topic=TEMPLATES):
     added: bool
     """Whether it is new."""
     changed_fields: list[str] = []
-    """Which fields of `template` differ; empty for a new one."""
+    """Which fields of `template` differ; empty for a new one, and where it is told once more because what was told of
+    it before may have been superseded already."""
     previous: Template | None = None
-    """The whole template as it was before; None for a new one."""
+    """The whole template as it was told before; None for a new one."""
+    version_number: int | None = None
+    """Grows with each time that the template is told. Whoever drops what has a smaller number than the one they hold
+    never goes back. None in events of releases before 0.3."""
     sync_id: str | None = None
     """The sync that found it; the changes of a sync count from its `TemplatesSynced` on."""
     caused_by: str | None = None
     """The id of the webhook's event that led to it."""
     observed: bool = True
-    """Whether Graph gave the template at `time`. False when it is what a webhook made of the template known before."""
+    """Whether Graph gave the template at `time`. False when it is what webhooks made of the template told before."""
 
 
 class TemplateRemoved(WabaEvent, topic=TEMPLATES):
-    """Graph no longer lists the template."""
+    """Graph no longer has the template."""
 
     template_id: str
     name: str
     language: str
+    version_number: int | None = None
+    """As in `TemplateChanged`: both count the same versions."""
     sync_id: str | None = None
     caused_by: str | None = None
     """The id of the webhook's event that led to it."""
+    observed: bool = True
+    """Whether Graph said so at `time`. False when it was a webhook."""
+
+
+class TemplateConfirmed(WabaEvent, topic=TEMPLATES):
+    """Graph was asked for the template at `time`, and has it as it was told last: what webhooks told before is over."""
+
+    template_id: str
+    version_number: int | None = None
+    """The number of the version that was told last."""
+    fingerprint: str | None = None
+    """The template's fingerprint as Graph gave it now."""
+    sync_id: str | None = None
+    caused_by: str | None = None
+    """The id of the webhook's event because of which Graph was asked."""
 
 
 class TemplatesSynced(WabaEvent, topic=TEMPLATES):

@@ -83,6 +83,9 @@ class TroubledTemplate(BaseModel):
     status: str | None
     status_since: datetime | None
     reason: str | None
+    notice: str | None
+    """FLAGGED or LOCKED, beside the status that it leaves as it is."""
+    notice_since: datetime | None
     quality: str | None
     quality_since: datetime | None
 
@@ -182,7 +185,7 @@ def _waba(waba: Waba, now: datetime) -> WabaAnswer:
             "check_at": checked.at if checked else None,
             "sync_at": state.sync_done.at if state.sync_done else None,
             "sync_failed_at": state.last_failure.at if state.last_failure else None,
-            "template_at": max((each.status.at for each in state.templates.values() if each.status), default=None),
+            "template_at": max(filter(None, (each.status_at for each in state.shown_templates)), default=None),
         },
     )
 
@@ -264,22 +267,21 @@ def _phones(state: WabaHealth) -> list[Phone]:
 
 
 def _troubled(state: WabaHealth) -> list[TroubledTemplate]:
-    troubled: list[TroubledTemplate] = []
-    for template_id, template in state.templates.items():
-        said = template.status or template.quality
-        if said is not None:
-            troubled.append(
-                TroubledTemplate(
-                    template_id=template_id,
-                    name=said.name,
-                    language=said.language,
-                    status=template.status.status if template.status else None,
-                    status_since=template.status.at if template.status else None,
-                    reason=template.status.reason if template.status else None,
-                    quality=template.quality.quality if template.quality else None,
-                    quality_since=template.quality.at if template.quality else None,
-                )
-            )
+    troubled = [
+        TroubledTemplate(
+            template_id=each.template_id,
+            name=each.name,
+            language=each.language,
+            status=each.status,
+            status_since=each.status_at,
+            reason=each.reason,
+            notice=each.notice,
+            notice_since=each.notice_at,
+            quality=each.quality,
+            quality_since=each.quality_at,
+        )
+        for each in state.shown_templates
+    ]
     return sorted(troubled, key=lambda each: (each.name, each.language, each.template_id))
 
 

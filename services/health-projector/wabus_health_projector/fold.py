@@ -22,6 +22,7 @@ from wabus_events import (
     PhoneNumberQualityChanged,
     SecurityChanged,
     TemplateChanged,
+    TemplateConfirmed,
     TemplateQualityChanged,
     TemplateRemoved,
     TemplatesSynced,
@@ -31,6 +32,7 @@ from wabus_events import (
     TemplateSyncStarted,
     WebhookSeen,
 )
+from wabus_events.template_state import asked_at, notice_after, place_of, status_after
 
 from wabus_health_projector.check import is_ours
 from wabus_health_projector.payloads import account_event, alert
@@ -52,8 +54,10 @@ from wabus_health_projector.state import (
     SyncFailure,
     SyncStep,
     TemplateHealth,
+    TemplateNotice,
     TemplateQuality,
     TemplateStatus,
+    TemplateTold,
     WabaHealth,
     digits,
     order,
@@ -62,9 +66,6 @@ from wabus_health_projector.state import (
 DAYS_KEPT = 60  # days with a webhook, to know how often a WABA usually speaks
 FAILURES_KEPT = 10  # failed syncs
 SYNCS_KEPT = 10  # ended syncs that are known by their id
-
-BACK_IN_ORDER = frozenset({"REINSTATED", "UNLOCKED", "UNARCHIVED"})
-"""Template status events that end a trouble without naming the status itself."""
 
 F = TypeVar("F", bound=Fact)
 
@@ -139,7 +140,11 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
                 approved=event.approved,
                 by_status=dict(sorted(event.by_status.items())),
             )
-            return {"sync_done": latest(health.sync_done, done), **_ended(health, event.sync_id, place)}
+            return {
+                "sync_done": latest(health.sync_done, done),
+                "templates_asked_at": _later(health.templates_asked_at, done.started_at),
+                **_ended(health, event.sync_id, place),
+            }
         case TemplateSyncFailed():
             failure = SyncFailure(
                 **place,
@@ -152,23 +157,18 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
             )
             failures = latest_few(health.sync_failures, failure, FAILURES_KEPT)
             return {"sync_failures": failures, **_ended(health, event.sync_id, place)}
-        case TemplateChanged():
-            return _template_changes(health, event, place)
-        case TemplateRemoved() | TemplateStatusChanged():
-            found = "DELETED" if isinstance(event, TemplateRemoved) else event.event.upper()
-            status = TemplateStatus(
-                **place,
-                name=event.name,
-                language=event.language,
-                status="APPROVED" if found in BACK_IN_ORDER else found,
-                reason=event.reason if isinstance(event, TemplateStatusChanged) else None,
-            )
-            return _template(health, event.template_id, status=status)
+        case TemplateChanged() | TemplateRemoved():
+            return _template_told(health, event, place)
+        case TemplateConfirmed():
+            asked = _later(_template(health, event.template_id).asked_at, event.time.astimezone(UTC))
+            return _with_template(health, event.template_id, {"asked_at": asked})
+        case TemplateStatusChanged():
+            return _template_status(health, event, place)
         case TemplateQualityChanged():
-            quality = TemplateQuality(
-                **place, name=event.name, language=event.language, quality=event.new_quality.upper()
-            )
-            return _template(health, event.template_id, quality=quality)
+            named: dict[str, Any] = {**place, "name": event.name, "language": event.language}
+            quality = TemplateQuality(**named, quality=event.new_quality.upper())
+            held = _template(health, event.template_id)
+            return _with_template(health, event.template_id, {"quality_told": latest(held.quality_told, quality)})
         case PhoneNumberQualityChanged():
             return _number_quality(health, event, place)
         case PhoneNumberNameReviewed():
@@ -199,7 +199,7 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
             return {}
 
 
-def latest(held: F | None, new: F, place: Callable[[Fact], tuple[datetime, str]] = order) -> F:
+def latest(held: F | None, new: F, place: Callable[[F], tuple[Any, ...]] = order) -> F:
     """The later of two facts about the same thing. The same fact again keeps the time it was logged first."""
     if held is None or place(new) > place(held):
         return new
@@ -270,34 +270,60 @@ def _ended(health: WabaHealth, sync_id: str, place: dict[str, Any]) -> dict[str,
     return {"ended_syncs": latest_few(health.ended_syncs, SyncStep(**place, sync_id=sync_id), SYNCS_KEPT)}
 
 
-def _template_changes(health: WabaHealth, event: TemplateChanged, place: dict[str, Any]) -> dict[str, Any]:
-    template = event.template
-    named: dict[str, Any] = {**place, "name": template.name, "language": template.language}
-    status = TemplateStatus(**named, status=template.status.upper(), reason=template.rejected_reason)
-    quality = TemplateQuality(**named, quality=template.quality.upper()) if template.quality else None
-    return _template(health, template.template_id, status=status, quality=quality)
-
-
-def _template(
-    health: WabaHealth,
-    template_id: str,
-    *,
-    status: TemplateStatus | None = None,
-    quality: TemplateQuality | None = None,
+def _template_told(
+    health: WabaHealth, event: TemplateChanged | TemplateRemoved, place: dict[str, Any]
 ) -> dict[str, Any]:
-    held = health.templates.get(template_id, TemplateHealth())
-    changed = TemplateHealth(
-        status=latest(held.status, status, _said) if status else held.status,
-        quality=latest(held.quality, quality, _said) if quality else held.quality,
-    )
-    return {"templates": _with(health.templates, template_id, changed)}
+    """A template told whole. What followed from webhooks counts too: it says what else is over."""
+    number = event.version_number or 0
+    if isinstance(event, TemplateChanged):
+        template = event.template
+        template_id, quality = template.template_id, template.quality.upper() if template.quality else None
+        told = TemplateTold(
+            **place,
+            number=number,
+            name=template.name,
+            language=template.language,
+            status=template.status.upper(),
+            reason=template.rejected_reason,
+            quality=quality,
+        )
+    else:
+        template_id = event.template_id
+        told = TemplateTold(**place, number=number, present=False, name=event.name, language=event.language)
+    held = _template(health, template_id)
+    changed: dict[str, Any] = {}
+    if asked := asked_at(event):
+        changed["asked_at"] = _later(held.asked_at, asked.astimezone(UTC))
+    if place_of(event):
+        changed["told"] = latest(held.told, told, _place_of_told)
+    return _with_template(health, template_id, changed)
 
 
-def _said(fact: Fact) -> tuple[datetime, str]:
-    """The order of what is said of a template. Webhooks tell whole seconds, so one from the very second in which a
-    listing began counts as newer than the listing, as it does for template-sync."""
-    at, identity = order(fact)
-    return at if at.microsecond else at.replace(microsecond=999_999), identity
+def _place_of_told(fact: TemplateTold) -> tuple[int, datetime, str]:
+    return fact.number, fact.at, fact.id
+
+
+def _template_status(health: WabaHealth, event: TemplateStatusChanged, place: dict[str, Any]) -> dict[str, Any]:
+    held = _template(health, event.template_id)
+    named: dict[str, Any] = {**place, "name": event.name, "language": event.language}
+    changed: dict[str, Any] = {"notice": latest(held.notice, TemplateNotice(**named, notice=notice_after(event.event)))}
+    if status := status_after(event.event):
+        told = TemplateStatus(**named, status=status, reason=event.reason)
+        changed["status_told"] = latest(held.status_told, told)
+    return _with_template(health, event.template_id, changed)
+
+
+def _template(health: WabaHealth, template_id: str) -> TemplateHealth:
+    return health.templates.get(template_id) or TemplateHealth()
+
+
+def _with_template(health: WabaHealth, template_id: str, changed: dict[str, Any]) -> dict[str, Any]:
+    known = _template(health, template_id).model_copy(update=changed)
+    return {"templates": _with(health.templates, template_id, known)}
+
+
+def _later(one: datetime | None, other: datetime) -> datetime:
+    return max(one or other, other)
 
 
 def _number_quality(health: WabaHealth, event: PhoneNumberQualityChanged, place: dict[str, Any]) -> dict[str, Any]:

@@ -236,35 +236,17 @@ def _sync(health: WabaHealth, connection: Connection, now: datetime) -> Iterator
 
 
 def _templates(health: WabaHealth) -> Iterator[Reason]:
-    for status, code, severity, what, remedy in TEMPLATE_TROUBLES:
-        troubled = [
-            each.status
-            for each in health.templates.values()
-            if each.status is not None and each.status.status == status
-        ]
+    shown = health.shown_templates
+    for trouble, code, severity, what, remedy in TEMPLATE_TROUBLES:
+        troubled = [each for each in shown if trouble in each.troubles]
         if troubled:
             yield Reason(
                 code=code,
                 severity=severity,
                 message=_named([(each.name, each.language) for each in troubled], what),
                 remedy=remedy,
-                since=min(each.at for each in troubled),
+                since=min(filter(None, (each.troubles[trouble] for each in troubled)), default=None),
             )
-    poor = [
-        each.quality
-        for each in health.templates.values()
-        if each.quality is not None
-        and each.quality.quality == "RED"
-        and not (each.status and each.status.status == "DELETED")
-    ]
-    if poor:
-        yield Reason(
-            code="template_quality_red",
-            severity="degraded",
-            message=_named([(each.name, each.language) for each in poor], "disliked by customers and may be paused"),
-            remedy="Send it to fewer people, or change its text in WhatsApp Manager.",
-            since=min(each.at for each in poor),
-        )
 
 
 TEMPLATE_TROUBLES: tuple[tuple[str, str, Literal["degraded", "notice"], str, str], ...] = (
@@ -288,8 +270,12 @@ TEMPLATE_TROUBLES: tuple[tuple[str, str, Literal["degraded", "notice"], str, str
         "REJECTED", "template_rejected", "notice", "rejected by Meta",
         "Edit it in WhatsApp Manager after reading why, or delete it.",
     ),
+    (
+        "RED", "template_quality_red", "degraded", "disliked by customers and may be paused",
+        "Send it to fewer people, or change its text in WhatsApp Manager.",
+    ),
 )  # fmt: skip
-"""Status, reason code, severity, what is said of the templates, remedy. A rejected template was never in use."""
+"""Trouble, reason code, severity, what is said of the templates, remedy. A rejected template was never in use."""
 
 
 def _named(templates: Sequence[tuple[str, str]], what: str) -> str:

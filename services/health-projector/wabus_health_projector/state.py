@@ -5,11 +5,13 @@ Every fact carries its own place in history. Of two facts about the same thing t
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from wabus_events import CheckedNumber, PhoneNumber
+from wabus_events.template_state import DELETED, is_overruled
 
 SyncStatus = Literal["never", "requested", "syncing", "synced", "failed"]
 
@@ -146,6 +148,8 @@ class Capability(Fact):
 
 
 class TemplateStatus(Fact):
+    """A status that Meta told by webhook, and which template it is about."""
+
     name: str
     language: str
     status: str
@@ -153,24 +157,110 @@ class TemplateStatus(Fact):
 
 
 class TemplateQuality(Fact):
+    """The same for a quality."""
+
     name: str
     language: str
     quality: str
 
 
-class TemplateHealth(_Frozen):
-    status: TemplateStatus | None = None
-    quality: TemplateQuality | None = None
+class TemplateNotice(Fact):
+    """What the latest status webhook warned of: FLAGGED, LOCKED or nothing. Graph lists nothing of it."""
 
-    @property
-    def needs_attention(self) -> bool:
-        """Whether anything but a template in good order is known of it."""
-        return (self.status is not None and self.status.status in TROUBLED) or (
-            self.quality is not None and self.quality.quality == "RED"
+    name: str
+    language: str
+    notice: str | None = None
+
+
+class TemplateTold(Fact):
+    """A template as it was told whole last. Of two the one with the greater `number` stands, then the later."""
+
+    number: int = 0
+    """The version's number, 0 where it has none."""
+    present: bool = True
+    name: str
+    language: str
+    status: str | None = None
+    reason: str | None = None
+    quality: str | None = None
+
+
+class TemplateHealth(_Frozen):
+    """What is known of one template; what it adds up to is `ShownTemplate`."""
+
+    told: TemplateTold | None = None
+    asked_at: datetime | None = None
+    """When Graph was asked for it last."""
+    status_told: TemplateStatus | None = None
+    quality_told: TemplateQuality | None = None
+    notice: TemplateNotice | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_release_0_2(cls, given: Any) -> Any:
+        """Rows of releases before 0.3 have one `status` and one `quality`, whoever told them last."""
+        if not isinstance(given, dict) or not ("status" in given or "quality" in given):
+            return given
+        rows: dict[str, dict[str, Any]] = given
+        status, quality = rows.get("status", {}), rows.get("quality", {})
+        place = {name: (status or quality)[name] for name in ("at", "id", "logged_at", "name", "language")}
+        known = {"status": status.get("status"), "reason": status.get("reason"), "quality": quality.get("quality")}
+        return {"told": {**place, **known}}
+
+    def shown(self, template_id: str, asked_for_all: datetime | None) -> "ShownTemplate | None":
+        """The template by everything we know, or None if Meta has it no more or never had it.
+
+        `asked_for_all` is when the WABA's last comparison with Meta that ended well began. Told whole or by webhook:
+        which word stands is said in `wabus_events.template_state`.
+        """
+        asked = max(filter(None, (self.asked_at, asked_for_all)), default=None)
+        told, status, quality, notice = self.told, self.status_told, self.quality_told, self.notice
+        status_stands = status if status and not is_overruled(status.at, asked) else None
+        quality_stands = quality if quality and not is_overruled(quality.at, asked) else None
+        notice_stands = notice if notice and (told or not is_overruled(notice.at, asked)) else None
+        named = told or status_stands or quality_stands or notice_stands
+        if named is None or (told and not told.present) or (status_stands and status_stands.status == DELETED):
+            return None
+        status_now = status_stands.status if status_stands else told and told.status
+        quality_now = quality_stands.quality if quality_stands else told and told.quality
+        return ShownTemplate(
+            template_id=template_id,
+            name=named.name,
+            language=named.language,
+            status=status_now,
+            # What a webhook told first stands since then, even where Graph was asked since and said the same.
+            status_at=status.at if status and status.status == status_now else told and told.at,
+            reason=status_stands.reason if status_stands else told and told.reason,
+            quality=quality_now,
+            quality_at=quality.at if quality and quality.quality == quality_now else told and told.at,
+            notice=notice_stands and notice_stands.notice,
+            notice_at=notice_stands and notice_stands.at,
         )
 
 
-TROUBLED = frozenset({"PAUSED", "DISABLED", "REJECTED", "FLAGGED", "LOCKED"})
+@dataclass(frozen=True, slots=True)
+class ShownTemplate:
+    """A template as it is by everything we know, with since when."""
+
+    template_id: str
+    name: str
+    language: str
+    status: str | None
+    status_at: datetime | None
+    reason: str | None
+    quality: str | None
+    quality_at: datetime | None
+    notice: str | None
+    notice_at: datetime | None
+
+    @property
+    def troubles(self) -> dict[str, datetime | None]:
+        """What is not in good order, each with since when; a poor quality is RED."""
+        known = {self.status: self.status_at, self.notice: self.notice_at, self.quality: self.quality_at}
+        return {trouble: at for trouble, at in known.items() if trouble in TROUBLED}
+
+
+TROUBLED = frozenset({"PAUSED", "DISABLED", "REJECTED", "FLAGGED", "LOCKED", "RED"})
 
 
 class WabaHealth(_Frozen):
@@ -215,6 +305,8 @@ class WabaHealth(_Frozen):
     """The latest two, newest first."""
     templates: dict[str, TemplateHealth] = {}
     """By template id."""
+    templates_asked_at: datetime | None = None
+    """When the last comparison of all templates with Meta that ended well began."""
 
     @property
     def owner(self) -> str | None:
@@ -254,6 +346,12 @@ class WabaHealth(_Frozen):
         if asked and asked.sync_id not in ended and not (begun and begun.sync_id == asked.sync_id):
             steps.append((order(asked), "requested"))
         return max(steps)[1] if steps else "never"
+
+    @property
+    def shown_templates(self) -> list[ShownTemplate]:
+        """The templates that Meta has, by id."""
+        shown = (each.shown(template_id, self.templates_asked_at) for template_id, each in self.templates.items())
+        return [each for each in shown if each]
 
     @property
     def last_failure(self) -> SyncFailure | None:

@@ -10,20 +10,16 @@ from typing import Any
 from wabus_events import (
     AccountConnected,
     Event,
-    Template,
-    TemplateChanged,
-    TemplateRemoved,
     TemplatesSynced,
     TemplateSyncFailed,
     TemplateSyncProgressed,
     TemplateSyncRequested,
     TemplateSyncStarted,
-    WabaEvent,
     fact_id,
 )
 
 from wabus_template_sync.failures import Failure
-from wabus_template_sync.templates import Counts, Differences
+from wabus_template_sync.templates import Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +32,11 @@ class Sync:
     reason: str
     asked_at: datetime
     traceparent: str | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The fields that all its events have."""
+        return {"org_id": self.org_id, "waba_id": self.waba_id, "traceparent": self.traceparent}
 
 
 TRIGGERS = (AccountConnected, TemplateSyncRequested)
@@ -65,43 +66,8 @@ def started(sync: Sync, at: datetime) -> TemplateSyncStarted:
         time=at,
         sync_id=sync.sync_id,
         reason=sync.reason,
-        **_about(sync),
+        **sync.about,
     )
-
-
-def changes(sync: Sync, differences: Differences, observed_at: datetime) -> list[WabaEvent]:
-    """What a sync found to differ. `observed_at` is when the listing began: of what happened to a template later, a
-    webhook tells better.
-    """
-    found: list[tuple[Template, Template | None, tuple[str, ...]]]
-    found = [(template, None, ()) for template in differences.added]
-    found += [(change.template, change.previous, change.fields) for change in differences.changed]
-    events: list[WabaEvent] = [
-        TemplateChanged(
-            id=fact_id(TemplateChanged.type, sync.sync_id, template.template_id),
-            time=observed_at,
-            template=template,
-            added=previous is None,
-            changed_fields=list(fields),
-            previous=previous,
-            sync_id=sync.sync_id,
-            **_about(sync),
-        )
-        for template, previous, fields in found
-    ]
-    events += [
-        TemplateRemoved(
-            id=fact_id(TemplateRemoved.type, sync.sync_id, template.template_id),
-            time=observed_at,
-            template_id=template.template_id,
-            name=template.name,
-            language=template.language,
-            sync_id=sync.sync_id,
-            **_about(sync),
-        )
-        for template in differences.removed
-    ]
-    return events
 
 
 def synced(
@@ -120,7 +86,7 @@ def synced(
         changed=drift["changed"],
         removed=drift["removed"],
         started_at=observed_at,
-        **_about(sync),
+        **sync.about,
     )
 
 
@@ -134,7 +100,7 @@ def progressed(
         fetched=fetched,
         expected=expected,
         started_at=started_at,
-        **_about(sync),
+        **sync.about,
     )
 
 
@@ -152,9 +118,5 @@ def failed(sync: Sync, failure: Failure, *, started_at: datetime, finished_at: d
         graph_code=failure.graph_code,
         graph_subcode=failure.graph_subcode,
         started_at=started_at,
-        **_about(sync),
+        **sync.about,
     )
-
-
-def _about(sync: Sync) -> dict[str, Any]:
-    return {"org_id": sync.org_id, "waba_id": sync.waba_id, "traceparent": sync.traceparent}

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import asyncpg
-from wabus_events import Template
 
-from wabus_template_sync.fold import TemplateRow, Version
-from wabus_template_sync.template_store import template_row, version_of
+from wabus_template_sync.fold import TemplateRow
+from wabus_template_sync.template_store import template_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,24 +17,22 @@ class Listed:
     status: str | None
     fingerprint: str | None
     present: bool
-    presence_at: datetime | None
-    told: bool
-    """Whether webhooks have said more since Graph did."""
+    asked_at: datetime | None
+    """When Graph was asked for it last."""
+    is_settled: bool
+    """Whether followers have it as Graph had it then: no webhook has told more since, and nothing is in doubt."""
 
 
 async def listed_before(pool: asyncpg.Pool, waba_id: str) -> dict[str, Listed]:
     """Every template of the WABA that Graph was ever asked about, by id."""
     rows = await pool.fetch(
         """
-        SELECT template_id, status, fingerprint, present, presence_at, told <> '{}' AS told
+        SELECT template_id, status, fingerprint, present, asked_at, told = '{}' AND NOT in_doubt AS is_settled
         FROM templates WHERE waba_id = $1 AND presence_at IS NOT NULL
         """,
         waba_id,
     )
-    return {
-        row["template_id"]: Listed(row["status"], row["fingerprint"], row["present"], row["presence_at"], row["told"])
-        for row in rows
-    }
+    return {row["template_id"]: Listed(*tuple(row)[1:]) for row in rows}
 
 
 async def template_rows(pool: asyncpg.Pool, waba_id: str, template_ids: Sequence[str]) -> list[TemplateRow]:
@@ -46,40 +42,16 @@ async def template_rows(pool: asyncpg.Pool, waba_id: str, template_ids: Sequence
     return [template_row(row) for row in rows]
 
 
-async def transition(
-    pool: asyncpg.Pool, waba_id: str, template_id: str, event_id: str
-) -> tuple[Version, Template | None, Template | None] | None:
-    """The version that an event led to, with the template before and after; None if it changed nothing."""
+async def asked_for_all(pool: asyncpg.Pool, waba_id: str) -> list[datetime]:
+    """When Graph was asked for all templates of the WABA by a sync that ended well: the last one, if there was any."""
     rows = await pool.fetch(
         """
-        SELECT version, template FROM template_versions WHERE waba_id = $1 AND template_id = $2
-            AND number >= (SELECT number - 1 FROM template_versions
-                WHERE waba_id = $1 AND template_id = $2 AND event_id = $3
-                UNION ALL
-                SELECT (version->>'number')::int - 1 FROM templates
-                WHERE waba_id = $1 AND template_id = $2 AND version->>'event_id' = $3
-                LIMIT 1)
-        ORDER BY number LIMIT 2
+        SELECT started_at FROM template_syncs WHERE waba_id = $1 AND status = 'synced'
+        ORDER BY started_at DESC LIMIT 1
         """,
         waba_id,
-        template_id,
-        event_id,
     )
-    found = [(version_of(row["version"]), _template(row["template"])) for row in rows]
-    current = await pool.fetchrow(
-        "SELECT * FROM templates WHERE waba_id = $1 AND template_id = $2", waba_id, template_id
-    )
-    if current and current["version"]:
-        row = template_row(current)
-        found += [(version_of(current["version"]), row.shown)]
-    for position, (version, template) in enumerate(found):
-        if version.event_id == event_id:
-            return version, found[position - 1][1] if position else None, template
-    return None
-
-
-def _template(stored: dict[str, Any] | None) -> Template | None:
-    return Template.model_validate(stored) if stored else None
+    return [row["started_at"] for row in rows]
 
 
 async def last_sync(pool: asyncpg.Pool, waba_id: str) -> str | None:

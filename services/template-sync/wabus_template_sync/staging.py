@@ -11,6 +11,7 @@ from wabus_events import (
     Event,
     TemplateCategoryChanged,
     TemplateChanged,
+    TemplateConfirmed,
     TemplateQualityChanged,
     TemplateRemoved,
     TemplatesSynced,
@@ -43,6 +44,7 @@ async def in_order(connection: Connection, records: Sequence[Recorded]) -> Async
             case (
                 TemplateChanged()
                 | TemplateRemoved()
+                | TemplateConfirmed()
                 | TemplateStatusChanged()
                 | TemplateQualityChanged()
                 | TemplateCategoryChanged()

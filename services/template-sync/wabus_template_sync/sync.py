@@ -26,7 +26,8 @@ from wabus_runtime.graph_errors import GraphError
 from wabus_runtime.kafka import KafkaUnavailable
 
 from wabus_template_sync.access import Access
-from wabus_template_sync.facts import Sync, changes, failed, progressed, started, synced
+from wabus_template_sync.comparison import changes
+from wabus_template_sync.facts import Sync, failed, progressed, started, synced
 from wabus_template_sync.failures import Disconnected, Failure, SyncFailure, TimedOut
 from wabus_template_sync.graph import template_pages
 from wabus_template_sync.lane import SOURCE
@@ -162,7 +163,7 @@ class Synchroniser:
                     listing.take(page.templates)
                     now = datetime.now(UTC)
                     if page.more and now >= tell_at and telling.done() and sync.reason != UNWATCHED:
-                        fetched = len(listing.statuses)
+                        fetched = len(listing.aspects)
                         expected = page.total or sum(one.present for one in listing.known.values())
                         expected = max(expected, fetched) if expected else None
                         event = progressed(sync, fetched=fetched, expected=expected, started_at=started_at, at=now)
@@ -181,10 +182,11 @@ class Synchroniser:
         drift = Drift(added=0, changed=0, removed=0)
         for first in range(0, len(wanted), COMPARED_TOGETHER):
             some = wanted[first : first + COMPARED_TOGETHER]
-            known = [template_id for template_id in some if template_id in now]
-            rows = await template_rows(self.access.pool, listing.waba_id, known) if known else []
+            rows = await template_rows(self.access.pool, listing.waba_id, some)
             differences = listing.differences(some, rows, observed_at)
-            records += [_small(encode(event, SOURCE)) for event in changes(sync, differences, observed_at)]
+            about = {**sync.about, "sync_id": sync.sync_id}
+            told = changes(differences, rows, observed_at, about, sync.sync_id)
+            records += [_small(encode(event, SOURCE)) for event in told]
             drift.update(differences.numbers)
             await asyncio.sleep(0)
         return records, drift, listing.counts(now, observed_at)

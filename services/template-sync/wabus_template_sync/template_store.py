@@ -12,11 +12,13 @@ from wabus_events import (
     Template,
     TemplateCategoryChanged,
     TemplateChanged,
+    TemplateConfirmed,
     TemplateQualityChanged,
     TemplateRemoved,
     TemplatesSynced,
     TemplateStatusChanged,
 )
+from wabus_events.template_state import Place
 from wabus_runtime.database import Connection
 from wabus_runtime.recorded import Recorded
 
@@ -85,7 +87,13 @@ def _key(event: Event) -> Key | None:
     match event:
         case TemplateChanged():
             return event.waba_id, event.template.template_id
-        case TemplateRemoved() | TemplateStatusChanged() | TemplateQualityChanged() | TemplateCategoryChanged():
+        case (
+            TemplateRemoved()
+            | TemplateConfirmed()
+            | TemplateStatusChanged()
+            | TemplateQualityChanged()
+            | TemplateCategoryChanged()
+        ):
             return event.waba_id, event.template_id
         case _:
             return None
@@ -95,16 +103,19 @@ async def _write_templates(connection: Connection, rows: Sequence[TemplateRow]) 
     await connection.executemany(
         """
         INSERT INTO templates (waba_id, template_id, name, language, category, status, quality, rejected_reason,
-            template, listed_at, listed_id, present, presence_at, presence_id, told, removed_at, created_at, updated_at,
-            fingerprint, search, version)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+            template, listed_number, listed_at, listed_id, present, presence_number, presence_at, presence_id, told,
+            removed_at, created_at, updated_at, fingerprint, search, version, asked_at, in_doubt)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+            $23, $24, $25)
         ON CONFLICT (waba_id, template_id) DO UPDATE SET
-            (name, language, category, status, quality, rejected_reason, template, listed_at, listed_id, present,
-                presence_at, presence_id, told, removed_at, created_at, updated_at, fingerprint, search, version)
+            (name, language, category, status, quality, rejected_reason, template, listed_number, listed_at, listed_id,
+                present, presence_number, presence_at, presence_id, told, removed_at, created_at, updated_at,
+                fingerprint, search, version, asked_at, in_doubt)
             = (excluded.name, excluded.language, excluded.category, excluded.status, excluded.quality,
-                excluded.rejected_reason, excluded.template, excluded.listed_at, excluded.listed_id, excluded.present,
-                excluded.presence_at, excluded.presence_id, excluded.told, excluded.removed_at, excluded.created_at,
-                excluded.updated_at, excluded.fingerprint, excluded.search, excluded.version)
+                excluded.rejected_reason, excluded.template, excluded.listed_number, excluded.listed_at,
+                excluded.listed_id, excluded.present, excluded.presence_number, excluded.presence_at,
+                excluded.presence_id, excluded.told, excluded.removed_at, excluded.created_at, excluded.updated_at,
+                excluded.fingerprint, excluded.search, excluded.version, excluded.asked_at, excluded.in_doubt)
         """,
         [_template_columns(row) for row in rows],
     )
@@ -153,6 +164,10 @@ def stamp(time: datetime | None, event_id: str | None) -> Stamp | None:
     return (time, event_id) if time and event_id else None
 
 
+def _place(number: int, time: datetime | None, event_id: str | None) -> Place | None:
+    return (number, time, event_id) if time and event_id else None
+
+
 def template_row(row: asyncpg.Record) -> TemplateRow:
     """A row of `templates` as `fold.py` has it."""
     told: dict[Aspect, Told] = {
@@ -162,13 +177,15 @@ def template_row(row: asyncpg.Record) -> TemplateRow:
     return TemplateRow(
         waba_id=row["waba_id"],
         template_id=row["template_id"],
-        listed=Template.model_validate(row["template"]) if row["template"] else None,
-        listed_stamp=stamp(row["listed_at"], row["listed_id"]),
+        announced=Template.model_validate(row["template"]) if row["template"] else None,
+        announced_place=_place(row["listed_number"], row["listed_at"], row["listed_id"]),
         present=row["present"],
-        presence_stamp=stamp(row["presence_at"], row["presence_id"]),
+        presence_place=_place(row["presence_number"], row["presence_at"], row["presence_id"]),
         first_listed_at=row["created_at"],
+        asked_at=row["asked_at"],
         told=told,
         version=version_of(row["version"]) if row["version"] else None,
+        in_doubt=row["in_doubt"],
     )
 
 
@@ -211,10 +228,10 @@ def _template_columns(row: TemplateRow) -> tuple[Any, ...]:
         row.template_id,
         *((now.name, now.language, now.category, now.status) if now else (None,) * 4),
         *((now.quality, now.rejected_reason) if now else (None,) * 2),
-        _json(row.listed) if row.listed else None,
-        *(row.listed_stamp or (None, None)),
+        _json(row.announced) if row.announced else None,
+        *(row.announced_place or (0, None, None)),
         row.present,
-        *(row.presence_stamp or (None, None)),
+        *(row.presence_place or (0, None, None)),
         told,
         row.removed_at,
         row.first_listed_at,
@@ -222,6 +239,8 @@ def _template_columns(row: TemplateRow) -> tuple[Any, ...]:
         now.fingerprint if now else None,
         search_text(now) if now else None,
         _version_column(row.version) if row.version else None,
+        row.asked_at,
+        row.in_doubt,
     )
 
 

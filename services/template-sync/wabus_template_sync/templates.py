@@ -6,9 +6,9 @@ components"; whatever it does not name is kept as it came.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 from urllib.parse import urlsplit
 
 import orjson
@@ -28,7 +28,10 @@ class UnreadableTemplate(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A template that is other than it was, what it was, and in which fields of `Template` they differ."""
+    """A template that is other than it was told, what that was, and in which fields of `Template` they differ.
+
+    There are none where it is told once more because followers may hold something else.
+    """
 
     template: Template
     previous: Template
@@ -42,13 +45,25 @@ class Differences:
     added: tuple[Template, ...] = ()
     changed: tuple[Change, ...] = ()
     removed: tuple[Template, ...] = ()
+    confirmed: tuple[Template, ...] = ()
+    """The same in all but the fingerprint."""
 
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.removed)
 
     @property
     def numbers(self) -> dict[str, int]:
-        return {"added": len(self.added), "changed": len(self.changed), "removed": len(self.removed)}
+        changed = sum(1 for change in self.changed if change.fields)
+        return {"added": len(self.added), "changed": changed, "removed": len(self.removed)}
+
+
+class Aspects(NamedTuple):
+    """What webhooks may tell of a template without telling it whole."""
+
+    status: str
+    category: str
+    quality: str | None
+    rejected_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +149,29 @@ def fingerprint_of(raw: Any) -> str | None:
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
-def status_of(raw: Mapping[str, Any]) -> str:
-    """The status of a template as Graph lists it, as `parse_template` reads it."""
-    status = raw.get("status")
-    return (status if _is_text(status) else "UNKNOWN").upper()
+def aspects_of(raw: Mapping[str, Any]) -> Aspects:
+    """What webhooks may tell of a template, as Graph lists it and `parse_template` reads it."""
+    reason = raw.get("rejected_reason")
+    return Aspects(
+        status=_word(raw.get("status")) or "UNKNOWN",
+        category=_word(raw.get("category")) or "UNKNOWN",
+        quality=_score(raw.get("quality_score")),
+        rejected_reason=reason if _is_text(reason) and reason != "NONE" else None,
+    )
+
+
+def with_aspects(template: Template, aspects: Aspects) -> Template:
+    """A template with other aspects, and no fingerprint where they are other."""
+    changes = {name: value for name, value in aspects._asdict().items() if getattr(template, name) != value}
+    if not changes:
+        return template
+    score = template.raw.get("quality_score")
+    if "quality" in changes and isinstance(score, dict):
+        # The date that Graph gives beside its score is that of the former one.
+        rest = {key: part for key, part in score.items() if key not in ("score", "date")}
+        given = {"quality_score": {"score": aspects.quality, **rest}} if aspects.quality else {}
+        changes["raw"] = {**{key: part for key, part in template.raw.items() if key != "quality_score"}, **given}
+    return template.model_copy(update={**changes, "fingerprint": None})
 
 
 def dump_template(template: Template) -> dict[str, Any]:
@@ -162,27 +196,27 @@ def dump_template(template: Template) -> dict[str, Any]:
 
 
 def diff(
-    known: Mapping[str, Template], listed: Iterable[Template], told: Mapping[str, Template] | None = None
+    known: Mapping[str, Template], listed: Iterable[Template], in_doubt: Collection[str] = frozenset()
 ) -> Differences:
-    """What Graph's list changes about the templates known so far; of one listed twice the last stands.
+    """What Graph's list changes about the templates as they were told last; of one listed twice the last stands.
 
-    `known` is what Graph said last; `told` those templates that webhooks have changed since, as they are with
-    that. Graph's word differing from either is a change, so that who follows the events ends where Graph is.
+    Those `in_doubt` are told once more, even where nothing differs.
     """
     now = {template.template_id: template for template in listed}
     changed: list[Change] = []
+    confirmed: list[Template] = []
     for template_id in sorted(now.keys() & known.keys()):
-        before = known[template_id]
-        fields = changed_fields(before, now[template_id])
-        if told and template_id in told:
-            before = told[template_id]
-            fields |= changed_fields(before, now[template_id])
-        if fields:
-            changed.append(Change(now[template_id], before, tuple(sorted(fields))))
+        before, after = known[template_id], now[template_id]
+        fields = changed_fields(before, after)
+        if fields or template_id in in_doubt:
+            changed.append(Change(after, before, tuple(sorted(fields))))
+        elif after.fingerprint and after.fingerprint != before.fingerprint:
+            confirmed.append(after)
     return Differences(
         added=tuple(now[template_id] for template_id in sorted(now.keys() - known.keys())),
         changed=tuple(changed),
         removed=tuple(known[template_id] for template_id in sorted(known.keys() - now.keys())),
+        confirmed=tuple(confirmed),
     )
 
 
@@ -203,16 +237,21 @@ def changed_fields(before: Template, after: Template) -> set[str]:
 
 
 def _quality(rest: dict[str, Any]) -> str | None:
-    """The score out of `quality_score`, which is an object with more in it, or was once a bare string."""
+    """The score out of `quality_score`, which stays where there is more in it."""
     given = rest.get("quality_score")
-    if _is_text(given):
+    score = _score(given)
+    if score and (not isinstance(given, dict) or given.keys() == {"score"}):
         del rest["quality_score"]
-        return given.upper()
-    if isinstance(given, dict) and _is_text(given.get("score")):
-        if given.keys() == {"score"}:
-            del rest["quality_score"]
-        return given["score"].upper()
-    return None
+    return score
+
+
+def _score(given: Any) -> str | None:
+    """The score of a `quality_score`, which is an object, or was once a bare string."""
+    return _word(given.get("score") if isinstance(given, dict) else given)
+
+
+def _word(value: Any) -> str | None:
+    return value.upper() if _is_text(value) else None
 
 
 def _taken(rest: dict[str, Any], key: str) -> str | None:
@@ -261,8 +300,10 @@ def _lasting(field: str, value: Any) -> Any:
         case list() if field == "other_components":
             return [_component(component) for component in value]
         case dict() if field == "raw" and isinstance(value.get("quality_score"), dict):
-            score = {key: part for key, part in value["quality_score"].items() if key != "date"}
-            return {**value, "quality_score": score}
+            # The score itself is compared as `quality`.
+            score = {key: part for key, part in value["quality_score"].items() if key not in ("date", "score")}
+            rest = {key: part for key, part in value.items() if key != "quality_score"}
+            return {**rest, "quality_score": score} if score else rest
         case _:
             return value
 

@@ -1,41 +1,46 @@
-"""After a webhook about one template: tell the change whole, and ask Graph for it where the webhook says too little.
+"""After webhooks about templates: tell the change whole, and ask Graph for it where the webhook says too little.
 
 The tables take a webhook's status, quality and category at once (`fold.py`). Here `TemplateChanged` follows from it,
-with before and after, so that whoever subscribes needs no other event to know each template as it is.
+with before and after, so that whoever subscribes needs no other event to know each template as it is. What is told is
+what the tables have once nobody else tells anything of the WABA: the version that stands, after what was told before.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
 from prometheus_client import Counter
 from wabus_events import (
+    Template,
     TemplateCategoryChanged,
-    TemplateChanged,
     TemplateComponentsChanged,
     TemplateQualityChanged,
-    TemplateRemoved,
     TemplateStatusChanged,
     TemplateSyncRequested,
     WabaEvent,
     fact_id,
 )
+from wabus_events.template_state import DELETED, status_after
 from wabus_runtime.graph import Graph, Rest
 from wabus_runtime.graph_errors import AccountNotFound, GraphError
 
 from wabus_template_sync.access import Access
+from wabus_template_sync.comparison import told_of, untold
 from wabus_template_sync.failures import SyncFailure
-from wabus_template_sync.fold import STATUS_AFTER, TemplateRow
+from wabus_template_sync.fold import TemplateRow
 from wabus_template_sync.graph import one_template
-from wabus_template_sync.queries import last_sync, owner, template_rows, transition
-from wabus_template_sync.templates import UnreadableTemplate, diff, fingerprint_of, parse_template
+from wabus_template_sync.queries import asked_for_all, last_sync, owner, template_rows
+from wabus_template_sync.slots import Place, rest_outside
+from wabus_template_sync.templates import UnreadableTemplate, fingerprint_of, parse_template
 
-DELETIONS = {"DELETED", "PENDING_DELETION"}
-PLAIN_STATUSES = {"REJECTED", "PENDING", "PAUSED", "DISABLED", "IN_APPEAL", "ARCHIVED", "LIMIT_EXCEEDED", *STATUS_AFTER}
-"""Events of `message_template_status_update` after which nothing but the status is other than before."""
+DELETIONS = {DELETED, "PENDING_DELETION"}
+PLAIN_STATUSES = {"REJECTED", "PENDING", "PAUSED", "DISABLED", "IN_APPEAL", "ARCHIVED", "LIMIT_EXCEEDED"}
+"""Statuses that a webhook may tell of while nothing else of the template is other than before."""
 
 FETCHES = Counter("wabus_template_fetches_total", "Single templates fetched after a webhook.", ["outcome"])
 
@@ -49,20 +54,25 @@ Publish = Callable[[Sequence[WabaEvent]], Awaitable[object]]
 
 def says_too_little(event: AboutTemplate, row: TemplateRow | None) -> bool:
     """Whether Graph must be asked for the template, given what is known of it with the webhook taken in."""
-    known = row is not None and row.present and row.listed is not None
+    known = row is not None and row.believed is not None
     match event:
         case TemplateComponentsChanged():
             return True
         case TemplateStatusChanged():
-            status = event.event.upper()
-            if status == "DELETED":
-                return known
-            # What is approved was reviewed, and may have been edited before; what Meta may send one day is unknown.
-            return not known or status not in PLAIN_STATUSES
+            if event.event.upper() == DELETED:
+                return False
+            # What Meta may send one day is unknown; what is approved was reviewed, and may have been edited before.
+            return not known or not _is_plain(event.event)
         case TemplateCategoryChanged():
             return not known or not event.new_category
         case TemplateQualityChanged():
             return not known
+
+
+def _is_plain(event: str) -> bool:
+    """Whether nothing but the status is other than before after a status webhook."""
+    after = status_after(event)
+    return after in PLAIN_STATUSES or (after == "APPROVED" and event.upper() != "APPROVED")
 
 
 def is_deletion(event: AboutTemplate) -> bool:
@@ -70,52 +80,64 @@ def is_deletion(event: AboutTemplate) -> bool:
 
 
 @dataclass(frozen=True)
+class Site:
+    """Where webhooks of one WABA are followed: what its worker does for it."""
+
+    publish: Publish
+    comparing: AbstractAsyncContextManager[Any]
+    """Nobody else tells anything of the WABA's templates inside."""
+    catch_up: Callable[[], Awaitable[None]]
+    """Returns when the tables hold all that this worker has published about the WABA."""
+    fetches: asyncio.Semaphore
+    """Places to call Graph."""
+
+
+@dataclass(frozen=True)
 class Follower:
-    """What following a webhook needs."""
+    """What following webhooks needs."""
 
     access: Access
     graph: Graph
 
-    async def follow(
-        self,
-        event: AboutTemplate,
-        *,
-        logged_at: datetime,
-        publish: Publish,
-        comparing: AbstractAsyncContextManager[Any],
-        catch_up: Callable[[], Awaitable[None]],
-        rest: Rest,
-    ) -> None:
-        """Publish what a webhook led to. The tables must have it; nobody publishes about the WABA inside `comparing`.
+    async def follow(self, events: Sequence[tuple[AboutTemplate, datetime]], site: Site) -> None:
+        """Tell what webhooks about templates of one WABA led to, each with when Kafka got it.
 
-        What can't be fetched now is left to a full sync. Raises what `publish` and `catch_up` raise.
+        The tables must have them. What can't be fetched now is left to a full sync. Raises what `publish` and
+        `catch_up` raise.
         """
-        pool, waba_id, template_id = self.access.pool, event.waba_id, event.template_id
-        org_id = await owner(pool, waba_id)
+        waba_id = events[0][0].waba_id
+        org_id = await owner(self.access.pool, waba_id)
         if org_id is None:
             return
+        about: dict[str, Any] = {"org_id": org_id, "waba_id": waba_id}
+        latest = {event.template_id: event for event, _ in events}
+        async with site.comparing:
+            await site.catch_up()
+            rows = {row.template_id: row for row in await template_rows(self.access.pool, waba_id, list(latest))}
+            told: list[WabaEvent] = []
+            for template_id, row in rows.items():
+                event = latest[template_id]
+                told += untold(row, {**about, "traceparent": event.traceparent, "caused_by": event.id})
+            await site.publish(told)
+        # One answer of Graph's is enough for all that was told of a template before it is asked.
+        asked = {
+            event.template_id: event
+            for event, logged_at in events
+            if says_too_little(event, row := rows.get(event.template_id))
+            and not (row and row.asked_at and row.asked_at > logged_at)
+        }
+        await asyncio.gather(*(self._fetch(event, org_id, site) for event in asked.values()))
+
+    async def _fetch(self, event: AboutTemplate, org_id: str, site: Site) -> None:
+        """Ask Graph for the template, and tell what its answer changes."""
+        pool, waba_id = self.access.pool, event.waba_id
         about: dict[str, Any] = {"org_id": org_id, "waba_id": waba_id, "traceparent": event.traceparent}
-        if step := await transition(pool, waba_id, template_id, event.id):
-            version, before, after = step
-            if after is not None:
-                told = TemplateChanged(
-                    id=fact_id(TemplateChanged.type, event.id),
-                    time=event.time,
-                    template=after,
-                    added=before is None,
-                    changed_fields=list(version.fields),
-                    previous=before,
-                    caused_by=event.id,
-                    observed=False,
-                    **about,
-                )
-                await publish([told])
-        rows = await template_rows(pool, waba_id, [template_id])
-        row = rows[0] if rows else None
-        if not says_too_little(event, row) or (row and row.presence_stamp and row.presence_stamp[0] > logged_at):
-            return
         try:
-            found = await self._fetched(event, org_id, rest)
+            async with Place(site.fetches) as place:
+                asked_at, template = await self._fetched(event, org_id, partial(rest_outside, places=[place]))
+        except UnreadableTemplate:
+            FETCHES.labels("unreadable").inc()
+            return
         except (GraphError, SyncFailure) as error:
             FETCHES.labels(error.code).inc()
             log.info("template not fetched", action="fetch_failed", waba_id=waba_id, code=error.code)
@@ -124,65 +146,32 @@ class Follower:
                 after_sync = await last_sync(pool, waba_id)
                 sync_id = fact_id(TemplateSyncRequested.type, waba_id, "webhook", after_sync or "")
                 asked: dict[str, Any] = {"time": datetime.now(UTC), "sync_id": sync_id, "reason": "webhook"}
-                await publish(
+                await site.publish(
                     [TemplateSyncRequested(id=fact_id(TemplateSyncRequested.type, sync_id), **asked, **about)]
                 )
             return
         FETCHES.labels("ok").inc()
-        async with comparing:
-            await catch_up()
-            rows = await template_rows(pool, waba_id, [template_id])
-            await publish(_changes(event, rows[0] if rows else None, found, about))
+        async with site.comparing:
+            await site.catch_up()
+            rows = await template_rows(pool, waba_id, [event.template_id])
+            known_at = [row.asked_at for row in rows if row.asked_at]
+            if any(known >= asked_at for known in [*known_at, *await asked_for_all(pool, waba_id)]):
+                return
+            number = rows[0].next_number if rows else 1
+            about["caused_by"] = event.id
+            await site.publish(told_of(rows, template, asked_at, about, "fetched", event.id, str(number)))
 
-    async def _fetched(self, event: AboutTemplate, org_id: str, rest: Rest) -> tuple[datetime, dict[str, Any] | None]:
-        """When Graph was asked, and the template that it gave; None if it is gone, as the webhook said."""
+    async def _fetched(self, event: AboutTemplate, org_id: str, rest: Rest) -> tuple[datetime, Template | None]:
+        """When Graph was asked, and the template that it gave; None if it is gone, as the webhook said.
+
+        Raises `GraphError`, `SyncFailure` where there is no token, and `UnreadableTemplate`.
+        """
         token = await self.access.token(event.waba_id, org_id)
         asked_at = datetime.now(UTC)
         try:
-            return asked_at, await one_template(self.graph, event.waba_id, event.template_id, token, rest)
+            raw = await one_template(self.graph, event.waba_id, event.template_id, token, rest)
         except AccountNotFound:
             if is_deletion(event):
                 return asked_at, None
             raise
-
-
-def _changes(
-    event: AboutTemplate, row: TemplateRow | None, found: tuple[datetime, dict[str, Any] | None], about: dict[str, Any]
-) -> list[WabaEvent]:
-    """What is published about a template as Graph gave it."""
-    asked_at, raw = found
-    known = {row.template_id: row.listed} if row and row.present and row.listed else {}
-    if row and row.presence_stamp and row.presence_stamp[0] >= asked_at:
-        return []
-    if raw is None:
-        removed = TemplateRemoved(
-            id=fact_id(TemplateRemoved.type, event.id),
-            time=asked_at,
-            template_id=event.template_id,
-            name=event.name,
-            language=event.language,
-            caused_by=event.id,
-            **about,
-        )
-        return [removed] if known else []
-    try:
-        template = parse_template(raw, fingerprint_of(raw))
-    except UnreadableTemplate:
-        return []
-    told = {row.template_id: row.template} if row and row.told and row.template else {}
-    found_changes = diff(known, [template], told)
-    changes = [(one, None, ()) for one in found_changes.added]
-    changes += [(change.template, change.previous, change.fields) for change in found_changes.changed]
-    return [
-        TemplateChanged(
-            id=fact_id(TemplateChanged.type, "fetched", event.id),
-            time=asked_at,
-            template=one,
-            added=previous is None,
-            changed_fields=list(fields),
-            previous=previous,
-            caused_by=event.id,
-            **about,
-        )
-        for one, previous, fields in changes
-    ]
+        return asked_at, parse_template(raw, fingerprint_of(raw))

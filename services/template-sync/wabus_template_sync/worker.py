@@ -35,9 +35,10 @@ from wabus_template_sync.catchup import CatchUp
 from wabus_template_sync.facts import TRIGGERS, Sync, sync_for
 from wabus_template_sync.lane import Lane
 from wabus_template_sync.queries import is_finished
-from wabus_template_sync.slots import Place, rest_outside
+from wabus_template_sync.slots import Place
 from wabus_template_sync.sync import Site, Synchroniser, SyncSettings
 from wabus_template_sync.webhooks import FOLLOWED, AboutTemplate, Follower
+from wabus_template_sync.webhooks import Site as FollowingSite
 from wabus_template_sync.workload import Progress, Workload
 
 JOBS_MOST = 2_000  # taken from Kafka and not ended; most of them only wait for their turn
@@ -153,37 +154,33 @@ class Worker(ConsumerRebalanceListener):
     def _take(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]) -> None:
         for partition, records in fetched.items():
             progress = self._progress.setdefault(partition, Progress())
+            webhooks: dict[str, list[tuple[AboutTemplate, ConsumerRecord[Any, Any]]]] = {}
             for record in records:
                 progress.take(record.offset)
-                job = self._job_of(record)
-                if job is None:
+                event = _event_of(record)
+                if isinstance(event, FOLLOWED):
+                    webhooks.setdefault(event.waba_id, []).append((event, record))
+                elif event and (sync := sync_for(event)):
+                    self._begin(self._sync(sync, event, record), progress, [record.offset])
+                else:
                     progress.done(record.offset)
-                    continue
-                task = asyncio.create_task(job)
-                self._jobs.add(task)
-                task.add_done_callback(
-                    lambda task, done=progress.done, offset=record.offset: self._ended(task, done, offset)
-                )
+            for waba_id, followed in webhooks.items():
+                offsets = [record.offset for _, record in followed]
+                self._begin(self._follow(waba_id, followed), progress, offsets)
 
-    def _job_of(self, record: ConsumerRecord[Any, Any]) -> Coroutine[Any, Any, None] | None:
-        if dict(record.headers).get("ce_type") not in TRIGGERING:
-            return None
-        try:
-            event = decode(record.headers, record.value)
-        except UndecodableRecord:
-            return None  # the projection reads it too, and sets it aside
-        if isinstance(event, FOLLOWED):
-            return self._follow(event, record)
-        sync = sync_for(event)
-        return self._sync(sync, event, record) if sync else None
+    def _begin(self, work: Coroutine[Any, Any, None], progress: Progress, offsets: Sequence[int]) -> None:
+        job = asyncio.create_task(work)
+        self._jobs.add(job)
+        job.add_done_callback(lambda job: self._ended(job, progress, offsets))
 
-    def _ended(self, job: "asyncio.Task[None]", done: Callable[[int], None], offset: int) -> None:
+    def _ended(self, job: "asyncio.Task[None]", progress: Progress, offsets: Sequence[int]) -> None:
         self._jobs.discard(job)
         if job.cancelled():
             return
         error = job.exception()
         if error is None:
-            done(offset)
+            for offset in offsets:
+                progress.done(offset)
         elif self._failure is None or isinstance(self._failure, Fenced):
             self._failure = error
 
@@ -214,20 +211,19 @@ class Worker(ConsumerRebalanceListener):
             self._workload.syncs -= 1
             RUNNING.dec()
 
-    async def _follow(self, event: AboutTemplate, record: ConsumerRecord[Any, Any]) -> None:
-        """Do what follows from a webhook about one template."""
-        partition, waba_id = record.partition, event.waba_id
-        async with Place(self._fetches) as place:
-            lane = await self._lane(partition)
-            await self._catch_up({(TEMPLATES.name, partition): record.offset + 1})
-            await self._follower.follow(
-                event,
-                logged_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
-                publish=partial(self._publish, lane, partition, waba_id),
-                comparing=self._comparing.setdefault(waba_id, asyncio.Lock()),
-                catch_up=partial(self._catch_up_with_ourselves, waba_id, others=partition),
-                rest=partial(rest_outside, places=[place]),
-            )
+    async def _follow(self, waba_id: str, followed: Sequence[tuple[AboutTemplate, ConsumerRecord[Any, Any]]]) -> None:
+        """Do what follows from webhooks about a WABA's templates, which were read together."""
+        last = followed[-1][1]
+        lane = await self._lane(last.partition)
+        await self._catch_up({(TEMPLATES.name, last.partition): last.offset + 1})
+        site = FollowingSite(
+            publish=partial(self._publish, lane, last.partition, waba_id),
+            comparing=self._comparing.setdefault(waba_id, asyncio.Lock()),
+            catch_up=partial(self._catch_up_with_ourselves, waba_id),
+            fetches=self._fetches,
+        )
+        events = [(event, datetime.fromtimestamp(record.timestamp / 1000, UTC)) for event, record in followed]
+        await self._follower.follow(events, site)
 
     async def _lane(self, partition: int) -> Lane:
         """The partition's publisher; the first time, when the tables hold all that others have published before."""
@@ -309,3 +305,13 @@ class Worker(ConsumerRebalanceListener):
         finally:
             await stop_consumer(self._consumer)
             await self._log_ends.stop()
+
+
+def _event_of(record: ConsumerRecord[Any, Any]) -> Event | None:
+    """The event, if it is one that leads to something and can be read: what can't, the projection sets aside."""
+    if dict(record.headers).get("ce_type") not in TRIGGERING:
+        return None
+    try:
+        return decode(record.headers, record.value)
+    except UndecodableRecord:
+        return None
