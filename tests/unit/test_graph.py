@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from wabus_runtime.graph import Graph, GraphSettings
 from wabus_runtime.graph_errors import (
     AccountNotFound,
+    AppNotSubscribed,
     BadRequest,
     GraphError,
     GraphUnavailable,
@@ -70,6 +71,25 @@ def test_an_error_is_known_by_its_code(status: int, code: int, subcode: int | No
     assert type(found) is expected
     assert (found.graph_code, found.graph_subcode) == (code, subcode)
     assert found.message.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "expected"),
+    [
+        (
+            100,
+            "(#100) Before override the current callback uri, your app must be subscribed to receive messages for "
+            "WhatsApp Business Account",
+            AppNotSubscribed,
+        ),
+        (1, "An unknown error has occurred.", GraphUnavailable),
+        (100, "(#100) Param limit must be a positive integer", BadRequest),
+    ],
+)
+def test_an_error_whose_code_says_too_little_is_known_by_its_message(
+    code: int, message: str, expected: type[GraphError]
+) -> None:
+    assert type(classify(400, error(code, message=message), {})) is expected
 
 
 def test_an_answer_that_is_no_json_is_malformed_or_an_outage() -> None:

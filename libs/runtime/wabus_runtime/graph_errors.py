@@ -1,6 +1,7 @@
 """Graph's errors sorted: stable codes, one sentence for the person who must act, whether trying again may help.
 
 Pure. Sources: Meta's "Handle errors" (Graph API), "Error codes" (WhatsApp Business Platform) and "Rate limits".
+What only a message tells apart: "Webhook overrides", requirements (chatwoot#12488, #13279, evolution-api#807).
 Meta's own error messages are never passed on: some of them quote the access token.
 """
 
@@ -13,7 +14,10 @@ import orjson
 
 RETRY_AFTER_UNKNOWN = 60.0  # seconds to leave an account alone when Meta does not say how long
 RETRY_AFTER_MAX = 24 * 3600.0  # seconds; Meta's own longest window
+
+# Parts of Meta's messages, in lower case, of errors whose code says too little.
 TOO_MUCH_DATA = "reduce the amount of data"
+NOT_SUBSCRIBED = "your app must be subscribed"
 
 
 class GraphError(Exception):
@@ -96,6 +100,18 @@ class RateLimited(GraphError):
         return self.graph_code == 4
 
 
+class AppNotSubscribed(GraphError):
+    """Meta takes no callback URL for an account while the app receives no `messages` of it at its own callback."""
+
+    code = "app_not_subscribed"
+    message = (
+        "WhatsApp takes no callback URL for this account, because the app itself does not receive messages yet. In "
+        "Meta's App Dashboard, under WhatsApp, Configuration, set the app's own callback URL and subscribe to the "
+        "field “messages”; then connect the account again."
+    )
+    retryable = False
+
+
 class BadRequest(GraphError):
     code = "bad_request"
     message = "WhatsApp did not accept our request. This is for us to repair; trying again will not help."
@@ -150,7 +166,10 @@ def classify(status: int, body: bytes, headers: Mapping[str, str]) -> GraphError
     code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
     trace = error.get("fbtrace_id")
     about = (code, subcode, trace if isinstance(trace, str) else None)
+    message = str(error.get("message")).lower()
     match code:
+        case 100 if NOT_SUBSCRIBED in message:
+            return AppNotSubscribed(*about)
         case 190 | 102 | 463 | 467:
             return TokenExpired(*about)
         case 4 | 17 | 32 | 613 | 80007 | 80008 | 130429 | 131056:
@@ -165,7 +184,7 @@ def classify(status: int, body: bytes, headers: Mapping[str, str]) -> GraphError
             return AccountNotFound(*about)
         case 368 | 131031:
             return AccountBlocked(*about)
-        case 1 | 2 if TOO_MUCH_DATA in str(error.get("message")).lower():
+        case 1 | 2 if TOO_MUCH_DATA in message:
             return TooMuchData(*about)
         case 1 | 2:
             return GraphUnavailable(*about)

@@ -82,6 +82,14 @@ def bad_parameter(message: str) -> GraphError:
     return GraphError(f"(#100) {message}", 100)
 
 
+def not_subscribed() -> GraphError:
+    """See chatwoot#12488, chatwoot#13279, evolution-api#807."""
+    return bad_parameter(
+        "Before override the current callback uri, your app must be subscribed to receive messages for WhatsApp "
+        "Business Account"
+    )
+
+
 def callback_refused(why: str) -> GraphError:
     return GraphError(f"(#2200) Callback verification failed with the following errors: {why}", 2200)
 

@@ -31,8 +31,19 @@ async def show_state(meta: Meta, _request: web.Request, _body: Json) -> Json:
         }
         for waba in world.wabas.values()
     ]
-    app = {"id": world.app_id, "callback_url": world.callback_url, "callback_verified": world.callback_verified}
+    app = {
+        "id": world.app_id,
+        "callback_url": world.callback_url,
+        "callback_verified": world.callback_verified,
+        "has_messages_callback": world.has_messages_callback,
+    }
     return {"app": app, "wabas": wabas, "tokens": len(world.tokens), "faults": meta.faults.as_json()}
+
+
+async def change_app(meta: Meta, _request: web.Request, body: Json) -> Json:
+    """{has_messages_callback}: whether the app gets messages of its own."""
+    meta.world.has_messages_callback = bool(body["has_messages_callback"])
+    return {"has_messages_callback": meta.world.has_messages_callback}
 
 
 async def add_wabas(meta: Meta, _request: web.Request, body: Json) -> Json:
@@ -262,6 +273,7 @@ def _now() -> int:
 
 ROUTES = (
     ("GET", "/state", show_state),
+    ("PATCH", "/app", change_app),
     ("POST", "/wabas", add_wabas),
     ("PATCH", "/wabas/{waba}", change_waba),
     ("POST", "/wabas/{waba}/phones", add_phone),
