@@ -119,6 +119,24 @@ async def test_an_app_that_gets_no_messages_at_meta_is_not_taken_for_a_callback_
     assert await events_in(ACCOUNTS) == []
 
 
+async def test_a_customer_with_a_good_token_is_told_that_it_expired_when_our_app_secret_was_reset(
+    store: Store, events_in: EventsIn
+) -> None:
+    store.world.app_secrets = ["the-one-after-the-reset"]
+    with pytest.raises(ConnectRefused, match="whoever runs this service") as caught:
+        await connected(store)
+    assert caught.value.code == "app_refused"
+    assert await events_in(ACCOUNTS) == []
+
+
+async def test_disconnecting_works_while_meta_refuses_our_app_too(store: Store) -> None:
+    await connected(store)
+    store.world.app_secrets = ["the-one-after-the-reset"]
+    await disconnected("demo")
+    async with following_credentials(load(ConnectSettings)) as replica:
+        assert len(replica) == 0
+
+
 async def test_the_token_is_nowhere_in_kafka_but_sealed(store: Store, topics: KafkaSettings) -> None:
     await connected(store)
     names = [topic_name(topics, topic) for topic in (ACCOUNTS, CREDENTIALS)]

@@ -160,6 +160,7 @@ async def test_embedded_signup_connects_with_its_code(world: SignUp, bearer: Bea
     ("trouble", "status", "code", "sentence"),
     [
         ("no callback for messages", 422, "app_not_subscribed", "field “messages”"),
+        ("secret reset", 503, "app_refused", "whoever runs this service"),
     ],
 )
 async def test_what_only_the_operator_can_repair_is_not_blamed_on_whoever_connects(
@@ -168,8 +169,10 @@ async def test_what_only_the_operator_can_repair_is_not_blamed_on_whoever_connec
     backs = [await world.decide(await world.start(bearer())) for _ in range(2)]
     granted = next(iter(world.store.world.codes.values()))
     granted.redirect_uri = ""
-    assert trouble == "no callback for messages"
-    world.store.world.has_messages_callback = False
+    if trouble == "secret reset":
+        world.store.world.app_secrets = ["the-one-after-the-reset"]
+    else:
+        world.store.world.has_messages_callback = False
     signup = {"code": granted.value, "waba_id": DEMO_WABA}
     async with world.browser.post(f"{world.gateway}/whatsapp/connect", json=signup, headers=bearer()) as answer:
         problem = await answer.json()

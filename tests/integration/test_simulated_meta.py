@@ -263,6 +263,27 @@ async def test_subscribing_without_an_alternate_callback_takes_the_one_before_aw
     assert "override_callback_uri" not in app
 
 
+async def test_a_secret_that_was_reset_opens_nothing_any_more(meta: Client, store: Store) -> None:
+    token = next(iter(store.world.tokens))
+    proof = hmac.new(SECRET.encode(), token.encode(), hashlib.sha256).hexdigest()
+    await meta.patch("/_control/app", json={"app_secrets": ["another"]})
+
+    app = {"Authorization": f"Bearer {APP_ID}|{SECRET}"}
+    debugged = await meta.get("/v23.0/debug_token", params={"input_token": token}, headers=app)
+    proven = await meta.get(TEMPLATES, params={"appsecret_proof": proof}, headers={"Authorization": f"Bearer {token}"})
+    bare = await meta.get(TEMPLATES, headers={"Authorization": f"Bearer {token}"})
+    code = {"client_id": APP_ID, "client_secret": SECRET, "code": "any"}
+    exchanged = await meta.get("/v23.0/oauth/access_token", params=code)
+
+    errors = [(await answer.json())["error"] for answer in (debugged, proven, exchanged)]
+    assert [(error["code"], error["message"]) for error in errors] == [
+        (190, "Invalid OAuth access token signature."),
+        (100, "Invalid appsecret_proof provided in the API argument"),
+        (1, "Error validating client secret."),
+    ]
+    assert bare.status == 200
+
+
 async def test_a_person_who_allows_comes_back_with_a_code_that_works_once(meta: Client) -> None:
     redirect_uri = "http://127.0.0.1:8080/connect/callback"
     query = {"client_id": APP_ID, "redirect_uri": redirect_uri, "state": "s-1", "scope": "whatsapp_business_management"}

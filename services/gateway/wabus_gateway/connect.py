@@ -171,10 +171,8 @@ async def inspect(
     settings: ConnectSettings, graph: Graph, token: SecretStr, *, now: datetime, waba_id: str | None = None
 ) -> TokenFacts:
     """What Meta says of a token, checked as `token_facts` does. Raises `ConnectRefused`, `GraphError`."""
-    secret = settings.meta_app_secrets[0].get_secret_value()
-    app_token = SecretStr(f"{settings.meta_app_id}|{secret}")
-    answer, _ = await graph.call("GET", "debug_token", app_token, {"input_token": token.get_secret_value()})
-    return token_facts(answer.get("data") or {}, app_id=settings.meta_app_id, waba_id=waba_id, now=now)
+    answer = await graph.debug_token(token)
+    return token_facts(answer, app_id=settings.meta_app_id, waba_id=waba_id, now=now)
 
 
 async def disconnect(

@@ -40,6 +40,10 @@ WAY_ON = {
         "This service is not ready at Meta",
         "This is for whoever runs this service. When it is mended, click Connect again.",
     ),
+    "app_refused": (
+        "Meta does not accept this service",
+        "This is for whoever runs this service. When it is mended, click Connect again.",
+    ),
     "token_of_another_app": (
         "The access was given to another app",
         "This is for whoever runs this service. When it is mended, click Connect again.",

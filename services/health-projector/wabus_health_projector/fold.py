@@ -31,6 +31,7 @@ from wabus_events import (
     TemplateSyncStarted,
     WebhookSeen,
 )
+from wabus_runtime.graph_errors import AppRefused
 
 from wabus_health_projector.check import is_ours
 from wabus_health_projector.payloads import account_event, alert
@@ -140,6 +141,9 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
                 by_status=dict(sorted(event.by_status.items())),
             )
             return {"sync_done": latest(health.sync_done, done), **_ended(health, event.sync_id, place)}
+        case TemplateSyncFailed(code=AppRefused.code):
+            # The operator has to repair the app: for the account it only means that this sync is over.
+            return _ended(health, event.sync_id, place)
         case TemplateSyncFailed():
             failure = SyncFailure(
                 **place,

@@ -46,6 +46,16 @@ def malformed_token() -> GraphError:
     return GraphError("Invalid OAuth access token - Cannot parse access token", 190, status=401)
 
 
+def refused_app_token() -> GraphError:
+    """`APP_ID|SECRET` with a secret that is not, or no longer, the app's. See firebase-ios-sdk#2262."""
+    return GraphError("Invalid OAuth access token signature.", 190)
+
+
+def refused_proof() -> GraphError:
+    """See "Securing Graph API calls", and facebook-python-business-sdk#528."""
+    return GraphError("Invalid appsecret_proof provided in the API argument", 100, type="GraphMethodException")
+
+
 def expired_token() -> GraphError:
     return GraphError("Error validating access token: Session has expired.", 190, status=401, subcode=463)
 

@@ -41,9 +41,17 @@ async def show_state(meta: Meta, _request: web.Request, _body: Json) -> Json:
 
 
 async def change_app(meta: Meta, _request: web.Request, body: Json) -> Json:
-    """{has_messages_callback}: whether the app gets messages of its own."""
-    meta.world.has_messages_callback = bool(body["has_messages_callback"])
-    return {"has_messages_callback": meta.world.has_messages_callback}
+    """{app_secrets?: […], has_messages_callback?}: a reset of the secret; an app that gets no messages of its own.
+
+    While these secrets are not those of META_APP_SECRETS, Graph refuses the app, and the gateway what it is sent.
+    """
+    world = meta.world
+    app_secrets, callback = body.get("app_secrets", world.app_secrets), body.get("has_messages_callback")
+    if not isinstance(app_secrets, list) or not app_secrets or not all(isinstance(one, str) for one in app_secrets):
+        raise ValueError("app_secrets must be a list of at least one text")
+    world.app_secrets = app_secrets
+    world.has_messages_callback = world.has_messages_callback if callback is None else bool(callback)
+    return {"app_secrets": len(world.app_secrets), "has_messages_callback": world.has_messages_callback}
 
 
 async def add_wabas(meta: Meta, _request: web.Request, body: Json) -> Json:

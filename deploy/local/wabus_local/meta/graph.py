@@ -128,6 +128,8 @@ def _authenticate(meta: Meta, request: web.Request, params: dict[str, str]) -> T
         raise answers.no_token()
     if value in {f"{meta.world.app_id}|{secret}" for secret in meta.world.app_secrets}:
         return None
+    if value.startswith(f"{meta.world.app_id}|"):
+        raise answers.refused_app_token()
     token = meta.world.tokens.get(value)
     if token is None:
         raise answers.malformed_token()
@@ -138,8 +140,7 @@ def _authenticate(meta: Meta, request: web.Request, params: dict[str, str]) -> T
     proof = params.get("appsecret_proof")
     right = [hmac.new(secret.encode(), value.encode(), hashlib.sha256) for secret in meta.world.app_secrets]
     if proof is not None and proof not in [mac.hexdigest() for mac in right]:
-        message = "Invalid appsecret_proof provided in the API argument"
-        raise GraphError(message, 100, type="GraphMethodException")
+        raise answers.refused_proof()
     return token
 
 
