@@ -93,6 +93,50 @@ async def test_connecting_verifies_the_callback_and_writes_credential_and_fact(
         assert replica.owner(DEMO_WABA) == "demo"
 
 
+async def test_nobody_can_connect_when_meta_wants_the_app_subscribed_before_its_callback(store: Store) -> None:
+    assert store.world.wabas[DEMO_WABA].subscribed_apps == {}
+    account = await connected(store)
+    subscription = store.world.wabas[DEMO_WABA].subscribed_apps[store.world.app_id]
+    assert subscription.override_callback_uri == account.callback_url
+
+
+async def test_an_account_connects_again_after_it_was_disconnected(store: Store) -> None:
+    waba = store.world.wabas[DEMO_WABA]
+    first = await connected(store)
+    await disconnected("demo")
+    assert waba.subscribed_apps == {}
+    assert (await connected(store)).callback_url == first.callback_url
+    assert waba.subscribed_apps[store.world.app_id].override_callback_uri == first.callback_url
+
+
+async def test_an_app_that_gets_no_messages_at_meta_is_not_taken_for_a_callback_that_meta_cannot_reach(
+    store: Store, events_in: EventsIn
+) -> None:
+    store.world.has_messages_callback = False
+    with pytest.raises(ConnectRefused, match="App Dashboard") as caught:
+        await connected(store)
+    assert caught.value.code == "app_not_subscribed"
+    assert await events_in(ACCOUNTS) == []
+
+
+async def test_a_customer_with_a_good_token_is_told_that_it_expired_when_our_app_secret_was_reset(
+    store: Store, events_in: EventsIn
+) -> None:
+    store.world.app_secrets = ["the-one-after-the-reset"]
+    with pytest.raises(ConnectRefused, match="whoever runs this service") as caught:
+        await connected(store)
+    assert caught.value.code == "app_refused"
+    assert await events_in(ACCOUNTS) == []
+
+
+async def test_disconnecting_works_while_meta_refuses_our_app_too(store: Store) -> None:
+    await connected(store)
+    store.world.app_secrets = ["the-one-after-the-reset"]
+    await disconnected("demo")
+    async with following_credentials(load(ConnectSettings)) as replica:
+        assert len(replica) == 0
+
+
 async def test_the_token_is_nowhere_in_kafka_but_sealed(store: Store, topics: KafkaSettings) -> None:
     await connected(store)
     names = [topic_name(topics, topic) for topic in (ACCOUNTS, CREDENTIALS)]

@@ -156,6 +156,35 @@ async def test_embedded_signup_connects_with_its_code(world: SignUp, bearer: Bea
     await eventually(connected(world, bearer()))
 
 
+@pytest.mark.parametrize(
+    ("trouble", "status", "code", "sentence"),
+    [
+        ("no callback for messages", 422, "app_not_subscribed", "field “messages”"),
+        ("secret reset", 503, "app_refused", "whoever runs this service"),
+    ],
+)
+async def test_what_only_the_operator_can_repair_is_not_blamed_on_whoever_connects(
+    world: SignUp, bearer: Bearer, trouble: str, status: int, code: str, sentence: str
+) -> None:
+    backs = [await world.decide(await world.start(bearer())) for _ in range(2)]
+    granted = next(iter(world.store.world.codes.values()))
+    granted.redirect_uri = ""
+    if trouble == "secret reset":
+        world.store.world.app_secrets = ["the-one-after-the-reset"]
+    else:
+        world.store.world.has_messages_callback = False
+    signup = {"code": granted.value, "waba_id": DEMO_WABA}
+    async with world.browser.post(f"{world.gateway}/whatsapp/connect", json=signup, headers=bearer()) as answer:
+        problem = await answer.json()
+        assert (answer.status, problem["code"]) == (status, code)
+        assert sentence in problem["detail"]
+    shown, page, _ = await world.visit(backs[-1])
+    assert shown == status
+    assert sentence in page
+    assert "This is for whoever runs this service. When it is mended" in page
+    assert await world.connections(bearer()) == []
+
+
 async def test_a_malformed_signup_is_refused(world: SignUp, bearer: Bearer) -> None:
     for body in (b"{", b"[]", b'{"code": "x"}', b'{"code": "x", "waba_id": "../1"}', b'{"code": "", "waba_id": "1"}'):
         for kind, statuses in (

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
-from wabus_events import ACCOUNTS, AccountChecked, Event, Topic
+from wabus_events import ACCOUNTS, HEALTH, AccountChecked, Event, HealthChanged, TemplatesSynced, Topic
 from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
 from wabus_gateway.connect import ConnectSettings, connect
@@ -19,6 +19,7 @@ from wabus_local.meta import Store, new_world
 from wabus_local.meta import create_app as create_meta
 from wabus_local.meta.seed import DEMO_WABA
 from wabus_runtime.graph import Graph
+from wabus_runtime.publisher import Publisher
 from wabus_runtime.replica import following_credentials
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually
@@ -140,6 +141,42 @@ async def test_a_revoked_token_turns_health_red_at_once_and_a_restored_one_green
     assert (health["status"], codes(health)) == ("failing", {"token_expired"})
     token.revoked = False
     assert codes(await checked(client, bearer())) == set()
+
+
+async def test_every_customer_is_told_that_their_token_expired_when_our_app_secret_was_reset(
+    client: Client, store: Store, bearer: Bearer, publisher: Publisher, events_in: EventsIn, eventually: Eventually
+) -> None:
+    now = datetime.now(UTC)
+    numbers: dict[str, int] = dict.fromkeys(("total", "approved", "added", "changed", "removed"), 0)
+    sync: dict[str, Any] = {"sync_id": "s", "reason": "connected", "started_at": now, "by_status": {}, **numbers}
+    await publisher.publish([TemplatesSynced(id="s", time=now, org_id="demo", waba_id=DEMO_WABA, **sync)])
+
+    async def healthy() -> bool:
+        health = await (await client.get("/webhook/health/detailed", headers=bearer())).json()
+        changes = [event for event in await events_in(HEALTH) if isinstance(event, HealthChanged)]
+        return health["status"] == "healthy" and bool(changes) and changes[-1].to_status == "healthy"
+
+    async def refused() -> float:
+        return REGISTRY.get_sample_value("wabus_account_checks_total", {"outcome": "app_refused"}) or 0.0
+
+    await checked(client, bearer())
+    await eventually(healthy)
+    changes, checks = await events_in(HEALTH), len(await events_in(ACCOUNTS))
+    before, right = await refused(), store.world.app_secrets
+    store.world.app_secrets = ["the-one-after-the-reset"]
+    assert (await client.post("/webhook/health/check", headers=bearer())).status == 202
+
+    async def counted() -> bool:
+        return await refused() > before
+
+    await eventually(counted)
+    health = await (await client.get("/webhook/health/detailed", headers=bearer())).json()
+    assert (health["status"], health["reasons"], health["last_error"]) == ("healthy", [], None)
+    store.world.app_secrets = right
+    assert (await checked(client, bearer()))["status"] == "healthy"
+    assert await events_in(HEALTH) == changes
+    known = (await events_in(ACCOUNTS))[checks:]
+    assert [type(event).__name__ for event in known] == ["AccountCheckRequested"] * 2
 
 
 async def test_what_meta_no_longer_says_by_webhook_a_check_finds(client: Client, store: Store, bearer: Bearer) -> None:

@@ -24,6 +24,7 @@ APP_ID = "1234567890"
 SECRET = "an-app-secret"
 VERIFY_TOKEN = "a-verify-token"
 TEMPLATES = f"/v23.0/{DEMO_WABA}/message_templates"
+SUBSCRIBED = f"/v23.0/{DEMO_WABA}/subscribed_apps"
 
 
 @dataclass
@@ -204,7 +205,8 @@ async def test_a_phone_number_tells_its_quality_and_the_callback_in_force(
 ) -> None:
     override = receiver.url + "/org-1"
     subscription = {"override_callback_uri": override, "verify_token": VERIFY_TOKEN}
-    await meta.post(f"/v23.0/{DEMO_WABA}/subscribed_apps", json=subscription, headers=bearer)
+    await meta.post(SUBSCRIBED, headers=bearer)
+    await meta.post(SUBSCRIBED, json=subscription, headers=bearer)
 
     fields = "quality_rating,throughput,messaging_limit_tier,webhook_configuration"
     phone = await (await meta.get(f"/v23.0/{DEMO_PHONE}?fields={fields}", headers=bearer)).json()
@@ -218,12 +220,68 @@ async def test_an_alternate_callback_that_fails_the_handshake_is_not_taken(
     meta: Client, bearer: dict[str, str], receiver: Receiver
 ) -> None:
     subscription = {"override_callback_uri": receiver.url, "verify_token": "another"}
+    await meta.post(SUBSCRIBED, headers=bearer)
 
-    answer = await meta.post(f"/v23.0/{DEMO_WABA}/subscribed_apps", json=subscription, headers=bearer)
+    answer = await meta.post(SUBSCRIBED, json=subscription, headers=bearer)
 
     assert answer.status == 400
     assert (await answer.json())["error"]["code"] == 2200
-    assert (await (await meta.get(f"/v23.0/{DEMO_WABA}/subscribed_apps", headers=bearer)).json()) == {"data": []}
+    [app] = (await (await meta.get(SUBSCRIBED, headers=bearer)).json())["data"]
+    assert "override_callback_uri" not in app
+
+
+@pytest.mark.parametrize("why", ["not subscribed", "unsubscribed", "the app gets no messages"])
+async def test_an_alternate_callback_is_taken_only_from_an_app_that_is_subscribed(
+    meta: Client, bearer: dict[str, str], receiver: Receiver, why: str
+) -> None:
+    if why != "not subscribed":
+        await meta.post(SUBSCRIBED, headers=bearer)
+    if why == "unsubscribed":
+        await meta.delete(SUBSCRIBED, headers=bearer)
+    if why == "the app gets no messages":
+        await meta.patch("/_control/app", json={"has_messages_callback": False})
+    subscription = {"override_callback_uri": receiver.url, "verify_token": VERIFY_TOKEN}
+
+    answer = await meta.post(SUBSCRIBED, json=subscription, headers=bearer)
+
+    error = (await answer.json())["error"]
+    assert (answer.status, error["code"], error["type"]) == (400, 100, "OAuthException")
+    assert error["message"] == (
+        "(#100) Before override the current callback uri, your app must be subscribed to receive messages for "
+        "WhatsApp Business Account"
+    )
+
+
+async def test_subscribing_without_an_alternate_callback_takes_the_one_before_away(
+    meta: Client, bearer: dict[str, str], receiver: Receiver
+) -> None:
+    subscription = {"override_callback_uri": receiver.url, "verify_token": VERIFY_TOKEN}
+    for given in (None, subscription, None):
+        await meta.post(SUBSCRIBED, json=given, headers=bearer)
+
+    [app] = (await (await meta.get(SUBSCRIBED, headers=bearer)).json())["data"]
+    assert "override_callback_uri" not in app
+
+
+async def test_a_secret_that_was_reset_opens_nothing_any_more(meta: Client, store: Store) -> None:
+    token = next(iter(store.world.tokens))
+    proof = hmac.new(SECRET.encode(), token.encode(), hashlib.sha256).hexdigest()
+    await meta.patch("/_control/app", json={"app_secrets": ["another"]})
+
+    app = {"Authorization": f"Bearer {APP_ID}|{SECRET}"}
+    debugged = await meta.get("/v23.0/debug_token", params={"input_token": token}, headers=app)
+    proven = await meta.get(TEMPLATES, params={"appsecret_proof": proof}, headers={"Authorization": f"Bearer {token}"})
+    bare = await meta.get(TEMPLATES, headers={"Authorization": f"Bearer {token}"})
+    code = {"client_id": APP_ID, "client_secret": SECRET, "code": "any"}
+    exchanged = await meta.get("/v23.0/oauth/access_token", params=code)
+
+    errors = [(await answer.json())["error"] for answer in (debugged, proven, exchanged)]
+    assert [(error["code"], error["message"]) for error in errors] == [
+        (190, "Invalid OAuth access token signature."),
+        (100, "Invalid appsecret_proof provided in the API argument"),
+        (1, "Error validating client secret."),
+    ]
+    assert bare.status == 200
 
 
 async def test_a_person_who_allows_comes_back_with_a_code_that_works_once(meta: Client) -> None:
@@ -295,7 +353,8 @@ async def test_only_message_webhooks_go_to_the_alternate_callback(
     meta: Client, receiver: Receiver, bearer: dict[str, str]
 ) -> None:
     subscription = {"override_callback_uri": receiver.url + "/org-1", "verify_token": VERIFY_TOKEN}
-    await meta.post(f"/v23.0/{DEMO_WABA}/subscribed_apps", json=subscription, headers=bearer)
+    await meta.post(SUBSCRIBED, headers=bearer)
+    await meta.post(SUBSCRIBED, json=subscription, headers=bearer)
 
     await meta.post("/_control/messages?wait=true", json={})
     await meta.post("/_control/templates/1689556908129836/approve?wait=true")

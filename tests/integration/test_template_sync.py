@@ -225,6 +225,17 @@ async def test_what_meta_refuses_is_told_apart(
     assert meta.token not in failed.model_dump_json()
 
 
+async def test_a_secret_of_ours_that_was_reset_fails_a_sync_as_ours_and_it_is_tried_again(
+    service: Client, meta: Meta, publish: Publish, until: Until
+) -> None:
+    await meta.control("PATCH", "/app", app_secrets=["the-one-after-the-reset"])
+
+    await publish(connection(meta.token))
+    [failed] = await until(TemplateSyncFailed)
+
+    assert (failed.code, failed.retryable, failed.graph_code) == ("app_refused", True, 100)
+
+
 async def test_an_account_without_a_credential_fails_with_its_own_code(
     service: Client, publish: Publish, until: Until
 ) -> None:

@@ -14,10 +14,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from wabus_runtime.graph import Graph, GraphSettings
 from wabus_runtime.graph_errors import (
     AccountNotFound,
+    AppNotSubscribed,
+    AppRefused,
     BadRequest,
     GraphError,
     GraphUnavailable,
@@ -31,7 +34,7 @@ from wabus_runtime.graph_errors import (
     classify,
     usage,
 )
-from wabus_runtime.graph_limits import COOL_DOWN, OPEN_AFTER, Breaker, Pace, pause_after
+from wabus_runtime.graph_limits import COOL_DOWN, OPEN_AFTER, OPEN_AFTER_ALONE, Breaker, Pace, pause_after
 from wabus_template_sync.graph import next_cursor, template_pages
 from waiting import Eventually
 
@@ -70,6 +73,47 @@ def test_an_error_is_known_by_its_code(status: int, code: int, subcode: int | No
     assert type(found) is expected
     assert (found.graph_code, found.graph_subcode) == (code, subcode)
     assert found.message.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "expected"),
+    [
+        (
+            100,
+            "(#100) Before override the current callback uri, your app must be subscribed to receive messages for "
+            "WhatsApp Business Account",
+            AppNotSubscribed,
+        ),
+        (100, "Invalid appsecret_proof provided in the API argument", AppRefused),
+        (100, "API calls from the server require an appsecret_proof argument", AppRefused),
+        (101, "Error validating application. Cannot get application info due to a system error.", AppRefused),
+        (1, "Error validating client secret.", AppRefused),
+        (1, "An unknown error has occurred.", GraphUnavailable),
+        (100, "(#100) Param limit must be a positive integer", BadRequest),
+    ],
+)
+def test_an_error_whose_code_says_too_little_is_known_by_its_message(
+    code: int, message: str, expected: type[GraphError]
+) -> None:
+    assert type(classify(400, error(code, message=message), {})) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "subcode"),
+    [(400, 190, None), (401, 190, 463), (403, 10, None), (403, 200, None), (401, 7, None)],
+)
+def test_what_graph_says_of_the_apps_own_token_is_never_said_of_a_customers(
+    status: int, code: int, subcode: int | None
+) -> None:
+    found = classify(status, error(code, subcode), {}, of_app=True)
+
+    assert type(found) is AppRefused
+    assert (found.graph_code, found.graph_subcode) == (code, subcode)
+
+
+def test_an_outage_and_a_rate_limit_are_themselves_for_the_apps_own_token_too() -> None:
+    assert type(classify(500, error(2), {}, of_app=True)) is GraphUnavailable
+    assert type(classify(400, error(4), {}, of_app=True)) is RateLimited
 
 
 def test_an_answer_that_is_no_json_is_malformed_or_an_outage() -> None:
@@ -254,6 +298,36 @@ async def test_a_hiccup_is_tried_again_and_an_expired_token_is_not(graph: Script
         await graph.listing()
 
     assert len(graph.requests) == 3
+
+
+async def test_the_operator_hears_at_once_of_an_app_that_graph_refuses(graph: Scripted) -> None:
+    graph.answers = [refusal(400, error(190, message="Invalid OAuth access token signature."))]
+
+    def counted() -> float:
+        return REGISTRY.get_sample_value("wabus_graph_calls_total", {"outcome": "app_refused"}) or 0.0
+
+    before = counted()
+    with structlog.testing.capture_logs() as logs:
+        async with Graph(graph.settings) as client:
+            with pytest.raises(AppRefused):
+                await client.debug_token(SecretStr(TOKEN))
+
+    [line] = [each for each in logs if each["action"] == "app_refused"]
+    assert (line["log_level"], line["graph_code"]) == ("error", 190)
+    assert counted() == before + 1
+    assert [request.headers["Authorization"] for request in graph.requests] == ["Bearer 1|app-secret"]
+    assert TOKEN not in str(logs)
+    assert "app-secret" not in str(logs)
+
+
+async def test_a_secret_that_was_reset_is_not_taken_for_an_outage_of_meta(graph: Scripted) -> None:
+    graph.answers = [refusal(400, error(1, message="Error validating client secret."))]
+    async with Graph(graph.settings) as client:
+        for _ in range(OPEN_AFTER_ALONE + 1):
+            with pytest.raises(AppRefused):
+                await client.call("GET", "oauth/access_token", None)
+
+    assert len(graph.requests) == OPEN_AFTER_ALONE + 1
 
 
 async def test_a_short_rate_limit_is_waited_for(graph: Scripted) -> None:

@@ -78,7 +78,7 @@ def _details(kind: type[Event]) -> st.SearchStrategy[dict[str, Any]]:
         },
         TemplateSyncFailed: {
             **sync,
-            "code": one_of(["token_expired", "rate_limited"]),
+            "code": one_of(["token_expired", "rate_limited", "app_refused"]),
             "message": st.just("It failed."),
             "retryable": st.booleans(),
             "started_at": st.just(START),
@@ -368,6 +368,18 @@ def test_a_sync_that_has_ended_stays_ended_though_a_clock_says_it_began_later() 
     assert folded([started]).sync_status == "syncing"
     assert folded([ended, started]).sync_status == "failed"
     assert folded([ended, at(10, TemplateSyncRequested, sync_id="y", reason="manual")]).sync_status == "requested"
+
+
+def test_a_sync_for_which_graph_refused_our_app_is_over_and_says_nothing_of_the_account() -> None:
+    about: dict[str, Any] = {"reason": "reconciliation", "started_at": START}
+    failure: dict[str, Any] = {"message": "m", "retryable": True, **about}
+    known = at(1, TemplateSyncFailed, sync_id="w", code="permission_lost", **failure)
+    started = at(8, TemplateSyncStarted, sync_id="x", reason="reconciliation")
+    refused = at(9, TemplateSyncFailed, sync_id="x", code="app_refused", **failure)
+    health = folded([known, started, refused])
+    assert (health.sync_status, health.last_failure and health.last_failure.code) == ("failed", "permission_lost")
+    assert [step.sync_id for step in health.ended_syncs] == ["x", "w"]
+    assert folded([started, refused]).sync_status == "never"
 
 
 def test_only_the_newest_sixty_days_with_a_webhook_are_kept() -> None:

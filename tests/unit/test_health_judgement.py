@@ -311,6 +311,13 @@ def test_a_failing_sync_fails_since_its_first_failure_after_the_last_success() -
     assert verdict.reasons[0].message == "A sentence about graph_unavailable."
 
 
+def test_an_app_of_ours_that_graph_refuses_is_no_reason_and_hides_none() -> None:
+    ours = failed("app_refused", CONNECTED + HOUR * 1.5, retryable=True)
+    assert judge(state(*GOOD, ours), NOW) == Verdict(status="healthy", reasons=())
+    assert judge(state(*GOOD, failed("token_expired"), ours), NOW) == judge(state(*GOOD, failed("token_expired")), NOW)
+    assert codes(judge(state(connected(), HANDSHAKE, ours), NOW)) == ["first_sync_pending"]
+
+
 def seen_on(*days: date) -> list[Event]:
     at = [datetime(day.year, day.month, day.day, 10, tzinfo=UTC) for day in days]
     return [fact(WebhookSeen, when, day=when.date(), field="messages") for when in at]

@@ -25,6 +25,7 @@ from pydantic import Field, SecretStr
 
 from wabus_runtime.graph_errors import (
     AnswerLost,
+    AppRefused,
     GraphError,
     GraphUnavailable,
     MalformedAnswer,
@@ -44,6 +45,7 @@ ATTEMPTS = 4  # for one call, when Graph is away or in trouble
 RATE_LIMIT_WAITS = 5  # times that one call waits for a rate limit
 
 CALLS = Counter("wabus_graph_calls_total", "Calls to the Graph API.", ["outcome"])
+CALLS.labels(AppRefused.code)  # from 0 on, so that the first ones count as an increase too
 OUTAGE = Gauge("wabus_graph_outage", "1 while calls fail at once because Meta is out of order.")
 CALL_SECONDS = Histogram("wabus_graph_call_seconds", "One call to the Graph API.")
 
@@ -52,6 +54,10 @@ log = structlog.get_logger()
 Method = Literal["GET", "POST", "DELETE"]
 Rest = Callable[[float], Awaitable[None]]
 """Waits for so many seconds; a caller who holds something that others need gives it back meanwhile."""
+
+
+class AppToken(SecretStr):
+    """The app's own access token. What Graph says of it says nothing about any customer."""
 
 
 class GraphSettings(MetaSettings):
@@ -124,6 +130,15 @@ class Graph:
                 return answer, used
         raise AssertionError("unreachable")
 
+    async def debug_token(self, token: SecretStr) -> Mapping[str, Any]:
+        """What Meta says of a customer's token: `data` of "Debug Token", asked for with the app's own token.
+
+        Raises `AppRefused` where Graph refuses that one, and as `call` does.
+        """
+        app_token = AppToken(f"{self._settings.meta_app_id}|{self._settings.meta_app_secrets[0].get_secret_value()}")
+        answer, _ = await self.call("GET", "debug_token", app_token, {"input_token": token.get_secret_value()})
+        return answer.get("data") or {}
+
     async def _with_retries(
         self, method: Method, path: str, token: SecretStr | None, query: Mapping[str, str], account: str | None
     ) -> tuple[dict[str, Any], Usage]:
@@ -179,9 +194,10 @@ class Graph:
             return answer
         except GraphError as error:
             outcome = error.code
-            log.info(
-                "graph refused",
-                action="graph_error",
+            ours = isinstance(error, AppRefused)
+            (log.error if ours else log.info)(
+                "graph refuses the app itself" if ours else "graph refused",
+                action="app_refused" if ours else "graph_error",
                 code=error.code,
                 graph_code=error.graph_code,
                 graph_subcode=error.graph_subcode,
@@ -201,13 +217,14 @@ class Graph:
         self, method: Method, path: str, token: SecretStr | None, query: Mapping[str, str]
     ) -> tuple[dict[str, Any], Usage]:
         authorisation = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+        of_app = isinstance(token, AppToken)
         # A redirect would take the token to wherever it points.
         async with self._session.request(
             method, self._root + path, params=query, headers=authorisation, allow_redirects=False
         ) as response:
             body = await _bounded(response.content)
             if response.status != 200:
-                raise classify(response.status, body, response.headers)
+                raise classify(response.status, body, response.headers, of_app=of_app)
             try:
                 answer = orjson.loads(body)
             except orjson.JSONDecodeError:
@@ -216,7 +233,7 @@ class Graph:
                 raise MalformedAnswer
             content = cast(dict[str, Any], answer)
             if "error" in content:
-                raise classify(response.status, body, response.headers)
+                raise classify(response.status, body, response.headers, of_app=of_app)
             return content, usage(response.headers)
 
 

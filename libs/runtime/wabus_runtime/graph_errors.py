@@ -1,6 +1,8 @@
 """Graph's errors sorted: stable codes, one sentence for the person who must act, whether trying again may help.
 
 Pure. Sources: Meta's "Handle errors" (Graph API), "Error codes" (WhatsApp Business Platform) and "Rate limits".
+What only a message tells apart: "Webhook overrides", requirements (chatwoot#12488, #13279, evolution-api#807);
+"Securing Graph API calls" (facebook-python-business-sdk#528); `oauth/access_token` ("Error validating client secret.").
 Meta's own error messages are never passed on: some of them quote the access token.
 """
 
@@ -13,7 +15,12 @@ import orjson
 
 RETRY_AFTER_UNKNOWN = 60.0  # seconds to leave an account alone when Meta does not say how long
 RETRY_AFTER_MAX = 24 * 3600.0  # seconds; Meta's own longest window
+
+# Parts of Meta's messages, in lower case, of errors whose code says too little.
 TOO_MUCH_DATA = "reduce the amount of data"
+NOT_SUBSCRIBED = "your app must be subscribed"
+PROOF_REFUSED = "appsecret_proof"
+APP_UNKNOWN = "error validating client secret"
 
 
 class GraphError(Exception):
@@ -96,6 +103,31 @@ class RateLimited(GraphError):
         return self.graph_code == 4
 
 
+class AppRefused(GraphError):
+    """Graph refuses our app itself: its secret, or the token made of it. No customer's token is the cause.
+
+    The operator has to act, nobody else; until then each call is refused, and afterwards none.
+    """
+
+    code = "app_refused"
+    message = (
+        "WhatsApp does not accept this service's own app at the moment. This is for whoever runs this service to "
+        "repair; the access to your account is not the cause."
+    )
+
+
+class AppNotSubscribed(GraphError):
+    """Meta takes no callback URL for an account while the app receives no `messages` of it at its own callback."""
+
+    code = "app_not_subscribed"
+    message = (
+        "WhatsApp takes no callback URL for this account, because the app itself does not receive messages yet. In "
+        "Meta's App Dashboard, under WhatsApp, Configuration, set the app's own callback URL and subscribe to the "
+        "field “messages”; then connect the account again."
+    )
+    retryable = False
+
+
 class BadRequest(GraphError):
     code = "bad_request"
     message = "WhatsApp did not accept our request. This is for us to repair; trying again will not help."
@@ -140,8 +172,16 @@ class Usage:
     regain_seconds: float = 0.0
 
 
-def classify(status: int, body: bytes, headers: Mapping[str, str]) -> GraphError:
-    """What an answer other than success means."""
+def classify(status: int, body: bytes, headers: Mapping[str, str], *, of_app: bool = False) -> GraphError:
+    """What an answer other than success means. `of_app`: the call was made with the app's own token."""
+    found = _classify(status, body, headers)
+    if of_app and isinstance(found, TokenExpired | PermissionLost | AccountNotFound | AccountBlocked):
+        # What these say of the caller says here that META_APP_ID or META_APP_SECRETS will not do.
+        return AppRefused(found.graph_code, found.graph_subcode, found.trace_id)
+    return found
+
+
+def _classify(status: int, body: bytes, headers: Mapping[str, str]) -> GraphError:
     error = _error_of(body)
     if error is None:
         if status == 429:
@@ -150,7 +190,16 @@ def classify(status: int, body: bytes, headers: Mapping[str, str]) -> GraphError
     code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
     trace = error.get("fbtrace_id")
     about = (code, subcode, trace if isinstance(trace, str) else None)
+    message = str(error.get("message")).lower()
     match code:
+        case 101:
+            return AppRefused(*about)
+        case 1 if APP_UNKNOWN in message:
+            return AppRefused(*about)
+        case 100 if PROOF_REFUSED in message:
+            return AppRefused(*about)
+        case 100 if NOT_SUBSCRIBED in message:
+            return AppNotSubscribed(*about)
         case 190 | 102 | 463 | 467:
             return TokenExpired(*about)
         case 4 | 17 | 32 | 613 | 80007 | 80008 | 130429 | 131056:
@@ -165,7 +214,7 @@ def classify(status: int, body: bytes, headers: Mapping[str, str]) -> GraphError
             return AccountNotFound(*about)
         case 368 | 131031:
             return AccountBlocked(*about)
-        case 1 | 2 if TOO_MUCH_DATA in str(error.get("message")).lower():
+        case 1 | 2 if TOO_MUCH_DATA in message:
             return TooMuchData(*about)
         case 1 | 2:
             return GraphUnavailable(*about)

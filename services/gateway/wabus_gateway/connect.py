@@ -1,6 +1,6 @@
 """Connecting a WABA: its token is checked, Meta is told where to send its webhooks, and the fact is written at once.
 
-Sources: Meta's "Debug Token", "WhatsApp Business Account, subscribed_apps", "Overriding the callback URL".
+Sources: Meta's "Debug Token", "WhatsApp Business Account, subscribed_apps", "Webhook overrides".
 """
 
 import re
@@ -21,7 +21,7 @@ from wabus_events import (
     tombstone,
 )
 from wabus_runtime.graph import Graph, GraphSettings
-from wabus_runtime.graph_errors import GraphError
+from wabus_runtime.graph_errors import BadRequest, GraphError
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.sealing import CannotOpen, Keyring
 from wabus_runtime.settings import CredentialSettings, KafkaSettings
@@ -171,10 +171,8 @@ async def inspect(
     settings: ConnectSettings, graph: Graph, token: SecretStr, *, now: datetime, waba_id: str | None = None
 ) -> TokenFacts:
     """What Meta says of a token, checked as `token_facts` does. Raises `ConnectRefused`, `GraphError`."""
-    secret = settings.meta_app_secrets[0].get_secret_value()
-    app_token = SecretStr(f"{settings.meta_app_id}|{secret}")
-    answer, _ = await graph.call("GET", "debug_token", app_token, {"input_token": token.get_secret_value()})
-    return token_facts(answer.get("data") or {}, app_id=settings.meta_app_id, waba_id=waba_id, now=now)
+    answer = await graph.debug_token(token)
+    return token_facts(answer, app_id=settings.meta_app_id, waba_id=waba_id, now=now)
 
 
 async def disconnect(
@@ -266,19 +264,21 @@ def phone_numbers(listed: Any) -> list[PhoneNumber]:
 
 
 async def _subscribe(settings: ConnectSettings, graph: Graph, waba_id: str, token: SecretStr, callback: str) -> None:
+    path = f"{waba_id}/subscribed_apps"
+    # "Webhook overrides", Requirements: only an app that is subscribed may set a callback URL for the account. Where
+    # there was one, this takes it away; until the next call webhooks go to the app's own callback, which is ours too.
+    await graph.call("POST", path, token)
     try:
         await graph.call(
             "POST",
-            f"{waba_id}/subscribed_apps",
+            path,
             token,
             {
                 "override_callback_uri": callback,
                 "verify_token": verify_token_of(waba_id, settings.meta_verify_token.get_secret_value()),
             },
         )
-    except GraphError as error:
-        if error.code != "bad_request":
-            raise
+    except BadRequest:
         raise ConnectRefused(
             "callback_unreachable",
             f"Meta could not verify the callback URL {callback}. Is PUBLIC_URL right, and does a gateway answer there?",

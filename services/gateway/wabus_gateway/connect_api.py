@@ -45,6 +45,7 @@ STATUS_OF = {
     "connected_elsewhere": 409,
     "connecting_elsewhere": 409,
     "not_connected": 404,
+    "app_refused": 503,
     "rate_limited": 503,
     "graph_unavailable": 502,
     "malformed_answer": 502,

@@ -36,6 +36,14 @@ WAY_ON = {
         "Meta can't reach us",
         "This is for whoever runs this service. When it is mended, click Connect again.",
     ),
+    "app_not_subscribed": (
+        "This service is not ready at Meta",
+        "This is for whoever runs this service. When it is mended, click Connect again.",
+    ),
+    "app_refused": (
+        "Meta does not accept this service",
+        "This is for whoever runs this service. When it is mended, click Connect again.",
+    ),
     "token_of_another_app": (
         "The access was given to another app",
         "This is for whoever runs this service. When it is mended, click Connect again.",

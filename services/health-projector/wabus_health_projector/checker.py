@@ -218,13 +218,11 @@ class Checker(ConsumerRebalanceListener):
         return "different"
 
     async def _ask(self, waba_id: str, token: SecretStr) -> Answers:
-        secret = self._settings.meta_app_secrets[0].get_secret_value()
-        app_token = SecretStr(f"{self._settings.meta_app_id}|{secret}")
         query = {"fields": PHONE_FIELDS, "limit": str(MAX_PHONE_NUMBERS)}
-        debugged, _ = await self._graph.call("GET", "debug_token", app_token, {"input_token": token.get_secret_value()})
+        debugged = await self._graph.debug_token(token)
         subscribed, _ = await self._graph.call("GET", f"{waba_id}/subscribed_apps", token)
         phones, _ = await self._graph.call("GET", f"{waba_id}/phone_numbers", token, query)
-        return Answers(debugged.get("data") or {}, subscribed, phones)
+        return Answers(debugged, subscribed, phones)
 
     async def _checked_at(self, waba_ids: list[str]) -> dict[str, datetime]:
         return dict(

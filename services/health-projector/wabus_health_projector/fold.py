@@ -33,6 +33,7 @@ from wabus_events import (
     WebhookSeen,
 )
 from wabus_events.template_state import asked_at, notice_after, place_of, status_after
+from wabus_runtime.graph_errors import AppRefused
 
 from wabus_health_projector.check import is_ours
 from wabus_health_projector.payloads import account_event, alert
@@ -145,6 +146,9 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
                 "templates_asked_at": _later(health.templates_asked_at, done.started_at),
                 **_ended(health, event.sync_id, place),
             }
+        case TemplateSyncFailed(code=AppRefused.code):
+            # The operator has to repair the app: for the account it only means that this sync is over.
+            return _ended(health, event.sync_id, place)
         case TemplateSyncFailed():
             failure = SyncFailure(
                 **place,

@@ -217,7 +217,8 @@ def _sync(health: WabaHealth, connection: Connection, now: datetime) -> Iterator
     waiting_since = begun.at if begun else connection.at if status == "never" else None
     if waiting_since is None:
         return
-    if now - waiting_since > SYNC_STALLED_AFTER:
+    # An end without success or failure: our own app was refused, and the next sync comes by itself.
+    if now - waiting_since > SYNC_STALLED_AFTER and (begun or not health.ended_syncs):
         yield Reason(
             code="sync_stalled",
             severity="degraded",

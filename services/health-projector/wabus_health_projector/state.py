@@ -335,7 +335,7 @@ class WabaHealth(_Frozen):
     def sync_status(self) -> SyncStatus:
         """Where the newest sync is. One that has ended stays ended: clocks of two processes may disagree."""
         failed, done, begun, asked = self.last_failure, self.sync_done, self.sync_started, self.sync_requested
-        ended = {end.sync_id for end in (failed, done) if end}
+        ended = {end.sync_id for end in (failed, done, *self.ended_syncs) if end}
         steps: list[tuple[tuple[datetime, str], SyncStatus]] = []
         if failed:
             steps.append((order(failed), "failed"))

@@ -46,6 +46,16 @@ def malformed_token() -> GraphError:
     return GraphError("Invalid OAuth access token - Cannot parse access token", 190, status=401)
 
 
+def refused_app_token() -> GraphError:
+    """`APP_ID|SECRET` with a secret that is not, or no longer, the app's. See firebase-ios-sdk#2262."""
+    return GraphError("Invalid OAuth access token signature.", 190)
+
+
+def refused_proof() -> GraphError:
+    """See "Securing Graph API calls", and facebook-python-business-sdk#528."""
+    return GraphError("Invalid appsecret_proof provided in the API argument", 100, type="GraphMethodException")
+
+
 def expired_token() -> GraphError:
     return GraphError("Error validating access token: Session has expired.", 190, status=401, subcode=463)
 
@@ -80,6 +90,14 @@ def unknown_path(path: str) -> GraphError:
 
 def bad_parameter(message: str) -> GraphError:
     return GraphError(f"(#100) {message}", 100)
+
+
+def not_subscribed() -> GraphError:
+    """See chatwoot#12488, chatwoot#13279, evolution-api#807."""
+    return bad_parameter(
+        "Before override the current callback uri, your app must be subscribed to receive messages for WhatsApp "
+        "Business Account"
+    )
 
 
 def callback_refused(why: str) -> GraphError:

@@ -31,8 +31,27 @@ async def show_state(meta: Meta, _request: web.Request, _body: Json) -> Json:
         }
         for waba in world.wabas.values()
     ]
-    app = {"id": world.app_id, "callback_url": world.callback_url, "callback_verified": world.callback_verified}
+    app = {
+        "id": world.app_id,
+        "callback_url": world.callback_url,
+        "callback_verified": world.callback_verified,
+        "has_messages_callback": world.has_messages_callback,
+    }
     return {"app": app, "wabas": wabas, "tokens": len(world.tokens), "faults": meta.faults.as_json()}
+
+
+async def change_app(meta: Meta, _request: web.Request, body: Json) -> Json:
+    """{app_secrets?: […], has_messages_callback?}: a reset of the secret; an app that gets no messages of its own.
+
+    While these secrets are not those of META_APP_SECRETS, Graph refuses the app, and the gateway what it is sent.
+    """
+    world = meta.world
+    app_secrets, callback = body.get("app_secrets", world.app_secrets), body.get("has_messages_callback")
+    if not isinstance(app_secrets, list) or not app_secrets or not all(isinstance(one, str) for one in app_secrets):
+        raise ValueError("app_secrets must be a list of at least one text")
+    world.app_secrets = app_secrets
+    world.has_messages_callback = world.has_messages_callback if callback is None else bool(callback)
+    return {"app_secrets": len(world.app_secrets), "has_messages_callback": world.has_messages_callback}
 
 
 async def add_wabas(meta: Meta, _request: web.Request, body: Json) -> Json:
@@ -262,6 +281,7 @@ def _now() -> int:
 
 ROUTES = (
     ("GET", "/state", show_state),
+    ("PATCH", "/app", change_app),
     ("POST", "/wabas", add_wabas),
     ("PATCH", "/wabas/{waba}", change_waba),
     ("POST", "/wabas/{waba}/phones", add_phone),

@@ -128,6 +128,8 @@ def _authenticate(meta: Meta, request: web.Request, params: dict[str, str]) -> T
         raise answers.no_token()
     if value in {f"{meta.world.app_id}|{secret}" for secret in meta.world.app_secrets}:
         return None
+    if value.startswith(f"{meta.world.app_id}|"):
+        raise answers.refused_app_token()
     token = meta.world.tokens.get(value)
     if token is None:
         raise answers.malformed_token()
@@ -138,8 +140,7 @@ def _authenticate(meta: Meta, request: web.Request, params: dict[str, str]) -> T
     proof = params.get("appsecret_proof")
     right = [hmac.new(secret.encode(), value.encode(), hashlib.sha256) for secret in meta.world.app_secrets]
     if proof is not None and proof not in [mac.hexdigest() for mac in right]:
-        message = "Invalid appsecret_proof provided in the API argument"
-        raise GraphError(message, 100, type="GraphMethodException")
+        raise answers.refused_proof()
     return token
 
 
@@ -227,6 +228,11 @@ def _waba_node(meta: Meta, waba: Waba) -> Json:
 
 
 async def _subscribed_apps(meta: Meta, waba: Waba, method: str, params: dict[str, str]) -> Json:
+    """Whether the app gets the WABA's webhooks, and where. See "Webhook overrides".
+
+    An override is taken once the app is subscribed without one (Requirements; chatwoot#13279), and while the app itself
+    has a callback for `messages` (chatwoot#14713). Subscribing without an override takes away the one before.
+    """
     app_id = meta.world.app_id
     if method == "GET":
         link = f"https://www.facebook.com/games/?app_id={app_id}"
@@ -245,6 +251,8 @@ async def _subscribed_apps(meta: Meta, waba: Waba, method: str, params: dict[str
                 raise bad_parameter("The parameter verify_token is required")
             if len(url) > CALLBACK_LENGTH_MAX:
                 raise bad_parameter("override_callback_uri must be at most 200 characters long")
+            if app_id not in waba.subscribed_apps or not meta.world.has_messages_callback:
+                raise answers.not_subscribed()
             if why := await handshake(meta.session, url, verify_token):
                 raise answers.callback_refused(why)
         waba.subscribed_apps[app_id] = Subscription(override_callback_uri=url, verify_token=verify_token)

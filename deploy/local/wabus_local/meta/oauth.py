@@ -113,6 +113,7 @@ def access_token(meta: Meta, params: dict[str, str]) -> dict[str, Any]:
     if params.get("client_id") != world.app_id:
         raise GraphError("Error validating application. Cannot get application info due to a system error.", 101)
     if params.get("client_secret") not in world.app_secrets:
+        # As stackoverflow.com/questions/14575477 has it for a secret that is not the app's.
         raise GraphError("Error validating client secret.", 1)
     match params.get("grant_type"):
         case "client_credentials":

@@ -76,6 +76,8 @@ class World(BaseModel):
     callback_url: str | None = None
     verify_token: str | None = None
     callback_verified: bool = False
+    has_messages_callback: bool = True
+    """Whether the app is subscribed to the field `messages` in the App Dashboard."""
     redirect_uris: list[str] = Field(default_factory=list[str])
     wabas: dict[str, Waba] = Field(default_factory=dict[str, Waba])
     tokens: dict[str, Token] = Field(default_factory=dict[str, Token])
