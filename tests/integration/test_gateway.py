@@ -10,6 +10,7 @@ from local_stack import free_ports
 from wabus_events import (
     ACCOUNTS,
     MESSAGES,
+    AccountUpdated,
     CallbackVerified,
     CredentialStored,
     Event,
@@ -59,6 +60,18 @@ async def test_the_first_webhook_of_a_waba_leaves_evidence_once(gateway: Client,
         body = encoded(webhook(conversation(messages=[text(wamid)])))
         assert (await gateway.post(PATH, data=body, headers=signed(body))).status == 200
     assert [event.waba_id for event in await events_in(ACCOUNTS) if isinstance(event, WebhookSeen)] == [WABA]
+
+
+async def test_what_a_partner_is_told_of_an_account_is_no_evidence_of_the_partners_portfolio(
+    gateway: Client, events_in: EventsIn
+) -> None:
+    info = {"waba_id": WABA, "owner_business_id": "2329417887457253"}
+    removed = {"field": "account_update", "value": {"event": "PARTNER_REMOVED", "waba_info": info}}
+    solution = {"field": "partner_solutions", "value": {"event": "SOLUTION_UPDATED", "solution_id": "1"}}
+    body = encoded(webhook(removed, solution, waba_id="2949482758682047"))
+    assert (await gateway.post(PATH, data=body, headers=signed(body))).status == 200
+    told = {type(event): event.subject for event in await events_in(ACCOUNTS)}
+    assert told == {AccountUpdated: WABA, WebhookSeen: WABA}
 
 
 async def test_the_first_webhook_after_a_start_already_carries_its_organisation(

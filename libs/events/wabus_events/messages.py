@@ -33,7 +33,7 @@ class MessageStatusChanged(WabaEvent, topic=MESSAGES):
     wamid: str
     contact: str
     status: str
-    """sent, delivered, read, played, deleted or failed."""
+    """sent, delivered, read, played, deleted or failed; of a payment pending, captured, failed, …"""
     error_codes: list[int] = []
     """Meta: "Cloud API: Error codes". Empty unless `status` is failed."""
     value: dict[str, Any]
@@ -51,6 +51,8 @@ class Unrecognised(Event, topic=MESSAGES):
     """
 
     waba_id: str | None = None
+    portfolio_id: str | None = None
+    """The business portfolio that Meta told, where it did not tell the account itself."""
     field: str | None = None
     reason: str
     """Why there is no model for it, without quoting it."""

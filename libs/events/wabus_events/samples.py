@@ -18,6 +18,7 @@ SAMPLES: dict[str, Any] = {
     "scope": "whatsapp_business_messaging",
     "connected_by": "user-7",
     "requested_by": "user-7",
+    "portfolio_id": "506914307656634",
     "reason": "connected",
     "decision": "APPROVED",
     "status": "APPROVED",
