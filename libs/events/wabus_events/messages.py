@@ -26,7 +26,10 @@ class MessageReceived(WabaEvent, topic=MESSAGES):
 
 
 class MessageStatusChanged(WabaEvent, topic=MESSAGES):
-    """A message that the business sent was sent, delivered, read, played, deleted, or has failed."""
+    """A message that the business sent was sent, delivered, read, played, deleted, or has failed.
+
+    Or, where `of_payment`, the order in it is being paid, was paid, or could not be.
+    """
 
     phone_number_id: str
     display_phone_number: str | None = None
@@ -41,6 +44,15 @@ class MessageStatusChanged(WabaEvent, topic=MESSAGES):
     @property
     def key(self) -> str:
         return f"{self.phone_number_id}:{self.contact}"
+
+    @property
+    def of_payment(self) -> bool:
+        """Whether it tells how a payment goes, which says nothing of the message. Meta: "Payments API"."""
+        match self.value:
+            case {"statuses": [{"type": "payment"}]}:
+                return True
+            case _:
+                return False
 
 
 class Unrecognised(Event, topic=MESSAGES):

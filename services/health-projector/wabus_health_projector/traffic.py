@@ -94,6 +94,8 @@ def tally(events: Iterable[tuple[Message, datetime]], since: datetime) -> Tally:
         hour = hour_number(at)
         if isinstance(event, MessageReceived):
             kind, codes = "received", ()
+        elif event.of_payment:
+            kind, codes = "payment", ()
         else:
             kind, codes = event.status.lower()[:40], event.error_codes
         _count(counts.messages, (event.waba_id, hour, event.phone_number_id, kind), at)
