@@ -26,6 +26,9 @@ _LATEST_SECONDS = 253_402_300_799  # 9999-12-31, the last moment a datetime hold
 PARTICIPANT_IDS = ("recipient_participant_id", "recipient_participant_user_id", "participant_recipient_id")
 """Members of a group's status that say whose it is, the first first: a number, what Meta gives instead of it, and the
 number's name in older examples."""
+_PEOPLE = ("from", "from_user_id", "recipient_id", "recipient_user_id", *PARTICIPANT_IDS)
+"""Members of a message or a status that say which of the value's contacts are its own."""
+_MOST_CONTACTS = 10  # of one person: Meta sends one, and to repeat many with each message would not be linear
 _SHARED = ("messaging_product", "metadata")  # small parts of a value that every message's event repeats
 
 
@@ -195,30 +198,27 @@ def _conversation(value: Json, about: _About) -> Iterator[Event | None]:
     taken = {"messages", "statuses", "contacts"}
     rest = {key: part for key, part in value.items() if key not in taken or not isinstance(part, list)}
     if count == 1:
-        of_contact = {"": contacts} if contacts else {}
+        by_id: dict[str, list[int]] = {}
         left: Json = {}
     else:
         # What belongs to no single message goes into an event of its own, not into each: that keeps it linear.
         left = {key: part for key, part in rest.items() if key not in _SHARED}
         rest = {key: part for key, part in rest.items() if key in _SHARED}
-        of_contact = yield from _by_contact(contacts)
-    used: set[str] = set()
+        by_id = yield from _by_id(contacts)
+    used: set[int] = set()
     for kind, items in (("messages", messages), ("statuses", statuses)):
         for item in items:
-            contact = _contact(kind, item)
-            whose = "" if count == 1 else contact
             # Alone in its value it keeps that untouched.
-            own = (
-                value
-                if count == 1
-                else {**rest, **({"contacts": of_contact[whose]} if whose in of_contact else {}), kind: [item]}
-            )
-            used.add(whose)
+            own = value
+            if count > 1:
+                whose = _whose(item, by_id)
+                used.update(whose)
+                own = {**rest, **({"contacts": [contacts[number] for number in whose]} if whose else {}), kind: [item]}
             try:
-                yield _message(contact, own, item, about, kind)
+                yield _message(_contact(kind, item), own, item, about, kind)
             except (KeyError, TypeError, ValidationError):
                 yield from _unrecognised(own, about, "messages", f"one of {kind} without what its model needs")
-    unused = [contact for whose, group in of_contact.items() if whose not in used for contact in group]
+    unused = [contact for number, contact in enumerate(contacts) if number not in used] if count > 1 else []
     if unused:
         left["contacts"] = unused
     if left:
@@ -280,15 +280,29 @@ def _contact(kind: str, item: Any) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _by_contact(contacts: Sequence[Any]) -> Generator[None, None, dict[str, list[Any]]]:
-    grouped: dict[str, list[Any]] = {}
-    for number, contact in enumerate(contacts, start=1):
-        parts = cast(Json, contact) if isinstance(contact, dict) else {}
-        whose = parts.get("wa_id") or parts.get("user_id") or ""
-        grouped.setdefault(whose if isinstance(whose, str) else "", []).append(contact)
+def _by_id(contacts: Sequence[Any]) -> Generator[None, None, dict[str, list[int]]]:
+    """Which contacts have an id, be it a WhatsApp id or what Meta gives beside or instead of it."""
+    found: dict[str, list[int]] = {}
+    for number, contact in enumerate(contacts):
+        for each in _ids(contact, ("wa_id", "user_id")):
+            found.setdefault(each, []).append(number)
         if number % SMALL_STEPS == 0:
             yield
-    return grouped
+    return found
+
+
+def _whose(item: Any, by_id: Mapping[str, Sequence[int]]) -> list[int]:
+    """Which contacts are those of a message or a status; what belongs to too many is left to be kept once."""
+    found = [by_id.get(each, ()) for each in _ids(item, _PEOPLE)]
+    return sorted({number for numbers in found if len(numbers) <= _MOST_CONTACTS for number in numbers})
+
+
+def _ids(part: Any, names: Sequence[str]) -> Iterator[str]:
+    if isinstance(part, dict):
+        for name in names:
+            found = cast(Json, part).get(name)
+            if found and isinstance(found, str):
+                yield found
 
 
 def _items(value: Json, name: str) -> list[Any]:
