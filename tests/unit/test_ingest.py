@@ -221,6 +221,12 @@ def test_a_redelivery_has_the_same_ids_and_other_facts_have_others() -> None:
     assert len(set(ids)) == 6
 
 
+def test_nothing_happened_in_1970_because_meta_wrote_true_for_a_time() -> None:
+    payload = webhook(template_status(), conversation(messages=[text("wamid.A") | {"timestamp": True}]))
+    payload["entry"][0]["time"] = True
+    assert {event.time for event in facts(payload)} == {NOW}
+
+
 def test_the_same_change_at_another_time_is_another_fact() -> None:
     (first,) = facts(webhook(template_status(), time=1_700_000_000))
     (second,) = facts(webhook(template_status(), time=1_700_000_001))

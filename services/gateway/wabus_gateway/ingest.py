@@ -344,6 +344,8 @@ def _digest(value: Any) -> str:
 
 def moment(value: Any) -> datetime | None:
     """Meta's times: seconds since 1970 as a number or a string of digits; in some webhooks milliseconds."""
+    if isinstance(value, bool):
+        return None
     try:
         seconds = float(int(value))
     except (TypeError, ValueError, OverflowError):
