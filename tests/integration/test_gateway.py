@@ -1,6 +1,7 @@
 """The gateway on real Kafka: what it answers, and what is in Kafka when it has."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -59,6 +60,19 @@ async def test_the_first_webhook_of_a_waba_leaves_evidence_once(gateway: Client,
     for wamid in ("wamid.A", "wamid.B"):
         body = encoded(webhook(conversation(messages=[text(wamid)])))
         assert (await gateway.post(PATH, data=body, headers=signed(body))).status == 200
+    assert [event.waba_id for event in await events_in(ACCOUNTS) if isinstance(event, WebhookSeen)] == [WABA]
+
+
+async def test_an_account_is_not_without_evidence_for_a_day_because_another_part_was_too_large(
+    gateway: Client, events_in: EventsIn
+) -> None:
+    large = conversation(messages=[text("wamid.B", body="CUT" + "é" * 1_490_000)])
+    payload = webhook(conversation(messages=[text("wamid.A")]), large)
+    body = json.dumps(payload, ensure_ascii=False).encode().replace(b"CUT", b"\\ud83d")
+    assert (await gateway.post(PATH, data=body, headers=signed(body))).status == 200
+    assert [type(event) for event in await events_in(MESSAGES)] == [Unrecognised]
+    body = encoded(webhook(conversation(messages=[text("wamid.C")])))
+    assert (await gateway.post(PATH, data=body, headers=signed(body))).status == 200
     assert [event.waba_id for event in await events_in(ACCOUNTS) if isinstance(event, WebhookSeen)] == [WABA]
 
 

@@ -125,6 +125,7 @@ class Intake:
             log.error("a webhook could not be taken apart", action="webhook_kept_whole", error=type(error).__name__)
             kept = whole(body, received_at=now, reason=f"it could not be taken apart: {type(error).__name__}")
             records = [encode(kept, SOURCE)]
+            noticed.clear()  # some of that evidence was among the records that are given up
         return begun, records
 
     def _records(self, event: Event, now: datetime, noticed: dict[str, date]) -> list[Record]:
