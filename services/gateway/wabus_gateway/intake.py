@@ -62,7 +62,11 @@ class Intake:
 
         False where it is any other body: then nothing has happened, and it is one for `publish`.
         """
-        lone = lone_fact(body, owner=self._owner, source=SOURCE)
+        try:
+            lone = lone_fact(body, owner=self._owner, source=SOURCE)
+        except Exception:
+            log.exception("the short cut failed on a webhook", action="short_cut_failed")
+            return False
         if lone is None or self._seen.get(lone.waba_id) != _today():
             return False
         lone.record.headers.append(("ce_traceparent", tracing.fresh().encode()))
