@@ -45,8 +45,10 @@ class Traffic(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    reached_at: Moment | None = None
+    """When Meta last reached us, with whatever of whichever time."""
     last_at: Moment | None = None
-    """The newest message or status, of any kind."""
+    """The newest message or status, of any kind, by its own time."""
     last_sent_at: dict[str, Moment] = {}
     """By phone number id the newest proof that sending works. One that is delivered or read may be of long ago."""
     sent: int = 0
