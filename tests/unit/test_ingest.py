@@ -91,6 +91,17 @@ def test_who_it_was_is_not_lost_where_several_come_at_once(first: dict[str, str]
     ]
 
 
+def test_members_of_a_group_are_not_read_in_another_order_than_they_wrote() -> None:
+    told = facts(
+        webhook(
+            conversation(messages=[text(f"wamid.{sender}", sender) | {"group_id": "G"} for sender in ("1", "2")]),
+            conversation(statuses=[status("wamid.3", "read", "G", recipient_participant_id="1")]),
+        )
+    )
+    assert {event.key for event in told} == {f"{PHONE}:G"}
+    assert [event.contact for event in told if isinstance(event, MessageReceived)] == ["1", "2"]
+
+
 def test_contacts_that_are_told_thousands_of_times_are_kept_once() -> None:
     change = conversation(
         messages=[text(f"wamid.{number}", "1") for number in range(1000)], contacts=[{"wa_id": "1"}] * 1000

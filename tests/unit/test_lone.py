@@ -45,6 +45,7 @@ UNUSUAL = {
     "a template": [template_status()],
     "a failed status": [conversation(statuses=[status("wamid.A", "failed", errors=[{"code": 1}])])],
     "a group's status": [conversation(statuses=[status("wamid.A", recipient_participant_id="7")])],
+    "a message to a group": [conversation(messages=[text("wamid.A") | {"group_id": "G"}])],
     "no sender": [conversation(messages=[{"id": "wamid.A", "timestamp": "1700000001", "type": "text"}])],
     "a huge number": [conversation(messages=[text("wamid.A") | {"number": 12345678901234567890123}])],
     "a time that is none": [conversation(messages=[text("wamid.A") | {"timestamp": "soon"}])],

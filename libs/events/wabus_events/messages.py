@@ -16,13 +16,15 @@ class MessageReceived(WabaEvent, topic=MESSAGES):
     wamid: str
     contact: str
     """The sender: their WhatsApp id, or what Meta gives instead of it."""
+    group_id: str | None = None
+    """The group that it was sent to, as Meta names it; statuses of messages to that group have it as `contact`."""
     message_type: str
     """text, image, interactive, … or one that did not exist when this was written."""
     value: dict[str, Any]
 
     @property
     def key(self) -> str:
-        return f"{self.phone_number_id}:{self.contact}"
+        return f"{self.phone_number_id}:{self.group_id or self.contact}"
 
 
 class MessageStatusChanged(WabaEvent, topic=MESSAGES):

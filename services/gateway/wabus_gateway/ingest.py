@@ -240,6 +240,7 @@ def _message(contact: str, value: Json, item: Any, about: _About, kind: str) -> 
             display_phone_number=metadata.get("display_phone_number"),
             wamid=wamid,
             contact=contact,
+            group_id=_text(item.get("group_id")),
             message_type=item.get("type") or "unknown",
             value=value,
         )
@@ -276,8 +277,11 @@ def _contact(kind: str, item: Any) -> str:
     if not isinstance(item, dict):
         return ""
     names = ("from", "from_user_id") if kind == "messages" else ("recipient_id", "recipient_user_id")
-    found = next((item[name] for name in names if item.get(name)), "")
-    return found if isinstance(found, str) else ""
+    return _text(next((item[name] for name in names if item.get(name)), None)) or ""
+
+
+def _text(part: Any) -> str | None:
+    return part if isinstance(part, str) and part else None
 
 
 def _by_id(contacts: Sequence[Any]) -> Generator[None, None, dict[str, list[int]]]:

@@ -59,10 +59,11 @@ def lone_fact(body: bytes, *, owner: Owner, source: str) -> Lone | None:
     }
     if statuses is None:
         message_type = item.get("type")
-        if type(message_type) is not str or not message_type:
+        if type(message_type) is not str or not message_type or "group_id" in item:
             return None
         model = MessageReceived
         identity = fact_id(model.type, wamid)
+        fields["group_id"] = None
         fields["message_type"] = message_type
     else:
         status = item.get("status")
