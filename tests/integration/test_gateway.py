@@ -1,25 +1,31 @@
 """The gateway on real Kafka: what it answers, and what is in Kafka when it has."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient
 from local_stack import free_ports
+from structlog.testing import capture_logs
 from wabus_events import (
     ACCOUNTS,
     MESSAGES,
+    AccountUpdated,
     CallbackVerified,
     CredentialStored,
     Event,
     MessageReceived,
     MessageStatusChanged,
+    Record,
     Topic,
     Unrecognised,
     WebhookSeen,
 )
 from wabus_events.testing import an
+from wabus_gateway import intake
 from wabus_gateway.app import GatewaySettings, create_app
 from wabus_gateway.signature import verify_token_of
 from wabus_local.kafka import EmbeddedKafka
@@ -61,6 +67,31 @@ async def test_the_first_webhook_of_a_waba_leaves_evidence_once(gateway: Client,
     assert [event.waba_id for event in await events_in(ACCOUNTS) if isinstance(event, WebhookSeen)] == [WABA]
 
 
+async def test_an_account_is_not_without_evidence_for_a_day_because_another_part_was_too_large(
+    gateway: Client, events_in: EventsIn
+) -> None:
+    large = conversation(messages=[text("wamid.B", body="CUT" + "é" * 1_490_000)])
+    payload = webhook(conversation(messages=[text("wamid.A")]), large)
+    body = json.dumps(payload, ensure_ascii=False).encode().replace(b"CUT", b"\\ud83d")
+    assert (await gateway.post(PATH, data=body, headers=signed(body))).status == 200
+    assert [type(event) for event in await events_in(MESSAGES)] == [Unrecognised]
+    body = encoded(webhook(conversation(messages=[text("wamid.C")])))
+    assert (await gateway.post(PATH, data=body, headers=signed(body))).status == 200
+    assert [event.waba_id for event in await events_in(ACCOUNTS) if isinstance(event, WebhookSeen)] == [WABA]
+
+
+async def test_what_a_partner_is_told_of_an_account_is_no_evidence_of_the_partners_portfolio(
+    gateway: Client, events_in: EventsIn
+) -> None:
+    info = {"waba_id": WABA, "owner_business_id": "2329417887457253"}
+    removed = {"field": "account_update", "value": {"event": "PARTNER_REMOVED", "waba_info": info}}
+    solution = {"field": "partner_solutions", "value": {"event": "SOLUTION_UPDATED", "solution_id": "1"}}
+    body = encoded(webhook(removed, solution, waba_id="2949482758682047"))
+    assert (await gateway.post(PATH, data=body, headers=signed(body))).status == 200
+    told = {type(event): event.subject for event in await events_in(ACCOUNTS)}
+    assert told == {AccountUpdated: WABA, WebhookSeen: WABA}
+
+
 async def test_the_first_webhook_after_a_start_already_carries_its_organisation(
     topics: KafkaSettings, publisher: Publisher, events_in: EventsIn
 ) -> None:
@@ -74,6 +105,36 @@ async def test_the_first_webhook_after_a_start_already_carries_its_organisation(
         assert (await client.post(PATH, data=body, headers=signed(body))).status == 200
     assert [event.org_id for event in await events_in(MESSAGES)] == ["acme"]
     assert [event.org_id for event in await events_in(ACCOUNTS)] == ["acme"]
+
+
+async def test_nobody_searches_for_why_webhooks_are_refused_without_a_line_that_says_where(
+    gateway: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_self: Publisher, _records: Sequence[Record]) -> None:
+        raise RuntimeError("with somebody's words")
+
+    monkeypatch.setattr(Publisher, "publish_records", broken)
+    body = encoded(webhook(conversation(messages=[text("wamid.A"), text("wamid.B")])))
+    with capture_logs() as logged:
+        answer = await gateway.post(PATH, data=body, headers=signed(body))
+    assert answer.status in (500, 503)
+    (line,) = [line for line in logged if line.get("action") in ("webhook_failed", "request_failed")]
+    assert line["path"] == PATH
+    assert line["exc_info"]
+
+
+async def test_a_webhook_that_breaks_the_short_cut_is_taken_the_long_way(
+    gateway: Client, monkeypatch: pytest.MonkeyPatch, events_in: EventsIn
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(intake, "lone_fact", broken)
+    body = encoded(webhook(conversation(messages=[text("wamid.A")])))
+    with capture_logs() as logged:
+        assert (await gateway.post(PATH, data=body, headers=signed(body))).status == 200
+    assert [type(event) for event in await events_in(MESSAGES)] == [MessageReceived]
+    assert all(line["exc_info"] for line in logged if line.get("action") == "short_cut_failed")
 
 
 async def test_a_secret_that_is_being_rotated_out_is_still_accepted(gateway: Client) -> None:

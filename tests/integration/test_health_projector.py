@@ -106,7 +106,23 @@ async def test_what_is_published_is_the_answer(
     assert (health["org_id"], health["waba_id"], health["webhook_verified"]) == ("demo", "1", True)
     assert (health["template_sync_status"], health["template_total"], health["template_approved"]) == ("synced", 3, 2)
     assert datetime.fromisoformat(health["last_sync_at"]) == START + timedelta(seconds=2)
-    assert datetime.fromisoformat(health["last_webhook_at"]) == START + timedelta(seconds=6)
+    assert datetime.fromisoformat(health["last_webhook_at"]) > START + timedelta(hours=1)
+
+
+@pytest.mark.parametrize("days", [2, 20])
+async def test_a_webhook_of_just_now_does_not_look_days_old_because_its_message_is(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher, serve: Serve, bearer: Bearer, days: int
+) -> None:
+    client = await serve(create_app(load(HealthProjectorSettings)))
+    began = datetime.now(UTC) - timedelta(seconds=1)
+    assert await reached(pool, await publisher.publish([*good(), received(1)]))
+    late = received(2).model_copy(update={"time": START - timedelta(days=days)})
+    assert await reached(pool, await publisher.publish([late]))
+    health = await (await client.get("/webhook/health/detailed", headers=bearer())).json()
+    told = health["wabas"][0]["last_events"]
+    assert datetime.fromisoformat(health["last_webhook_at"]) >= began
+    assert datetime.fromisoformat(told["webhook_at"]) >= began
+    assert datetime.fromisoformat(told["message_at"]) == START + timedelta(seconds=5)
 
 
 async def test_an_organisation_that_never_connected_is_pending(

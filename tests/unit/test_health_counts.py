@@ -67,6 +67,18 @@ def test_error_codes_are_counted_once_a_message() -> None:
     assert {code: count.count for (_, _, _, code), count in counts.errors.items()} == {131026: 2}
 
 
+def test_nobody_is_told_that_messages_fail_because_customers_could_not_pay() -> None:
+    payments = [
+        status(wamid, "failed", 131042).model_copy(
+            update={"value": {"statuses": [{"type": "payment", "status": "failed"}]}}
+        )
+        for wamid in "abc"
+    ]
+    counts = tally([(event, NOW) for event in payments], HOUR)
+    assert {kind: count.count for (_, _, _, kind), count in counts.messages.items()} == {"payment": 3}
+    assert not counts.errors
+
+
 def test_counts_are_kept_for_whole_days_whose_records_kafka_still_has() -> None:
     assert counts_kept_from(date(2026, 3, 31)) == datetime(2026, 3, 2, tzinfo=UTC)
 

@@ -53,6 +53,63 @@ def test_a_message_keeps_metas_value_with_only_itself_in_it() -> None:
     assert first.time == datetime.fromtimestamp(1700000001, UTC)
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"from": "1"}, {"from": "2"}),
+        ({"from_user_id": "BR.1"}, {"from_user_id": "BR.2"}),
+        ({"recipient_id": "1", "recipient_user_id": "BR.1"}, {"recipient_id": "2", "recipient_user_id": "BR.2"}),
+        ({"recipient_user_id": "BR.1"}, {"recipient_user_id": "BR.2"}),
+        (
+            {"recipient_id": "G", "recipient_participant_id": "1"},
+            {"recipient_id": "G", "recipient_participant_id": "2"},
+        ),
+        (
+            {"recipient_id": "G", "participant_recipient_id": "1"},
+            {"recipient_id": "G", "participant_recipient_id": "2"},
+        ),
+        (
+            {"recipient_id": "G", "recipient_participant_user_id": "BR.1"},
+            {"recipient_id": "G", "recipient_participant_user_id": "BR.2"},
+        ),
+    ],
+)
+def test_who_it_was_is_not_lost_where_several_come_at_once(first: dict[str, str], second: dict[str, str]) -> None:
+    contacts = [{"wa_id": "1", "user_id": "BR.1"}, {"wa_id": "2", "user_id": "BR.2"}]
+    about = {"id": "wamid.A", "timestamp": "1700000001"}
+    if any(name.startswith("from") for name in first):
+        change = conversation(
+            messages=[{**about, **each, "type": "text"} for each in (first, second)], contacts=contacts
+        )
+    else:
+        change = conversation(
+            statuses=[{**about, **each, "status": "read"} for each in (first, second)], contacts=contacts
+        )
+    assert [event.model_dump()["value"].get("contacts") for event in facts(webhook(change))] == [
+        [contacts[0]],
+        [contacts[1]],
+    ]
+
+
+def test_members_of_a_group_are_not_read_in_another_order_than_they_wrote() -> None:
+    told = facts(
+        webhook(
+            conversation(messages=[text(f"wamid.{sender}", sender) | {"group_id": "G"} for sender in ("1", "2")]),
+            conversation(statuses=[status("wamid.3", "read", "G", recipient_participant_id="1")]),
+        )
+    )
+    assert {event.key for event in told} == {f"{PHONE}:G"}
+    assert [event.contact for event in told if isinstance(event, MessageReceived)] == ["1", "2"]
+
+
+def test_contacts_that_are_told_thousands_of_times_are_kept_once() -> None:
+    change = conversation(
+        messages=[text(f"wamid.{number}", "1") for number in range(1000)], contacts=[{"wa_id": "1"}] * 1000
+    )
+    kept = [event.model_dump()["value"].get("contacts", []) for event in facts(webhook(change))]
+    assert sum(map(len, kept)) == 1000
+
+
 def test_a_message_alone_keeps_its_value_to_the_last_byte() -> None:
     change = conversation(messages=[text("wamid.A")], contacts=[{"wa_id": "7"}], something_new={"a": [1]})
     (event,) = facts(webhook(change))
@@ -173,6 +230,12 @@ def test_a_redelivery_has_the_same_ids_and_other_facts_have_others() -> None:
     later = facts_in(encoded(payload), received_at=datetime(2027, 1, 1, tzinfo=UTC), owner=lambda _waba: None)
     assert ids == [event.id for event in later]
     assert len(set(ids)) == 6
+
+
+def test_nothing_happened_in_1970_because_meta_wrote_true_for_a_time() -> None:
+    payload = webhook(template_status(), conversation(messages=[text("wamid.A") | {"timestamp": True}]))
+    payload["entry"][0]["time"] = True
+    assert {event.time for event in facts(payload)} == {NOW}
 
 
 def test_the_same_change_at_another_time_is_another_fact() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wabus_events import encode
-from wabus_gateway.ingest import facts_in
+from wabus_gateway.ingest import PARTICIPANT_IDS, facts_in
 from wabus_gateway.lone import lone_fact
 from webhooks import PHONE, conversation, encoded, status, template_status, text, webhook
 
@@ -44,7 +44,12 @@ UNUSUAL = {
     "two changes": [conversation(messages=[text("wamid.A")]), template_status()],
     "a template": [template_status()],
     "a failed status": [conversation(statuses=[status("wamid.A", "failed", errors=[{"code": 1}])])],
-    "a group's status": [conversation(statuses=[status("wamid.A", recipient_participant_id="7")])],
+    **{
+        f"a group's status with {name}": [conversation(statuses=[status("wamid.A", **{name: "7"})])]
+        for name in PARTICIPANT_IDS
+    },
+    "a payment's status": [conversation(statuses=[status("wamid.A", "captured", type="payment")])],
+    "a message to a group": [conversation(messages=[text("wamid.A") | {"group_id": "G"}])],
     "no sender": [conversation(messages=[{"id": "wamid.A", "timestamp": "1700000001", "type": "text"}])],
     "a huge number": [conversation(messages=[text("wamid.A") | {"number": 12345678901234567890123}])],
     "a time that is none": [conversation(messages=[text("wamid.A") | {"timestamp": "soon"}])],
@@ -86,9 +91,13 @@ def dropping(usual: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict
     ).map(lambda drawn: {name: part for name, part in drawn[0].items() if name not in drawn[1]})
 
 
-items = dropping(odd_parts(text("wamid.A"))) | dropping(
-    odd_parts(status("wamid.B", errors=[], recipient_participant_id=""))
+telling_apart = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys([*PARTICIPANT_IDS, "type", "payment", "group_id"], odd)
 )
+items = st.tuples(
+    dropping(odd_parts(text("wamid.A"))) | dropping(odd_parts(status("wamid.B", errors=[]))),
+    st.just({}) | telling_apart,
+).map(lambda drawn: {**drawn[0], **drawn[1]})
 
 
 @st.composite

@@ -66,6 +66,8 @@ class AccountUpdated(WabaEvent, topic=ACCOUNTS):
 
     event: str
     """VERIFIED_ACCOUNT, ACCOUNT_RESTRICTION, DISABLED_UPDATE, ACCOUNT_DELETED, PARTNER_ADDED, … as Meta says it."""
+    portfolio_id: str | None = None
+    """The business portfolio that Meta told, where it did not tell the account itself: that of a partner."""
     value: dict[str, Any]
 
 

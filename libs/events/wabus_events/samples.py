@@ -18,6 +18,8 @@ SAMPLES: dict[str, Any] = {
     "scope": "whatsapp_business_messaging",
     "connected_by": "user-7",
     "requested_by": "user-7",
+    "portfolio_id": "506914307656634",
+    "group_id": "Y2FwaV9ncm91cDoxNzA1NTU1MDEzOToxMjAzNjM0MDQ2OTQyMzM4MjAZD",
     "reason": "connected",
     "decision": "APPROVED",
     "status": "APPROVED",

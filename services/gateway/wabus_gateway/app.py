@@ -235,6 +235,8 @@ class Gateway:
             error = None
         except KafkaUnavailable:
             pass
+        except Exception:
+            log.exception("a webhook failed", action="webhook_failed", path=route)
         finally:
             done(error)
 

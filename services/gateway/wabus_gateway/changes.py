@@ -36,7 +36,14 @@ class _Common(TypedDict):
 
 
 def change_event(
-    field: str, value: dict[str, Any], *, id_parts: Sequence[str], waba_id: str, time: datetime, org_id: str | None
+    field: str,
+    value: dict[str, Any],
+    *,
+    id_parts: Sequence[str],
+    waba_id: str,
+    portfolio_id: str | None,
+    time: datetime,
+    org_id: str | None,
 ) -> Event | None:
     """The event of one change, or None if there is no model for its field.
 
@@ -70,7 +77,7 @@ def change_event(
         case "message_template_components_update":
             return TemplateComponentsChanged(**common(TemplateComponentsChanged), **_template(value))
         case "account_update":
-            return AccountUpdated(**common(AccountUpdated), event=value["event"])
+            return AccountUpdated(**common(AccountUpdated), portfolio_id=portfolio_id, event=value["event"])
         case "account_review_update":
             return AccountReviewed(**common(AccountReviewed), decision=value["decision"])
         case "account_alerts":

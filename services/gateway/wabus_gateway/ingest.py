@@ -7,8 +7,9 @@ Source: Meta, "Webhooks reference: WhatsApp Business Account".
 import base64
 import hashlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import orjson
 from pydantic import ValidationError
@@ -22,6 +23,12 @@ Owner = Callable[[str], str | None]
 """The organisation that has a WABA connected, or None."""
 
 _LATEST_SECONDS = 253_402_300_799  # 9999-12-31, the last moment a datetime holds
+PARTICIPANT_IDS = ("recipient_participant_id", "recipient_participant_user_id", "participant_recipient_id")
+"""Members of a group's status that say whose it is, the first first: a number, what Meta gives instead of it, and the
+number's name in older examples."""
+_PEOPLE = ("from", "from_user_id", "recipient_id", "recipient_user_id", *PARTICIPANT_IDS)
+"""Members of a message or a status that say which of the value's contacts are its own."""
+_MOST_CONTACTS = 10  # of one person: Meta sends one, and to repeat many with each message would not be linear
 _SHARED = ("messaging_product", "metadata")  # small parts of a value that every message's event repeats
 
 
@@ -47,16 +54,15 @@ def facts_in_slices(body: bytes, *, received_at: datetime, owner: Owner) -> Iter
         return
     root = cast(Json, payload)
     entries = root.get("entry")
+    nobody = _About(None, None, received_at, owner)
     if root.get("object") != "whatsapp_business_account" or not isinstance(entries, list):
-        yield from _unrecognised(root, None, None, received_at, "not a webhook of a WhatsApp Business account", owner)
+        yield from _unrecognised(root, nobody, None, "not a webhook of a WhatsApp Business account")
         return
     for entry in cast(list[Any], entries):
         yield from _facts_in_entry(entry, received_at, owner)
     extra = {key: value for key, value in root.items() if key not in ("object", "entry")}
     if extra or not entries:
-        yield from _unrecognised(
-            root if not entries else extra, None, None, received_at, "unknown parts beside entry", owner
-        )
+        yield from _unrecognised(root if not entries else extra, nobody, None, "unknown parts beside entry")
 
 
 def whole(body: bytes, *, received_at: datetime, reason: str) -> Unrecognised:
@@ -69,134 +75,179 @@ def whole(body: bytes, *, received_at: datetime, reason: str) -> Unrecognised:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _About:
+    """Whom a part of a webhook is about, and when Meta says that it happened."""
+
+    waba_id: str | None
+    entry_time: datetime | None
+    received_at: datetime
+    owner: Owner
+    portfolio_id: str | None = None
+    """The business portfolio that the entry is for, where that is not the account's own entry."""
+
+    @property
+    def time(self) -> datetime:
+        return self.entry_time or self.received_at
+
+    @property
+    def org_id(self) -> str | None:
+        return self.owner(self.waba_id) if self.waba_id else None
+
+    @property
+    def entry_id_parts(self) -> tuple[str, ...]:
+        """What tells the same words in two entries apart. Not when it was received: a repetition is the same fact."""
+        time = (self.entry_time.isoformat(),) if self.entry_time else ()
+        return (*time, *_present(self.portfolio_id))
+
+
 def _facts_in_entry(entry: Any, received_at: datetime, owner: Owner) -> Iterator[Event | None]:
     if not isinstance(entry, dict):
-        yield from _unrecognised(entry, None, None, received_at, "an entry is no object", owner)
+        yield from _unrecognised(entry, _About(None, None, received_at, owner), None, "an entry is no object")
         return
     parts = cast(Json, entry)
-    waba_id, changes = parts.get("id"), parts.get("changes")
+    entry_id, changes = parts.get("id"), parts.get("changes")
     time = moment(parts.get("time"))
-    if not isinstance(waba_id, str | int) or isinstance(waba_id, bool) or not isinstance(changes, list) or not changes:
-        yield from _unrecognised(parts, None, None, time or received_at, "an entry without id or changes", owner)
+    if not _is_id(entry_id) or not isinstance(changes, list) or not changes:
+        # Its time is in what is kept, and so in the identity.
+        about = _About(None, None, time or received_at, owner)
+        yield from _unrecognised(parts, about, None, "an entry without id or changes")
         return
-    waba = str(waba_id)
+    about = _About(str(entry_id), time, received_at, owner)
     for change in cast(list[Any], changes):
-        yield from _facts_in_change(waba, time, change, received_at, owner)
+        yield from _facts_in_change(about, change)
     understood = {"id", "changes", "time"} if time else {"id", "changes"}
     extra = {key: value for key, value in parts.items() if key not in understood}
     if extra:
-        yield from _unrecognised(extra, waba, None, time or received_at, "unknown parts of an entry", owner)
+        yield from _unrecognised(extra, about, None, "unknown parts of an entry")
 
 
-def _facts_in_change(
-    waba_id: str, entry_time: datetime | None, change: Any, received_at: datetime, owner: Owner
-) -> Iterator[Event | None]:
-    time = entry_time or received_at
+def _facts_in_change(entry: _About, change: Any) -> Iterator[Event | None]:
     if isinstance(change, Unwritable):
-        kept = whole(change.body, received_at=time, reason="a change that events cannot carry as JSON")
+        about = _about_change(entry, change.field, None)
+        digest = hashlib.sha256(change.body).hexdigest()
+        kept = whole(change.body, received_at=about.time, reason="a change that events cannot carry as JSON")
         yield
-        yield kept.model_copy(update={"waba_id": waba_id, "org_id": owner(waba_id), "field": change.field})
+        yield kept.model_copy(
+            update={
+                "id": fact_id(Unrecognised.type, about.waba_id or "", digest, *about.entry_id_parts),
+                "waba_id": about.waba_id,
+                "portfolio_id": about.portfolio_id,
+                "org_id": about.org_id,
+                "field": change.field,
+            }
+        )
         return
     parts = cast(Json, change) if isinstance(change, dict) else {}
     field, value = parts.get("field"), parts.get("value")
+    about = _about_change(entry, field, value)
     if not isinstance(field, str) or not isinstance(value, dict) or set(parts) != {"field", "value"}:
         known = field if isinstance(field, str) else None
-        yield from _unrecognised(change, waba_id, known, time, "a change is not just field and value", owner)
+        yield from _unrecognised(change, about, known, "a change is not just field and value")
         return
     content = cast(Json, value)
     if field == "messages":
-        yield from _conversation(waba_id, content, time, owner)
+        yield from _conversation(content, about)
         return
-    id_parts = _identity(waba_id, entry_time, parts)
+    id_parts = _identity(about, parts)
     yield
     try:
         event = change_event(
             field,
             content,
             id_parts=id_parts,
-            waba_id=waba_id,
-            time=time,
-            org_id=owner(waba_id),
+            waba_id=about.waba_id or "",
+            portfolio_id=about.portfolio_id,
+            time=about.time,
+            org_id=about.org_id,
         )
     except (KeyError, ValidationError):
-        yield from _unrecognised(content, waba_id, field, time, f"a {field[:64]} without what its model needs", owner)
+        yield from _unrecognised(content, about, field, f"a {field[:64]} without what its model needs")
         return
     if event is None:
-        yield from _unrecognised(content, waba_id, field, time, "no model for this field", owner)
+        yield from _unrecognised(content, about, field, "no model for this field")
     else:
         yield event
 
 
-def _conversation(waba_id: str, value: Json, time: datetime, owner: Owner) -> Iterator[Event | None]:
+def _about_change(entry: _About, field: Any, value: Any) -> _About:
+    """Whom a change is about: the account that it names, else its entry's.
+
+    What Meta tells a partner is in an entry of the partner's business portfolio: `partner_solutions` always, and
+    those events of `account_update` that have a `waba_info`. Source: Meta, "account_update webhook reference",
+    "partner_solutions webhook reference".
+    """
+    match field, value:
+        case "partner_solutions", _:
+            return replace(entry, waba_id=None, portfolio_id=entry.waba_id)
+        case "account_update", {"waba_info": {"waba_id": named}} if named and _is_id(named):
+            waba_id = str(named)
+            return entry if waba_id == entry.waba_id else replace(entry, waba_id=waba_id, portfolio_id=entry.waba_id)
+        case _:
+            return entry
+
+
+def _conversation(value: Json, about: _About) -> Iterator[Event | None]:
     """Messages and statuses, each in an event with a value of its own: Meta's, with only this one item in it."""
     messages, statuses = _items(value, "messages"), _items(value, "statuses")
     count = len(messages) + len(statuses)
     if not count:
-        yield from _unrecognised(value, waba_id, "messages", time, "neither messages nor statuses", owner)
+        yield from _unrecognised(value, about, "messages", "neither messages nor statuses")
         return
     contacts = _items(value, "contacts")
     taken = {"messages", "statuses", "contacts"}
     rest = {key: part for key, part in value.items() if key not in taken or not isinstance(part, list)}
     if count == 1:
-        of_contact = {"": contacts} if contacts else {}
+        by_id: dict[str, list[int]] = {}
         left: Json = {}
     else:
         # What belongs to no single message goes into an event of its own, not into each: that keeps it linear.
         left = {key: part for key, part in rest.items() if key not in _SHARED}
         rest = {key: part for key, part in rest.items() if key in _SHARED}
-        of_contact = yield from _by_contact(contacts)
-    used: set[str] = set()
+        by_id = yield from _by_id(contacts)
+    used: set[int] = set()
     for kind, items in (("messages", messages), ("statuses", statuses)):
         for item in items:
-            contact = _contact(kind, item)
-            whose = "" if count == 1 else contact
             # Alone in its value it keeps that untouched.
-            own = (
-                value
-                if count == 1
-                else {**rest, **({"contacts": of_contact[whose]} if whose in of_contact else {}), kind: [item]}
-            )
-            used.add(whose)
+            own = value
+            if count > 1:
+                whose = _whose(item, by_id)
+                used.update(whose)
+                own = {**rest, **({"contacts": [contacts[number] for number in whose]} if whose else {}), kind: [item]}
             try:
-                yield _message(waba_id, contact, own, item, time, owner(waba_id), kind)
+                yield _message(_contact(kind, item), own, item, about, kind)
             except (KeyError, TypeError, ValidationError):
-                yield from _unrecognised(
-                    own, waba_id, "messages", time, f"one of {kind} without what its model needs", owner
-                )
-    unused = [contact for whose, group in of_contact.items() if whose not in used for contact in group]
+                yield from _unrecognised(own, about, "messages", f"one of {kind} without what its model needs")
+    unused = [contact for number, contact in enumerate(contacts) if number not in used] if count > 1 else []
     if unused:
         left["contacts"] = unused
     if left:
-        yield from _unrecognised(
-            {**rest, **left}, waba_id, "messages", time, "parts that belong to no single message", owner
-        )
+        yield from _unrecognised({**rest, **left}, about, "messages", "parts that belong to no single message")
 
 
-def _message(
-    waba_id: str, contact: str, value: Json, item: Any, time: datetime, org_id: str | None, kind: str
-) -> MessageReceived | MessageStatusChanged:
+def _message(contact: str, value: Json, item: Any, about: _About, kind: str) -> MessageReceived | MessageStatusChanged:
     metadata = value["metadata"]
     wamid: str = item["id"]
-    happened = moment(item.get("timestamp")) or time
+    happened = moment(item.get("timestamp")) or about.time
+    waba_id = about.waba_id or ""
     if kind == "messages":
         return MessageReceived(
             id=fact_id(MessageReceived.type, wamid),
             time=happened,
-            org_id=org_id,
+            org_id=about.org_id,
             waba_id=waba_id,
             phone_number_id=metadata["phone_number_id"],
             display_phone_number=metadata.get("display_phone_number"),
             wamid=wamid,
             contact=contact,
+            group_id=_text(item.get("group_id")),
             message_type=item.get("type") or "unknown",
             value=value,
         )
-    # A message to a group has a status for each participant.
-    participant = str(item.get("recipient_participant_id") or "")
     return MessageStatusChanged(
-        id=fact_id(MessageStatusChanged.type, wamid, item["status"], contact, participant),
+        id=fact_id(MessageStatusChanged.type, wamid, item["status"], contact, *_status_id_parts(item)),
         time=happened,
-        org_id=org_id,
+        org_id=about.org_id,
         waba_id=waba_id,
         phone_number_id=metadata["phone_number_id"],
         display_phone_number=metadata.get("display_phone_number"),
@@ -208,24 +259,54 @@ def _message(
     )
 
 
+def _status_id_parts(item: Json) -> tuple[str, ...]:
+    """What tells statuses of one message apart, beside status and recipient: the participant, and the payment.
+
+    A message to a group has a status for each participant. An order has one for each attempt to pay and each refund;
+    attempts may share a transaction's id, which can be the id of the order with the payment provider.
+    Source: Meta, "Business-scoped user IDs", "Payments API", payment status webhooks.
+    """
+    participant = next((str(item[name]) for name in PARTICIPANT_IDS if item.get(name)), "")
+    if item.get("type") != "payment":
+        return (participant,)
+    return participant, "payment", _digest(item.get("payment"))
+
+
 def _contact(kind: str, item: Any) -> str:
     """Who is at the other end: a WhatsApp id, or the id that Meta gives where the number is hidden."""
     if not isinstance(item, dict):
         return ""
     names = ("from", "from_user_id") if kind == "messages" else ("recipient_id", "recipient_user_id")
-    found = next((item[name] for name in names if item.get(name)), "")
-    return found if isinstance(found, str) else ""
+    return _text(next((item[name] for name in names if item.get(name)), None)) or ""
 
 
-def _by_contact(contacts: Sequence[Any]) -> Generator[None, None, dict[str, list[Any]]]:
-    grouped: dict[str, list[Any]] = {}
-    for number, contact in enumerate(contacts, start=1):
-        parts = cast(Json, contact) if isinstance(contact, dict) else {}
-        whose = parts.get("wa_id") or parts.get("user_id") or ""
-        grouped.setdefault(whose if isinstance(whose, str) else "", []).append(contact)
+def _text(part: Any) -> str | None:
+    return part if isinstance(part, str) and part else None
+
+
+def _by_id(contacts: Sequence[Any]) -> Generator[None, None, dict[str, list[int]]]:
+    """Which contacts have an id, be it a WhatsApp id or what Meta gives beside or instead of it."""
+    found: dict[str, list[int]] = {}
+    for number, contact in enumerate(contacts):
+        for each in _ids(contact, ("wa_id", "user_id")):
+            found.setdefault(each, []).append(number)
         if number % SMALL_STEPS == 0:
             yield
-    return grouped
+    return found
+
+
+def _whose(item: Any, by_id: Mapping[str, Sequence[int]]) -> list[int]:
+    """Which contacts are those of a message or a status; what belongs to too many is left to be kept once."""
+    found = [by_id.get(each, ()) for each in _ids(item, _PEOPLE)]
+    return sorted({number for numbers in found if len(numbers) <= _MOST_CONTACTS for number in numbers})
+
+
+def _ids(part: Any, names: Sequence[str]) -> Iterator[str]:
+    if isinstance(part, dict):
+        for name in names:
+            found = cast(Json, part).get(name)
+            if found and isinstance(found, str):
+                yield found
 
 
 def _items(value: Json, name: str) -> list[Any]:
@@ -233,24 +314,32 @@ def _items(value: Json, name: str) -> list[Any]:
     return cast(list[Any], found) if isinstance(found, list) else []
 
 
-def _unrecognised(
-    value: Any, waba_id: str | None, field: str | None, time: datetime, reason: str, owner: Owner
-) -> Iterator[Event | None]:
-    identity = fact_id(Unrecognised.type, waba_id or "", field or "", _digest(value))
+def _unrecognised(value: Any, about: _About, field: str | None, reason: str) -> Iterator[Event | None]:
+    identity = fact_id(Unrecognised.type, about.waba_id or "", field or "", _digest(value), *about.entry_id_parts)
     yield  # 3 MB take 8 ms to digest, and as much again to encode
     yield Unrecognised(
         id=identity,
-        time=time,
-        org_id=owner(waba_id) if waba_id else None,
-        waba_id=waba_id,
+        time=about.time,
+        org_id=about.org_id,
+        waba_id=about.waba_id,
+        portfolio_id=about.portfolio_id,
         field=field,
         reason=reason,
         value=value,
     )
 
 
-def _identity(waba_id: str, entry_time: datetime | None, change: Mapping[str, Any]) -> tuple[str, ...]:
-    return waba_id, entry_time.isoformat() if entry_time else "", _digest(change)
+def _identity(about: _About, change: Mapping[str, Any]) -> tuple[str, ...]:
+    time = about.entry_time.isoformat() if about.entry_time else ""
+    return about.waba_id or "", time, _digest(change), *_present(about.portfolio_id)
+
+
+def _present(part: str | None) -> tuple[str, ...]:
+    return () if part is None else (part,)
+
+
+def _is_id(value: Any) -> TypeGuard[str | int]:
+    return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def _digest(value: Any) -> str:
@@ -259,6 +348,8 @@ def _digest(value: Any) -> str:
 
 def moment(value: Any) -> datetime | None:
     """Meta's times: seconds since 1970 as a number or a string of digits; in some webhooks milliseconds."""
+    if isinstance(value, bool):
+        return None
     try:
         seconds = float(int(value))
     except (TypeError, ValueError, OverflowError):

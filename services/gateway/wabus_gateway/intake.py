@@ -62,7 +62,11 @@ class Intake:
 
         False where it is any other body: then nothing has happened, and it is one for `publish`.
         """
-        lone = lone_fact(body, owner=self._owner, source=SOURCE)
+        try:
+            lone = lone_fact(body, owner=self._owner, source=SOURCE)
+        except Exception:
+            log.exception("the short cut failed on a webhook", action="short_cut_failed")
+            return False
         if lone is None or self._seen.get(lone.waba_id) != _today():
             return False
         lone.record.headers.append(("ce_traceparent", tracing.fresh().encode()))
@@ -125,6 +129,7 @@ class Intake:
             log.error("a webhook could not be taken apart", action="webhook_kept_whole", error=type(error).__name__)
             kept = whole(body, received_at=now, reason=f"it could not be taken apart: {type(error).__name__}")
             records = [encode(kept, SOURCE)]
+            noticed.clear()  # some of that evidence was among the records that are given up
         return begun, records
 
     def _records(self, event: Event, now: datetime, noticed: dict[str, date]) -> list[Record]:

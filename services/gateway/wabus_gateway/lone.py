@@ -11,8 +11,10 @@ import orjson
 from wabus_events import MESSAGES, MessageReceived, MessageStatusChanged, Record, fact_id
 from wabus_events.envelope import envelope_headers, rfc3339
 
-from wabus_gateway.ingest import Owner, moment
+from wabus_gateway.ingest import PARTICIPANT_IDS, Owner, moment
 from wabus_gateway.payload import DEEPEST, has_huge_number
+
+_TOLD_APART = frozenset({*PARTICIPANT_IDS, "type"})  # what a status may need for its identity: of a group, of a payment
 
 
 class Lone(NamedTuple):
@@ -57,14 +59,15 @@ def lone_fact(body: bytes, *, owner: Owner, source: str) -> Lone | None:
     }
     if statuses is None:
         message_type = item.get("type")
-        if type(message_type) is not str or not message_type:
+        if type(message_type) is not str or not message_type or "group_id" in item:
             return None
         model = MessageReceived
         identity = fact_id(model.type, wamid)
+        fields["group_id"] = None
         fields["message_type"] = message_type
     else:
         status = item.get("status")
-        if type(status) is not str or item.get("errors") or item.get("recipient_participant_id"):
+        if type(status) is not str or item.get("errors") or not _TOLD_APART.isdisjoint(item):
             return None
         model = MessageStatusChanged
         identity = fact_id(model.type, wamid, status, contact, "")

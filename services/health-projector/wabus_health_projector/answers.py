@@ -33,6 +33,7 @@ class Health(BaseModel):
     last_error: str | None = None
     last_error_at: datetime | None = None
     last_webhook_at: datetime | None = None
+    """When Meta last reached us. The messages in it may be older; `last_events.message_at` has their own time."""
     created_at: datetime | None = None
     updated_at: datetime | None = None
     checked_at: datetime
@@ -192,7 +193,10 @@ def _waba(waba: Waba, now: datetime) -> WabaAnswer:
 
 def _last_webhook_at(waba: Waba) -> datetime | None:
     seen = waba.health.webhook_last
-    return max((at for at in (seen.at if seen else None, waba.traffic.last_at) if at), default=None)
+    # Before 0005 nobody noted arrivals, so the evidence and the messages themselves say the least that is known.
+    return max(
+        (at for at in (seen.at if seen else None, waba.traffic.last_at, waba.traffic.reached_at) if at), default=None
+    )
 
 
 def _evidence(state: WabaHealth) -> list[Proof]:

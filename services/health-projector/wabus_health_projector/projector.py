@@ -1,9 +1,10 @@
 """Records become rows: WABAs are folded, organisations summed up and messages counted, in the caller's transaction."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import asyncpg
-from wabus_events import ACCOUNTS, MESSAGES, TEMPLATES, WabaEvent
+from wabus_events import ACCOUNTS, MESSAGES, TEMPLATES, WabaEvent, WebhookSeen
 from wabus_runtime.database import Connection
 from wabus_runtime.projection import project
 from wabus_runtime.recorded import Apply, Recorded, Write
@@ -32,6 +33,7 @@ def folding() -> Apply:
         for record in records:
             (messages if record.topic == MESSAGES.name else facts).append(record)
         count = counter.counting(messages)
+        arrivals = arrivals_in(records)
         spoken = {waba_id for record in messages if (waba_id := record.event.subject)}
 
         async def write(connection: Connection) -> None:
@@ -39,10 +41,23 @@ def folding() -> Apply:
             if messages:
                 await count(connection)
                 await store.notify_owners(connection, spoken)
+            if arrivals:
+                await store.save_arrivals(connection, arrivals)
 
         return write
 
     return apply
+
+
+def arrivals_in(records: Sequence[Recorded]) -> dict[str, datetime]:
+    """When the newest webhook about each WABA was logged, whatever time of its own Meta gives what it tells."""
+    newest: dict[str, datetime] = {}
+    for record in records:
+        event = record.event
+        # All that is made of a webhook has Meta's own value.
+        if (hasattr(event, "value") or isinstance(event, WebhookSeen)) and (waba_id := event.subject):
+            newest[waba_id] = max(record.logged_at, newest.get(waba_id, record.logged_at))
+    return newest
 
 
 async def fold_wabas(connection: Connection, records: Sequence[Recorded]) -> None:

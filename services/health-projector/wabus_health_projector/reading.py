@@ -104,6 +104,7 @@ def _hour(moment: datetime) -> datetime:
 _TRAFFIC = """
     (
         SELECT jsonb_build_object(
+            'reached_at', (SELECT last_at FROM webhook_arrivals WHERE waba_id = waba.waba_id),
             'last_at', max(last_at),
             'last_sent_at', coalesce((
                 SELECT jsonb_object_agg(phone_number_id, sent_at)

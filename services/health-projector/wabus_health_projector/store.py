@@ -1,11 +1,11 @@
 """The rows of WABAs and organisations in PostgreSQL: locked, folded by the caller, written back once a batch.
 
-Locks are always taken in the same order - WABAs by id, then organisations by key, then counts by key - so that
-concurrent projections can neither deadlock nor lose each other's updates.
+Locks are always taken in the same order - WABAs by id, then organisations by key, then counts by key, then arrivals
+by WABA - so that concurrent projections can neither deadlock nor lose each other's updates.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pydantic import TypeAdapter
@@ -110,6 +110,19 @@ async def notify_owners(connection: Connection, waba_ids: Iterable[str]) -> None
         """,  # noqa: S608
         CHANNEL,
         sorted(set(waba_ids)),
+    )
+
+
+async def save_arrivals(connection: Connection, arrivals: Mapping[str, datetime]) -> None:
+    """Note when the newest webhook about each WABA was logged. A rebuild has nothing to correct here: it only grows."""
+    await connection.execute(
+        """
+        INSERT INTO webhook_arrivals AS held (waba_id, last_at)
+        SELECT waba_id, last_at FROM unnest($1::text[], $2::timestamptz[]) AS new(waba_id, last_at) ORDER BY waba_id
+        ON CONFLICT (waba_id) DO UPDATE SET last_at = excluded.last_at WHERE held.last_at < excluded.last_at
+        """,
+        list(arrivals),
+        list(arrivals.values()),
     )
 
 

@@ -45,8 +45,10 @@ class Traffic(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    reached_at: Moment | None = None
+    """When Meta last reached us, with whatever of whichever time."""
     last_at: Moment | None = None
-    """The newest message or status, of any kind."""
+    """The newest message or status, of any kind, by its own time."""
     last_sent_at: dict[str, Moment] = {}
     """By phone number id the newest proof that sending works. One that is delivered or read may be of long ago."""
     sent: int = 0
@@ -94,6 +96,8 @@ def tally(events: Iterable[tuple[Message, datetime]], since: datetime) -> Tally:
         hour = hour_number(at)
         if isinstance(event, MessageReceived):
             kind, codes = "received", ()
+        elif event.of_payment:
+            kind, codes = "payment", ()
         else:
             kind, codes = event.status.lower()[:40], event.error_codes
         _count(counts.messages, (event.waba_id, hour, event.phone_number_id, kind), at)
