@@ -10,12 +10,12 @@ HELM := v3.22.0
 KUBECONFORM := v0.8.0
 UV_COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: run test chaos bench browser tools check format lock release clean
+.PHONY: run test chaos bench browser nginx tools check format lock release clean
 
 run: $(STAMP) ## the whole system on this machine
 	@exec $(BIN)/python -m wabus_local
 
-test: $(STAMP) browser tools ## every test, on real Kafka, PostgreSQL and Chromium
+test: $(STAMP) browser nginx tools ## every test, on real Kafka, PostgreSQL and Chromium
 	$(BIN)/pytest -n 2 --dist loadfile
 
 chaos: $(STAMP) ## kill everything in random order, for longer than `make test` does
@@ -29,6 +29,13 @@ browser: ## the browser tests need a Chromium; on Debian as root this installs i
 		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "wabus: installing Chromium for the browser tests" && \
 		apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 		echo "wabus: no Chromium found (set CHROMIUM_PATH): the browser tests will be skipped"
+
+nginx: ## the test of Compose's front needs an nginx; on Debian as root this installs it, but not as the machine's web server
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "wabus: installing nginx for the test of Compose's front" && \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light >/dev/null && \
+		{ systemctl disable --now nginx >/dev/null 2>&1 || true; }; } || \
+		echo "wabus: no nginx found: the test of Compose's front will be skipped"
 
 check: $(STAMP) ## style, types, import rules, known vulnerabilities, the contract
 	$(BIN)/ruff format --check .

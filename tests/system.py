@@ -40,12 +40,13 @@ class System:
     def url(self, module: str, path: str) -> str:
         return f"http://127.0.0.1:{self.ports[module]}{path}"
 
-    async def start(self, module: str) -> None:
+    async def start(self, module: str, *arguments: str) -> None:
         with (self.home / f"{module}.log").open("ab") as log:
             self.processes[module] = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 module.partition(":")[0],
+                *arguments,
                 env={**os.environ, **self.env, "HTTP_PORT": str(self.ports[module])},
                 stdout=log,
                 stderr=log,

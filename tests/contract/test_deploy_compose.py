@@ -204,3 +204,10 @@ def test_the_front_sends_each_request_to_who_answers_it(path: str, service: str 
 
     found = re.search(r"http://([a-z-]+):8080", chosen)
     assert (found and found[1]) == service
+
+
+def test_the_upgrade_in_the_documentation_replaces_each_process_alone_and_the_gateway_first() -> None:
+    [order] = re.findall(r"^for each in (.*); do$", (ROOT / "docs" / "deploy.md").read_text(), re.MULTILINE)
+
+    assert sorted(order.split()) == sorted(OURS)
+    assert [role_of(each) for each in order.split()] == ["all", "worker", "worker", "api", "api"]

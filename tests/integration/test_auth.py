@@ -273,6 +273,16 @@ async def test_a_name_that_no_store_can_hold_is_no_organisation(api: Client, pro
     assert await status(api, provider.token("rsa", orgId=org_id)) == 401
 
 
+@pytest.mark.parametrize("subject", ["u\x00", "\ud800", "u\n7", "", " ", "u" * 256, "\u202eu", None, 7, ["u"]])
+async def test_a_subject_that_no_store_can_hold_is_nobody(api: Client, provider: Provider, subject: Any) -> None:
+    assert await status(api, provider.token("rsa", sub=subject)) == 401
+
+
+@pytest.mark.parametrize("subject", ["auth0|5f7c", "Zoë of acme", "u" * 255, "😀"])
+async def test_a_subject_may_be_any_text_that_people_can_read(api: Client, provider: Provider, subject: str) -> None:
+    assert await status(api, provider.token("rsa", sub=subject)) == 200
+
+
 async def test_of_two_tokens_none_counts(api: Client, provider: Provider) -> None:
     headers = [("Authorization", f"Bearer {provider.token('rsa')}"), ("Authorization", "Bearer x")]
     for both in (headers, headers[::-1]):

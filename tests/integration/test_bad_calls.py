@@ -2,21 +2,28 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import aiohttp
+import jwt
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from raw_http import answers
+from wabus_events import ACCOUNTS, TEMPLATES, AccountConnected, Event, Topic
+from wabus_events.testing import an
+from wabus_runtime.publisher import Publisher
 from wabus_runtime.service import Service, build_app
-from wabus_runtime.settings import KafkaSettings, load
+from wabus_runtime.settings import AuthSettings, KafkaSettings, load
 
 Serve = Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]]
 Bearer = Callable[..., dict[str, str]]
+EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 
 EXAMPLES = 15  # calls of each route
 NAMES = (
@@ -74,8 +81,7 @@ def drawn() -> list[Call]:
 
 
 async def test_no_call_of_any_endpoint_answers_500(topics: KafkaSettings, serve: Serve, bearer: Bearer) -> None:
-    services: list[Service] = [entry.load() for entry in sorted(entry_points(group="wabus.services"))]
-    app = build_app([(service, load(service.settings["api"])) for service in services], "api")
+    app = whole_system()
     client = await serve(app)
     failed: list[tuple[str, str, Call]] = []
     routes = sorted({(route.method, route.resource.canonical) for route in app.router.routes() if route.resource})
@@ -92,12 +98,62 @@ async def test_no_call_of_any_endpoint_answers_500(topics: KafkaSettings, serve:
 async def test_a_body_that_is_no_json_is_called_the_same_everywhere(
     topics: KafkaSettings, serve: Serve, bearer: Bearer
 ) -> None:
-    services: list[Service] = [entry.load() for entry in entry_points(group="wabus.services")]
-    client = await serve(build_app([(service, load(service.settings["api"])) for service in services], "api"))
+    client = await serve(whole_system())
     headers = {**bearer(), "Content-Type": "application/json"}
     for path in ("/whatsapp/connect", "/templates/sync"):
         async with client.post(path, data=b"{", headers=headers) as refused:
             assert (refused.status, (await refused.json())["code"]) == (400, "malformed_json"), path
+
+
+async def test_nobodys_name_becomes_a_record_that_stops_the_projection_of_others(
+    topics: KafkaSettings, serve: Serve, events_in: EventsIn, publisher: Publisher
+) -> None:
+    await publisher.publish([an(AccountConnected, org_id="demo", waba_id="102290129340398")])
+    client = await serve(whole_system())
+    secret = load(AuthSettings).jwt_secret
+    assert secret is not None
+    signup = {"code": "c", "waba_id": "102290129340398"}
+    for subject in ("u\0", "\ud800", "u\n7", "u" * 256):
+        claims = {"orgId": "demo", "role": "admin", "sub": subject, "exp": time.time() + 60}
+        headers = {"Authorization": f"Bearer {jwt.encode(claims, secret.get_secret_value(), algorithm='HS256')}"}
+        for path, body in (("/templates/sync", {}), ("/webhook/health/check", {}), ("/whatsapp/connect", signup)):
+            async with client.post(path, json=body, headers=headers) as refused:
+                assert (refused.status, (await refused.json())["code"]) == (401, "unauthorised"), (path, subject)
+        async with client.get("/whatsapp/connect", headers=headers, allow_redirects=False) as refused:
+            assert refused.status == 401, subject
+    assert len(await events_in(ACCOUNTS)) == 1
+    assert await events_in(TEMPLATES) == []
+
+
+RAW: dict[str, tuple[bytes, bytes, int]] = {
+    "a key in the wrong bytes": (b"POST /templates/sync", b"Idempotency-Key: \xff", 422),
+    "a key with a control character": (b"POST /templates/sync", b"Idempotency-Key: a\tb", 422),
+    "half a surrogate pair as a key": (b"POST /templates/sync", b"Idempotency-Key: \xed\xa0\x80", 422),
+    "a template's id": (b"GET /templates/%ff%ed%a0%80", b"Accept: */*", 404),
+    "a template's id with a NUL": (b"GET /templates/%00", b"Accept: */*", 422),
+    "a template's id in the wrong bytes": (b"GET /templates/\xff", b"Accept: */*", 400),
+    "words": (b"GET /templates?q=%ff%ed%a0%80", b"Accept: */*", 200),
+    "words with a NUL": (b"GET /templates?q=%00", b"Accept: */*", 422),
+    "words in the wrong bytes": (b"GET /templates?q=\xff", b"Accept: */*", 400),
+    "a sync's id": (b"GET /webhook/health?sync_id=%ff%ed%a0%80", b"Accept: */*", 200),
+    "a sync's id in the wrong bytes": (b"GET /webhook/health?sync_id=\xff", b"Accept: */*", 400),
+    "an account": (b"DELETE /whatsapp/connection?waba_id=%ff", b"Accept: */*", 422),
+    "a page of another feed": (b"GET /webhook/health/history?before=%00", b"Accept: */*", 422),
+}
+"""First line and a header of a request, and the status that it must have."""
+
+
+async def test_words_that_no_store_can_hold_are_refused(topics: KafkaSettings, serve: Serve, bearer: Bearer) -> None:
+    client = await serve(whole_system())
+    for name, (begun, header, status) in RAW.items():
+        lines = [begun + b" HTTP/1.1", b"Host: x", b"Connection: close", header, b"Content-Length: 0"]
+        lines += [f"{key}: {value}".encode() for key, value in bearer().items()]
+        assert await answers(client.port or 0, b"\r\n".join(lines) + b"\r\n\r\n") == [status], name
+
+
+def whole_system() -> web.Application:
+    services: list[Service] = [entry.load() for entry in sorted(entry_points(group="wabus.services"))]
+    return build_app([(service, load(service.settings["api"])) for service in services], "api")
 
 
 async def answer(

@@ -132,6 +132,15 @@ class Answering:
         self.taken.append((body, answered))
 
 
+class AnsweringAtOnce(Answering):
+    def take(self, body: bytes, route: str, answered: Any) -> None:
+        self.taken.append((body, answered))
+        answered(200)
+
+
+LARGE = 1024 * 1024  # bytes, more than a connection holds of what nobody reads
+
+
 async def echo(request: web.BaseRequest) -> web.Response:
     return web.Response(text=f"aiohttp {request.method} {len(await request.read())}")
 
@@ -218,3 +227,37 @@ async def test_a_client_that_leaves_before_its_answer_is_forgotten(front: Any) -
     writer.close()
     await until(lambda: not served.connections)
     receiver.taken[0][1](200)
+
+
+@pytest.fixture
+async def unread() -> Any:
+    """As `front`, but each request is answered at once, and with more than the connection holds."""
+    receiver = AnsweringAtOnce()
+    front = Front(receiver, {200: web.Response(text="x" * LARGE)})
+    server = await asyncio.get_running_loop().create_server(front.before(web.Server(echo)), "127.0.0.1", 0)  # type: ignore[arg-type]
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), limit=1024)
+    yield receiver, reader, writer, front
+    writer.close()
+    server.close()
+
+
+async def test_no_more_is_taken_than_answers_are_read_and_in_the_end_all_are_there(unread: Any) -> None:
+    receiver, reader, writer, _ = unread
+    writer.write((head() + b"{}") * 60)
+    await until(lambda: receiver.taken)
+    writer.write((head() + b"{}") * 60)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(receiver.taken) < 10
+    for _ in range(120):
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(LARGE) == b"x" * LARGE
+    assert len(receiver.taken) == 120
+
+
+async def test_who_never_reads_answers_is_given_up(unread: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wabus_gateway.front.UNREAD_TIMEOUT", 0.2)
+    receiver, _, writer, served = unread
+    writer.write((head() + b"{}") * 120)
+    await until(lambda: receiver.taken)
+    await until(lambda: not served.connections)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import jwt
 import structlog
@@ -14,6 +14,7 @@ from wabus_runtime.settings import AuthSettings
 
 LEEWAY = 30  # seconds between our clock and the issuer's
 ORG_ID_MAX = 200  # characters
+SUBJECT_MAX = 255  # characters; OpenID Connect Core 1.0, section 2, allows no more
 
 VERIFIER: web.AppKey["Verifier"] = web.AppKey("verifier")
 
@@ -73,10 +74,12 @@ class Verifier:
             leeway=LEEWAY,
             options={"require": ["exp"], "verify_aud": self._settings.jwt_audience is not None},
         )
-        org_id, role = claims.get("orgId"), claims.get("role", "member")
-        if not isinstance(org_id, str) or not _is_name(org_id) or not isinstance(role, str):
+        org_id, role, subject = claims.get("orgId"), claims.get("role", "member"), claims.get("sub")
+        if not is_name(org_id, ORG_ID_MAX) or not isinstance(role, str):
             raise jwt.InvalidTokenError("the token names no organisation")
-        return Caller(org_id, role, claims.get("sub"), float(claims["exp"]))
+        if subject is not None and not is_name(subject, SUBJECT_MAX):
+            raise jwt.InvalidTokenError("the token's subject is no name")
+        return Caller(org_id, role, subject, float(claims["exp"]))
 
 
 async def authenticate(request: web.Request) -> Caller:
@@ -112,6 +115,14 @@ async def require_admin(request: web.Request) -> Caller:
     return caller
 
 
+def is_name(claim: object, longest: int) -> TypeGuard[str]:
+    """Whether a claim is text of 1 to `longest` characters that JSON, Kafka's headers and PostgreSQL can hold.
+
+    What is printable has no NUL and no other control character, and no half of a surrogate pair.
+    """
+    return isinstance(claim, str) and 0 < len(claim) <= longest and claim.isprintable() and not claim.isspace()
+
+
 def make_token(settings: AuthSettings, *, org_id: str, role: str, now: datetime, lifetime: timedelta) -> str:
     """A token for local use and tests, signed with `JWT_SECRET`."""
     if settings.jwt_secret is None:
@@ -126,11 +137,6 @@ def make_token(settings: AuthSettings, *, org_id: str, role: str, now: datetime,
 
 def _log_refused(request: web.Request, error: jwt.PyJWTError) -> None:
     log.warning("a token was refused", action="token_refused", reason=type(error).__name__, source=request.remote)
-
-
-def _is_name(org_id: str) -> bool:
-    """Whether it can stand in a header of Kafka and a row of PostgreSQL, which has no NUL."""
-    return 0 < len(org_id) <= ORG_ID_MAX and org_id.isprintable()
 
 
 def _unauthorised(detail: str, challenge: str) -> Problem:

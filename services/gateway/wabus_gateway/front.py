@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, cast
 
 from aiohttp import web
 from wabus_runtime import tracing
+from wabus_runtime.connections import UNREAD_TIMEOUT
 from wabus_runtime.http import REQUEST_SECONDS, REQUESTS, SAFE_HEADERS
 from wabus_runtime.service import DRAIN_TIMEOUT, ProtocolFactory
 
@@ -145,7 +146,7 @@ class Front:
 
 
 class _Connection(asyncio.Protocol):
-    __slots__ = ("_busy", "_front", "_last", "_rest", "_route", "_serving", "_started", "_transport")
+    __slots__ = ("_busy", "_front", "_last", "_reading_due", "_rest", "_route", "_serving", "_started", "_transport")
 
     def __init__(self, front: Front) -> None:
         self._front = front
@@ -155,6 +156,7 @@ class _Connection(asyncio.Protocol):
         self._route = PATH
         self._last = time.monotonic()
         self._started = 0.0
+        self._reading_due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -162,21 +164,47 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._is_read()
         self._front.forget(self)
 
+    def pause_writing(self) -> None:
+        """Nobody reads the answers: make no more of them until somebody does, for `UNREAD_TIMEOUT` at most."""
+        if self._reading_due is None:
+            self._reading_due = asyncio.get_running_loop().call_later(UNREAD_TIMEOUT, self._not_read)
+
+    def resume_writing(self) -> None:
+        self._is_read()
+        self._last = time.monotonic()
+        if not self._serving:
+            self._go_on()
+
     def data_received(self, data: bytes) -> None:
-        if not self._busy:
+        if self._held:
+            self._rest += data
+        else:
             self._serve(self._rest + data if self._rest else data, first=not self._rest)
-            return
-        self._rest += data
-        if len(self._rest) > MOST and self._transport:
+        if self._held and len(self._rest) > MOST and self._transport:
             self._transport.pause_reading()
+
+    @property
+    def _held(self) -> bool:
+        """Whether the next request has to wait: for the answer before it, or until answers are read."""
+        return self._busy or self._reading_due is not None
+
+    def _go_on(self) -> None:
+        """Serve what came meanwhile, and read on unless there is enough of that already."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._rest and not self._held:
+            self._serve(self._rest, first=True)
+        if self._transport and not (self._held and len(self._rest) > MOST):
+            self._transport.resume_reading()
 
     def _serve(self, data: bytes, *, first: bool) -> None:
         """Take request after request from what has come; `first` is whether a request may still lack a piece."""
         self._serving = True
         self._rest = data
-        while self._rest and not self._busy and self._transport:
+        while self._rest and not self._held and self._transport:
             head = plain_head(self._rest)
             if head is None:
                 self._hand_over()
@@ -208,8 +236,7 @@ class _Connection(asyncio.Protocol):
         if self._front.draining:
             transport.close()
         elif self._rest and not self._serving:
-            transport.resume_reading()
-            self._serve(self._rest, first=True)
+            self._go_on()
 
     def _hand_over(self) -> None:
         """From here on the connection is aiohttp's."""
@@ -221,23 +248,33 @@ class _Connection(asyncio.Protocol):
         handler = cast(asyncio.Protocol, self._front.server())
         transport.set_protocol(handler)
         handler.connection_made(transport)
-        handler.data_received(data)
         transport.resume_reading()
+        handler.data_received(data)  # last, for it pauses reading where requests come faster than they are answered
 
     def drain(self) -> None:
         """Close now, or after the answer that is due; aiohttp waits for what has only come in part."""
-        if self._rest and not self._busy:
+        if self._rest and not self._held:
             self._hand_over()
         elif self._transport and not self._busy:
             self._transport.close()
 
     def look(self, now: float) -> None:
-        if self._busy:
+        if self._held:
             return
         if self._rest and now - self._last > READ_TIMEOUT:
             self._hand_over()
         elif now - self._last > KEEP_ALIVE and self._transport:
             self._transport.close()
+
+    def _is_read(self) -> None:
+        if self._reading_due is not None:
+            self._reading_due.cancel()
+            self._reading_due = None
+
+    def _not_read(self) -> None:
+        self._reading_due = None
+        if self._transport:
+            self._transport.abort()
 
 
 _ROUTES = (PATH, OWN_PATH)

@@ -26,7 +26,11 @@ from wabus_template_sync.sync_api import KEY_LENGTH_MAX, SyncApi
 
 TAG = "templates"
 IF_NONE_MATCH = {"If-None-Match": Header("The ETag of the answer that is known: if it is still the same, 304.")}
-KEY = {"type": "string", "maxLength": KEY_LENGTH_MAX, "pattern": "[!#-~]"}  # not empty, also without its quotes
+KEY = {
+    "type": "string",
+    "maxLength": KEY_LENGTH_MAX,
+    "pattern": "^[ -~]*[!#-~][ -~]*$",
+}  # not empty, also without its quotes
 
 LIST = Operation(
     "GET", "/templates", "The templates, in the order of their names and languages", TAG,

@@ -173,9 +173,12 @@ def idempotency_key(request: web.Request) -> str | None:
         return None
     key = given.strip()
     key = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
-    if not key or len(key) > KEY_LENGTH_MAX:
+    if not key or len(key) > KEY_LENGTH_MAX or not key.isprintable():
         raise Problem(
-            422, "invalid_idempotency_key", "Unusable key", f"Idempotency-Key has 1 to {KEY_LENGTH_MAX} characters."
+            422,
+            "invalid_idempotency_key",
+            "Unusable key",
+            f"Idempotency-Key has 1 to {KEY_LENGTH_MAX} printable characters.",
         )
     return key
 
