@@ -208,7 +208,13 @@ class Publisher:
             self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._expire_overdue)
 
     def _buffer(self, session: _Session, record: Record) -> PartitionBuffer:
-        place = record.topic, partition_of(record.key, session.partitions.get(record.topic, 1))
+        partitions = session.partitions.get(record.topic)
+        if partitions is None:  # it was hidden from us, and may be still
+            found = session.producer.client.cluster.partitions_for_topic(self._settings.topic_prefix + record.topic)
+            partitions = len(found or [0])
+            if found:
+                session.partitions[record.topic] = partitions
+        place = record.topic, partition_of(record.key, partitions)
         buffer = self._buffers.get(place)
         if buffer is None:
             buffer = self._buffers[place] = PartitionBuffer(*place)
@@ -274,18 +280,19 @@ class Publisher:
 
     async def _ready(self, buffer: PartitionBuffer) -> _Session:
         """What the partition can be written under. Raises `KafkaUnavailable`, TopicAuthorizationFailedError."""
-        place = TopicPartition(self._settings.topic_prefix + buffer.topic, buffer.partition)
+        name = self._settings.topic_prefix + buffer.topic
         while True:
             session = self._session
             if session is None:
                 raise KafkaUnavailable("Kafka is away")
             if buffer in session.spent:
                 session = await self._renewed(session)
-            if buffer.topic not in session.partitions:
-                raise TopicAuthorizationFailedError(buffer.topic)
+            cluster = session.producer.client.cluster
+            if buffer.topic not in session.partitions or name in cluster.unauthorized_topics:
+                raise TopicAuthorizationFailedError(name)
             # For a batch without a leader aiokafka asks without a pause, and drops it after a while, number and all
             # (`MessageAccumulator.drain_by_nodes`).
-            if session.producer.client.cluster.leader_for_partition(place) not in (None, -1):
+            if cluster.leader_for_partition(TopicPartition(name, buffer.partition)) not in (None, -1):
                 return session
             session.producer.client.force_metadata_update()
             await asyncio.sleep(RETRY_DELAY)
