@@ -1,36 +1,25 @@
 """The way of records to a broker: written once whatever happens to a connection, and told as it is. And its end."""
 
 import asyncio
-import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import uvloop
 from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import create_conn
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError
 from proxy import Proxy, kafka_behind_a_proxy
-from wabus_events import MESSAGES, Event, MessageStatusChanged, encode
+from wabus_events import MESSAGES, Event, MessageStatusChanged
 from wabus_local.kafka import EmbeddedKafka
-from wabus_runtime.batches import Batch
 from wabus_runtime.ends import end_positions
 from wabus_runtime.kafka import KafkaUnavailable, client_options, stop_consumer, topic_name
-from wabus_runtime.produce import ACK_TIMEOUT, Producer
 from wabus_runtime.publisher import Position, Publisher
 from wabus_runtime.settings import KafkaSettings
-from wabus_runtime.wire import Wire, take_over
 from waiting import Eventually
 
 # The other way to choose a loop, a hook, would choose one for every test there is.
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture:DeprecationWarning")
-
-API, VERSION = 0, 7
-VERSIONS = struct.pack(">hihhh", 0, 1, API, 3, VERSION)  # no error, one API with its oldest and newest version
 
 
 @pytest.fixture(
@@ -213,7 +202,7 @@ async def test_what_waits_longer_than_kafka_should_take_is_told_and_then_written
     eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("wabus_runtime.produce.ACK_TIMEOUT", 0.5)
+    monkeypatch.setattr("wabus_runtime.publisher.ACK_TIMEOUT", 0.5)
     await publisher.publish([status(0)])
     proxy.answering = False
     with pytest.raises(KafkaUnavailable):
@@ -239,96 +228,3 @@ async def test_stopping_tells_those_whom_kafka_does_not_answer(publisher: Publis
     await publisher.stop()
     with pytest.raises(KafkaUnavailable):
         await publishing
-
-
-Answer = Callable[[int], bytes]
-
-
-@asynccontextmanager
-async def connection_to(answer: Answer) -> AsyncGenerator[Any]:
-    """aiokafka's connection to a server that answers each request with what `answer` makes of its correlation id."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        first = True
-        try:
-            while True:
-                (size,) = struct.unpack(">i", await reader.readexactly(4))
-                (correlation_id,) = struct.unpack_from(">i", await reader.readexactly(size), 4)
-                if first:
-                    writer.write(struct.pack(">ii", 4 + len(VERSIONS), correlation_id) + VERSIONS)
-                else:
-                    writer.write(answer(correlation_id))
-                first = False
-        except EOFError:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    connection: Any = await create_conn("127.0.0.1", server.sockets[0].getsockname()[1], request_timeout_ms=5_000)
-    try:
-        yield connection
-    finally:
-        async with asyncio.timeout(5):
-            await connection.close()
-        server.close()
-
-
-async def asked(wire: Wire) -> bytes | None:
-    answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-    wire.ask(API, VERSION, b"request", answer.set_result)
-    async with asyncio.timeout(5):
-        return await answer
-
-
-async def test_an_answer_is_what_follows_its_header() -> None:
-    async with connection_to(lambda number: struct.pack(">ii", 8, number) + b"word") as connection:
-        wire = Wire(connection)
-        assert [await asked(wire), await asked(wire)] == [b"word", b"word"]
-        assert wire.open
-
-
-def of_another(number: int) -> bytes:
-    return struct.pack(">ii", 8, number + 1) + b"word"
-
-
-def twice(number: int) -> bytes:
-    return struct.pack(">ii", 4, number) * 2
-
-
-@pytest.mark.parametrize("answer", [of_another, twice])
-async def test_an_answer_to_nothing_that_was_asked_ends_the_connection(answer: Answer, eventually: Eventually) -> None:
-    async with connection_to(answer) as connection:
-        wire = Wire(connection)
-        await asked(wire)
-
-        async def ended() -> bool:
-            return not wire.open
-
-        await eventually(ended)
-        assert not connection.connected()
-        assert await asked(wire) is None
-
-
-async def test_a_broker_without_the_version_is_refused() -> None:
-    async with connection_to(lambda number: b"") as connection:
-
-        async def given(broker: int, group: str) -> Any:
-            return connection
-
-        client: Any = SimpleNamespace(_get_conn=given)
-        with pytest.raises(IncompatibleBrokerVersion):
-            await take_over(client, 1, API, VERSION + 1)
-        assert await take_over(client, 1, API, VERSION)
-
-
-async def test_a_round_whose_answer_cannot_be_read_ends_at_once(topics: KafkaSettings) -> None:
-    producer: Any = Producer(topics)
-    await producer.start()
-    try:
-        async with connection_to(lambda number: struct.pack(">ii", 8, number) + b"\x7f\xff\xff\xff") as connection:
-            producer._wires[producer._leader(MESSAGES.name, 0)] = Wire(connection)
-            ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-            producer.produce([Batch(MESSAGES.name, 0, [encode(status(0), "/wabus/test")])], ended.set_result)
-            async with asyncio.timeout(ACK_TIMEOUT / 2):
-                assert isinstance(await ended, KafkaError)
-    finally:
-        await producer.close()

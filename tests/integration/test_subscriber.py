@@ -21,9 +21,9 @@ from wabus_events.source import KafkaAway, NoSuchTopic
 from wabus_events.subscriber import Retry, run, subscribe
 from wabus_events.testing import an
 from wabus_runtime.kafka import client_options
-from wabus_runtime.publisher import Publisher
+from wabus_runtime.publisher import Publisher, new_producer
 from wabus_runtime.settings import KafkaSettings
-from wabus_runtime.transactions import TransactionalPublisher, new_producer
+from wabus_runtime.transactions import TransactionalPublisher
 from waiting import Eventually
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,8 @@ from wabus_events import Event, MessageStatusChanged, Record, Unrecognised, enco
 from wabus_gateway import intake as intake_module
 from wabus_gateway.ingest import facts_in_slices, whole
 from wabus_gateway.intake import Intake
-from wabus_runtime.batches import fits
+from wabus_runtime.deadletter import DeadLetters
+from wabus_runtime.partition_buffer import fits
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.service import GC_THRESHOLD, MAX_BODY
@@ -28,7 +29,7 @@ SLICE_MOST = 0.02  # seconds of the processor, without those in which others had
 def intake() -> Any:
     """Of a gateway that never reached Kafka."""
     settings = KafkaSettings.model_validate({"kafka_bootstrap_servers": "127.0.0.1:9"})
-    return Intake(Publisher(settings, "/test"), CredentialReplica(settings))
+    return Intake(Publisher(settings, "/test"), DeadLetters(settings, "test"), CredentialReplica(settings))
 
 
 @pytest.fixture

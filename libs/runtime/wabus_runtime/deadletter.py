@@ -1,5 +1,7 @@
 """Dead letters: a record that can't be handled is kept as it was, with its origin and the reason, and the rest goes on.
 
+A record that its topic refuses is kept in the same way by who would have published it.
+
 A limit stops the consumer instead when too much of what it reads would end here: a bad deploy must not drain a
 topic into the dead letters (arroyo's `DlqLimit` has the same reason). It counts for the life of the process, so a
 consumer that starts again has no new allowance.
@@ -8,10 +10,12 @@ A letter is larger than its record by what it says about it. Where that is more 
 record is: what has no letter would come again for ever.
 """
 
+import asyncio
 import hashlib
 import time
 import traceback
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -20,8 +24,8 @@ from prometheus_client import Counter
 from wabus_events import DEADLETTER, Record
 from wabus_events.kafka import LEFT_OUT, SMALL_HEADER, with_values
 
-from wabus_runtime.batches import fits
-from wabus_runtime.publisher import Publisher
+from wabus_runtime.partition_buffer import fits
+from wabus_runtime.publisher import Publisher, RecordRefused
 from wabus_runtime.settings import KafkaSettings
 
 WINDOW = 600.0  # seconds
@@ -35,6 +39,10 @@ log = structlog.get_logger()
 
 class TooManyDeadLetters(Exception):
     """More records than plausible could not be handled: look at the consumer, not at the records."""
+
+
+class DeadLetterRefused(Exception):
+    """Kafka refuses a record for good, and its dead letter too: it can be kept nowhere."""
 
 
 class Limit:
@@ -82,6 +90,7 @@ class DeadLetters:
         self._publisher = Publisher(settings, f"/wabus/{consumer}")
         self._consumer = consumer
         self._started = False
+        self._starting = asyncio.Lock()
         self._limit = _limits.setdefault(
             (settings.topic_prefix, consumer), Limit(settings.dead_letters_allowed, settings.dead_letters_max_share)
         )
@@ -101,19 +110,7 @@ class DeadLetters:
         """
         partition, offset = record.partition, record.offset
         reason = type(error).__name__
-        if not self._limit.admits(time.monotonic()):
-            place = f"{topic}/{partition}@{offset}"
-            raise TooManyDeadLetters(f"{self._consumer}: more than plausible, the next would be {place}")
-        DEAD.labels(self._consumer, reason).inc()
-        log.error(
-            "a record was set aside",
-            action="dead_letter",
-            consumer=self._consumer,
-            topic=topic,
-            partition=partition,
-            offset=offset,
-            reason=reason,
-        )
+        self._admit(reason, topic=topic, partition=partition, offset=offset)
         stack = "".join(traceback.format_tb(error.__traceback__))
         about = {
             "wabus_dead_consumer": self._consumer,
@@ -123,10 +120,38 @@ class DeadLetters:
             "wabus_dead_reason": reason,
             "wabus_dead_stack": hashlib.sha256(stack.encode()).hexdigest()[:16],
         }
-        if not self._started:
-            await self._publisher.start()
-            self._started = True
-        await self._publisher.publish_records([_letter(record, about)])
+        await self._publish(_letter(record, about))
+
+    async def put_refused(self, record: Record, reason: str) -> None:
+        """Set a record aside that its topic refuses for good, whole, for it is nowhere else.
+
+        Raises `DeadLetterRefused`, `TooManyDeadLetters`, `KafkaUnavailable`.
+        """
+        self._admit(reason, topic=record.topic)
+        about = {
+            "wabus_dead_consumer": self._consumer,
+            "wabus_dead_topic": record.topic,
+            "wabus_dead_reason": reason,
+        }
+        headers = [*record.headers, *((name, text.encode()) for name, text in about.items())]
+        try:
+            await self._publish(replace(record, topic=DEADLETTER.name, headers=headers))
+        except RecordRefused as refused:
+            raise DeadLetterRefused(f"{record.topic}: {reason}; {refused}") from refused
+
+    def _admit(self, reason: str, **place: Any) -> None:
+        if not self._limit.admits(time.monotonic()):
+            at = " ".join(f"{name} {value}" for name, value in place.items())
+            raise TooManyDeadLetters(f"{self._consumer}: more than plausible, the next would be of {at}")
+        DEAD.labels(self._consumer, reason).inc()
+        log.error("a record was set aside", action="dead_letter", consumer=self._consumer, **place, reason=reason)
+
+    async def _publish(self, letter: Record) -> None:
+        async with self._starting:
+            if not self._started:
+                await self._publisher.start()
+                self._started = True
+        await self._publisher.publish_records([letter])
 
 
 def _letter(record: ConsumerRecord[Any, Any], about: dict[str, str]) -> Record:

@@ -1,5 +1,6 @@
 """How every client reaches Kafka, and the topics as they must be: created where missing, refused where different."""
 
+import asyncio
 import ssl
 import struct
 from collections.abc import Awaitable, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 
 import structlog
 import wabus_events.kafka
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
@@ -123,6 +124,20 @@ async def close_broken(closing: Awaitable[None]) -> None:
     """Close a client that may be broken, without waiting for what it can't send."""
     if error := await wabus_events.kafka.close(closing, 1):
         log.debug("closing a kafka client failed", action="kafka_close", error=type(error).__name__)
+
+
+async def close_producer(producer: AIOKafkaProducer) -> None:
+    """Close a producer for good, whatever it has not delivered: from here on it sends nothing any more.
+
+    aiokafka's `stop` waits until all is delivered, however long, and when it is cancelled its sender goes on.
+    """
+    inner: Any = producer
+    inner._closed = True
+    for _ in range(2):  # at first it still waits for the answers to what it has asked
+        if (sending := inner._sender.sender_task) and not sending.done():
+            sending.cancel()
+            await asyncio.wait([sending], timeout=0.5)
+    await close_broken(producer.client.close())
 
 
 async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic] = TOPICS) -> None:

@@ -3,21 +3,25 @@
 import asyncio
 from collections import Counter as Tally
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
 from wabus_events import Event, Record, encode
 from wabus_events.topics import MAX_RECORD_BYTES
 
 from wabus_runtime import tracing
-from wabus_runtime.kafka import KafkaUnavailable, client_options, close_broken, partition_of
-from wabus_runtime.lanes import PUBLISH_FAILURES, PUBLISH_SECONDS, PUBLISHED, Position, about_bytes
-from wabus_runtime.produce import ACK_TIMEOUT
+from wabus_runtime.kafka import KafkaUnavailable, close_producer, partition_of
+from wabus_runtime.partition_buffer import PUBLISH_FAILURES, PUBLISH_SECONDS, PUBLISHED, REFUSED, Position, about_bytes
+from wabus_runtime.publisher import ACK_TIMEOUT, RecordRefused, is_refusal, new_producer
 from wabus_runtime.settings import KafkaSettings
 
 TURN_RECORDS = 100  # of a transaction that are encoded before something else may run
+
+log = structlog.get_logger()
 
 
 class Fenced(Exception):
@@ -33,6 +37,9 @@ class TransactionalPublisher:
         self._id = settings.topic_prefix + transactional_id
         self._producer: AIOKafkaProducer | None = None
         self._one_at_a_time = asyncio.Lock()
+        self._refused_under: tuple[int, int] | None = None
+        """After a refusal its producer can write no more (see `Publisher`), and another one is only ours to have if
+        nobody has taken the id over since: the id and its epoch then."""
 
     async def start(self) -> None:
         """Take the transactional id over, ending whatever its former holder left open."""
@@ -43,15 +50,14 @@ class TransactionalPublisher:
 
     async def stop(self) -> None:
         async with self._one_at_a_time:
-            if self._producer:
-                await close_broken(self._producer.stop())
-                self._producer = None
+            await self._close()
 
     async def publish(self, items: Sequence[Event | Record]) -> list[Position]:
-        """Return once the transaction is committed. Raises `Fenced` or `KafkaUnavailable`, then nothing is visible.
+        """Return once the transaction is committed. Raises `Fenced`, `RecordRefused` or `KafkaUnavailable`.
 
-        One exception: when the answer to the commit itself is lost, the transaction may stand. Deterministic ids
-        make a second attempt harmless.
+        After an error nothing is visible, with one exception: when the answer to the commit itself is lost, the
+        transaction may stand. Deterministic ids make a second attempt harmless. `RecordRefused` names all records of
+        the batch that Kafka will never take; the next transaction begins as if nothing had happened.
         """
         with tracing.span("publish transaction", "producer"), PUBLISH_SECONDS.time():
             return await self._committed(items)
@@ -60,19 +66,34 @@ class TransactionalPublisher:
         async with self._one_at_a_time:
             producer = await self._connected()
             try:
-                async with asyncio.timeout(ACK_TIMEOUT + len(items) / 500), producer.transaction():
-                    positions = await self._sent(producer, items)
+                async with asyncio.timeout(ACK_TIMEOUT + len(items) / 500):
+                    positions = await self._in_transaction(producer, items)
+            except RecordRefused:
+                PUBLISH_FAILURES.inc()
+                self._refused_under = _id_of(producer)
+                await self._close()
+                raise
             except ProducerFenced:
-                self._producer = None
-                await close_broken(producer.stop())
+                await self._close()
                 raise Fenced(self._id) from None
             except (KafkaError, OSError, TimeoutError) as error:
                 PUBLISH_FAILURES.inc()
-                self._producer = None
-                await close_broken(producer.stop())
+                await self._close()
                 raise KafkaUnavailable(f"Kafka did not take it: {type(error).__name__}") from error
         for topic, count in Tally(position.topic for position in positions).items():
             PUBLISHED.labels(topic).inc(count)
+        return positions
+
+    async def _in_transaction(self, producer: AIOKafkaProducer, items: Sequence[Event | Record]) -> list[Position]:
+        await producer.begin_transaction()
+        try:
+            positions = await self._sent(producer, items)
+        except BaseException:
+            with suppress(Exception):  # then whoever takes the id over aborts it
+                async with asyncio.timeout(ACK_TIMEOUT):
+                    await producer.abort_transaction()
+            raise
+        await producer.commit_transaction()
         return positions
 
     async def _sent(self, producer: AIOKafkaProducer, items: Sequence[Event | Record]) -> list[Position]:
@@ -96,9 +117,15 @@ class TransactionalPublisher:
                     sent.append(await self._sending(producer, batch))
                 batch = filling[place] = _Filling(*place, producer.create_batch())
                 if not batch.takes(record, index):
-                    raise MessageSizeTooLargeError
+                    raise _refusal(record.topic, [index], MessageSizeTooLargeError())
         sent += [await self._sending(producer, batch) for batch in filling.values()]
-        stored = await asyncio.gather(*(batch.stored for batch in sent))
+        try:
+            stored = await asyncio.gather(*(batch.stored for batch in sent))
+        except KafkaError as error:
+            for batch in sent:
+                if is_refusal(error) and batch.stored.done() and batch.stored.exception() is error:
+                    raise _refusal(batch.topic, batch.indexes, error) from error
+            raise
         positions: dict[int, Position] = {}
         for batch, metadata in zip(sent, stored, strict=True):
             for distance, index in enumerate(batch.indexes):
@@ -111,19 +138,42 @@ class TransactionalPublisher:
         return batch
 
     async def _connected(self) -> AIOKafkaProducer:
-        if self._producer is None:
-            producer = new_producer(self._settings, transactional_id=self._id, transaction_timeout_ms=60_000)
-            try:
-                async with asyncio.timeout(ACK_TIMEOUT * 3):
-                    await producer.start()
-            except (KafkaError, OSError, TimeoutError) as error:
-                await close_broken(producer.stop())
-                raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
-            except asyncio.CancelledError:
-                await close_broken(producer.stop())
-                raise
-            self._producer = producer
-        return self._producer
+        if self._producer is not None:
+            return self._producer
+        producer = new_producer(self._settings, transactional_id=self._id, transaction_timeout_ms=60_000)
+        try:
+            async with asyncio.timeout(ACK_TIMEOUT * 3):
+                await producer.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            await close_producer(producer)
+            raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
+        except BaseException:
+            await close_producer(producer)
+            raise
+        before, self._refused_under = self._refused_under, None
+        if before is not None and _id_of(producer) != (before[0], before[1] + 1):
+            await close_producer(producer)
+            raise Fenced(self._id)
+        self._producer = producer
+        return producer
+
+    async def _close(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer:
+            await close_producer(producer)
+
+
+def _id_of(producer: AIOKafkaProducer) -> tuple[int, int]:
+    """The producer id and its epoch. Each taking over of a transactional id makes that one more (KIP-98)."""
+    inner: Any = producer
+    return inner._txn_manager.producer_id, inner._txn_manager.producer_epoch
+
+
+def _refusal(topic: str, indexes: Sequence[int], error: KafkaError) -> RecordRefused:
+    reason = type(error).__name__
+    REFUSED.labels(topic, reason).inc()
+    log.error("kafka refuses a transaction", action="record_refused", topic=topic, count=len(indexes), reason=reason)
+    return RecordRefused(topic, dict.fromkeys(indexes, reason))
 
 
 @dataclass(slots=True, eq=False)
@@ -147,18 +197,6 @@ class _Filling:
             return False
         self.indexes.append(index)
         return True
-
-
-def new_producer(settings: KafkaSettings, **options: Any) -> AIOKafkaProducer:
-    """An idempotent producer that waits for all in-sync replicas."""
-    return AIOKafkaProducer(
-        **client_options(settings),
-        acks="all",
-        enable_idempotence=True,
-        max_request_size=MAX_RECORD_BYTES,
-        max_batch_size=1024 * 1024,
-        **options,
-    )
 
 
 def _report_but_fencing(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

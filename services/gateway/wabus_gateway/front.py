@@ -58,7 +58,7 @@ class Receiver(Protocol):
         ...
 
     def take(self, body: bytes, route: str, answered: Answered) -> None:
-        """Handle a signed body and call `answered` with 200 or 503, at once or later."""
+        """Handle a signed body and call `answered` with 200, 500 or 503, at once or later."""
         ...
 
 
@@ -278,7 +278,7 @@ class _Connection(asyncio.Protocol):
 
 
 _ROUTES = (PATH, OWN_PATH)
-_COUNTERS = {(route, status): REQUESTS.labels("POST", route, status) for route in _ROUTES for status in (200, 503)}
+_COUNTERS = {(route, status): REQUESTS.labels("POST", route, status) for route in _ROUTES for status in (200, 500, 503)}
 _SECONDS = {route: REQUEST_SECONDS.labels("POST", route) for route in _ROUTES}
 
 

@@ -7,6 +7,7 @@ import asyncio
 import re
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import lru_cache
 
@@ -23,9 +24,10 @@ from wabus_events import (
     fact_id,
 )
 from wabus_runtime import tracing
-from wabus_runtime.batches import fits
+from wabus_runtime.deadletter import DeadLetters
 from wabus_runtime.kafka import KafkaUnavailable
-from wabus_runtime.publisher import Done, Overloaded, Position, Publisher
+from wabus_runtime.partition_buffer import fits
+from wabus_runtime.publisher import Overloaded, Publisher, RecordRefused
 from wabus_runtime.replica import CredentialReplica
 
 from wabus_gateway.connect import SOURCE
@@ -46,12 +48,17 @@ _DAY_0 = date(1970, 1, 1).toordinal()
 
 log = structlog.get_logger()
 
+Done = Callable[[Exception | None], None]
+"""Told how a webhook ended: None when Kafka has all of it, else what `Intake.publish` would raise."""
+
 
 class Intake:
     """Publishes what webhooks tell, and remembers whose evidence of today Kafka has."""
 
-    def __init__(self, publisher: Publisher, replica: CredentialReplica) -> None:
+    def __init__(self, publisher: Publisher, dead_letters: DeadLetters, replica: CredentialReplica) -> None:
         self._publisher = publisher
+        self._dead_letters = dead_letters
+        self._setting_aside: set[asyncio.Task[None]] = set()
         self._replica = replica
         self._owner = replica.owner
         self._seen: OrderedDict[str, date] = OrderedDict()
@@ -69,9 +76,19 @@ class Intake:
             return False
         if lone is None or self._seen.get(lone.waba_id) != _today():
             return False
-        lone.record.headers.append(("ce_traceparent", tracing.fresh().encode()))
+        record = lone.record
+        record.headers.append(("ce_traceparent", tracing.fresh().encode()))
+
+        def published(error: Exception | None) -> None:
+            if isinstance(error, RecordRefused):
+                task = asyncio.create_task(self._set_aside_then(done, [record], error))
+                self._setting_aside.add(task)
+                task.add_done_callback(self._setting_aside.discard)
+            else:
+                done(error)
+
         try:
-            self._publisher.submit([lone.record], done)
+            self._publisher.submit([record], published)
         except KafkaUnavailable as error:
             done(error)
         else:
@@ -79,8 +96,9 @@ class Intake:
         return True
 
     async def publish(self, body: bytes) -> None:
-        """Return once Kafka has all that a body tells. Raises `KafkaUnavailable`; it may have a part of it then.
+        """Return once Kafka has all that a body tells, if need be as dead letters.
 
+        Raises `KafkaUnavailable`, `DeadLetterRefused`, `TooManyDeadLetters`; Kafka may have a part of it then.
         What comes before this process has read who owns which WABA waits for that: without its organisation,
         those who subscribe to one organisation's events would never see it.
         """
@@ -101,17 +119,38 @@ class Intake:
             finally:
                 self._one_large_body.release()
         await asyncio.gather(*begun)
-        await self._publisher.publish_records(rest)
+        await self._publish(rest)
         self._remember(noticed)
+
+    async def _publish(self, records: list[Record]) -> None:
+        try:
+            await self._publisher.publish_records(records)
+        except RecordRefused as refused:
+            await self._set_aside(records, refused)
+
+    async def _set_aside(self, records: list[Record], refused: RecordRefused) -> None:
+        """Keep what its topic will never take: Meta would deliver it for 7 days, each time in vain."""
+        for index, reason in refused.reasons.items():
+            await self._dead_letters.put_refused(records[index], reason)
+
+    async def _set_aside_then(self, done: Done, records: list[Record], refused: RecordRefused) -> None:
+        outcome: Exception | None = KafkaUnavailable("not published")
+        try:
+            await self._set_aside(records, refused)
+            outcome = None
+        except Exception as error:
+            outcome = error
+        finally:
+            done(outcome)
 
     async def _taken_apart(
         self, body: bytes, now: datetime, noticed: dict[str, date]
-    ) -> tuple[list[asyncio.Task[list[Position]]], list[Record]]:
+    ) -> tuple[list[asyncio.Task[None]], list[Record]]:
         """What is being published already, and the records that are left; `noticed` gets the WABAs with new evidence.
 
         In portions, because to hand over or to give up tens of thousands of records takes long too.
         """
-        begun: list[asyncio.Task[list[Position]]] = []
+        begun: list[asyncio.Task[None]] = []
         records: list[Record] = []
         slice_began = time.perf_counter()
         try:
@@ -119,7 +158,7 @@ class Intake:
                 if event is not None:
                     records += self._records(event, now, noticed)
                 if len(records) >= PORTION:
-                    begun.append(asyncio.create_task(self._publisher.publish_records(records)))
+                    begun.append(asyncio.create_task(self._publish(records)))
                     records = []
                 if time.perf_counter() - slice_began > MOST_AT_ONCE:
                     await asyncio.sleep(0)

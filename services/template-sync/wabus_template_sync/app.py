@@ -32,7 +32,7 @@ from wabus_template_sync.access import Access
 from wabus_template_sync.announcements import Announcements
 from wabus_template_sync.api import Api
 from wabus_template_sync.catchup import CatchUp
-from wabus_template_sync.lane import SOURCE
+from wabus_template_sync.partition_publisher import SOURCE
 from wabus_template_sync.reconcile import ReconcileSettings, reconcile
 from wabus_template_sync.routes import add_routes
 from wabus_template_sync.store import PACKAGE, PROJECTION, apply

@@ -43,3 +43,9 @@ class Disconnected(SyncFailure):
 class TimedOut(SyncFailure):
     code = "timed_out"
     message = "WhatsApp took too long to list all templates. We keep the ones we know; please try again later."
+
+
+class EventRefused(SyncFailure):
+    code = "event_refused"
+    message = "A template could not be stored: the event bus does not accept it. Nothing was changed. Please report it."
+    retryable = False

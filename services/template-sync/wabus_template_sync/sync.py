@@ -24,14 +24,15 @@ from wabus_runtime.database import DATABASE_AWAY
 from wabus_runtime.graph import Graph, GraphSettings
 from wabus_runtime.graph_errors import GraphError
 from wabus_runtime.kafka import KafkaUnavailable
+from wabus_runtime.publisher import RecordRefused
 
 from wabus_template_sync.access import Access
 from wabus_template_sync.comparison import changes
 from wabus_template_sync.facts import Sync, failed, progressed, started, synced
-from wabus_template_sync.failures import Disconnected, Failure, SyncFailure, TimedOut
+from wabus_template_sync.failures import Disconnected, EventRefused, Failure, SyncFailure, TimedOut
 from wabus_template_sync.graph import template_pages
-from wabus_template_sync.lane import SOURCE
 from wabus_template_sync.listing import Listing
+from wabus_template_sync.partition_publisher import SOURCE
 from wabus_template_sync.queries import listed_before, template_rows
 from wabus_template_sync.slots import Place, rest_outside
 from wabus_template_sync.templates import Counts
@@ -91,7 +92,10 @@ class Synchroniser:
     graph: Graph
 
     async def run(self, sync: Sync, site: Site) -> None:
-        """Carry a sync through to its `TemplatesSynced` or `TemplateSyncFailed`. Raises what `publish` raises."""
+        """Carry a sync through to its `TemplatesSynced` or `TemplateSyncFailed`.
+
+        Raises what `publish` raises, `RecordRefused` only where Kafka refuses even to hear that the sync failed.
+        """
         about = log.bind(waba_id=sync.waba_id, org_id=sync.org_id, sync_id=sync.sync_id, reason=sync.reason)
         started_at = datetime.now(UTC)
         # Kafka takes its time beside the listing; in its order this comes before what the sync will publish. Where the
@@ -107,11 +111,12 @@ class Synchroniser:
                 await self.access.check_owner(sync.waba_id, sync.org_id)
                 now = datetime.now(UTC)
                 await site.publish([*differing, synced(sync, drift, found, observed_at=observed_at, finished_at=now)])
-        except (SyncFailure, GraphError) as error:
-            await announced
+        except (SyncFailure, GraphError, RecordRefused) as error:
+            if not isinstance(error, RecordRefused):
+                await announced
             # A credential may be gone before our tables know that the account is.
             await site.catch_up_fully()
-            failure = await self._explained(sync, error)
+            failure = await self._explained(sync, EventRefused() if isinstance(error, RecordRefused) else error)
             now = datetime.now(UTC)
             await site.publish([failed(sync, failure, started_at=started_at, finished_at=now)])
             outcome = failure.code
@@ -206,5 +211,5 @@ def _small(record: Record) -> Record:
 
 
 async def _told(tell: Tell, events: Sequence[WabaEvent]) -> None:
-    with suppress(KafkaUnavailable):
+    with suppress(KafkaUnavailable, RecordRefused):
         await tell(events)

@@ -28,6 +28,7 @@ from wabus_events import (
 from wabus_events.template_state import DELETED, status_after
 from wabus_runtime.graph import Graph, Rest
 from wabus_runtime.graph_errors import AccountNotFound, GraphError
+from wabus_runtime.publisher import RecordRefused
 
 from wabus_template_sync.access import Access
 from wabus_template_sync.comparison import told_of, untold
@@ -118,7 +119,7 @@ class Follower:
             for template_id, row in rows.items():
                 event = latest[template_id]
                 told += untold(row, {**about, "traceparent": event.traceparent, "caused_by": event.id})
-            await site.publish(told)
+            await _publish_each(site, told)
         # One answer of Graph's is enough for all that was told of a template before it is asked.
         asked = {
             event.template_id: event
@@ -175,3 +176,15 @@ class Follower:
                 return asked_at, None
             raise
         return asked_at, parse_template(raw, fingerprint_of(raw))
+
+
+async def _publish_each(site: Site, events: Sequence[WabaEvent]) -> None:
+    """Publish them together; where Kafka refuses one for good, the others alone."""
+    try:
+        await site.publish(events)
+    except RecordRefused as refused:
+        if len(events) == 1:
+            log.error("a change was not told", action="event_refused", waba_id=events[0].waba_id, error=str(refused))
+            return
+        for event in events:
+            await _publish_each(site, [event])

@@ -27,13 +27,13 @@ from pydantic import Field
 from wabus_events import ACCOUNTS, TEMPLATES, Event, Record, Topic, UndecodableRecord, WabaEvent, decode
 from wabus_runtime.ends import Ends
 from wabus_runtime.kafka import KafkaUnavailable, client_options, poll, stop_consumer, topic_name
-from wabus_runtime.publisher import Publisher
+from wabus_runtime.publisher import Publisher, RecordRefused
 from wabus_runtime.settings import KafkaSettings
 from wabus_runtime.transactions import Fenced
 
 from wabus_template_sync.catchup import CatchUp
 from wabus_template_sync.facts import TRIGGERS, Sync, sync_for
-from wabus_template_sync.lane import Lane
+from wabus_template_sync.partition_publisher import PartitionPublisher
 from wabus_template_sync.queries import is_finished
 from wabus_template_sync.slots import Place
 from wabus_template_sync.sync import Site, Synchroniser, SyncSettings
@@ -89,7 +89,7 @@ class Worker(ConsumerRebalanceListener):
         self._fetches = asyncio.Semaphore(settings.sync_concurrency)
         self._syncing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._comparing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._lanes: dict[int, Lane] = {}
+        self._publishers: dict[int, PartitionPublisher] = {}
         self._published: dict[str, tuple[int, int]] = {}
         """By WABA, the partition and the offset after what was published about it last."""
         self._jobs: set[asyncio.Task[None]] = set()
@@ -136,7 +136,7 @@ class Worker(ConsumerRebalanceListener):
         await self._commit()
         self._progress.clear()
         self._committed.clear()
-        await self._close_lanes()
+        await self._close_publishers()
 
     async def on_partitions_assigned(self, assigned: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         log.info("partitions assigned", action="partitions_assigned", count=len(assigned))
@@ -181,6 +181,11 @@ class Worker(ConsumerRebalanceListener):
         if error is None:
             for offset in offsets:
                 progress.done(offset)
+        elif isinstance(error, RecordRefused):
+            # It would be refused again for ever. What it was about is repaired by the next scheduled sync.
+            log.error("a job was given up", action="job_refused", error=str(error), offsets=list(offsets))
+            for offset in offsets:
+                progress.done(offset)
         elif self._failure is None or isinstance(self._failure, Fenced):
             self._failure = error
 
@@ -191,14 +196,14 @@ class Worker(ConsumerRebalanceListener):
         RUNNING.inc()
         try:
             async with self._syncing.setdefault(waba_id, asyncio.Lock()), Place(self._listings) as waiting_room:
-                lane = await self._lane(partition)
+                publisher = await self._publisher_of(partition)
                 await self._catch_up_with_account(event, record)
                 await self._catch_up_with_ourselves(waba_id)
                 if await is_finished(self._synchroniser.access.pool, sync.sync_id):
                     log.info("already synced", action="sync_skipped", waba_id=waba_id, sync_id=sync.sync_id)
                     return
                 site = Site(
-                    publish=partial(self._publish, lane, partition, waba_id),
+                    publish=partial(self._publish, publisher, partition, waba_id),
                     tell=self._publisher.publish,
                     catch_up=partial(self._catch_up_with_ourselves, waba_id, others=partition),
                     catch_up_fully=partial(self._catch_up_fully, partition),
@@ -214,10 +219,10 @@ class Worker(ConsumerRebalanceListener):
     async def _follow(self, waba_id: str, followed: Sequence[tuple[AboutTemplate, ConsumerRecord[Any, Any]]]) -> None:
         """Do what follows from webhooks about a WABA's templates, which were read together."""
         last = followed[-1][1]
-        lane = await self._lane(last.partition)
+        publisher = await self._publisher_of(last.partition)
         await self._catch_up({(TEMPLATES.name, last.partition): last.offset + 1})
         site = FollowingSite(
-            publish=partial(self._publish, lane, last.partition, waba_id),
+            publish=partial(self._publish, publisher, last.partition, waba_id),
             comparing=self._comparing.setdefault(waba_id, asyncio.Lock()),
             catch_up=partial(self._catch_up_with_ourselves, waba_id),
             fetches=self._fetches,
@@ -225,18 +230,20 @@ class Worker(ConsumerRebalanceListener):
         events = [(event, datetime.fromtimestamp(record.timestamp / 1000, UTC)) for event, record in followed]
         await self._follower.follow(events, site)
 
-    async def _lane(self, partition: int) -> Lane:
+    async def _publisher_of(self, partition: int) -> PartitionPublisher:
         """The partition's publisher; the first time, when the tables hold all that others have published before."""
-        lane = self._lanes.setdefault(partition, Lane(self._settings, partition))
-        if await lane.open():
+        publisher = self._publishers.setdefault(partition, PartitionPublisher(self._settings, partition))
+        if await publisher.open():
             await self._catch_up_fully(partition)
-            lane.caught_up.set()
-        await lane.caught_up.wait()
-        return lane
+            publisher.caught_up.set()
+        await publisher.caught_up.wait()
+        return publisher
 
-    async def _publish(self, lane: Lane, partition: int, waba_id: str, events: Sequence[WabaEvent | Record]) -> None:
+    async def _publish(
+        self, publisher: PartitionPublisher, partition: int, waba_id: str, events: Sequence[WabaEvent | Record]
+    ) -> None:
         if events:
-            positions = await lane.publish(events)
+            positions = await publisher.publish(events)
             self._published[waba_id] = (partition, positions[-1].offset + 1)
 
     async def _catch_up_with_ourselves(self, waba_id: str, others: int | None = None) -> None:
@@ -288,18 +295,18 @@ class Worker(ConsumerRebalanceListener):
         if self._jobs:
             await asyncio.wait(self._jobs, timeout=CLOSE_TIMEOUT)
 
-    async def _close_lanes(self) -> None:
-        lanes = list(self._lanes.values())
-        self._lanes.clear()
+    async def _close_publishers(self) -> None:
+        publishers = list(self._publishers.values())
+        self._publishers.clear()
         self._published.clear()
-        await asyncio.gather(*(lane.close() for lane in lanes), return_exceptions=True)
+        await asyncio.gather(*(publisher.close() for publisher in publishers), return_exceptions=True)
 
     async def _close(self) -> None:
         await self._stop_jobs()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._commit()
-                await self._close_lanes()
+                await self._close_publishers()
         except (TimeoutError, KafkaError) as error:
             log.warning("closing the worker failed", action="worker_close", error=type(error).__name__)
         finally:

@@ -4,10 +4,9 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from wabus_events import Record, WabaEvent
-from wabus_runtime.publisher import Position
+from wabus_runtime.publisher import Position, RecordRefused
 from wabus_runtime.settings import KafkaSettings
 from wabus_runtime.transactions import Fenced, TransactionalPublisher
 
@@ -21,7 +20,7 @@ class _Waiting:
     done: "asyncio.Future[list[Position]]"
 
 
-class Lane:
+class PartitionPublisher:
     """The transactional publisher of one partition, until it fails or is fenced for the first time.
 
     A transaction takes some 40 ms however much is in it, so what waits meanwhile goes into the next one together.
@@ -30,7 +29,7 @@ class Lane:
     def __init__(self, settings: KafkaSettings, partition: int) -> None:
         self._publisher = TransactionalPublisher(settings, SOURCE, f"template-sync-{partition}")
         self.caught_up = asyncio.Event()
-        """Set once the tables hold all that was published before the lane was opened."""
+        """Set once the tables hold all that was published before this publisher was opened."""
         self._opening = asyncio.Lock()
         self._open = False
         self._broken = False
@@ -52,7 +51,10 @@ class Lane:
             return True
 
     async def publish(self, events: Sequence[WabaEvent | Record]) -> list[Position]:
-        """All or nothing. Raises `KafkaUnavailable`, or `Fenced` if another worker has the partition now."""
+        """All or nothing. Raises `KafkaUnavailable`, or `Fenced` if another worker has the partition now.
+
+        Raises `RecordRefused` if Kafka will never take one of these events; then others can still be published.
+        """
         self._check()
         if not self._open:
             raise Fenced("this publisher was never opened")
@@ -65,7 +67,7 @@ class Lane:
     async def close(self) -> None:
         self._broken = True
         if self._sender:
-            # Its transaction is cut off, and nobody knows how far it got: whoever opens the lane next ends it.
+            # Its transaction is cut off, and nobody knows how far it got: the partition's next publisher ends it.
             self._sender.cancel()
             await asyncio.wait([self._sender])
         await self._publisher.stop()
@@ -99,7 +101,15 @@ class Lane:
             self._waiting.clear()
 
     async def _send_together(self, taken: Sequence[_Waiting]) -> None:
-        positions: list[Any] = await self._publisher.publish([event for waiting in taken for event in waiting.events])
+        try:
+            positions = await self._publisher.publish([event for waiting in taken for event in waiting.events])
+        except RecordRefused as refused:
+            if len(taken) > 1:
+                for waiting in taken:
+                    await self._send_together([waiting])
+            elif not taken[0].done.done():
+                taken[0].done.set_exception(refused)
+            return
         first = 0
         for waiting in taken:
             last = first + len(waiting.events)
