@@ -218,7 +218,8 @@ def beside(server: str, row: Measured, rows: list[Measured]) -> Measured | None:
 
 def table(rows: list[Measured]) -> str:
     lines = [
-        "| server | connections | webhooks/s | CPU ms | p50 ms | p99 ms | p99 ÷ p50 | MB | CPU ÷ benthos | rate ÷ benthos |",
+        "| server | connections | webhooks/s | CPU ms | p50 ms | p99 ms | p99 ÷ p50 | MB "
+        "| CPU ÷ benthos | rate ÷ benthos |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 from wabus_local.kafka import EmbeddedKafka
-from wabus_runtime.kafka import ensure_topics
+from wabus_runtime.kafka.clients import ensure_topics
 from wabus_runtime.settings import KafkaSettings
 
 HERE = Path(__file__).parent

@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestClient
 from local_stack import free_ports
 from wabus_local.meta import Store, create_app, new_world
 from wabus_local.meta.seed import DEMO_WABA
-from wabus_runtime.deadline import STOPPED_WITHIN
+from wabus_runtime.service.deadline import STOPPED_WITHIN
 from webhooks import encoded, signed
 
 Serve = Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]]

@@ -10,8 +10,8 @@ import pytest
 from aiokafka.client import AIOKafkaClient
 from cluster import Cluster
 from wabus_events import MESSAGES, Record
-from wabus_runtime.kafka import KafkaUnavailable, client_options, partition_of, topic_name
-from wabus_runtime.publisher import Publisher
+from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, partition_of, topic_name
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings
 from waiting import Eventually
 

@@ -12,9 +12,9 @@ from aiokafka.errors import KafkaConnectionError
 from proxy import Proxy, kafka_behind_a_proxy
 from wabus_events import MESSAGES, Event, MessageStatusChanged
 from wabus_local.kafka import EmbeddedKafka
-from wabus_runtime.ends import end_positions
-from wabus_runtime.kafka import KafkaUnavailable, client_options, stop_consumer, topic_name
-from wabus_runtime.publisher import Position, Publisher
+from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, stop_consumer, topic_name
+from wabus_runtime.kafka.end_offsets import end_positions
+from wabus_runtime.kafka.publisher import Position, Publisher
 from wabus_runtime.settings import KafkaSettings
 from waiting import Eventually
 
@@ -202,7 +202,7 @@ async def test_what_waits_longer_than_kafka_should_take_is_told_and_then_written
     eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("wabus_runtime.publisher.ACK_TIMEOUT", 0.5)
+    monkeypatch.setattr("wabus_runtime.kafka.publisher.ACK_TIMEOUT", 0.5)
     await publisher.publish([status(0)])
     proxy.answering = False
     with pytest.raises(KafkaUnavailable):

@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.protocol.admin import CreateAclsRequest
 from local_stack import free_ports
 from template_world import Client, Meta, Publish, Until, connection, synced_status
+from wabus_cli.dead_letters import read_letters
 from wabus_events import (
     ACCOUNTS,
     DEADLETTER,
@@ -23,11 +24,10 @@ from wabus_events import (
 )
 from wabus_gateway.app import GatewaySettings, create_app
 from wabus_local.kafka import EmbeddedKafka
-from wabus_runtime.deadletter_commands import read_letters
-from wabus_runtime.ends import end_positions
-from wabus_runtime.kafka import client_options, ensure_topics, topic_name
-from wabus_runtime.publisher import Position, Publisher, RecordRefused
-from wabus_runtime.service import FRONT, serving
+from wabus_runtime.kafka.clients import client_options, ensure_topics, topic_name
+from wabus_runtime.kafka.end_offsets import end_positions
+from wabus_runtime.kafka.publisher import Position, Publisher, RecordRefused
+from wabus_runtime.service.process import FRONT, serving
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually
 from webhooks import conversation, encoded, signed, text, webhook

@@ -46,17 +46,17 @@ from wabus_events import (
     tombstone,
 )
 from wabus_local.meta.seed import DEMO_WABA
-from wabus_runtime.database import migrated_pool
-from wabus_runtime.http import preferred_wait
-from wabus_runtime.kafka import KafkaUnavailable, partition_of
-from wabus_runtime.recorded import Recorded
+from wabus_runtime.http.answers import preferred_wait
+from wabus_runtime.kafka.clients import KafkaUnavailable, partition_of
+from wabus_runtime.kafka.transactions import Fenced
+from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.projection.recorded import Recorded
 from wabus_runtime.settings import KafkaSettings, load
-from wabus_runtime.transactions import Fenced
 from wabus_template_sync.app import TemplateSyncSettings
-from wabus_template_sync.partition_publisher import PartitionPublisher
-from wabus_template_sync.store import PACKAGE, apply
-from wabus_template_sync.templates import parse_template
-from wabus_template_sync.workload import Progress
+from wabus_template_sync.tables.store import PACKAGE, apply
+from wabus_template_sync.worker.partition_publisher import PartitionPublisher
+from wabus_template_sync.worker.workload import Progress
+from wabus_whatsapp.templates.parse import parse_template
 from waiting import Eventually
 
 pytest_plugins = ["template_world"]

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from wabus_events import MESSAGES, Record
-from wabus_runtime.kafka import KafkaUnavailable
-from wabus_runtime.partition_buffer import (
+from wabus_runtime.kafka.clients import KafkaUnavailable
+from wabus_runtime.kafka.partition_buffer import (
     BATCH_BYTES,
     BATCH_RECORDS,
     Overloaded,

@@ -15,22 +15,22 @@ from aiohttp import web
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import Field
 from wabus_events import CallbackVerified, fact_id
-from wabus_runtime import tracing
-from wabus_runtime.deadletter import DeadLetterRefused, DeadLetters, TooManyDeadLetters
-from wabus_runtime.http import CHECKS, Problem
-from wabus_runtime.kafka import KafkaUnavailable
-from wabus_runtime.publisher import Publisher
-from wabus_runtime.replica import CredentialReplica
-from wabus_runtime.service import DRAIN_TIMEOUT, DRAINS, FRONT, MAX_BODY, Role, Service, background, build_app
+from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_runtime.http.answers import CHECKS, Problem
+from wabus_runtime.kafka.clients import KafkaUnavailable
+from wabus_runtime.kafka.dead_letters import DeadLetterRefused, DeadLetters, TooManyDeadLetters
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.observe import tracing
+from wabus_runtime.service.process import DRAIN_TIMEOUT, DRAINS, FRONT, MAX_BODY, Role, Service, background, build_app
 from wabus_runtime.settings import HttpSettings
 
-from wabus_gateway.bad_signatures import BadSignatures, source_of
-from wabus_gateway.connect import SOURCE
-from wabus_gateway.connect_api import ConnectApi, ConnectApiSettings
-from wabus_gateway.front import Answered, Front
-from wabus_gateway.intake import ANSWERED_WITHIN, LARGE, Done, Intake
-from wabus_gateway.signature import is_handshake, is_signed, verify_token_of
-from wabus_gateway.ui import UiSettings, install_ui
+from wabus_gateway.api.connecting import ConnectApi, ConnectApiSettings
+from wabus_gateway.api.status_page import UiSettings, install_ui
+from wabus_gateway.fast_path.http import Answered, Front
+from wabus_gateway.webhooks.bad_signatures import BadSignatures, source_of
+from wabus_gateway.webhooks.signature import is_handshake, is_signed, verify_token_of
+from wabus_gateway.worker.connect import SOURCE
+from wabus_gateway.worker.publish import ANSWERED_WITHIN, LARGE, Done, Intake
 
 READ_TIMEOUT = 10.0  # seconds for a body to arrive
 RETRY_AFTER = "5"  # seconds; Meta has its own growing delays and goes on for up to 7 days
