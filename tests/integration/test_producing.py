@@ -12,7 +12,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import KafkaConnectionError
 from proxy import Proxy, kafka_behind_a_proxy
-from wabus_events import MESSAGES, Event, MessageStatusChanged
+from wabus_events import MESSAGES, Event, MessageStatusChanged, Record
 from wabus_local.kafka import EmbeddedKafka
 from wabus_runtime.ends import end_positions
 from wabus_runtime.kafka import KafkaUnavailable, client_options, stop_consumer, topic_name
@@ -293,3 +293,30 @@ async def test_a_partition_without_a_leader_is_asked_for_now_and_then_and_writte
     assert [position.offset for position in await publisher.publish([status(1)])] == [1]
     assert asked == 3
     assert await written(topics) == 2
+
+
+async def test_who_publishes_again_at_once_when_told_that_kafka_is_silent_is_told_too(
+    topics: KafkaSettings, proxy: Proxy
+) -> None:
+    behind = topics.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{proxy.port}"})
+    publisher = Publisher(behind, "/wabus/test", patience=0.3)
+    await publisher.start()
+    await publisher.publish([status(0)])
+    proxy.stall()
+    told: list[object] = []
+    all_told = asyncio.Event()
+
+    def again(error: object) -> None:
+        told.append(error)
+        if len(told) < 4:
+            # To another partition, for this one says nothing.
+            publisher.submit([Record(MESSAGES.name, b"%d" % len(told), b"value", [])], again)
+        else:
+            all_told.set()
+
+    again(None)
+    async with asyncio.timeout(10):
+        await all_told.wait()
+    assert all(isinstance(error, KafkaUnavailable) for error in told[1:])
+    proxy.flow()
+    await publisher.stop()

@@ -150,7 +150,7 @@ class Publisher:
         session, self._session = self._session, None
         if session:
             await session.close()
-        if under_way := [*self._retiring, *self._sending.values()]:
+        if under_way := [*self._retiring, *self._sending.values(), *([self._renewal] if self._renewal else [])]:
             await asyncio.wait(under_way, timeout=ACK_TIMEOUT)
 
     async def publish(self, events: Sequence[Event]) -> list[Position]:
@@ -322,7 +322,7 @@ class Publisher:
     def _expire_overdue(self) -> None:
         """Give up what has waited too long. What was sent may still arrive: it is published again with the same ids."""
         now = time.perf_counter()
-        for buffer in self._sending:
+        for buffer in list(self._sending):  # whoever is told may publish again at once
             silent_for = 0.0 if buffer.since is None else now - buffer.since
             if silent_for > ACK_TIMEOUT:
                 if buffer not in self._stalled:

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced, TopicAuthorizationFailedError
 from wabus_events import Event, Record, encode
 from wabus_events.topics import MAX_RECORD_BYTES
 
@@ -78,7 +78,11 @@ class TransactionalPublisher:
                 raise Fenced(self._id) from None
             except (KafkaError, OSError, TimeoutError) as error:
                 PUBLISH_FAILURES.inc()
+                if isinstance(error, TopicAuthorizationFailedError) and self._producer:
+                    self._refused_under = _id_of(self._producer)
                 await self._close()
+                if isinstance(error, TopicAuthorizationFailedError):
+                    raise _refusal("a topic", range(len(items)), error) from error
                 raise KafkaUnavailable(f"Kafka did not take it: {type(error).__name__}") from error
         for topic, count in Tally(position.topic for position in positions).items():
             PUBLISHED.labels(topic).inc(count)
