@@ -296,12 +296,19 @@ async def test_a_partition_without_a_leader_is_asked_for_now_and_then_and_writte
 
 
 async def test_who_publishes_again_at_once_when_told_that_kafka_is_silent_is_told_too(
-    topics: KafkaSettings, proxy: Proxy
+    topics: KafkaSettings, proxy: Proxy, eventually: Eventually
 ) -> None:
     behind = topics.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{proxy.port}"})
     publisher = Publisher(behind, "/wabus/test", patience=0.3)
     await publisher.start()
-    await publisher.publish([status(0)])
+
+    async def taken() -> bool:
+        try:
+            return bool(await publisher.publish([status(0)]))
+        except KafkaUnavailable:
+            return False
+
+    await eventually(taken)
     proxy.stall()
     told: list[object] = []
     all_told = asyncio.Event()

@@ -92,10 +92,15 @@ class TransactionalPublisher:
         await producer.begin_transaction()
         try:
             positions = await self._sent(producer, items)
-        except BaseException:
+        except BaseException as error:
+            # Where a partition may not be written to, the client brings the others' batches to a transaction in which
+            # they are not, and keeps the reason to itself (`AddPartitionsToTxnHandler`).
+            reason = _reason_to_abort(producer)
             with suppress(Exception):  # then whoever takes the id over aborts it
                 async with asyncio.timeout(ACK_TIMEOUT):
                     await producer.abort_transaction()
+            if isinstance(error, KafkaError) and reason is not None:
+                raise reason from error
             raise
         await producer.commit_transaction()
         return positions
@@ -171,6 +176,12 @@ def _id_of(producer: AIOKafkaProducer) -> tuple[int, int]:
     """The producer id and its epoch. Each taking over of a transactional id makes that one more (KIP-98)."""
     inner: Any = producer
     return inner._txn_manager.producer_id, inner._txn_manager.producer_epoch
+
+
+def _reason_to_abort(producer: AIOKafkaProducer) -> BaseException | None:
+    inner: Any = producer
+    ended = inner._txn_manager.wait_for_transaction_end()
+    return ended.exception() if ended.done() and not ended.cancelled() else None
 
 
 def _refusal(topic: str, indexes: Sequence[int], error: KafkaError) -> RecordRefused:
