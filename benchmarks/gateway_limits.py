@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -169,15 +169,17 @@ def first_webhooks(port: int, requests: Sequence[bytes]) -> str:
     return "\n".join(rows)
 
 
-def first_answer(process: psutil.Popen, port: int, request: bytes) -> float:
+def first_answer(launch: Callable[[], psutil.Popen], port: int, request: bytes) -> float:
     """Seconds from a process's start until it takes a webhook, which is tried over and over; then it is ended."""
+    began = time.perf_counter()
+    process = launch()
     try:
-        while time.time() - process.create_time() < START_TIMEOUT and process.poll() is None:
+        while (since := time.perf_counter() - began) < START_TIMEOUT and process.poll() is None:
             try:
                 with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
                     connection.sendall(request)
                     if connection.recv(65536)[9:12] == b"200":
-                        return time.time() - process.create_time()
+                        return since
             except OSError:
                 pass
             time.sleep(0.005)

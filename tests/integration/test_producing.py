@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import uvloop
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import KafkaConnectionError
 from proxy import Proxy, kafka_behind_a_proxy
-from wabus_events import MESSAGES, Event, MessageStatusChanged
+from wabus_events import MESSAGES, Event, MessageStatusChanged, Record
 from wabus_local.kafka import EmbeddedKafka
 from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, stop_consumer, topic_name
 from wabus_runtime.kafka.end_offsets import end_positions
@@ -220,11 +222,108 @@ async def test_what_waits_longer_than_kafka_should_take_is_told_and_then_written
     assert await written(topics) == 3
 
 
-async def test_stopping_tells_those_whom_kafka_does_not_answer(publisher: Publisher, proxy: Proxy) -> None:
+async def test_stopping_tells_those_whom_kafka_does_not_answer_and_leaves_nothing_that_would_write_later(
+    topics: KafkaSettings, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wabus_runtime.kafka.publisher.ACK_TIMEOUT", 0.5)
+    behind = topics.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{proxy.port}"})
+    others = asyncio.all_tasks()
+    publisher = Publisher(behind, "/wabus/test")
+    await publisher.start()
     await publisher.publish([status(0)])
-    proxy.answering = False
+    proxy.stall()
     publishing = asyncio.create_task(publisher.publish([status(1)]))
     await asyncio.sleep(0)
     await publisher.stop()
     with pytest.raises(KafkaUnavailable):
         await publishing
+    left = {task for task in asyncio.all_tasks() - others if "Proxy" not in str(task.get_coro())}
+    if left:
+        _, left = await asyncio.wait(left, timeout=5)
+    assert not left
+    proxy.cut()
+    proxy.flow()
+    assert await written(topics) == 1
+
+
+async def test_a_batch_that_never_has_an_outcome_is_given_up_with_its_producer_and_its_partition_goes_on(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr("wabus_runtime.kafka.publisher.ACK_TIMEOUT", 0.2)
+    monkeypatch.setattr("wabus_runtime.kafka.publisher.PRODUCER_TIMEOUT", 0.4)
+    send_batch = AIOKafkaProducer.send_batch
+    lost = asyncio.get_running_loop().create_future()
+
+    async def losing(producer: AIOKafkaProducer, *arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(AIOKafkaProducer, "send_batch", send_batch)
+        return lost
+
+    monkeypatch.setattr(AIOKafkaProducer, "send_batch", losing)
+    with pytest.raises(KafkaUnavailable):
+        await publisher.publish([status(0)])
+
+    async def taken() -> bool:
+        try:
+            return bool(await publisher.publish([status(0)]))
+        except KafkaUnavailable:
+            return False
+
+    await eventually(taken)
+    assert lost.cancelled()
+
+
+async def test_a_partition_without_a_leader_is_asked_for_now_and_then_and_written_to_once_it_has_one(
+    topics: KafkaSettings, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publisher.publish([status(0)])
+    leaderless = iter([None, -1, -1])
+    asked = 0
+    leader_for_partition, update = ClusterMetadata.leader_for_partition, AIOKafkaClient.force_metadata_update
+
+    def leader(cluster: ClusterMetadata, place: TopicPartition) -> int | None:
+        return next(leaderless, leader_for_partition(cluster, place))
+
+    def updating(client: AIOKafkaClient) -> Any:
+        nonlocal asked
+        asked += 1
+        return update(client)
+
+    monkeypatch.setattr(ClusterMetadata, "leader_for_partition", leader)
+    monkeypatch.setattr(AIOKafkaClient, "force_metadata_update", updating)
+    assert [position.offset for position in await publisher.publish([status(1)])] == [1]
+    assert asked == 3
+    assert await written(topics) == 2
+
+
+async def test_who_publishes_again_at_once_when_told_that_kafka_is_silent_is_told_too(
+    topics: KafkaSettings, proxy: Proxy, eventually: Eventually
+) -> None:
+    behind = topics.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{proxy.port}"})
+    publisher = Publisher(behind, "/wabus/test", patience=0.3)
+    await publisher.start()
+
+    async def taken() -> bool:
+        try:
+            return bool(await publisher.publish([status(0)]))
+        except KafkaUnavailable:
+            return False
+
+    await eventually(taken)
+    proxy.stall()
+    told: list[object] = []
+    all_told = asyncio.Event()
+
+    def again(error: object) -> None:
+        told.append(error)
+        if len(told) < 4:
+            # To another partition, for this one says nothing.
+            publisher.submit([Record(MESSAGES.name, b"%d" % len(told), b"value", [])], again)
+        else:
+            all_told.set()
+
+    again(None)
+    async with asyncio.timeout(10):
+        await all_told.wait()
+    assert all(isinstance(error, KafkaUnavailable) for error in told[1:])
+    proxy.flow()
+    await publisher.stop()

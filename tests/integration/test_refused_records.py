@@ -27,6 +27,7 @@ from wabus_local.kafka import EmbeddedKafka
 from wabus_runtime.kafka.clients import client_options, ensure_topics, topic_name
 from wabus_runtime.kafka.end_offsets import end_positions
 from wabus_runtime.kafka.publisher import Position, Publisher, RecordRefused
+from wabus_runtime.kafka.transactions import Fenced, TransactionalPublisher
 from wabus_runtime.service.process import FRONT, serving
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually
@@ -165,6 +166,43 @@ async def test_without_the_right_to_one_topic_the_others_are_written_to(
         assert isinstance(taken, list)
         assert one.available
     await later.stop()
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["not written to", "not seen"])
+async def test_a_transaction_with_what_a_topic_refuses_is_an_error_by_its_name_and_the_next_one_goes_on(
+    topics: KafkaSettings, admin: AIOKafkaAdminClient, eventually: Eventually, hidden: bool
+) -> None:
+    publisher = TransactionalPublisher(topics, "/wabus/test", "refused")
+    await publisher.publish([record(b"0", ACCOUNTS), record(b"0")])
+    with pytest.raises(RecordRefused, match="MessageSizeTooLarge"):
+        await publisher.publish([record(b"1", ACCOUNTS), record(TOO_LARGE)])
+    (position,) = await publisher.publish([record(b"2", ACCOUNTS)])
+    assert position.offset > 0
+    await forbid(admin, topics, MESSAGES, hidden=hidden)
+
+    async def forbidden() -> bool:
+        try:
+            await publisher.publish([record(b"3", ACCOUNTS), record(b"3")])
+        except RecordRefused as refused:
+            return set(refused.reasons.values()) == {"TopicAuthorizationFailedError"}
+        return False
+
+    await eventually(forbidden)
+    assert await publisher.publish([record(b"4", ACCOUNTS)])
+    await publisher.stop()
+
+
+async def test_a_publisher_whose_record_was_refused_takes_nothing_back_that_another_has_taken_over(
+    topics: KafkaSettings,
+) -> None:
+    old, new = (TransactionalPublisher(topics, "/wabus/test", "taken-over") for _ in range(2))
+    with pytest.raises(RecordRefused):
+        await old.publish([record(TOO_LARGE)])
+    await new.publish([record(b"0")])
+    with pytest.raises(Fenced):
+        await old.publish([record(b"1")])
+    await old.stop()
+    await new.stop()
 
 
 @pytest.fixture(params=["front", "aiohttp alone"])

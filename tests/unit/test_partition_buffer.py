@@ -215,3 +215,14 @@ def test_what_kafka_does_not_have_goes_again_before_all_else() -> None:
     buffer.put_back()
     assert buffer.since is None
     assert sizes(buffer.take(0.0)) == [1, 2, 3]
+
+
+def test_who_publishes_again_when_told_to_have_waited_too_long_is_not_taken_for_what_was_forgotten() -> None:
+    buffer = PartitionBuffer(MESSAGES.name, 1)
+
+    def again(error: End) -> None:
+        buffer.add(record(), Publish(1, 2.0, lambda _: None, None), 0)
+
+    buffer.add(record(), Publish(1, 1.0, again, None), 0)
+    assert buffer.give_up(before=2.0) == 1
+    assert len(buffer.waiting) == 1

@@ -195,10 +195,11 @@ class PartitionBuffer:
         if not self.waiting or all(publish.started >= before for _, publish, _ in self.waiting):
             return 0
         old, self.waiting = self.waiting, [entry for entry in self.waiting if entry[1].started >= before]
+        count = len(old) - len(self.waiting)
         for _, publish, _ in old:
             if publish.started < before:
                 publish.give_up()
-        return len(old) - len(self.waiting)
+        return count
 
     def _end(self) -> list[Entry]:
         batch, self.batch, self.since = self.batch, [], None

@@ -14,18 +14,20 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
-    BrokerResponseError,
     ClusterAuthorizationFailedError,
+    CorruptRecordException,
     InvalidProducerIdMapping,
+    InvalidTimestampError,
     InvalidTopicError,
     KafkaError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
+    PolicyViolationError,
     ProducerFenced,
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
-    UnknownError,
     UnknownProducerId,
+    UnsupportedForMessageFormatError,
 )
 from prometheus_client import Histogram
 from wabus_events import TOPICS, Event, Record, encode
@@ -62,6 +64,7 @@ IDS_TRIED = 3  # producer ids for a batch, until something else must be wrong
 ABOUT_ID = (OutOfOrderSequenceNumber, UnknownProducerId, InvalidProducerIdMapping, ProducerFenced)
 ABOUT_SIZE = (MessageSizeTooLargeError, RecordListTooLargeError)
 ABOUT_TOPIC = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError, InvalidTopicError)
+ABOUT_RECORD = (CorruptRecordException, InvalidTimestampError, PolicyViolationError, UnsupportedForMessageFormatError)
 
 BATCH_SECONDS = Histogram("wabus_publish_batch_seconds", "From packing a batch to Kafka's answer.", buckets=BUCKETS)
 _TAKEN = {topic.name: PUBLISHED.labels(topic.name) for topic in TOPICS}
@@ -150,7 +153,7 @@ class Publisher:
         session, self._session = self._session, None
         if session:
             await session.close()
-        if under_way := [*self._retiring, *self._sending.values()]:
+        if under_way := [*self._retiring, *self._sending.values(), *([self._renewal] if self._renewal else [])]:
             await asyncio.wait(under_way, timeout=ACK_TIMEOUT)
 
     async def publish(self, events: Sequence[Event]) -> list[Position]:
@@ -322,7 +325,7 @@ class Publisher:
     def _expire_overdue(self) -> None:
         """Give up what has waited too long. What was sent may still arrive: it is published again with the same ids."""
         now = time.perf_counter()
-        for buffer in self._sending:
+        for buffer in list(self._sending):  # whoever is told may publish again at once
             silent_for = 0.0 if buffer.since is None else now - buffer.since
             if silent_for > ACK_TIMEOUT:
                 if buffer not in self._stalled:
@@ -405,8 +408,7 @@ async def _retire(session: _Session) -> None:
 
 def is_refusal(error: BaseException) -> bool:
     """Whether a broker refuses a batch for good: it is not written, and would not be if it came again."""
-    known = isinstance(error, BrokerResponseError) and not error.retriable
-    return known and not isinstance(error, (*ABOUT_ID, UnknownError))
+    return isinstance(error, (*ABOUT_SIZE, *ABOUT_TOPIC, *ABOUT_RECORD))
 
 
 def new_producer(settings: KafkaSettings, **options: Any) -> AIOKafkaProducer:

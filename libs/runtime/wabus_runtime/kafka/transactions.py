@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced, TopicAuthorizationFailedError
 from wabus_events import Event, Record, encode
 from wabus_events.models.topics import MAX_RECORD_BYTES
 
@@ -85,7 +85,11 @@ class TransactionalPublisher:
                 raise Fenced(self._id) from None
             except (KafkaError, OSError, TimeoutError) as error:
                 PUBLISH_FAILURES.inc()
+                if isinstance(error, TopicAuthorizationFailedError) and self._producer:
+                    self._refused_under = _id_of(self._producer)
                 await self._close()
+                if isinstance(error, TopicAuthorizationFailedError):
+                    raise _refusal("a topic", range(len(items)), error) from error
                 raise KafkaUnavailable(f"Kafka did not take it: {type(error).__name__}") from error
         for topic, count in Tally(position.topic for position in positions).items():
             PUBLISHED.labels(topic).inc(count)
@@ -95,10 +99,15 @@ class TransactionalPublisher:
         await producer.begin_transaction()
         try:
             positions = await self._sent(producer, items)
-        except BaseException:
+        except BaseException as error:
+            # Where a partition may not be written to, the client brings the others' batches to a transaction in which
+            # they are not, and keeps the reason to itself (`AddPartitionsToTxnHandler`).
+            reason = _reason_to_abort(producer)
             with suppress(Exception):  # then whoever takes the id over aborts it
                 async with asyncio.timeout(ACK_TIMEOUT):
                     await producer.abort_transaction()
+            if isinstance(error, KafkaError) and reason is not None:
+                raise reason from error
             raise
         await producer.commit_transaction()
         return positions
@@ -174,6 +183,12 @@ def _id_of(producer: AIOKafkaProducer) -> tuple[int, int]:
     """The producer id and its epoch. Each taking over of a transactional id makes that one more (KIP-98)."""
     inner: Any = producer
     return inner._txn_manager.producer_id, inner._txn_manager.producer_epoch
+
+
+def _reason_to_abort(producer: AIOKafkaProducer) -> BaseException | None:
+    inner: Any = producer
+    ended = inner._txn_manager.wait_for_transaction_end()
+    return ended.exception() if ended.done() and not ended.cancelled() else None
 
 
 def _refusal(topic: str, indexes: Sequence[int], error: KafkaError) -> RecordRefused:
