@@ -51,7 +51,8 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: $(STAMP) ## pin all requirements again; no index address goes into the files
+lock: $(STAMP) ## pin all requirements and Kafka's jars again; no index address goes into the files
+	$(BIN)/python -m wabus_local.jars
 	$(UV_COMPILE) --upgrade requirements.in -o requirements.lock
 	$(UV_COMPILE) --upgrade --no-annotate -c requirements.lock deploy/images/requirements.in -o deploy/images/requirements.lock \
 		$(addprefix --no-emit-package ,wabus-events wabus-runtime wabus-gateway wabus-template-sync wabus-health-projector)
