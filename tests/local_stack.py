@@ -67,6 +67,11 @@ class LocalStack:
         self.output = home.with_suffix(".out")
 
     def start(self) -> None:
+        self.begin()
+        self.ready()
+
+    def begin(self) -> None:
+        """Start it without waiting."""
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "wabus_local"],
@@ -75,6 +80,9 @@ class LocalStack:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+
+    def ready(self) -> None:
+        """Wait until it says that it is ready."""
         until(self._ready_or_ended, READY_TIMEOUT)
         assert f"wabus is ready at {self.url}\n" in self.said()
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from local_stack import STOP_TIMEOUT, LocalStack, lives, until
+from local_stack import READY_TIMEOUT, STOP_TIMEOUT, LocalStack, lives, until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -60,6 +60,18 @@ def test_a_killed_part_is_started_again_and_a_killed_stack_leaves_nothing_behind
     until(lambda: not any(map(lives, family)), 10)
     stack.start()
     assert stack.get("/readyz")[0] == 200
+
+
+@pytest.mark.parametrize("mark", ["kafka.Kafka", "postgres -D"])
+def test_nobody_starts_again_by_hand_when_a_store_dies_while_the_services_start(stack: LocalStack, mark: str) -> None:
+    stack.begin()
+    until(lambda: "the services are starting" in stack.said(), READY_TIMEOUT)
+
+    stack.child(mark).kill()
+
+    stack.ready()
+    until(lambda: "was started again" in stack.said(), 60)
+    until(lambda: stack.get("/readyz")[0] == 200, 60)
 
 
 def test_a_port_in_use_stops_the_start_with_one_line(stack: LocalStack) -> None:
