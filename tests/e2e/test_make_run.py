@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from local_stack import READY_TIMEOUT, STOP_TIMEOUT, LocalStack, lives, until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

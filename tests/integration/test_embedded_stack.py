@@ -31,6 +31,7 @@ def stack_on(home: Path, **given: str) -> Stack:
     return resolve({"WABUS_HOME": str(home), **ports, **given})
 
 
+@pytest.mark.long
 async def test_kafka_keeps_what_it_acknowledged_through_kill_9(tmp_path: Path) -> None:
     port, controller_port = free_ports(2)
     broker = EmbeddedKafka(tmp_path, port, controller_port=controller_port)
@@ -60,6 +61,7 @@ async def test_kafka_keeps_what_it_acknowledged_through_kill_9(tmp_path: Path) -
         await broker.stop()
 
 
+@pytest.mark.long
 async def test_postgresql_keeps_what_it_committed_through_kill_9(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path, free_ports(1)[0], "a-password")
     await server.start(START_TIMEOUT)
@@ -79,6 +81,7 @@ async def test_postgresql_keeps_what_it_committed_through_kill_9(tmp_path: Path)
         await server.stop()
 
 
+@pytest.mark.long
 async def test_nobody_reads_our_secrets_in_the_environment_of_kafka_or_postgresql(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

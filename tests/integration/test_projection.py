@@ -97,6 +97,7 @@ async def test_a_wait_for_what_never_comes_ends(topics: KafkaSettings, pool: asy
     assert not await wait_for(pool, NAME, {("messages.v1", 0): 1_000}, 0.1)
 
 
+@pytest.mark.long
 async def test_a_projection_killed_again_and_again_counts_each_record_once(
     topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
 ) -> None:
