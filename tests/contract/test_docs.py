@@ -13,7 +13,8 @@ from wabus_template_sync.failures import SyncFailure
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-PAGES = sorted(page for place in ("*.md", "docs/**/*.md", "libs/*/*.md", "examples/*.md") for page in ROOT.glob(place))
+PLACES = ("*.md", "docs/**/*.md", "libs/*/*.md", "services/*/*.md", "deploy/*/*.md", "examples/*.md")
+PAGES = sorted(page for place in PLACES for page in ROOT.glob(place))
 
 
 def anchors_of(page: Path) -> set[str]:
