@@ -44,7 +44,7 @@ def stack_home() -> Iterator[Path]:
 def kafka(stack_home: Path) -> Iterator[EmbeddedKafka]:
     port, controller_port = free_ports(2)
     embedded = EmbeddedKafka(stack_home, port, controller_port=controller_port, progress=print)
-    asyncio.run(embedded.start(120))
+    asyncio.run(embedded.start(200))
     yield embedded
     asyncio.run(embedded.stop())
 
@@ -52,7 +52,7 @@ def kafka(stack_home: Path) -> Iterator[EmbeddedKafka]:
 @pytest.fixture(scope="session")
 def postgres(stack_home: Path) -> Iterator[EmbeddedPostgres]:
     embedded = EmbeddedPostgres(stack_home, free_ports(1)[0], secrets.token_hex(16), durable=False)
-    asyncio.run(embedded.start(60))
+    asyncio.run(embedded.start(200))
     yield embedded
     asyncio.run(embedded.stop())
 

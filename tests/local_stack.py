@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-READY_TIMEOUT = 100.0  # seconds, enough for a first start that downloads Kafka
+READY_TIMEOUT = 200.0  # seconds, enough for a first start that downloads Kafka, on a busy machine
 STOP_TIMEOUT = 10.0
 # Each process of a parallel run has a thousand of its own, and begins somewhere in them for the sake of another run:
 # so none takes a port that another is about to use.

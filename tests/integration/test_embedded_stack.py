@@ -22,7 +22,7 @@ from wabus_local.settings import Stack, resolve, write_local_env
 from wabus_local.supervisor import restart_delay
 from wabus_runtime.settings import AuthSettings, KafkaSettings
 
-START_TIMEOUT = 60.0  # seconds
+START_TIMEOUT = 150.0  # seconds, on a machine that others keep busy
 
 
 def stack_on(home: Path, **given: str) -> Stack:
