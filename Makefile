@@ -16,7 +16,7 @@ PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 .NOTPARALLEL: # what is said before anything is installed must come before it
 
 help: ## this list
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | while IFS='	' read -r name what; do printf '  %-10s %s\n' "$$name" "$$what"; done
+	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
 run: user $(STAMP) ## the whole system on this machine
 	@exec $(BIN)/python -m wabus_local
