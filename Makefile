@@ -1,4 +1,4 @@
-# One command for each habit. `make run` and `make test` need Python 3.11 or newer and nothing else.
+# One command for each habit; `make help` lists them. They need Python 3.11 or newer and nothing else.
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -11,27 +11,50 @@ HELM := v3.22.0
 KUBECONFORM := v0.8.0
 UV_COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: run test chaos bench browser nginx tools check format lock release clean
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 
-run: $(STAMP) ## the whole system on this machine
+.PHONY: help run test-unit test-one test test-long chaos bench user browser nginx tools check format lock release clean
+.NOTPARALLEL: # what is said before anything is installed must come before it
+
+help: ## this list
+	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+run: user $(STAMP) ## the whole system on this machine
 	@exec $(BIN)/python -m wabus_local
 
-test: $(STAMP) browser nginx tools ## every test, on real Kafka, PostgreSQL and Chromium
-	$(BIN)/pytest -n 2 --dist loadfile
+test-unit: $(STAMP) ## what needs no Kafka, PostgreSQL or browser: under a minute, the loop to work in
+	HYPOTHESIS_PROFILE=unit $(PYTEST) tests/unit
 
-chaos: $(STAMP) ## kill everything in random order, for longer than `make test` does
+test-one: user $(STAMP) ## some tests: T=tests/unit/test_ui.py, or T=tests/integration/test_auth.py::test_…
+	@test -n "$(T)" || { echo "wabus: say which, as in: make test-one T=tests/unit/test_ui.py" >&2; exit 2; }
+	$(BIN)/pytest $(T)
+
+test: user $(STAMP) browser nginx tools ## all but what takes long, on real Kafka, PostgreSQL and Chromium: twelve minutes
+	HYPOTHESIS_PROFILE=ci $(PYTEST) -m "not long"
+
+test-long: user $(STAMP) browser nginx tools ## what kills, upgrades, restores, builds, speaks other languages, walks far
+	HYPOTHESIS_PROFILE=ci $(PYTEST) -m long
+
+chaos: user $(STAMP) ## kill everything in random order, for much longer, and draw the unit tests' examples at random
+	HYPOTHESIS_PROFILE=chaos $(PYTEST) tests/unit
 	CHAOS_ROUNDS=40 CHAOS_SEED=$${CHAOS_SEED:-$$(date +%s)} $(BIN)/pytest tests/chaos
 
 bench: $(STAMP) ## every benchmark, into docs/benchmarks.md; the gateway's needs wrk
 	@$(BIN)/python benchmarks/report.py
 
-browser: ## the browser tests need a Chromium; on Debian as root this installs it
+user: # root can't run PostgreSQL, and needs useradd to make the user that can: said before anything is installed
+	@test "$$(id -u)" != 0 || test -n "$$DATABASE_URL" || grep -qs '^DATABASE_URL=.' .env || \
+		id embedded_postgres >/dev/null 2>&1 || command -v useradd >/dev/null || { \
+		echo "wabus: PostgreSQL does not run as root, and there is no useradd to make a user for it: install the package that" >&2; \
+		echo "wabus: brings it (Debian and Ubuntu: passwd, Fedora: shadow-utils), or run make as another user" >&2; exit 1; }
+
+browser: # the browser tests need a Chromium; on Debian as root this installs it
 	@test -n "$$CHROMIUM_PATH" || command -v chromium >/dev/null || { \
 		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "wabus: installing Chromium for the browser tests" && \
 		apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 		echo "wabus: no Chromium found (set CHROMIUM_PATH): the browser tests will be skipped"
 
-nginx: ## the test of Compose's front needs an nginx; on Debian as root this installs it, but not as the machine's web server
+nginx: # the test of Compose's front needs an nginx; on Debian as root this installs it, but not as the machine's web server
 	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || { \
 		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "wabus: installing nginx for the test of Compose's front" && \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light >/dev/null && \
@@ -46,13 +69,14 @@ check: $(STAMP) ## style, types, import rules, known vulnerabilities, the contra
 	$(BIN)/python -m wabus_contract.catalogue --check
 	@$(BIN)/python .ci/audit.py requirements.lock deploy/images/*.lock deploy/tools/*.lock
 
-tools: $(TOOLS)/.installed ## what checks deploy/ in the tests; Helm and kubeconform need Go, and minutes the first time
+tools: $(TOOLS)/.installed $(TOOLS)/bin/promtool ## what checks deploy/ in the tests; Helm and kubeconform need Go, and minutes the first time
 
-format: $(STAMP)
+format: $(STAMP) ## format the code, and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: $(STAMP) ## pin all requirements again; no index address goes into the files
+lock: $(STAMP) ## pin all requirements and Kafka's jars again; no index address goes into the files
+	$(BIN)/python -m wabus_local.jars
 	$(UV_COMPILE) --upgrade requirements.in -o requirements.lock
 	$(UV_COMPILE) --upgrade --no-annotate -c requirements.lock deploy/images/requirements.in -o deploy/images/requirements.lock \
 		$(addprefix --no-emit-package ,wabus-events wabus-whatsapp wabus-runtime wabus-cli wabus-gateway wabus-template-sync wabus-health-projector)
@@ -63,7 +87,7 @@ lock: $(STAMP) ## pin all requirements again; no index address goes into the fil
 release: $(STAMP) tools ## wheels, chart, bills of materials and, where Docker answers, images into dist/
 	@$(BIN)/python deploy/release.py
 
-clean:
+clean: ## remove all that is made here, the data of `make run` too
 	rm -rf .venv .tools .wabus dist .pytest_cache .ruff_cache
 
 $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
@@ -87,3 +111,14 @@ $(TOOLS)/.installed: deploy/tools/requirements.lock Makefile
 		GOBIN=$(CURDIR)/$(TOOLS)/bin go install github.com/yannh/kubeconform/cmd/kubeconform@$(KUBECONFORM); \
 	else echo "wabus: no Go: the chart is not rendered in the tests"; fi 2>&1 | grep -v "^go: downloading" || true
 	@touch $@
+
+# Of the machine, else out of Debian's package, which is not installed: it would run a server.
+$(TOOLS)/bin/promtool: | $(TOOLS)/.installed
+	@if command -v promtool >/dev/null; then ln -sf "$$(command -v promtool)" $@; \
+	elif command -v apt-get >/dev/null && command -v dpkg >/dev/null; then \
+		echo "wabus: getting promtool out of Debian's package of Prometheus"; \
+		rm -rf $(TOOLS)/prometheus && mkdir -p $(TOOLS)/prometheus && cd $(TOOLS)/prometheus && \
+		{ test "$$(id -u)" != 0 || apt-get update -qq; } && apt-get download -qq prometheus 2>/dev/null && \
+		dpkg -x prometheus_*.deb . && cp usr/bin/promtool ../bin/ && cd .. && rm -rf prometheus; \
+	fi || true
+	@test -x $@ || echo "wabus: promtool could not be had: put it on PATH, or the tests of the alert rules are skipped"

@@ -14,11 +14,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from hypothesis import settings
 from local_stack import free_ports
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from profiles import load_profile
 from system import System, beside_meta
 from wabus_events import Event, Topic, decode
 from wabus_local.kafka import EmbeddedKafka
@@ -30,9 +30,7 @@ from wabus_runtime.observe import tracing
 from wabus_runtime.settings import AuthSettings, KafkaSettings, load
 from waiting import Eventually, wait_until
 
-# No deadline for an example: machines are shared, and slowness is for the benchmarks to find.
-settings.register_profile("wabus", deadline=None)
-settings.load_profile("wabus")
+load_profile()
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +44,7 @@ def stack_home() -> Iterator[Path]:
 def kafka(stack_home: Path) -> Iterator[EmbeddedKafka]:
     port, controller_port = free_ports(2)
     embedded = EmbeddedKafka(stack_home, port, controller_port=controller_port, progress=print)
-    asyncio.run(embedded.start(120))
+    asyncio.run(embedded.start(200))
     yield embedded
     asyncio.run(embedded.stop())
 
@@ -54,7 +52,7 @@ def kafka(stack_home: Path) -> Iterator[EmbeddedKafka]:
 @pytest.fixture(scope="session")
 def postgres(stack_home: Path) -> Iterator[EmbeddedPostgres]:
     embedded = EmbeddedPostgres(stack_home, free_ports(1)[0], secrets.token_hex(16), durable=False)
-    asyncio.run(embedded.start(60))
+    asyncio.run(embedded.start(200))
     yield embedded
     asyncio.run(embedded.stop())
 

@@ -6,6 +6,7 @@ import asyncpg
 from wabus_health_projector.worker import projector, rebuild
 from wabus_runtime.kafka.publisher import Position
 from wabus_runtime.postgres.offsets import wait_for
+from waiting import WAIT
 
 TABLES = [table.name for table in rebuild.MODELS["health"].tables]
 
@@ -16,7 +17,7 @@ async def reached(pool: asyncpg.Pool, positions: Sequence[Position]) -> bool:
     for position in positions:
         place = position.topic, position.partition
         ends[place] = max(ends.get(place, 0), position.offset + 1)
-    return await wait_for(pool, projector.NAME, ends, 30)
+    return await wait_for(pool, projector.NAME, ends, WAIT)
 
 
 async def rows(pool: asyncpg.Pool) -> dict[str, list[str]]:

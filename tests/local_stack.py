@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-READY_TIMEOUT = 100.0  # seconds, enough for a first start that downloads Kafka
+READY_TIMEOUT = 200.0  # seconds, enough for a first start that downloads Kafka, on a busy machine
 STOP_TIMEOUT = 10.0
 # Each process of a parallel run has a thousand of its own, and begins somewhere in them for the sake of another run:
 # so none takes a port that another is about to use.
@@ -67,6 +67,11 @@ class LocalStack:
         self.output = home.with_suffix(".out")
 
     def start(self) -> None:
+        self.begin()
+        self.ready()
+
+    def begin(self) -> None:
+        """Start it without waiting."""
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "wabus_local"],
@@ -75,6 +80,9 @@ class LocalStack:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+
+    def ready(self) -> None:
+        """Wait until it says that it is ready."""
         until(self._ready_or_ended, READY_TIMEOUT)
         assert f"wabus is ready at {self.url}\n" in self.said()
 

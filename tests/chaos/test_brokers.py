@@ -1,6 +1,6 @@
 """Three brokers as in production: what was acknowledged outlives each of them, in its order and once, and all goes on.
 
-`make test` halts one, kills one and restarts one; `make chaos` rolls all of them, and takes two away at once.
+`make test-long` halts one, kills one and restarts one; `make chaos` rolls all of them, and takes two away at once.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ ALL = int(os.environ.get("CHAOS_ROUNDS", "3")) > 9
 SENDERS = 6
 BACK_WITHIN = 20.0  # seconds; on a quiet machine it is 1 to 3 after the first 503
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 
@@ -174,7 +174,7 @@ async def test_brokers_that_hang_die_and_restart_lose_and_repeat_nothing_and_the
     assert await system.get("wabus_template_sync", "/templates", headers) == listed
 
 
-@pytest.mark.skipif(not ALL, reason="takes too long for `make test`: `make chaos` runs it")
+@pytest.mark.skipif(not ALL, reason="takes too long for `make test-long`: `make chaos` runs it")
 async def test_with_one_broker_of_three_nothing_is_acknowledged(
     system: System, kafka: Cluster, topics: KafkaSettings, events_in: EventsIn, eventually: Eventually
 ) -> None:

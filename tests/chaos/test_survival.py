@@ -1,7 +1,7 @@
 """Whatever happens while Meta delivers, nothing acknowledged is lost or counted twice, and nothing refused is kept.
 
-`make test` deals a few of the blows; `make chaos` deals each several times (`CHAOS_ROUNDS`), in another order each time
-it runs. A failing run names its seed (`CHAOS_SEED`).
+`make test-long` deals a few of the blows; `make chaos` deals each several times (`CHAOS_ROUNDS`), in another order each
+time it runs. A failing run names its seed (`CHAOS_SEED`).
 """
 
 import asyncio
@@ -28,7 +28,7 @@ HEALED = 120.0  # seconds for everything to be well again after the last blow
 TABLES = ("waba_health", "webhook_health", "message_counts", "message_failures", "counted_messages", "templates")
 READS = (("wabus_health_projector", "/webhook/health"), ("wabus_template_sync", "/templates"))
 
-pytestmark = pytest.mark.timeout(180 + 40 * ROUNDS)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(180 + 40 * ROUNDS)]
 
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 

@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from deployment import run, tool
 from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -152,7 +151,6 @@ def test_provisioning_leads_to_the_dashboard_and_its_data_source() -> None:
     assert source["type"] == "prometheus"
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 @pytest.mark.parametrize(
     "command",
     [
@@ -163,7 +161,5 @@ def test_provisioning_leads_to_the_dashboard_and_its_data_source() -> None:
     ids=" ".join,
 )
 def test_promtool_finds_nothing_wrong(command: list[str]) -> None:
-    done = subprocess.run(
-        ["promtool", *command], cwd=RULES.parent, capture_output=True, text=True, check=False, timeout=60
-    )
+    done = run(tool("promtool"), *command, cwd=RULES.parent)
     assert done.returncode == 0, done.stdout + done.stderr

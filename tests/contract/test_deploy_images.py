@@ -86,6 +86,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 LIST = "import importlib.metadata as m, json; print(json.dumps({d.name.lower(): d.version for d in m.distributions()}))"
 
 
+@pytest.mark.long
 def test_an_image_holds_its_service_and_what_it_depends_on(image: Path, tmp_path: Path) -> None:
     installed = json.loads(run(image / "bin/python", "-c", LIST, cwd=tmp_path).stdout)
     names = {re.sub(r"[-_.]+", "-", name) for name in installed}
@@ -95,6 +96,7 @@ def test_an_image_holds_its_service_and_what_it_depends_on(image: Path, tmp_path
     assert names - {"wabus-events", "wabus-runtime", "wabus-gateway"} <= pins(IMAGES / "requirements.lock").keys()
 
 
+@pytest.mark.long
 def test_a_service_starts_from_its_image_and_names_what_it_is_not_told(image: Path, tmp_path: Path) -> None:
     env = {"PATH": "/usr/bin:/bin", "HTTP_PORT": "0"}
 
@@ -108,6 +110,7 @@ def test_a_service_starts_from_its_image_and_names_what_it_is_not_told(image: Pa
     assert {"connect", "rotate-keys", "topics"} <= set(commands.stdout.split())
 
 
+@pytest.mark.long
 def test_the_page_and_the_migrations_are_in_the_wheels(image: Path) -> None:
     [packages] = image.glob("lib/python3.*/site-packages")
 
@@ -116,6 +119,7 @@ def test_the_page_and_the_migrations_are_in_the_wheels(image: Path) -> None:
     assert list(packages.glob("wabus_runtime/migrations/versions/*.py"))
 
 
+@pytest.mark.long
 def test_the_bill_of_materials_lists_what_is_there_and_no_place_of_the_build(image: Path, tmp_path: Path) -> None:
     text = (image / "sbom.cdx.json").read_text()
     bill = json.loads(text)

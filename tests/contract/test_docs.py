@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 from deployment import ROOT, SETTINGS, settings_of
+from pydantic_settings import BaseSettings
+from wabus_local.settings import PORTS
 from wabus_template_sync.templates.failures import SyncFailure
 from wabus_whatsapp.graph_errors import AppNotSubscribed, GraphError
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-PAGES = sorted(page for place in ("*.md", "docs/**/*.md", "libs/*/*.md", "examples/*.md") for page in ROOT.glob(place))
+PLACES = ("*.md", "docs/**/*.md", "libs/*/*.md", "services/*/*.md", "deploy/*/*.md", "examples/*.md")
+PAGES = sorted(page for place in PLACES for page in ROOT.glob(place))
 
 
 def anchors_of(page: Path) -> set[str]:
@@ -37,10 +40,30 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert list(leads_nowhere(page)) == []
 
 
-def test_the_readme_names_every_setting() -> None:
-    readme = (ROOT / "README.md").read_text()
-    settings = {name.upper() for service in SETTINGS for name in settings_of(service).model_fields}
-    assert {name for name in settings if f"`{name}`" not in readme} == set()
+def kinds_of(parent: type[BaseSettings]) -> Iterator[type[BaseSettings]]:
+    for kind in parent.__subclasses__():
+        yield kind
+        yield from kinds_of(kind)
+
+
+def defaults_in_the_code() -> dict[str, str]:
+    """What docs/settings.md has as the default of each setting that any class of ours reads."""
+    for service in SETTINGS:
+        settings_of(service)  # imports it
+    ports = {name: str(port) for name, port in PORTS.items()}
+    found = {"WABUS_HOME": "`.wabus`", "META_RETRY_SCALE": "`1`"} | {name: f"`{port}`" for name, port in ports.items()}
+    for kind in kinds_of(BaseSettings):
+        if kind.__module__.startswith("wabus_"):
+            for name, field in kind.model_fields.items():
+                default = "–" if field.default is None else f"`{field.default}`"
+                found[name.upper()] = "required" if field.is_required() else default
+    return found
+
+
+def test_nobody_looks_in_vain_for_a_setting_or_believes_in_a_default_that_is_another() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (\S+) \| \S", (ROOT / "docs/settings.md").read_text(), re.MULTILINE)
+    assert len(rows) == len(dict(rows))
+    assert dict(rows) == defaults_in_the_code()
 
 
 def test_the_documentation_explains_every_problem() -> None:

@@ -24,7 +24,7 @@ from wabus_local.meta.seed import DEMO_TEMPLATE, DEMO_WABA
 from waiting import Eventually
 from webhooks import SECRET, conversation, encoded, signed, template_status, text, webhook
 
-pytestmark = pytest.mark.timeout(1_200)  # the first time images are downloaded and built
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1_200)]  # the first time images are downloaded and built
 
 
 COMPOSE = ROOT / "deploy" / "compose"

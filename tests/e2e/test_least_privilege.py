@@ -26,7 +26,7 @@ from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually
 from webhooks import conversation, text, webhook
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]

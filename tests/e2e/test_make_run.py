@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from local_stack import STOP_TIMEOUT, LocalStack, lives, until
+from local_stack import READY_TIMEOUT, STOP_TIMEOUT, LocalStack, lives, until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_a_second_start_keeps_all_data_and_a_stop_leaves_no_process_behind(stack
     assert connect is not None
     stack.wabus("connect", "--org", "demo", "--waba", connect[1], "--token", connect[2])
     token = stack.wabus("token", "--org", "demo", "--role", "admin")
-    until(lambda: stack.health(token).get("template_total") == 8, 10)
+    until(lambda: stack.health(token).get("template_total") == 8, READY_TIMEOUT)
     family = stack.family()
 
     stack.process.send_signal(signal.SIGTERM)
@@ -50,8 +50,8 @@ def test_a_killed_part_is_started_again_and_a_killed_stack_leaves_nothing_behind
     assert stack.process is not None
     for victim in (stack.child("kafka.Kafka"), stack.child("--role api")):
         victim.kill()
-    until(lambda: stack.said().count("was started again") == 2, 60)
-    until(lambda: stack.get("/readyz")[0] == 200, 60)
+    until(lambda: stack.said().count("was started again") == 2, READY_TIMEOUT)
+    until(lambda: stack.get("/readyz")[0] == 200, READY_TIMEOUT)
     family = stack.family()
 
     stack.process.kill()
@@ -60,6 +60,18 @@ def test_a_killed_part_is_started_again_and_a_killed_stack_leaves_nothing_behind
     until(lambda: not any(map(lives, family)), 10)
     stack.start()
     assert stack.get("/readyz")[0] == 200
+
+
+@pytest.mark.parametrize("mark", ["kafka.Kafka", "postgres -D"])
+def test_nobody_starts_again_by_hand_when_a_store_dies_while_the_services_start(stack: LocalStack, mark: str) -> None:
+    stack.begin()
+    until(lambda: "the services are starting" in stack.said(), READY_TIMEOUT)
+
+    stack.child(mark).kill()
+
+    stack.ready()
+    until(lambda: "was started again" in stack.said(), READY_TIMEOUT)
+    until(lambda: stack.get("/readyz")[0] == 200, READY_TIMEOUT)
 
 
 def test_a_port_in_use_stops_the_start_with_one_line(stack: LocalStack) -> None:

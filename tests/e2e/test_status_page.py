@@ -215,6 +215,7 @@ def test_a_newcomer_connects_with_one_click_and_sees_templates_ready(stack: Loca
     assert page.url == f"{stack.url}/"
 
 
+@pytest.mark.long
 def test_expired_access_turns_red_and_one_click_mends_it(stack: LocalStack, page: Page) -> None:
     account = open_connected(stack, page)
     meta(stack, "PATCH", "/tokens", {"action": "expire"})
@@ -238,6 +239,7 @@ def test_expired_access_turns_red_and_one_click_mends_it(stack: LocalStack, page
     expect(tile(account, "sync")).to_have_class(re.compile(r"template-sync-section good"))
 
 
+@pytest.mark.long
 def test_consent_that_is_not_given_is_explained_with_a_way_on(stack: LocalStack, page: Page) -> None:
     open_connected(stack, page)
     page.get_by_role("button", name="Connect another account").click()
@@ -253,6 +255,7 @@ def test_consent_that_is_not_given_is_explained_with_a_way_on(stack: LocalStack,
     expect(page.get_by_role("heading", name="Everything is working")).to_be_visible()
 
 
+@pytest.mark.long
 def test_of_several_accounts_a_person_chooses_with_the_keyboard(stack: LocalStack, page: Page) -> None:
     open_connected(stack, page)
     other = meta(stack, "POST", "/wabas", {"name": "<b>Bricks</b> & Beans", "templates": 1})["wabas"][0]["id"]
@@ -279,6 +282,7 @@ def test_of_several_accounts_a_person_chooses_with_the_keyboard(stack: LocalStac
     expect(page.locator("section.account")).to_have_count(1)
 
 
+@pytest.mark.long
 def test_a_webhook_is_pending_until_there_is_evidence(stack: LocalStack, page: Page) -> None:
     open_connected(stack, page)
     waba = meta(stack, "POST", "/wabas", {"name": "Quiet Quilts", "templates": 1})["wabas"][0]["id"]
@@ -302,6 +306,7 @@ def test_a_webhook_is_pending_until_there_is_evidence(stack: LocalStack, page: P
     expect(page.locator("section.account")).to_have_count(1)
 
 
+@pytest.mark.long
 def test_an_event_shows_within_a_second(stack: LocalStack, page: Page) -> None:
     open_connected(stack, page)
     expect(page.locator("#live")).to_have_text("Live")
@@ -316,6 +321,7 @@ def test_an_event_shows_within_a_second(stack: LocalStack, page: Page) -> None:
     assert min(took) < SHOWN_WITHIN, took
 
 
+@pytest.mark.long
 def test_sync_now_shows_that_it_works_and_then_what_is_new(stack: LocalStack, page: Page) -> None:
     account = open_connected(stack, page)
     shown = page.locator("button.template").count()
@@ -341,6 +347,7 @@ def test_sync_now_shows_that_it_works_and_then_what_is_new(stack: LocalStack, pa
         tile(account, "sync").get_by_role("button", name="Sync now").click()
 
 
+@pytest.mark.long
 def test_what_meta_reports_shows_by_itself(stack: LocalStack, page: Page) -> None:
     open_connected(stack, page)
     expect(template(page, "weekend_offer")).to_contain_text("Approved")
@@ -356,6 +363,7 @@ def test_what_meta_reports_shows_by_itself(stack: LocalStack, page: Page) -> Non
     expect(page.get_by_role("heading", name="Everything is working")).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_lost_connection_shows_and_recovers(stack: LocalStack, page: Page) -> None:
     open_connected(stack, page)
 
@@ -368,6 +376,7 @@ def test_a_lost_connection_shows_and_recovers(stack: LocalStack, page: Page) -> 
     expect(page.locator("button.template").first).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_page_that_opens_in_an_outage_says_so_and_fills_itself_later(stack: LocalStack, page: Page) -> None:
     open_connected(stack, page)
     page.route("**/webhook/health/**", lambda route: route.fulfill(status=503, json={"detail": "Away."}))
@@ -381,6 +390,7 @@ def test_a_page_that_opens_in_an_outage_says_so_and_fills_itself_later(stack: Lo
     expect(page.get_by_text("can't be shown right now")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_what_happened_while_the_connection_was_lost_shows_once_it_is_back(stack: LocalStack, page: Page) -> None:
     open_connected(stack, page)
     page.evaluate("window.isTheSamePage = true")
@@ -400,6 +410,7 @@ def test_what_happened_while_the_connection_was_lost_shows_once_it_is_back(stack
     expect(template(page, "weekend_offer")).to_contain_text("Approved")
 
 
+@pytest.mark.long
 def test_without_a_stream_it_asks_again_and_again(stack: LocalStack, page: Page) -> None:
     page.route("**/webhook/health/stream", lambda route: route.fulfill(status=404, json={}))
     open_connected(stack, page)
@@ -415,6 +426,7 @@ def test_without_a_stream_it_asks_again_and_again(stack: LocalStack, page: Page)
     expect(page.locator("[data-code=template_quality_red]")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_progress_is_told_in_numbers_where_they_are_known(stack: LocalStack, page: Page) -> None:
     account = open_connected(stack, page)
 
@@ -438,6 +450,7 @@ def test_progress_is_told_in_numbers_where_they_are_known(stack: LocalStack, pag
     assert page.evaluate(MOVING) == 0
 
 
+@pytest.mark.long
 def test_templates_are_found_filtered_and_previewed(stack: LocalStack, page: Page) -> None:
     open_connected(stack, page)
     preview = page.get_by_role("complementary", name="Preview")
@@ -463,6 +476,7 @@ def test_templates_are_found_filtered_and_previewed(stack: LocalStack, page: Pag
     screenshot(page, "status-dark")
 
 
+@pytest.mark.long
 def test_marks_become_looks_and_markup_stays_text(stack: LocalStack, page: Page) -> None:
     account = open_connected(stack, page)
     shown = page.locator("button.template").count()
@@ -489,6 +503,7 @@ def test_marks_become_looks_and_markup_stays_text(stack: LocalStack, page: Page)
     expect(page.locator("button.template")).to_have_count(shown)
 
 
+@pytest.mark.long
 def test_the_keyboard_alone_is_enough(stack: LocalStack, page: Page) -> None:
     account = open_connected(stack, page)
 
@@ -549,6 +564,7 @@ def test_a_first_load_is_small_and_asks_nobody_else(stack: LocalStack, page: Pag
     assert 0 < sum(assets) < FIRST_LOAD_MAX
 
 
+@pytest.mark.long
 def test_a_member_signs_in_with_a_token_and_may_only_look(stack: LocalStack, page: Page) -> None:
     open_connected(stack, page)
     page.route("**/ui/session", lambda route: route.fulfill(status=404, json={}))
@@ -566,6 +582,7 @@ def test_a_member_signs_in_with_a_token_and_may_only_look(stack: LocalStack, pag
     expect(page.get_by_role("button", name="Disconnect")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_token_in_the_address_signs_in_and_is_gone_from_it(stack: LocalStack, page: Page) -> None:
     token = stack.wabus("token", "--org", "another", "--role", "admin")
 
@@ -575,6 +592,7 @@ def test_a_token_in_the_address_signs_in_and_is_gone_from_it(stack: LocalStack, 
     assert page.url == f"{stack.url}/"
 
 
+@pytest.mark.long
 def test_a_second_account_stands_beside_the_first_until_it_is_disconnected(stack: LocalStack, page: Page) -> None:
     first = open_connected(stack, page)
     second_id = meta(stack, "POST", "/wabas", {"name": "Wind & Wool", "templates": 120})["wabas"][0]["id"]

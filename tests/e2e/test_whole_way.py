@@ -94,6 +94,7 @@ async def test_another_organisation_sees_nothing(system: System, eventually: Eve
     assert (await system.get("wabus_health_projector", "/webhook/health", stranger))["status"] == "pending"
 
 
+@pytest.mark.long
 async def test_killed_at_any_moment_nothing_acknowledged_is_lost_or_counted_twice(
     system: System, events_in: EventsIn, eventually: Eventually
 ) -> None:
@@ -150,6 +151,7 @@ async def test_killed_at_any_moment_nothing_acknowledged_is_lost_or_counted_twic
     assert await counted() == (len(received), len(seen - received))
 
 
+@pytest.mark.long
 async def test_sigterm_drains_and_ends_every_service(system: System) -> None:
     for module in MODULES:
         assert await system.end(module, signal.SIGTERM) == 0

@@ -21,7 +21,7 @@ from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.kafka.clients import client_options, topic_name
 from wabus_runtime.settings import KafkaSettings, load
-from waiting import Eventually
+from waiting import WAIT, Eventually
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
@@ -143,7 +143,7 @@ async def test_the_token_is_nowhere_in_kafka_but_sealed(store: Store, topics: Ka
     consumer = AIOKafkaConsumer(*names, **client_options(topics), auto_offset_reset="earliest")
     await consumer.start()
     try:
-        records = [await asyncio.wait_for(consumer.getone(), 10) for _ in range(3)]
+        records = [await asyncio.wait_for(consumer.getone(), WAIT) for _ in range(3)]
     finally:
         await consumer.stop()
     secret = token_of(store).get_secret_value().encode()

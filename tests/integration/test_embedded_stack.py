@@ -19,9 +19,10 @@ from wabus_local.kafka import EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_local.process import StackError
 from wabus_local.settings import Stack, resolve, write_local_env
+from wabus_local.supervisor import restart_delay
 from wabus_runtime.settings import AuthSettings, KafkaSettings
 
-START_TIMEOUT = 60.0  # seconds
+START_TIMEOUT = 150.0  # seconds, on a machine that others keep busy
 
 
 def stack_on(home: Path, **given: str) -> Stack:
@@ -30,6 +31,7 @@ def stack_on(home: Path, **given: str) -> Stack:
     return resolve({"WABUS_HOME": str(home), **ports, **given})
 
 
+@pytest.mark.long
 async def test_kafka_keeps_what_it_acknowledged_through_kill_9(tmp_path: Path) -> None:
     port, controller_port = free_ports(2)
     broker = EmbeddedKafka(tmp_path, port, controller_port=controller_port)
@@ -59,6 +61,7 @@ async def test_kafka_keeps_what_it_acknowledged_through_kill_9(tmp_path: Path) -
         await broker.stop()
 
 
+@pytest.mark.long
 async def test_postgresql_keeps_what_it_committed_through_kill_9(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path, free_ports(1)[0], "a-password")
     await server.start(START_TIMEOUT)
@@ -75,6 +78,26 @@ async def test_postgresql_keeps_what_it_committed_through_kill_9(tmp_path: Path)
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(server.url.replace("a-password", "another"))
     finally:
+        await server.stop()
+
+
+@pytest.mark.long
+async def test_nobody_reads_our_secrets_in_the_environment_of_kafka_or_postgresql(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("META_APP_SECRETS", "a-secret-for-tests")
+    port, controller_port, postgres_port = free_ports(3)
+    broker = EmbeddedKafka(tmp_path, port, controller_port=controller_port)
+    server = EmbeddedPostgres(tmp_path, postgres_port, "a-password", durable=False)
+    try:
+        await broker.start(START_TIMEOUT)
+        await server.start(START_TIMEOUT)
+        assert broker.child is not None
+        assert server.child is not None
+        for child in (broker.child, server.child):
+            assert "a-secret-for-tests" not in psutil.Process(child.pid).environ().values()
+    finally:
+        await broker.stop()
         await server.stop()
 
 
@@ -104,6 +127,10 @@ def test_a_child_ends_with_its_parent_also_when_that_is_killed(tmp_path: Path) -
     child.wait(5)
     assert not child.is_running()
     parent.stdout.close()
+
+
+def test_what_is_killed_a_few_times_works_again_at_once_and_what_can_not_live_waits() -> None:
+    assert [restart_delay(failures) for failures in range(1, 11)] == [0, 0, 0, 0, 0, 1, 2, 4, 8, 16]
 
 
 def test_a_port_in_use_is_named_with_the_variable_that_changes_it(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from wabus_health_projector.worker.standard_webhook import headers_of, secrets_o
 from wabus_runtime.kafka.clients import client_options, topic_name
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings, load
-from waiting import Eventually
+from waiting import WAIT, Eventually
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -76,7 +76,7 @@ async def alerting(url: str) -> AsyncGenerator[None]:
     ready = asyncio.Event()
     task = asyncio.create_task(alerts.Alerts(load(alerts.AlertSettings), url, SecretStr(SECRET)).run(ready.set))
     waiting = asyncio.create_task(ready.wait())
-    await asyncio.wait([task, waiting], timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([task, waiting], timeout=WAIT, return_when=asyncio.FIRST_COMPLETED)
     try:
         assert ready.is_set(), task.done() and task.exception()
         yield

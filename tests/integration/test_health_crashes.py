@@ -29,6 +29,8 @@ from wabus_runtime.projection.engine import engine as projection
 from wabus_runtime.postgres.database import open_pool
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 
+pytestmark = pytest.mark.long
+
 projection.SESSION_TIMEOUT_MS = 6_000
 projection.MAX_BATCH = 50
 owner, name, moment, nth = sys.argv[1:]
@@ -106,7 +108,7 @@ async def worker(*point: str | int) -> AsyncGenerator[asyncio.subprocess.Process
         await process.wait()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_rows_are_the_same_whenever_projectors_are_killed(topics: KafkaSettings, eventually: Eventually) -> None:
     settings = load(DatabaseSettings)
     chance = random.Random(3)
@@ -122,7 +124,7 @@ async def test_rows_are_the_same_whenever_projectors_are_killed(topics: KafkaSet
     async with migrated_pool(settings, "wabus_health_projector") as pool:
         for number, point in enumerate(POINTS):
             await publish(number)
-            async with worker(*point) as process, asyncio.timeout(40):
+            async with worker(*point) as process, asyncio.timeout(200):
                 assert await process.wait() == -9
         for number in range(len(POINTS), len(POINTS) + 3):
             await publish(number)
@@ -135,7 +137,7 @@ async def test_rows_are_the_same_whenever_projectors_are_killed(topics: KafkaSet
                 await eventually(moved)
                 await asyncio.sleep(chance.uniform(0, 0.2))
         async with worker("nobody", "", "", 0):
-            assert await wait_for(pool, projector.NAME, ends, 60)
+            assert await wait_for(pool, projector.NAME, ends, 300)
         await publisher.stop()
         rounds = len(POINTS) + 3
         assert await pool.fetchval("SELECT sum(count)::int FROM message_counts") == 300 * rounds

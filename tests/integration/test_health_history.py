@@ -25,7 +25,7 @@ from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.postgres.offsets import wait_for
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
-from waiting import Eventually
+from waiting import WAIT, Eventually
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
@@ -132,7 +132,7 @@ async def test_a_change_told_twice_is_one_row(topics: KafkaSettings, publisher: 
         task = asyncio.create_task(history.run(topics, pool, lambda: None))
         positions = await publisher.publish([change, again])
         ends = {(positions[-1].topic, positions[-1].partition): positions[-1].offset + 1}
-        assert await wait_for(pool, history.NAME, ends, 20)
+        assert await wait_for(pool, history.NAME, ends, WAIT)
         task.cancel()
         await asyncio.wait([task])
         assert [row["at"] for row in await pool.fetch("SELECT at FROM health_history")] == [START]

@@ -83,6 +83,7 @@ async def run(say: Callable[[str], None] = print, **options: bool) -> None:
     await rebuild.rebuild(load(rebuild.RebuildSettings), rebuild.MODELS["health"], say, **options)
 
 
+@pytest.mark.long
 async def test_a_rebuild_under_load_changes_no_row_and_fails_no_reader(
     topics: KafkaSettings,
     pool: asyncpg.Pool,
@@ -213,6 +214,7 @@ async def test_only_one_rebuild_runs_and_its_remains_can_be_thrown_away(
     assert await schemas(pool) == []
 
 
+@pytest.mark.long
 async def test_the_command_killed_at_any_moment_leaves_the_live_rows_and_finishes_later(
     topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
 ) -> None:

@@ -15,6 +15,8 @@ from wabus_events.testing import an, example
 from wabus_runtime.kafka.transactions import TransactionalPublisher
 from wabus_runtime.settings import KafkaSettings
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

@@ -22,7 +22,7 @@ from wabus_runtime.postgres.offsets import wait_for
 from wabus_runtime.projection.engine import LostPartition, project
 from wabus_runtime.projection.recorded import Recorded, unprepared
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
-from waiting import Eventually
+from waiting import WAIT, Eventually
 
 NAME = "counter"
 
@@ -67,7 +67,7 @@ async def projecting(
     projecting = project(settings, pool, name=NAME, topics=[MESSAGES], apply=unprepared(apply), ready=ready.set)
     task = asyncio.create_task(projecting)
     waiting = asyncio.create_task(ready.wait())
-    await asyncio.wait([task, waiting], timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([task, waiting], timeout=WAIT, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     try:
         yield task
@@ -89,7 +89,7 @@ async def test_a_reader_can_wait_for_what_it_wrote(
 ) -> None:
     async with projecting(topics, pool):
         positions = await publisher.publish([message(number, str(number)) for number in range(100)])
-        assert await wait_for(pool, NAME, after(positions), 10)
+        assert await wait_for(pool, NAME, after(positions), WAIT)
         assert await pool.fetchval("SELECT count(*) FROM counted WHERE times = 1") == 100
 
 
@@ -97,6 +97,7 @@ async def test_a_wait_for_what_never_comes_ends(topics: KafkaSettings, pool: asy
     assert not await wait_for(pool, NAME, {("messages.v1", 0): 1_000}, 0.1)
 
 
+@pytest.mark.long
 async def test_a_projection_killed_again_and_again_counts_each_record_once(
     topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
 ) -> None:
@@ -107,7 +108,7 @@ async def test_a_projection_killed_again_and_again_counts_each_record_once(
             first = positions[round_ * 200]
             await wait_for(pool, NAME, {(first.topic, first.partition): first.offset + 1}, 10)
     async with projecting(topics, pool):
-        assert await wait_for(pool, NAME, after(positions), 10)
+        assert await wait_for(pool, NAME, after(positions), WAIT)
     assert await pool.fetchval("SELECT count(*) FROM counted") == 800
     assert await pool.fetchval("SELECT max(times) FROM counted") == 1
 
@@ -137,7 +138,7 @@ async def test_two_instances_share_the_partitions_and_count_once(
         positions = await publisher.publish([message(number, str(number)) for number in range(200)])
         async with projecting(topics, pool):
             positions += await publisher.publish([message(200 + number, str(number)) for number in range(200)])
-            assert await wait_for(pool, NAME, after(positions), 20)
+            assert await wait_for(pool, NAME, after(positions), WAIT)
     assert await pool.fetchval("SELECT count(*) FROM counted WHERE times = 1") == 400
 
 
@@ -157,7 +158,7 @@ async def test_a_record_that_cannot_be_folded_is_set_aside_and_the_rest_goes_on(
     positions += await publisher.publish_records([broken])
     positions += await publisher.publish([message(6)])
     async with projecting(topics, pool, refuse_the_third):
-        assert await wait_for(pool, NAME, after(positions), 20)
+        assert await wait_for(pool, NAME, after(positions), WAIT)
     rows = await pool.fetch("SELECT wamid FROM counted ORDER BY wamid")
     assert [row["wamid"] for row in rows] == ["1", "2", "4", "5", "6"]
     letters = await dead_letters(topics)
@@ -174,7 +175,7 @@ async def test_headers_without_a_value_are_set_aside_listed_and_no_poison(
     positions += await publisher.publish_records([nameless])
     positions += await publisher.publish([message(2)])
     async with projecting(topics, pool):
-        assert await wait_for(pool, NAME, after(positions), 20)
+        assert await wait_for(pool, NAME, after(positions), WAIT)
     assert await pool.fetchval("SELECT array_agg(wamid ORDER BY wamid) FROM counted") == ["1", "2"]
     (letter,) = await read_letters(topics)
     assert letter.about["reason"] == "UndecodableRecord"
@@ -189,7 +190,7 @@ async def dead_letters(settings: KafkaSettings) -> list[tuple[str, bytes | None]
     try:
         letters: list[tuple[str, bytes | None]] = []
         while len(letters) < 2:
-            record = await asyncio.wait_for(consumer.getone(), 10)
+            record = await asyncio.wait_for(consumer.getone(), WAIT)
             letters.append((dict(record.headers)["wabus_dead_reason"].decode(), record.value))
         return letters
     finally:

@@ -27,6 +27,8 @@ from wabus_runtime.postgres.database import open_pool
 from wabus_runtime.settings import DatabaseSettings, load
 from waiting import Eventually
 
+pytestmark = pytest.mark.long
+
 pytest_plugins = ["template_world"]
 
 Client = TestClient[web.Request, web.Application]

@@ -24,7 +24,7 @@ from wabus_runtime.kafka.clients import client_options
 from wabus_runtime.kafka.publisher import Publisher, new_producer
 from wabus_runtime.kafka.transactions import TransactionalPublisher
 from wabus_runtime.settings import KafkaSettings
-from waiting import Eventually
+from waiting import WAIT, Eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -171,7 +171,7 @@ async def test_what_a_handler_refuses_goes_to_the_teams_own_dead_letters(
     )
     consumer = AIOKafkaConsumer(name, **client_options(topics), auto_offset_reset="earliest")
     await consumer.start()
-    letter = await asyncio.wait_for(consumer.getone(), 10)
+    letter = await asyncio.wait_for(consumer.getone(), WAIT)
     await consumer.stop()
     headers = dict(letter.headers)
     assert headers["ce_id"].decode() == refused.id

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import asyncpg
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from wabus_events import (
     TemplateCategoryChanged,
     TemplateQualityChanged,
@@ -183,7 +184,7 @@ def test_webhooks_before_during_and_after_a_sync_twice_and_out_of_order_end_wher
         pool = runner.run(opened.__aenter__())
 
         @given(stories())
-        @settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+        @settings(max_examples=examples(120), suppress_health_check=[HealthCheck.too_slow])
         def ends_where_meta_is(story: Story) -> None:
             for phase, told in story.delivered.items():
                 event(f"told {phase}: {bool(told)}")

@@ -331,6 +331,7 @@ async def test_a_webhook_changes_the_status_at_once_and_the_next_sync_confirms_i
     assert await is_paused()
 
 
+@pytest.mark.long
 async def test_killed_in_the_middle_and_started_again_a_sync_is_finished_once(
     meta: Meta, publish: Publish, until: Until, events_in: EventsIn, environment: dict[str, str]
 ) -> None:

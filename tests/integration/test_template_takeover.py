@@ -20,6 +20,8 @@ from wabus_runtime.settings import KafkaSettings, load
 from wabus_template_sync.app import TemplateSyncSettings, create_app
 from waiting import Eventually
 
+pytestmark = pytest.mark.long
+
 pytest_plugins = ["template_world"]
 
 TAKEN_OVER_WITHIN = 30.0  # seconds

@@ -31,6 +31,8 @@ from wabus_runtime.settings import KafkaSettings, SettingsError, load
 from waiting import Eventually
 from webhooks import conversation, text, webhook
 
+pytestmark = pytest.mark.long
+
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 
 PASSWORD = "a-kafka-password-for-tests"

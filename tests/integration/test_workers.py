@@ -16,6 +16,8 @@ from wabus_runtime.settings import KafkaSettings
 from waiting import Eventually
 from webhooks import conversation, encoded, signed, text, webhook
 
+pytestmark = pytest.mark.long
+
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 COUNT = 2
 STARTED = 90.0  # seconds for three processes to start, where many others do too

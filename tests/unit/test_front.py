@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from wabus_gateway.fast_path.http import MOST, OWN_PATH, PATH, Front, plain_head
 
 MARK = "sha256=" + "ab" * 32
@@ -97,7 +98,7 @@ def heads(draw: st.DrawFn) -> bytes:
     return text.encode() + b"\r\n"
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(heads(), st.binary(max_size=30))
 def test_what_is_understood_aiohttp_understands_in_the_same_way(data: bytes, rest: bytes) -> None:
     understood = plain_head(data + rest)

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from wabus_health_projector.health.traffic import EARLY_MOST, LATE_MOST, STAMPED_BEFORE, counted_on, remembered_from
 
 NOON = datetime(2026, 3, 31, 12, tzinfo=UTC)
@@ -43,7 +44,7 @@ def test_an_id_is_remembered_for_as_long_as_it_can_come_and_a_day_for_late_stamp
 
 
 @given(logs(), st.data())
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_each_message_counts_once_whatever_is_forgotten_meanwhile(log: list[Delivery], data: st.DataObject) -> None:
     counted: list[str] = []
     remembered: dict[date, set[str]] = {}

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from profiles import examples
 from wabus_events import (
     AccountAlerted,
     AccountChecked,
@@ -272,7 +273,7 @@ def summary(health: WabaHealth) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(logs(), st.randoms())
 def test_the_fold_agrees_with_a_naive_one_over_sorted_events(log: Log, random: Any) -> None:
     shuffled = list(log)
@@ -331,7 +332,7 @@ class Projecting(RuleBasedStateMachine):
 
 
 TestProjecting = Projecting.TestCase
-TestProjecting.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestProjecting.settings = settings(max_examples=examples(100), stateful_step_count=30, deadline=None)
 
 
 @given(logs())

@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from wabus_events import (
     AccountConnected,
     AccountDisconnected,
@@ -127,7 +128,7 @@ NAIVE_FIELDS = (
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(events(), max_size=40), st.randoms(use_true_random=False))
 def test_rows_are_those_of_a_plain_reference_whatever_order_and_batches(written: list[Event], dice: Any) -> None:
     again = dice.choices(written, k=min(10, len(written))) if written else []

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from wabus_events import (
     AccountAlerted,
     AccountReviewed,
@@ -284,7 +285,7 @@ odd_payloads = json_values | st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(odd_payloads)
 def test_nothing_in_a_signed_body_is_lost_or_raises(payload: Any) -> None:
     events = facts(orjson.dumps(payload))

@@ -7,6 +7,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from wabus_events import encode
 from wabus_gateway.fast_path.single_event import lone_fact
 from wabus_gateway.webhooks.parse import PARTICIPANT_IDS, facts_in
@@ -113,7 +114,7 @@ def nearly_usual(draw: st.DrawFn) -> dict[str, Any]:
     return draw(odd_parts({"object": "whatsapp_business_account", "entry": [entry]}))
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(nearly_usual())
 def test_they_agree_about_everything_in_between(payload: dict[str, Any]) -> None:
     agree(orjson.dumps(payload))

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from profiles import examples
 from wabus_events import (
     Event,
     Template,
@@ -331,7 +332,7 @@ class OneTruth(RuleBasedStateMachine):
 
 
 TestOneTruth = OneTruth.TestCase
-TestOneTruth.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
+TestOneTruth.settings = settings(max_examples=examples(300), stateful_step_count=30, deadline=None)
 
 
 class World(OneTruth):

@@ -6,6 +6,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from pydantic import ValidationError
 from wabus_whatsapp.templates.parse import parse_template
 from wabus_whatsapp.templates.render import CannotRender, Rendered, render
@@ -281,7 +282,7 @@ GIVEN = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.lists(PART | CAROUSEL, max_size=5),
     GIVEN,

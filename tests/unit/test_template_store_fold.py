@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from wabus_events import (
     AccountConnected,
     AccountDisconnected,
@@ -149,7 +150,7 @@ CONFIRMED = st.none() | st.integers(0, 9)
 
 
 @given(st.lists(FACTS, max_size=8), st.lists(FACTS, max_size=3), st.randoms(), CONFIRMED)
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_the_order_and_number_of_facts_make_no_difference(
     facts: list[Event], again: list[Event], random: Any, confirmed: int | None
 ) -> None:
@@ -160,7 +161,7 @@ def test_the_order_and_number_of_facts_make_no_difference(
 
 
 @given(st.lists(FACTS, max_size=8), st.lists(st.integers(0, 9), min_size=9, max_size=9))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_settling_after_every_fact_ends_where_settling_at_the_end_does(
     facts: list[Event], confirmed: list[int]
 ) -> None:

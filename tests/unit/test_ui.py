@@ -154,6 +154,14 @@ async def test_a_request_that_may_come_from_elsewhere_gets_no_session(
         assert "token" not in await answer.text()
 
 
+async def test_a_stranger_behind_a_tunnel_is_no_administrator(page: Callable[..., Awaitable[Client]]) -> None:
+    client = await page(ui_local_org="demo", public_url="https://wabus.example")
+
+    async with client.get("/ui/session", headers={"Host": "localhost:8080"}) as answer:
+        assert answer.status == 403
+        assert "token" not in await answer.text()
+
+
 async def test_there_is_no_session_for_who_does_not_say_which_host_they_mean(
     page: Callable[..., Awaitable[Client]],
 ) -> None:

@@ -46,7 +46,7 @@ async def run(stack: Stack) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
     supervisor = Supervisor(stack, say)
-    error = await _until(stopping, _work(stack, supervisor))
+    error = await _until(stopping, supervisor.run(lambda: greet(stack)))
     if error:
         print(f"wabus: {error}", file=sys.stderr, flush=True)
     say("stopping")
@@ -54,12 +54,6 @@ async def run(stack: Stack) -> int:
     await supervisor.kill()
     say("stopped")
     return 1 if error else 0
-
-
-async def _work(stack: Stack, supervisor: Supervisor) -> None:
-    await supervisor.start()
-    await greet(stack)
-    await supervisor.watch()
 
 
 async def _until(event: asyncio.Event, work: Any) -> StackError | None:

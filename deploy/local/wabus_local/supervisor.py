@@ -19,6 +19,7 @@ from wabus_local.settings import Stack
 READY_TIMEOUT = 90.0  # seconds for the services, once Kafka and PostgreSQL answer
 DRAIN_TIMEOUT = 5.5  # seconds a service has after SIGTERM; with STORE_TIMEOUT less than 10
 STORE_TIMEOUT = 3.0  # seconds Kafka, PostgreSQL and Meta have
+RESTARTS_AT_ONCE = 5  # in a row; what dies still more often waits before each restart
 RESTART_DELAY_MAX = 30.0  # seconds
 RESTARTS_MAX = 10  # in a row, before the stack gives up
 STEADY = 60.0  # seconds after which a restart counts as a success
@@ -39,29 +40,53 @@ class Part:
     restarting: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
+def restart_delay(failures: int) -> float:
+    """Seconds to wait before a part is started again that has ended `failures` times in a row.
+
+    None at first: what was killed works again as soon as it can. What can't live must not take the whole processor.
+    """
+    again = failures - RESTARTS_AT_ONCE
+    return 0 if again <= 0 else min(2.0 ** (again - 1), RESTART_DELAY_MAX)
+
+
 class Supervisor:
-    """The parts of one stack. `stores` are needed by `services`: started before them and stopped after them."""
+    """The parts of one stack. `stores` are needed by `services`: started before them and stopped after them.
+
+    A part is watched from when it has started: a store that dies while others still start is started again too.
+    """
 
     def __init__(self, stack: Stack, say: Say) -> None:
         self._stack = stack
         self._say = say
-        self._gave_up = asyncio.Event()
         self._services = [_service(stack, "api", "HTTP_PORT"), _service(stack, "worker", "WORKER_PORT")]
         self._stores = _stores(stack, say)
         self._parts = [*self._stores, *self._services]
+        self._watched: list[Part] = []
 
-    async def start(self) -> None:
-        """Return when every service says that it is ready. Raises StackError."""
+    async def run(self, on_ready: Callable[[], Awaitable[None]]) -> None:
+        """Start all, await `on_ready` when every service says that it is ready, and start again what dies, for ever.
+
+        Raises StackError when a part can't be started or can't be kept alive.
+        """
+
+        async def start() -> None:
+            await self._start_all()
+            await on_ready()
+
+        await _all([start(), self._watch()])
+
+    async def _start_all(self) -> None:
         await _all([self._start_store(part) for part in self._stores])
         for part in self._services:  # started earlier they only take the processor from Kafka: 1.3 s slower on 2 cores
             await self._start(part)
         self._say("the services are starting")
         await self._services_ready()
+        self._watched += self._services
 
-    async def watch(self) -> None:
-        """Start again what dies, later each time. Raises StackError when a part can't be kept alive."""
+    async def _watch(self) -> None:
+        """Start again what dies. Raises StackError when a part can't be kept alive."""
         while True:
-            for part in self._parts:
+            for part in self._watched:
                 child = part.child()
                 if child is None or child.alive or (part.restarting and not part.restarting.done()):
                     continue
@@ -70,7 +95,7 @@ class Supervisor:
                 part.failures += 1
                 if part.failures > RESTARTS_MAX:
                     raise StackError(f"{part.name} ended {part.failures} times in a row; see {child.log}")
-                delay = 0 if part.failures == 1 else min(0.5 * 2**part.failures, RESTART_DELAY_MAX)
+                delay = restart_delay(part.failures)
                 again = f"starting it again in {delay:.0f} s" if delay else "starting it again"
                 self._say(f"{part.name} ended ({_how(child.returncode)}); {again}; its log is {child.log}")
                 part.restarting = asyncio.create_task(self._restart(part, delay * random.uniform(0.8, 1)))  # noqa: S311
@@ -92,6 +117,7 @@ class Supervisor:
         self._say(f"{part.name} is starting")
         await self._start(part)
         self._say(f"{part.name} answers after {time.monotonic() - part.started_at:.1f} s")
+        self._watched.append(part)
 
     async def _start(self, part: Part) -> None:
         part.started_at = time.monotonic()

@@ -111,6 +111,8 @@ def _session(settings: UiSettings) -> Callable[[web.Request], Awaitable[web.Resp
     async def session(request: web.Request) -> web.Response:
         if settings.ui_local_org is None or settings.jwt_secret is None:
             raise web.HTTPNotFound
+        if not _is_loopback(urlsplit(settings.public_url).hostname):  # whatever makes it public brings strangers here
+            raise Problem(403, "not_local", "Not allowed", "PUBLIC_URL is not an address of this machine.")
         if not is_at_this_machine(request.remote, request.headers.get("Host", ""), set(request.headers)):
             raise Problem(403, "not_local", "Not allowed", "This is for a browser on the same machine only.")
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
