@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
@@ -31,6 +32,9 @@ from wabus_gateway.webhooks.bad_signatures import BadSignatures, source_of
 from wabus_gateway.webhooks.signature import is_handshake, is_signed, verify_token_of
 from wabus_gateway.worker.connect import SOURCE
 from wabus_gateway.worker.publish import ANSWERED_WITHIN, LARGE, Done, Intake
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 READ_TIMEOUT = 10.0  # seconds for a body to arrive
 RETRY_AFTER = "5"  # seconds; Meta has its own growing delays and goes on for up to 7 days
@@ -60,6 +64,8 @@ class GatewaySettings(HttpSettings, ConnectApiSettings, UiSettings):
 
     Bodies that are not known to be Meta's yet have as much of both for themselves: who sends none keeps nobody out.
     """
+    gateway_fast_path: bool = True
+    """Whether plain webhooks with a single fact take the short cut. The long way does the same, at more CPU."""
     gateway_bad_signatures_a_minute: int = Field(default=60, ge=1)
     """So many are answered 403 to each source, with handshakes of a wrong token, the rest 429; Meta's never count."""
     gateway_source_header: str | None = None
@@ -82,6 +88,7 @@ class Gateway:
         self._reading = 0
         self._unverified = 0  # bytes
         self._drained: asyncio.Event | None = None
+        self._front: Front | None = None
         self._slower: set[asyncio.Task[None]] = set()
         IN_FLIGHT.set_function(lambda: self._reading + self._in_flight)
 
@@ -90,8 +97,10 @@ class Gateway:
             app.router.add_get(path, self.handshake, allow_head=False)
             app.router.add_post(path, self.receive)
         app.cleanup_ctx.append(self._publishing)
-        self._front = Front(self, {200: _received(), 500: _not_storable().response(), 503: _try_again().response()})
-        app[FRONT] = self._front.before
+        if self._settings.gateway_fast_path:
+            answers = {200: _received(), 500: _not_storable().response(), 503: _try_again().response()}
+            self._front = Front(self, answers)
+            app[FRONT] = self._front.before
         app[DRAINS].append(self._drain)
         app[CHECKS].append(lambda: None if self._publisher.available else "kafka")
         background(app, "account-owners", self._replica.run)
@@ -214,7 +223,10 @@ class Gateway:
         return is_signed(body, signature, self._secrets)
 
     def take(self, body: bytes, route: str, answered: Answered) -> None:
-        """`receive` for a small body that is here and signed; where it holds just one fact, without a task."""
+        """`receive` for a small body that is here and signed; where it holds just one fact, without a task.
+
+        What is recorded in a trace takes the long way, for that has the steps to record.
+        """
         size, started = len(body), time.perf_counter()
         if not self._admits(size):
             answered(503)
@@ -229,15 +241,16 @@ class Gateway:
             else:
                 answered(_status_after(error))
 
-        if not self._intake.submit_lone(body, done):
-            task = asyncio.create_task(self._take_slower(body, route, done))
+        span = tracing.begin_request("POST", route)
+        if span or not self._intake.submit_lone(body, done):
+            task = asyncio.create_task(self._take_slower(body, span, route, done))
             self._slower.add(task)
             task.add_done_callback(self._slower.discard)
 
-    async def _take_slower(self, body: bytes, route: str, done: Done) -> None:
+    async def _take_slower(self, body: bytes, span: "Span | None", route: str, done: Done) -> None:
         outcome: Exception | None = KafkaUnavailable("not published")
         try:
-            with tracing.request("POST", route, None):
+            with tracing.handling(span):
                 await self._intake.publish(body)
             outcome = None
         except (KafkaUnavailable, DeadLetterRefused, TooManyDeadLetters) as error:
@@ -274,8 +287,9 @@ class Gateway:
 
     async def _drain(self) -> None:
         """Answer what has begun to arrive. aiohttp alone would read no more of it."""
-        await self._front.drain()
-        await asyncio.sleep(0)  # what the front has just handed over begins
+        if self._front:
+            await self._front.drain()
+            await asyncio.sleep(0)  # what the front has just handed over begins
         if self._in_flight or self._reading:
             self._drained = asyncio.Event()
             with suppress(TimeoutError):

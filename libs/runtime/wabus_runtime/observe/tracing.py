@@ -60,11 +60,6 @@ def trace_with(provider: "TracerProvider | None") -> None:
     _tracer = provider.get_tracer("wabus") if provider else None
 
 
-def recording() -> bool:
-    """Whether spans are recorded."""
-    return _tracer is not None
-
-
 def fresh() -> str:
     """The traceparent of a new trace that nobody records."""
     ids = f"{random.getrandbits(192):048x}"
@@ -131,8 +126,25 @@ def request(method: str, route: str, caller: str | None) -> "AbstractContextMana
     """
     if _tracer is None:
         return _Followed(fresh())
-    attributes = {"http.request.method": method, "http.route": route}
-    return _span(_tracer, f"{method} {route}", "server", None, _links([caller] if caller else []), attributes)
+    links = _links([caller] if caller else [])
+    return _span(_tracer, f"{method} {route}", "server", None, links, _about_request(method, route))
+
+
+def _about_request(method: str, route: str) -> Attributes:
+    return {"http.request.method": method, "http.route": route}
+
+
+def begin_request(method: str, route: str) -> "Span | None":
+    """The span of a request without a caller's trace, if it is sampled. `handling` ends it."""
+    if _tracer is None:
+        return None
+    begun = _start(_tracer, f"{method} {route}", "server", None, [], _about_request(method, route))
+    return begun if begun.is_recording() else None
+
+
+def handling(span: "Span | None") -> "AbstractContextManager[Span | None]":
+    """Handle a request in the trace of a span from `begin_request`; None is a trace that nobody records."""
+    return _Followed(fresh()) if span is None else _within(span)
 
 
 def answered(span: "Span", status: int) -> None:
@@ -179,13 +191,16 @@ def batch(consumer: str, traceparents: Iterable[str | None]) -> Generator[None]:
                 each.end()
 
 
-@contextmanager
 def _span(
     tracer: "Tracer", name: str, kind: Kind, parent: str | None, links: "Sequence[Link]", attributes: Attributes
-) -> Generator["Span"]:
+) -> "AbstractContextManager[Span]":
+    return _within(_start(tracer, name, kind, parent, links, attributes))
+
+
+@contextmanager
+def _within(recorded: "Span") -> Generator["Span"]:
     from opentelemetry.trace import StatusCode
 
-    recorded = _start(tracer, name, kind, parent, links, attributes)
     context = recorded.get_span_context()
     token = _current.set(f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}")
     try:

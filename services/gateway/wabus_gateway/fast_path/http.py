@@ -16,7 +16,6 @@ from typing import NamedTuple, Protocol, cast
 from aiohttp import web
 from wabus_runtime.http.answers import REQUEST_SECONDS, REQUESTS, SAFE_HEADERS
 from wabus_runtime.http.connections import UNREAD_TIMEOUT
-from wabus_runtime.observe import tracing
 from wabus_runtime.service.process import DRAIN_TIMEOUT, ProtocolFactory
 
 PATH = "/webhooks/whatsapp"
@@ -102,9 +101,6 @@ class Front:
         return self._protocol
 
     def _protocol(self) -> asyncio.BaseProtocol:
-        # Spans are made where aiohttp's requests are.
-        if tracing.recording():
-            return self.server()
         if self._looking is None:
             self._looking = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
         return _Connection(self)
