@@ -11,7 +11,11 @@ from wabus_template_sync.failures import SyncFailure
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-PAGES = sorted(page for place in ("*.md", "docs/**/*.md", "libs/*/*.md", "examples/*.md") for page in ROOT.glob(place))
+PAGES = sorted(
+    page
+    for place in ("*.md", "docs/**/*.md", "libs/*/*.md", "deploy/*/*.md", "examples/*.md")
+    for page in ROOT.glob(place)
+)
 
 
 def anchors_of(page: Path) -> set[str]:

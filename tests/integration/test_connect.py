@@ -10,12 +10,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from aiokafka import AIOKafkaConsumer
 from pydantic import SecretStr
+from simulated_meta import Store, new_world
+from simulated_meta.seed import DEMO_WABA
+from support.meta_openapi import create_meta
 from wabus_events import ACCOUNTS, CREDENTIALS, AccountConnected, AccountDisconnected, CallbackVerified, Event, Topic
 from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
 from wabus_gateway.connect import ConnectRefused, ConnectSettings, connect, disconnect, reseal
-from wabus_local.meta import Store, create_app, new_world
-from wabus_local.meta.seed import DEMO_WABA
 from wabus_runtime.graph import Graph
 from wabus_runtime.kafka import client_options, topic_name
 from wabus_runtime.replica import following_credentials
@@ -34,7 +35,7 @@ async def store(topics: KafkaSettings, serve: Serve, monkeypatch: pytest.MonkeyP
     gateway = await serve(create_gateway(load(GatewaySettings)))
     monkeypatch.setenv("PUBLIC_URL", str(gateway.make_url("")))
     store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))
-    meta = await serve(create_app(store))
+    meta = await serve(create_meta(store))
     monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
     return store
 

@@ -9,15 +9,15 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
+from simulated_meta import Store, new_world
+from simulated_meta.seed import DEMO_WABA
+from support.meta_openapi import create_meta
 from wabus_events import ACCOUNTS, HEALTH, AccountChecked, Event, HealthChanged, TemplatesSynced, Topic
 from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
 from wabus_gateway.connect import ConnectSettings, connect
 from wabus_health_projector import checker
 from wabus_health_projector.app import HealthProjectorSettings, create_app
-from wabus_local.meta import Store, new_world
-from wabus_local.meta import create_app as create_meta
-from wabus_local.meta.seed import DEMO_WABA
 from wabus_runtime.graph import Graph
 from wabus_runtime.publisher import Publisher
 from wabus_runtime.replica import following_credentials

@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from wabus_local.meta.answers import GraphError
-from wabus_local.meta.context import META, Meta
-from wabus_local.meta.state import SCOPES, Code, Token, World
+from simulated_meta.context import META, Meta
+from simulated_meta.graph.errors import GraphError, other_app
+from simulated_meta.state import SCOPES, Code, Token, World
 
 CODE_LIFETIME = 600  # seconds
 TOKEN_LIFETIME = 60 * 24 * 3600  # seconds
@@ -147,15 +147,19 @@ def _exchange(meta: Meta, params: dict[str, str]) -> Token:
 
 
 def debug_token(meta: Meta, value: str) -> dict[str, Any]:
-    """What "Debugging and Error Handling" (Facebook Login) shows for `GET /debug_token`."""
+    """What "Debug-Token" (Graph API reference) shows, all of it: the WABAs of `granular_scopes` come on one page.
+
+    A scope without `target_ids` is for all that the person has: "Access tokens, granular permissions" (Facebook Login).
+    """
     token = meta.world.tokens.get(value)
     if token is None:
         error = {"code": 190, "message": "Invalid OAuth access token - Cannot parse access token"}
         return {"data": {"error": error, "is_valid": False, "scopes": []}}
+    if token.app_id not in (None, meta.world.app_id):
+        raise other_app()
     expired = bool(token.expires_at) and token.expires_at <= time.time()
-    granular = [
-        {"scope": scope, "target_ids": token.waba_ids} for scope in token.scopes if scope.startswith("whatsapp_")
-    ]
+    targets = {"target_ids": token.waba_ids} if token.names_targets else {}
+    granular = [{"scope": scope} | targets for scope in token.scopes if scope.startswith("whatsapp_")]
     data: dict[str, Any] = {
         "app_id": meta.world.app_id,
         "type": token.type,
