@@ -265,7 +265,7 @@ async def test_a_token_for_everything_names_no_accounts_and_may_need_a_permissio
     assert (listed.status, (await listed.json())["error"]["code"]) == (403, 200)
 
 
-async def test_the_app_is_told_which_fields_it_gets(meta: Client, eventually: Eventually) -> None:
+async def test_the_app_is_told_which_fields_it_gets(meta: Client, store: Store, eventually: Eventually) -> None:
     app = {"Authorization": f"Bearer {APP_ID}|{SECRET}"}
 
     async def subscribed() -> Any:
@@ -278,7 +278,7 @@ async def test_the_app_is_told_which_fields_it_gets(meta: Client, eventually: Ev
     names = [[field["name"] for field in each["fields"]] for each in (before, after)]
     assert "messages" in names[0]
     assert names[1] == [name for name in names[0] if name != "messages"]
-    assert {field["version"] for field in before["fields"]} == {"v25.0"}
+    assert {field["version"] for field in before["fields"]} == {store.world.graph_version}
 
 
 async def test_it_listens_where_it_is_told(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ class World(BaseModel):
     persons: dict[str, Person] = Field(default_factory=dict[str, Person])
     """By `user_id`."""
     groups: dict[str, Group] = Field(default_factory=dict[str, Group])
-    graph_version: str = "v25.0"
+    graph_version: str = "v26.0"
     """The newest version that Graph knows, and that of the webhooks."""
     retired: dict[str, FieldState] = Field(default_factory=dict[str, FieldState])
     """By node type and name, as in `WhatsAppBusinessPhoneNumber.messaging_limit_tier`."""

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from simulated_meta.graph.errors import bad_parameter, no_such_field
 
-LIMIT_DEFAULT = 25
-LIMIT_MAX = 250
+LIMIT_DEFAULT = 25  # Meta's OpenAPI, `limit` of lists
+LIMIT_MAX = 250  # more are not given, whatever is asked for
 
 Json = dict[str, Any]
 
@@ -57,7 +57,10 @@ def parse_limit(text: str | None) -> int:
 
 
 def pick(item: Json, fields: str | None, default: Sequence[str], node: str) -> Json:
-    """The fields asked for, `id` always. A field that Graph would not know is an error."""
+    """The fields asked for, `id` always: "Field expansion" (Graph API). What is null is left out.
+
+    A field that this type of object has not is an error.
+    """
     names = [name for name in split_fields(fields) if name != "id"] if fields else list(default)
     for name in names:
         if name not in item:
@@ -82,7 +85,7 @@ def split_fields(fields: str) -> list[str]:
 
 
 def usage_headers(waba_id: str | None, used: int, allowed: int, minutes_to_regain: int) -> dict[str, str]:
-    """`X-App-Usage` and `X-Business-Use-Case-Usage`, in per cent of what is allowed in an hour."""
+    """`X-App-Usage` and `X-Business-Use-Case-Usage`, in per cent of what is allowed in an hour: "Rate limits"."""
     percent = min(100, round(100 * used / allowed)) if allowed else 100
     headers = {
         "X-App-Usage": json.dumps({"call_count": percent // 10, "total_cputime": 0, "total_time": percent // 10})

@@ -23,7 +23,10 @@ OVERRIDABLE_FIELDS = frozenset(
 
 
 def encode(payload: Json) -> bytes:
-    """As Meta writes it: non-ASCII escaped with lower-case hex, slashes escaped. The signature is over these bytes."""
+    """As Meta writes it: non-ASCII escaped with lower-case hex, slashes escaped. The signature is over these bytes.
+
+    "Webhooks from Meta" (Graph API), Validating payloads.
+    """
     return json.dumps(payload, separators=(",", ":")).replace("/", "\\/").encode()
 
 
