@@ -71,6 +71,7 @@ async def test_every_deviation_listed_is_needed(meta: Client, store: Store, bear
     token, app = next(iter(store.world.tokens)), f"{store.world.app_id}|an-app-secret"
     business, everything = store.world.business_id, "status,messaging_limit_tier"
     proof = hmac.new(b"an-app-secret", token.encode(), hashlib.sha256).hexdigest()
+    store.world.retired.clear()
     meta_openapi.USED.clear()
 
     for path in (

@@ -13,6 +13,8 @@ SAVE_DELAY = 0.2  # seconds in which further changes go into the same write
 
 FieldState = Literal["null", "gone"]
 """What became of a field that Meta retired: it is always null, or asking for it is an error."""
+RETIRED: dict[str, FieldState] = {"WhatsAppBusinessPhoneNumber.messaging_limit_tier": "null"}
+"""What Meta has retired by today: "Messaging limits"; pywa#221 shows the null."""
 
 
 class Business(BaseModel):
@@ -136,7 +138,7 @@ class World(BaseModel):
     groups: dict[str, Group] = Field(default_factory=dict[str, Group])
     graph_version: str = "v26.0"
     """The newest version that Graph knows, and that of the webhooks."""
-    retired: dict[str, FieldState] = Field(default_factory=dict[str, FieldState])
+    retired: dict[str, FieldState] = Field(default_factory=RETIRED.copy)
     """By node type and name, as in `WhatsAppBusinessPhoneNumber.messaging_limit_tier`."""
     has_parent_user_ids: bool = False
     """Whether the portfolio has parent BSUIDs."""
