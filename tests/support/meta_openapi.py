@@ -2,8 +2,6 @@
 
 The document's licence forbids shipping it: it is read from `META_OPENAPI`, or `../shared/data/` beside the checkout.
 Where it is missing nothing is checked; `missing()` says so in one line.
-
-PYTEST_DONT_REWRITE: it is imported by conftest and by name.
 """
 
 import functools
