@@ -3,7 +3,8 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-DISTRIBUTIONS := libs/events libs/runtime services/gateway services/template-sync services/health-projector deploy/meta deploy/local
+DISTRIBUTIONS := libs/events libs/contract libs/whatsapp libs/runtime libs/cli services/gateway services/template-sync \
+	services/health-projector deploy/meta deploy/local
 STAMP := .venv/.installed
 TOOLS := .tools
 HELM := v3.22.0
@@ -42,7 +43,7 @@ check: $(STAMP) ## style, types, import rules, known vulnerabilities, the contra
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m wabus_events.catalogue --check
+	$(BIN)/python -m wabus_contract.catalogue --check
 	@$(BIN)/python .ci/audit.py requirements.lock deploy/images/*.lock deploy/tools/*.lock
 
 tools: $(TOOLS)/.installed ## what checks deploy/ in the tests; Helm and kubeconform need Go, and minutes the first time
@@ -54,7 +55,7 @@ format: $(STAMP)
 lock: $(STAMP) ## pin all requirements again; no index address goes into the files
 	$(UV_COMPILE) --upgrade requirements.in -o requirements.lock
 	$(UV_COMPILE) --upgrade --no-annotate -c requirements.lock deploy/images/requirements.in -o deploy/images/requirements.lock \
-		$(addprefix --no-emit-package ,wabus-events wabus-runtime wabus-gateway wabus-template-sync wabus-health-projector)
+		$(addprefix --no-emit-package ,wabus-events wabus-whatsapp wabus-runtime wabus-cli wabus-gateway wabus-template-sync wabus-health-projector)
 	$(UV_COMPILE) --upgrade --no-annotate -c requirements.lock deploy/images/build.in -o deploy/images/build.lock
 	$(UV_COMPILE) --upgrade --no-annotate -c requirements.lock -c deploy/images/build.lock deploy/tools/requirements.in \
 		-o deploy/tools/requirements.lock

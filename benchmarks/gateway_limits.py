@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import psutil
 PROBE_EVERY = 0.05  # seconds
 RECOVERED = 5  # answers of 200 in a row
 SILENCE = 4.0  # seconds in which Kafka says nothing
+START_TIMEOUT = 30.0  # seconds
 FIRST = 1_000  # webhooks
 FIRST_CONNECTIONS = 128
 
@@ -166,3 +167,23 @@ def first_webhooks(port: int, requests: Sequence[bytes]) -> str:
     names = "the first", "the second", "the third"
     rows = [f"- {name}: {spread(row)}" for name, row in zip(names, asyncio.run(all_of_them()), strict=True)]
     return "\n".join(rows)
+
+
+def first_answer(launch: Callable[[], psutil.Popen], port: int, request: bytes) -> float:
+    """Seconds from a process's start until it takes a webhook, which is tried over and over; then it is ended."""
+    began = time.perf_counter()
+    process = launch()
+    try:
+        while (since := time.perf_counter() - began) < START_TIMEOUT and process.poll() is None:
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                    connection.sendall(request)
+                    if connection.recv(65536)[9:12] == b"200":
+                        return since
+            except OSError:
+                pass
+            time.sleep(0.005)
+    finally:
+        process.terminate()
+        process.wait(30)
+    raise SystemExit("a server did not take a webhook after its start")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 from wabus_local.kafka import EmbeddedKafka
-from wabus_runtime.kafka import ensure_topics
+from wabus_runtime.kafka.clients import ensure_topics
 from wabus_runtime.settings import KafkaSettings
 
 HERE = Path(__file__).parent
@@ -40,8 +40,8 @@ def built_benthos(home: Path) -> bool:
     return not run.returncode
 
 
-def start(name: str, environment: dict[str, str], home: Path, *options: str) -> psutil.Process:
-    """One of them, once it answers; `options` are the gateway's."""
+def launch(name: str, environment: dict[str, str], home: Path, *options: str) -> psutil.Popen:
+    """One of them, as it begins; `options` are the gateway's."""
     command = {
         "wabus": [sys.executable, "-m", "wabus_gateway", "--role", "api", *options],
         "bare": [sys.executable, str(HERE / "gateway_baselines.py"), "bare", str(PORTS["bare"])],
@@ -53,11 +53,16 @@ def start(name: str, environment: dict[str, str], home: Path, *options: str) -> 
     }[name]
     where = {"HTTP_PORT": str(PORTS["wabus"]), "PORT": str(PORTS["benthos"])}
     with (home / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(command, env={**environment, **where}, stdout=log, stderr=log)
+        return psutil.Popen(command, env={**environment, **where}, stdout=log, stderr=log)
+
+
+def start(name: str, environment: dict[str, str], home: Path, *options: str) -> psutil.Process:
+    """The same, once it answers."""
+    process = launch(name, environment, home, *options)
     deadline = time.monotonic() + 30
     while not _answers(PORTS[name]):
         if time.monotonic() > deadline or process.poll() is not None:
-            raise SystemExit(f"{name} did not start; see {log.name}")
+            raise SystemExit(f"{name} did not start; see {name}.log in {home}")
         time.sleep(0.1)
     return psutil.Process(process.pid)
 

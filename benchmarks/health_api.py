@@ -26,12 +26,12 @@ import asyncpg
 import uvloop
 from stack import environment, free_ports, ready, report
 from wabus_events import AccountConnected, CallbackVerified, Event, TemplatesSynced, fact_id
-from wabus_health_projector.projector import fold_wabas
+from wabus_health_projector.worker.projector import fold_wabas
 from wabus_local.kafka import EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
-from wabus_runtime.auth import make_token
-from wabus_runtime.database import migrated_pool
-from wabus_runtime.recorded import Recorded
+from wabus_runtime.http.auth import make_token
+from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.projection.recorded import Recorded
 from wabus_runtime.settings import AuthSettings, DatabaseSettings, load
 
 GOAL = 5.0

@@ -32,12 +32,12 @@ from projection_baseline import plain
 from projection_freshness import freshness
 from stack import environment
 from wabus_events import Event, MessageReceived, MessageStatusChanged, Record, encode, fact_id
-from wabus_events.accounts import AccountConnected, PhoneNumberQualityChanged, WebhookSeen
-from wabus_events.templates import TemplatesSynced, TemplateStatusChanged, TemplateSyncRequested
+from wabus_events.models.accounts import AccountConnected, PhoneNumberQualityChanged, WebhookSeen
+from wabus_events.models.templates import TemplatesSynced, TemplateStatusChanged, TemplateSyncRequested
 from wabus_local.kafka import EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
-from wabus_runtime.kafka import client_options, ensure_topics, partition_of, topic_name
-from wabus_runtime.projection import MAX_BATCH
+from wabus_runtime.kafka.clients import client_options, ensure_topics, partition_of, topic_name
+from wabus_runtime.projection.engine import MAX_BATCH
 from wabus_runtime.settings import KafkaSettings, load
 
 GOAL = 0.5

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import asyncpg
 from wabus_events import Event, MessageReceived, MessageStatusChanged, WabaEvent
-from wabus_health_projector.rebuild import MODELS
-from wabus_runtime.database import migrate
+from wabus_health_projector.worker.rebuild import MODELS
+from wabus_runtime.postgres.database import migrate
 from wabus_runtime.settings import DatabaseSettings, load
 
 SCHEMA = "plain"

@@ -13,7 +13,7 @@ import aiohttp
 import asyncpg
 from stack import ready, report
 from wabus_events import MessageReceived, fact_id
-from wabus_runtime.offsets import channel
+from wabus_runtime.postgres.offsets import channel
 
 WARM_UP = 5.0  # seconds
 VISIBLE_WITHIN = 30.0  # seconds

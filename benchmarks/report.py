@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 PLOT = HERE.parent / "docs" / "images" / "gateway-benchmark.svg"
 TITLES = {
-    "gateway": "Gateway: a durable webhook beside bare aiohttp",
+    "gateway": "Gateway: a durable webhook beside an engine in Go",
     "template_sync": "Template sync beside the bound that Graph sets",
     "projection": "Projection beside plain COPY and upsert",
     "health_api": "Health API beside its query",

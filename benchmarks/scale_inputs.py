@@ -13,14 +13,14 @@ import psutil
 from projection import message_history, process, reached_offset, write_history
 from stack import environment
 from wabus_events import TEMPLATES, Event, fact_id
-from wabus_events.templates import TemplatesSynced, TemplateSyncRequested
+from wabus_events.models.templates import TemplatesSynced, TemplateSyncRequested
 from wabus_local.kafka import EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
-from wabus_runtime.database import migrate, open_pool
-from wabus_runtime.kafka import ensure_topics
-from wabus_runtime.recorded import Recorded
+from wabus_runtime.kafka.clients import ensure_topics
+from wabus_runtime.postgres.database import migrate, open_pool
+from wabus_runtime.projection.recorded import Recorded
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
-from wabus_template_sync.store import PACKAGE, apply
+from wabus_template_sync.tables.store import PACKAGE, apply
 
 SYNCS = 10_000  # whose bytes are measured
 

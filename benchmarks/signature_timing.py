@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from wabus_gateway.signature import is_signed
+from wabus_gateway.webhooks.signature import is_signed
 
 MEASUREMENTS = 40_000  # of each class
 CALLS = 20  # in one measurement

@@ -40,11 +40,11 @@ from stack import environment, free_ports, ready
 from wabus_events import TEMPLATES, AccountConnected, CredentialStored, Event, TemplateSyncRequested, fact_id
 from wabus_local.kafka import EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
-from wabus_runtime.kafka import client_options, ensure_topics, topic_name
-from wabus_runtime.sealing import Keyring
+from wabus_runtime.credentials.sealing import Keyring
+from wabus_runtime.kafka.clients import client_options, ensure_topics, topic_name
+from wabus_runtime.kafka.transactions import TransactionalPublisher
 from wabus_runtime.settings import CredentialSettings, KafkaSettings, load
-from wabus_runtime.transactions import TransactionalPublisher
-from wabus_template_sync.facts import connect_sync_id
+from wabus_template_sync.templates.facts import connect_sync_id
 
 GOAL = 0.8
 ROUND_TIMEOUT = 1800.0  # seconds

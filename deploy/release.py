@@ -22,7 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DISTRIBUTIONS = (
     "libs/events",
+    "libs/contract",
+    "libs/whatsapp",
     "libs/runtime",
+    "libs/cli",
     "services/gateway",
     "services/template-sync",
     "services/health-projector",

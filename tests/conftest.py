@@ -24,10 +24,10 @@ from system import System, beside_meta
 from wabus_events import Event, Topic, decode
 from wabus_local.kafka import EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
-from wabus_runtime import tracing
-from wabus_runtime.auth import make_token
-from wabus_runtime.kafka import KafkaUnavailable, client_options, ensure_topics, topic_name
-from wabus_runtime.publisher import Publisher
+from wabus_runtime.http.auth import make_token
+from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, ensure_topics, topic_name
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.observe import tracing
 from wabus_runtime.settings import AuthSettings, KafkaSettings, load
 from waiting import Eventually, wait_until
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from pydantic_settings import BaseSettings
-from wabus_runtime.service import Role, Service
+from wabus_runtime.service.process import Role, Service
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "deploy" / "helm"

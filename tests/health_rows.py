@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import asyncpg
-from wabus_health_projector import projector, rebuild
-from wabus_runtime.offsets import wait_for
-from wabus_runtime.publisher import Position
+from wabus_health_projector.worker import projector, rebuild
+from wabus_runtime.kafka.publisher import Position
+from wabus_runtime.postgres.offsets import wait_for
 
 TABLES = [table.name for table in rebuild.MODELS["health"].tables]
 

@@ -18,7 +18,7 @@ from local_stack import free_ports
 from simulated_meta import Store, new_world
 from simulated_meta.seed import DEMO_WABA
 from support.meta_openapi import create_meta
-from wabus_runtime.deadline import STOPPED_WITHIN
+from wabus_runtime.service.deadline import STOPPED_WITHIN
 from webhooks import encoded, signed
 
 Serve = Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]]

@@ -23,9 +23,9 @@ from wabus_events import (
     Record,
     Topic,
 )
-from wabus_runtime.sealing import Keyring
+from wabus_runtime.credentials.sealing import Keyring
+from wabus_runtime.kafka.transactions import TransactionalPublisher
 from wabus_runtime.settings import CredentialSettings, KafkaSettings, load
-from wabus_runtime.transactions import TransactionalPublisher
 from wabus_template_sync.app import TemplateSyncSettings, create_app
 from waiting import Eventually
 

@@ -22,7 +22,7 @@ from local_stack import free_ports
 from system import MODULES, Serve, System, beside_meta, connect_demo
 from wabus_events import MESSAGES, TEMPLATES, Event, MessageReceived, TemplatesSynced, Topic
 from wabus_local.postgres import EmbeddedPostgres
-from wabus_runtime.kafka import client_options, topic_name
+from wabus_runtime.kafka.clients import client_options, topic_name
 from wabus_runtime.settings import KafkaSettings
 from waiting import Eventually
 from webhooks import conversation, text, webhook

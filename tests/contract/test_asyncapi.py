@@ -8,8 +8,8 @@ import jsonschema_rs
 import pytest
 import yaml
 from node_packages import installed
+from wabus_contract.asyncapi import document, to_yaml
 from wabus_events import EVENTS, PRIVATE_TOPICS, Event, encode
-from wabus_events.asyncapi import document, to_yaml
 from wabus_events.testing import an, example
 
 ROOT = Path(__file__).parents[2]

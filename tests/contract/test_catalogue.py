@@ -9,10 +9,10 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from wabus_contract.catalogue_page import TEST
+from wabus_contract.publishing import owner_of
+from wabus_contract.schemas import schema_of
 from wabus_events import EVENTS, PRIVATE_TOPICS, TOPICS, Event
-from wabus_events.catalogue_page import TEST
-from wabus_events.publishing import owner_of
-from wabus_events.schemas import schema_of
 from wabus_events.testing import an, example
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from pydantic import BaseModel, create_model
-from wabus_events import ACCOUNTS, EVENTS, TEMPLATES, Event, Topic, UndecodableRecord, WabaEvent, decode, encode, upcast
-from wabus_events.catalogue import (
+from wabus_contract.catalogue import (
     COMMAND,
     GOLDEN,
     SCHEMAS,
@@ -20,11 +19,12 @@ from wabus_events.catalogue import (
     published,
     rekeyed,
 )
-from wabus_events.compatibility import breaks
-from wabus_events.event import fact_id
-from wabus_events.schemas import schema_of
+from wabus_contract.compatibility import breaks
+from wabus_contract.schemas import schema_of
+from wabus_events import ACCOUNTS, EVENTS, TEMPLATES, Event, Topic, UndecodableRecord, WabaEvent, decode, encode, upcast
+from wabus_events.models.event import fact_id
 from wabus_events.testing import NOW, an, only_here
-from wabus_events.upcasting import Fields
+from wabus_events.wire.upcasting import Fields
 
 ROOT = Path(__file__).parents[2]
 GOLDEN_RECORDS = {path.name.removesuffix(".json"): path for path in sorted((ROOT / GOLDEN).glob("*.json"))}

@@ -27,11 +27,12 @@ from deployment import (
 from deployment import settings_of as settings_class
 from wabus_events import TOPICS
 from wabus_gateway.app import create_app as gateway
-from wabus_health_projector import alerts, checker, history, projector
 from wabus_health_projector.app import create_app as health_projector
+from wabus_health_projector.tables import history
+from wabus_health_projector.worker import alerts, checker, projector
 from wabus_runtime.settings import load
 from wabus_template_sync.app import create_app as template_sync
-from wabus_template_sync.store import PROJECTION
+from wabus_template_sync.tables.store import PROJECTION
 
 CRDS = Path(__file__).parent / "kubernetes"
 REFERENCE = re.compile(r'"\$ref": "[^"#]*#/\$defs/([^"]+)"')
@@ -251,8 +252,8 @@ def test_workers_scale_by_lag_that_the_code_measures() -> None:
     for process, scaled in named("strimzi", "ScaledObject").items():
         query = scaled["spec"]["triggers"][0]["metadata"]["query"]
         assert query == f'sum(wabus_projection_lag_records{{projection="{expected[process]}",namespace="whatsapp"}})'
-    from wabus_runtime.lag import LAG_RECORDS
-    from wabus_template_sync.worker import RUNNING
+    from wabus_runtime.projection.lag import LAG_RECORDS
+    from wabus_template_sync.worker.runner import RUNNING
 
     assert [family.name for family in LAG_RECORDS.collect()] == ["wabus_projection_lag_records"]
     assert [family.name for family in RUNNING.collect()] == ["wabus_template_syncs_running"]

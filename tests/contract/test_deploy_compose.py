@@ -15,7 +15,7 @@ from deployment import ROOT, role_of, run, settings_of, tool
 from standby import PROGRAMS
 from wabus_local.jars import COORDINATES
 from wabus_local.postgres import EmbeddedPostgres
-from wabus_runtime.database import migrate, packages_with_tables
+from wabus_runtime.postgres.database import migrate, packages_with_tables
 from wabus_runtime.settings import DatabaseSettings
 
 COMPOSE = ROOT / "deploy" / "compose"

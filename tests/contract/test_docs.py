@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from deployment import ROOT, SETTINGS, settings_of
-from wabus_runtime.graph_errors import AppNotSubscribed, GraphError
-from wabus_template_sync.failures import SyncFailure
+from wabus_template_sync.templates.failures import SyncFailure
+from wabus_whatsapp.graph_errors import AppNotSubscribed, GraphError
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, assert_type
 
 import pytest
+from wabus_contract.catalogue_page import SUBSCRIBER
 from wabus_events import (
     AccountConnected,
     CredentialStored,
@@ -17,7 +18,6 @@ from wabus_events import (
     UndecodableRecord,
     encode,
 )
-from wabus_events.catalogue_page import SUBSCRIBER
 from wabus_events.subscriber import (
     DeadLetters,
     NewerVersion,

@@ -21,7 +21,7 @@ from deployment import named
 from local_stack import free_ports
 from system import MODULES, System, beside_meta, connect_demo
 from wabus_local.kafka import EmbeddedKafka
-from wabus_runtime.kafka import client_options, ensure_topics
+from wabus_runtime.kafka.clients import client_options, ensure_topics
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually
 from webhooks import conversation, text, webhook

@@ -17,8 +17,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import DeleteGroupsRequest
 from system import MODULES, System, connect_demo, wabus
 from wabus_events import TEMPLATES, TOPICS, Event, TemplateSyncStarted, Topic
-from wabus_events.topics import MAX_RECORD_BYTES
-from wabus_runtime.kafka import client_options, topic_name
+from wabus_events.models.topics import MAX_RECORD_BYTES
+from wabus_runtime.kafka.clients import client_options, topic_name
 from wabus_runtime.settings import KafkaSettings
 from waiting import Eventually
 from webhooks import conversation, text, webhook

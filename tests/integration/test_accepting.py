@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 import uvloop
-from wabus_runtime.service import ACCEPTED_AT_ONCE, FRONT, build_app, serving
+from wabus_runtime.service.process import ACCEPTED_AT_ONCE, FRONT, build_app, serving
 
 STORM = 400
 

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_encode
 from structlog.testing import capture_logs
-from wabus_runtime.auth import VERIFIER, Verifier, authenticate, require_admin
-from wabus_runtime.http import json_response, problems
+from wabus_runtime.http.answers import json_response, problems
+from wabus_runtime.http.auth import VERIFIER, Verifier, authenticate, require_admin
 from wabus_runtime.settings import AuthSettings
 
 Client = TestClient[web.Request, web.Application]
@@ -342,7 +342,7 @@ async def test_an_answer_that_is_no_key_set_is_no_reason_to_sign_in_again(
 async def test_a_provider_that_never_answers_is_given_up(
     serve: Serve, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wabus_runtime.jwks.TIMEOUT", 0.1)
+    monkeypatch.setattr("wabus_runtime.http.jwks.TIMEOUT", 0.1)
     provider.silent = asyncio.Event()
     assert await status(await serve(guarded(provider.url)), provider.token("rsa")) == 503
     provider.silent.set()
@@ -354,10 +354,10 @@ async def test_known_keys_go_on_for_a_while_when_the_provider_is_away(
     api = await serve(guarded(provider.url, refetch_after=0))
     assert await status(api, provider.token("rsa")) == 200
     provider.answer = web.Response(status=502)
-    monkeypatch.setattr("wabus_runtime.jwks.LIFESPAN", 0)
+    monkeypatch.setattr("wabus_runtime.http.jwks.LIFESPAN", 0)
     assert await status(api, provider.token("rsa")) == 200
     assert provider.asked >= 2
-    monkeypatch.setattr("wabus_runtime.jwks.KEPT_WHILE_AWAY", 0)
+    monkeypatch.setattr("wabus_runtime.http.jwks.KEPT_WHILE_AWAY", 0)
     assert await status(api, provider.token("rsa")) == 503
 
 
@@ -367,7 +367,7 @@ async def test_a_withdrawn_key_is_forgotten_when_its_time_is_over(
     token = provider.token("rsa")
     assert await status(api, token) == 200
     del provider.keys["rsa"]
-    monkeypatch.setattr("wabus_runtime.jwks.LIFESPAN", 0)
+    monkeypatch.setattr("wabus_runtime.http.jwks.LIFESPAN", 0)
     assert await status(api, token) == 401
 
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from raw_http import answers
 from wabus_events import ACCOUNTS, TEMPLATES, AccountConnected, Event, Topic
 from wabus_events.testing import an
-from wabus_runtime.publisher import Publisher
-from wabus_runtime.service import Service, build_app
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.service.process import Service, build_app
 from wabus_runtime.settings import AuthSettings, KafkaSettings, load
 
 Serve = Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]]

@@ -18,11 +18,11 @@ from local_stack import free_ports
 from raw_http import MARK, ODD, PATH, SENTINEL, answered, answers, request
 from structlog.testing import capture_logs
 from system import MODULES, System, ended
+from wabus_cli.dead_letters import read_letters
 from wabus_events import ACCOUNTS, EVENTS, MESSAGES, TEMPLATES, Event, Record, Topic, fact_id
 from wabus_gateway.app import GatewaySettings, create_app
-from wabus_runtime.deadletter_commands import read_letters
-from wabus_runtime.publisher import Publisher
-from wabus_runtime.service import MAX_BODY, serving
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.service.process import MAX_BODY, serving
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually
 from webhooks import SECRET, WABA, conversation, encoded, signed, text, webhook

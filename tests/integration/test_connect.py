@@ -16,11 +16,11 @@ from support.meta_openapi import create_meta
 from wabus_events import ACCOUNTS, CREDENTIALS, AccountConnected, AccountDisconnected, CallbackVerified, Event, Topic
 from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
-from wabus_gateway.connect import ConnectRefused, ConnectSettings, connect, disconnect, reseal
-from wabus_runtime.graph import Graph
-from wabus_runtime.kafka import client_options, topic_name
-from wabus_runtime.replica import following_credentials
-from wabus_runtime.sealing import Keyring
+from wabus_gateway.worker.connect import ConnectRefused, ConnectSettings, connect, disconnect, reseal
+from wabus_runtime.credentials.credential_cache import following_credentials
+from wabus_runtime.credentials.sealing import Keyring
+from wabus_runtime.graph.client import Graph
+from wabus_runtime.kafka.clients import client_options, topic_name
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually
 

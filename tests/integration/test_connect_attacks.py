@@ -13,10 +13,10 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sign_up import APP_SECRET, Bearer, Serve, SignUp, connected, sign
 from simulated_meta.seed import DEMO_WABA, new_waba
-from wabus_gateway import oauth
 from wabus_gateway.app import GatewaySettings, create_app
-from wabus_gateway.connect import ConnectSettings
-from wabus_runtime.sealing import Keyring
+from wabus_gateway.worker import oauth
+from wabus_gateway.worker.connect import ConnectSettings
+from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually
 
@@ -175,7 +175,7 @@ async def test_a_body_too_large_or_unreadable_is_refused(world: SignUp, bearer: 
 
 
 async def test_a_body_that_never_ends_is_given_up(world: SignUp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wabus_runtime.bodies.READ_TIMEOUT", 0.1)
+    monkeypatch.setattr("wabus_runtime.http.bodies.READ_TIMEOUT", 0.1)
     parts = urlsplit(world.gateway)
     for path in ("callback", "deauthorize", "data-deletion"):
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)

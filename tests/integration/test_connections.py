@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 from raw_http import MARK, ODD, SENTINEL, form
 from wabus_gateway.app import GatewaySettings, create_app
-from wabus_runtime import connections
-from wabus_runtime.service import KEEP_ALIVE, build_app, serving
+from wabus_runtime.http import connections
+from wabus_runtime.service.process import KEEP_ALIVE, build_app, serving
 from wabus_runtime.settings import load
 from webhooks import signed
 

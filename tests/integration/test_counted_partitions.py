@@ -11,13 +11,13 @@ from typing import Any
 import asyncpg
 import pytest
 from wabus_events import MESSAGES, MessageReceived, fact_id
-from wabus_health_projector import partitions, projector
-from wabus_health_projector.counts import Counter
-from wabus_health_projector.lag import Lag
-from wabus_health_projector.traffic import EARLY_MOST, LATE_MOST, counted_on, identity, remembered_from
-from wabus_runtime.database import migrate, migrated_pool, open_pool
-from wabus_runtime.publisher import Publisher
-from wabus_runtime.recorded import Recorded
+from wabus_health_projector.health.traffic import EARLY_MOST, LATE_MOST, counted_on, identity, remembered_from
+from wabus_health_projector.tables.counts import Counter
+from wabus_health_projector.worker import partitions, projector
+from wabus_health_projector.worker.lag import Lag
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres.database import migrate, migrated_pool, open_pool
+from wabus_runtime.projection.recorded import Recorded
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 from waiting import Eventually
 

@@ -10,14 +10,14 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from click.testing import CliRunner
+from wabus_cli.dead_letters import Letter, read_letters, settle
+from wabus_cli.dead_letters import deadletter as command
 from wabus_events import MESSAGES, Event, MessageReceived, Record, Topic, encode, fact_id
-from wabus_events.topics import MAX_RECORD_BYTES
-from wabus_runtime.deadletter import DeadLetters
-from wabus_runtime.deadletter_commands import Letter, read_letters, settle
-from wabus_runtime.deadletter_commands import deadletter as command
-from wabus_runtime.kafka import client_options, topic_name
-from wabus_runtime.publisher import Publisher
-from wabus_runtime.service import background, build_app
+from wabus_events.models.topics import MAX_RECORD_BYTES
+from wabus_runtime.kafka.clients import client_options, topic_name
+from wabus_runtime.kafka.dead_letters import DeadLetters
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.service.process import background, build_app
 from wabus_runtime.settings import KafkaSettings
 from waiting import Eventually
 

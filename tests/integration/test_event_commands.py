@@ -16,6 +16,10 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from click.testing import CliRunner, Result
+from wabus_cli import event_records
+from wabus_cli.event_arguments import EventType, moment
+from wabus_cli.events import events
+from wabus_cli.main import wabus
 from wabus_events import (
     ACCOUNTS,
     CREDENTIALS,
@@ -31,12 +35,8 @@ from wabus_events import (
     Topic,
 )
 from wabus_events.testing import an, example
-from wabus_runtime import event_records
-from wabus_runtime.cli import wabus
-from wabus_runtime.event_arguments import EventType, moment
-from wabus_runtime.event_commands import events
-from wabus_runtime.kafka import KafkaUnavailable, client_options, topic_name
-from wabus_runtime.publisher import Publisher
+from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, topic_name
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings
 
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
@@ -110,7 +110,7 @@ async def test_a_line_names_what_an_event_is_about(topics: KafkaSettings) -> Non
 
 
 async def test_a_tail_whose_reader_has_gone_ends_without_waiting_for_an_event(published: list[Event]) -> None:
-    command = [sys.executable, "-c", "from wabus_runtime.cli import main; main()", "events", "tail", "--since", "1h"]
+    command = [sys.executable, "-c", "from wabus_cli.main import main; main()", "events", "tail", "--since", "1h"]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout
     assert process.stderr
@@ -216,7 +216,7 @@ async def test_no_half_an_export_is_left_behind(environment: dict[str, str], tmp
 
 @pytest.mark.parametrize("arguments", [["topics"], ["deadletter", "list"]])
 def test_a_kafka_that_is_away_is_one_line_of_every_command(arguments: list[str]) -> None:
-    command = [sys.executable, "-c", "from wabus_runtime.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from wabus_cli.main import main; main()", *arguments]
     environment = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
@@ -225,7 +225,7 @@ def test_a_kafka_that_is_away_is_one_line_of_every_command(arguments: list[str])
 
 @pytest.mark.parametrize("arguments", [["tail"], ["show", "accounts.v1/0@0"], ["export", "-"]])
 def test_a_kafka_that_is_away_is_one_line(arguments: list[str]) -> None:
-    command = [sys.executable, "-c", "from wabus_runtime.cli import main; main()", "events", *arguments]
+    command = [sys.executable, "-c", "from wabus_cli.main import main; main()", "events", *arguments]
     environment = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1

@@ -25,12 +25,12 @@ from wabus_events import (
     WebhookSeen,
 )
 from wabus_events.testing import an
-from wabus_gateway import intake
 from wabus_gateway.app import GatewaySettings, create_app
-from wabus_gateway.signature import verify_token_of
+from wabus_gateway.webhooks.signature import verify_token_of
+from wabus_gateway.worker import publish as intake
 from wabus_local.kafka import EmbeddedKafka
-from wabus_runtime.publisher import Publisher
-from wabus_runtime.service import FRONT, serving
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.service.process import FRONT, serving
 from wabus_runtime.settings import KafkaSettings, load
 from webhooks import WABA, conversation, encoded, signed, status, text, webhook
 

@@ -13,10 +13,10 @@ from aiohttp.test_utils import TestServer
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 from wabus_events import DEADLETTER, HealthChanged, fact_id
-from wabus_health_projector import alerts
-from wabus_health_projector.standard_webhook import headers_of, secrets_of
-from wabus_runtime.kafka import client_options, topic_name
-from wabus_runtime.publisher import Publisher
+from wabus_health_projector.worker import alerts
+from wabus_health_projector.worker.standard_webhook import headers_of, secrets_of
+from wabus_runtime.kafka.clients import client_options, topic_name
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually
 

@@ -15,12 +15,12 @@ from support.meta_openapi import create_meta
 from wabus_events import ACCOUNTS, HEALTH, AccountChecked, Event, HealthChanged, TemplatesSynced, Topic
 from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
-from wabus_gateway.connect import ConnectSettings, connect
-from wabus_health_projector import checker
+from wabus_gateway.worker.connect import ConnectSettings, connect
 from wabus_health_projector.app import HealthProjectorSettings, create_app
-from wabus_runtime.graph import Graph
-from wabus_runtime.publisher import Publisher
-from wabus_runtime.replica import following_credentials
+from wabus_health_projector.worker import checker
+from wabus_runtime.credentials.credential_cache import following_credentials
+from wabus_runtime.graph.client import Graph
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually
 

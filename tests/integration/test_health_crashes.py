@@ -12,10 +12,10 @@ from typing import Any
 import asyncpg
 import pytest
 from wabus_events import AccountConnected, Event, MessageReceived, TemplateStatusChanged, fact_id
-from wabus_health_projector import projector, rebuild
-from wabus_runtime.database import migrated_pool
-from wabus_runtime.offsets import wait_for
-from wabus_runtime.publisher import Publisher
+from wabus_health_projector.worker import projector, rebuild
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.postgres.offsets import wait_for
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 from waiting import Eventually
 
@@ -23,9 +23,10 @@ START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
 
 WORKER = """
 import asyncio, os, signal, sys
-from wabus_health_projector import counts, projector, store
-from wabus_runtime import projection
-from wabus_runtime.database import open_pool
+from wabus_health_projector.tables import counts, store
+from wabus_health_projector.worker import projector
+from wabus_runtime.projection.engine import engine as projection
+from wabus_runtime.postgres.database import open_pool
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 
 projection.SESSION_TIMEOUT_MS = 6_000

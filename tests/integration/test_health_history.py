@@ -18,11 +18,12 @@ from wabus_events import (
     TemplateSyncFailed,
     fact_id,
 )
-from wabus_health_projector import evaluator, history, rebuild
 from wabus_health_projector.app import HealthProjectorSettings, create_app
-from wabus_runtime.database import migrated_pool
-from wabus_runtime.offsets import wait_for
-from wabus_runtime.publisher import Publisher
+from wabus_health_projector.tables import history
+from wabus_health_projector.worker import evaluator, rebuild
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.postgres.offsets import wait_for
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 from waiting import Eventually
 

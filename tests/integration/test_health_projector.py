@@ -28,14 +28,14 @@ from wabus_events import (
     WebhookSeen,
     fact_id,
 )
-from wabus_health_projector import projector
 from wabus_health_projector.app import HealthProjectorSettings, create_app
-from wabus_health_projector.counts import Counter
-from wabus_runtime import projection
-from wabus_runtime.database import Connection, migrated_pool
-from wabus_runtime.offsets import channel
-from wabus_runtime.publisher import Position, Publisher
-from wabus_runtime.recorded import Recorded
+from wabus_health_projector.tables.counts import Counter
+from wabus_health_projector.worker import projector
+from wabus_runtime.kafka.publisher import Position, Publisher
+from wabus_runtime.postgres.database import Connection, migrated_pool
+from wabus_runtime.postgres.offsets import channel
+from wabus_runtime.projection import engine as projection
+from wabus_runtime.projection.recorded import Recorded
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 from waiting import Eventually
 

@@ -13,10 +13,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from health_rows import TABLES, reached, rows
 from wabus_events import AccountConnected, CallbackVerified, Event, MessageReceived, TemplatesSynced, fact_id
-from wabus_health_projector import projector, rebuild
 from wabus_health_projector.app import HealthProjectorSettings, create_app
-from wabus_runtime.database import migrated_pool
-from wabus_runtime.publisher import Publisher
+from wabus_health_projector.worker import projector, rebuild
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 
 Client = TestClient[web.Request, web.Application]
@@ -135,7 +135,7 @@ async def test_a_rebuild_that_was_stopped_goes_on_where_it_was(
 ) -> None:
     monkeypatch.setattr(rebuild, "NEAR", 0)
     monkeypatch.setattr(rebuild.Progress, "EVERY", 0)
-    monkeypatch.setattr("wabus_runtime.replay.REPLAY_BATCH", 200)
+    monkeypatch.setattr("wabus_runtime.projection.replay.REPLAY_BATCH", 200)
     async with projecting(topics, pool):
         assert await reached(pool, await publisher.publish(HISTORY))
         live = await rows(pool)
@@ -219,7 +219,7 @@ async def test_the_command_killed_at_any_moment_leaves_the_live_rows_and_finishe
     async with projecting(topics, pool):
         assert await reached(pool, await publisher.publish(HISTORY))
         live = await rows(pool)
-        command = [sys.executable, "-c", "from wabus_runtime.cli import main; main()", "rebuild", "health"]
+        command = [sys.executable, "-c", "from wabus_cli.main import main; main()", "rebuild", "health"]
         for delay in (1.0, 1.5, 2.0):
             process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
             await asyncio.sleep(delay)

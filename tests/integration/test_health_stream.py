@@ -13,12 +13,12 @@ import pytest
 from aiohttp import ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient
 from wabus_events import AccountConnected, CallbackVerified, Event, TemplatesSynced, TemplateSyncFailed, fact_id
-from wabus_health_projector import live
+from wabus_health_projector.api import live
 from wabus_health_projector.app import HealthProjectorSettings, create_app
-from wabus_runtime import streams
-from wabus_runtime.auth import make_token
-from wabus_runtime.publisher import Publisher
-from wabus_runtime.service import serving
+from wabus_runtime.http import streams
+from wabus_runtime.http.auth import make_token
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.service.process import serving
 from wabus_runtime.settings import AuthSettings, KafkaSettings, load
 from waiting import Eventually
 

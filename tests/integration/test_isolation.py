@@ -10,10 +10,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from pydantic import SecretStr
 from wabus_events import AccountConnected, CredentialStored, Event, TemplateChanged, TemplatesSynced
-from wabus_events.templates import Template
-from wabus_runtime.publisher import Publisher
-from wabus_runtime.sealing import Keyring
-from wabus_runtime.service import Service, build_app
+from wabus_events.models.templates import Template
+from wabus_runtime.credentials.sealing import Keyring
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.service.process import Service, build_app
 from wabus_runtime.settings import CredentialSettings, KafkaSettings, load
 from waiting import Eventually
 

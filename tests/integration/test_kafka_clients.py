@@ -15,7 +15,7 @@ from local_stack import free_ports
 from proxy import Proxy
 from wabus_events import ACCOUNTS
 from wabus_local.kafka import EmbeddedKafka
-from wabus_runtime.kafka import (
+from wabus_runtime.kafka.clients import (
     KafkaUnavailable,
     client_options,
     ensure_topics,

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession
 from wabus_events import MESSAGES, Event, MessageReceived, MessageStatusChanged, Topic, Unrecognised
 from wabus_gateway.app import GatewaySettings, create_app
-from wabus_runtime.service import GC_THRESHOLD, serving
+from wabus_runtime.service.process import GC_THRESHOLD, serving
 from wabus_runtime.settings import KafkaSettings, load
 from webhooks import conversation, encoded, signed, text, webhook
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from system import wabus
-from wabus_runtime.database import MIGRATION_LOCK, TablesTooNew, migrate, migrated_pool
+from wabus_runtime.postgres.database import MIGRATION_LOCK, TablesTooNew, migrate, migrated_pool
 from wabus_runtime.settings import DatabaseSettings, load
 from waiting import Eventually
 

@@ -12,8 +12,8 @@ import pytest
 from node_packages import installed
 from wabus_events import AccountConnected, CredentialStored, Event, TemplatesSynced
 from wabus_events.testing import an, example
+from wabus_runtime.kafka.transactions import TransactionalPublisher
 from wabus_runtime.settings import KafkaSettings
-from wabus_runtime.transactions import TransactionalPublisher
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

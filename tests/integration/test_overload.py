@@ -10,15 +10,15 @@ import pytest
 from local_stack import free_ports
 from wabus_gateway.app import GatewaySettings, create_app
 from wabus_local.kafka import EmbeddedKafka
-from wabus_runtime.service import serving
+from wabus_runtime.service.process import serving
 from wabus_runtime.settings import load
 from waiting import Eventually
 from webhooks import conversation, encoded, signed, text, webhook
 
 MOST = 40
 MEGABYTE = 1024 * 1024
-STALLED_AFTER = "wabus_gateway.app.STALLED_AFTER"
-PATIENCE = (STALLED_AFTER, "wabus_gateway.app.ANSWERED_WITHIN", "wabus_gateway.intake.ANSWERED_WITHIN")
+STALLED_AFTER = "wabus_runtime.kafka.publisher.STALLED_AFTER"
+PATIENCE = (STALLED_AFTER, "wabus_gateway.app.ANSWERED_WITHIN", "wabus_gateway.worker.publish.ANSWERED_WITHIN")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def gateway(
 ) -> AsyncIterator[aiohttp.ClientSession]:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
     monkeypatch.setenv("GATEWAY_MAX_IN_FLIGHT", str(MOST))
-    for name in ("wabus_runtime.produce.ACK_TIMEOUT", *PATIENCE):
+    for name in ("wabus_runtime.kafka.publisher.ACK_TIMEOUT", *PATIENCE):
         monkeypatch.setattr(name, 60.0)
     monkeypatch.setenv("GATEWAY_MAX_BYTES_IN_FLIGHT", str(3 * MEGABYTE))
     async with serving(create_app(load(GatewaySettings)), "127.0.0.1", 0) as ports:
@@ -114,7 +114,7 @@ async def test_what_kafka_does_not_take_in_time_is_answered_503_and_can_be_deliv
     size: int,
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
-    for name in ("wabus_runtime.produce.ACK_TIMEOUT", STALLED_AFTER):
+    for name in ("wabus_runtime.kafka.publisher.ACK_TIMEOUT", STALLED_AFTER):
         monkeypatch.setattr(name, 120.0)
     for name in PATIENCE[1:]:
         monkeypatch.setattr(name, 1.0)

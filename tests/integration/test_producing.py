@@ -1,36 +1,27 @@
 """The way of records to a broker: written once whatever happens to a connection, and told as it is. And its end."""
 
 import asyncio
-import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import uvloop
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import create_conn
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.errors import KafkaConnectionError
 from proxy import Proxy, kafka_behind_a_proxy
-from wabus_events import MESSAGES, Event, MessageStatusChanged, encode
+from wabus_events import MESSAGES, Event, MessageStatusChanged, Record
 from wabus_local.kafka import EmbeddedKafka
-from wabus_runtime.batches import Batch
-from wabus_runtime.ends import end_positions
-from wabus_runtime.kafka import KafkaUnavailable, client_options, stop_consumer, topic_name
-from wabus_runtime.produce import ACK_TIMEOUT, Producer
-from wabus_runtime.publisher import Position, Publisher
+from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, stop_consumer, topic_name
+from wabus_runtime.kafka.end_offsets import end_positions
+from wabus_runtime.kafka.publisher import Position, Publisher
 from wabus_runtime.settings import KafkaSettings
-from wabus_runtime.wire import Wire, take_over
 from waiting import Eventually
 
 # The other way to choose a loop, a hook, would choose one for every test there is.
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture:DeprecationWarning")
-
-API, VERSION = 0, 7
-VERSIONS = struct.pack(">hihhh", 0, 1, API, 3, VERSION)  # no error, one API with its oldest and newest version
 
 
 @pytest.fixture(
@@ -213,7 +204,7 @@ async def test_what_waits_longer_than_kafka_should_take_is_told_and_then_written
     eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("wabus_runtime.produce.ACK_TIMEOUT", 0.5)
+    monkeypatch.setattr("wabus_runtime.kafka.publisher.ACK_TIMEOUT", 0.5)
     await publisher.publish([status(0)])
     proxy.answering = False
     with pytest.raises(KafkaUnavailable):
@@ -231,104 +222,108 @@ async def test_what_waits_longer_than_kafka_should_take_is_told_and_then_written
     assert await written(topics) == 3
 
 
-async def test_stopping_tells_those_whom_kafka_does_not_answer(publisher: Publisher, proxy: Proxy) -> None:
+async def test_stopping_tells_those_whom_kafka_does_not_answer_and_leaves_nothing_that_would_write_later(
+    topics: KafkaSettings, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wabus_runtime.kafka.publisher.ACK_TIMEOUT", 0.5)
+    behind = topics.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{proxy.port}"})
+    others = asyncio.all_tasks()
+    publisher = Publisher(behind, "/wabus/test")
+    await publisher.start()
     await publisher.publish([status(0)])
-    proxy.answering = False
+    proxy.stall()
     publishing = asyncio.create_task(publisher.publish([status(1)]))
     await asyncio.sleep(0)
     await publisher.stop()
     with pytest.raises(KafkaUnavailable):
         await publishing
+    left = {task for task in asyncio.all_tasks() - others if "Proxy" not in str(task.get_coro())}
+    if left:
+        _, left = await asyncio.wait(left, timeout=5)
+    assert not left
+    proxy.cut()
+    proxy.flow()
+    assert await written(topics) == 1
 
 
-Answer = Callable[[int], bytes]
+async def test_a_batch_that_never_has_an_outcome_is_given_up_with_its_producer_and_its_partition_goes_on(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr("wabus_runtime.kafka.publisher.ACK_TIMEOUT", 0.2)
+    monkeypatch.setattr("wabus_runtime.kafka.publisher.PRODUCER_TIMEOUT", 0.4)
+    send_batch = AIOKafkaProducer.send_batch
+    lost = asyncio.get_running_loop().create_future()
 
+    async def losing(producer: AIOKafkaProducer, *arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(AIOKafkaProducer, "send_batch", send_batch)
+        return lost
 
-@asynccontextmanager
-async def connection_to(answer: Answer) -> AsyncGenerator[Any]:
-    """aiokafka's connection to a server that answers each request with what `answer` makes of its correlation id."""
+    monkeypatch.setattr(AIOKafkaProducer, "send_batch", losing)
+    with pytest.raises(KafkaUnavailable):
+        await publisher.publish([status(0)])
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        first = True
+    async def taken() -> bool:
         try:
-            while True:
-                (size,) = struct.unpack(">i", await reader.readexactly(4))
-                (correlation_id,) = struct.unpack_from(">i", await reader.readexactly(size), 4)
-                if first:
-                    writer.write(struct.pack(">ii", 4 + len(VERSIONS), correlation_id) + VERSIONS)
-                else:
-                    writer.write(answer(correlation_id))
-                first = False
-        except EOFError:
-            writer.close()
+            return bool(await publisher.publish([status(0)]))
+        except KafkaUnavailable:
+            return False
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    connection: Any = await create_conn("127.0.0.1", server.sockets[0].getsockname()[1], request_timeout_ms=5_000)
-    try:
-        yield connection
-    finally:
-        async with asyncio.timeout(5):
-            await connection.close()
-        server.close()
+    await eventually(taken)
+    assert lost.cancelled()
 
 
-async def asked(wire: Wire) -> bytes | None:
-    answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-    wire.ask(API, VERSION, b"request", answer.set_result)
-    async with asyncio.timeout(5):
-        return await answer
+async def test_a_partition_without_a_leader_is_asked_for_now_and_then_and_written_to_once_it_has_one(
+    topics: KafkaSettings, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publisher.publish([status(0)])
+    leaderless = iter([None, -1, -1])
+    asked = 0
+    leader_for_partition, update = ClusterMetadata.leader_for_partition, AIOKafkaClient.force_metadata_update
+
+    def leader(cluster: ClusterMetadata, place: TopicPartition) -> int | None:
+        return next(leaderless, leader_for_partition(cluster, place))
+
+    def updating(client: AIOKafkaClient) -> Any:
+        nonlocal asked
+        asked += 1
+        return update(client)
+
+    monkeypatch.setattr(ClusterMetadata, "leader_for_partition", leader)
+    monkeypatch.setattr(AIOKafkaClient, "force_metadata_update", updating)
+    assert [position.offset for position in await publisher.publish([status(1)])] == [1]
+    assert asked == 3
+    assert await written(topics) == 2
 
 
-async def test_an_answer_is_what_follows_its_header() -> None:
-    async with connection_to(lambda number: struct.pack(">ii", 8, number) + b"word") as connection:
-        wire = Wire(connection)
-        assert [await asked(wire), await asked(wire)] == [b"word", b"word"]
-        assert wire.open
+async def test_who_publishes_again_at_once_when_told_that_kafka_is_silent_is_told_too(
+    topics: KafkaSettings, proxy: Proxy, eventually: Eventually
+) -> None:
+    behind = topics.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{proxy.port}"})
+    publisher = Publisher(behind, "/wabus/test", patience=0.3)
+    await publisher.start()
 
+    async def taken() -> bool:
+        try:
+            return bool(await publisher.publish([status(0)]))
+        except KafkaUnavailable:
+            return False
 
-def of_another(number: int) -> bytes:
-    return struct.pack(">ii", 8, number + 1) + b"word"
+    await eventually(taken)
+    proxy.stall()
+    told: list[object] = []
+    all_told = asyncio.Event()
 
+    def again(error: object) -> None:
+        told.append(error)
+        if len(told) < 4:
+            # To another partition, for this one says nothing.
+            publisher.submit([Record(MESSAGES.name, b"%d" % len(told), b"value", [])], again)
+        else:
+            all_told.set()
 
-def twice(number: int) -> bytes:
-    return struct.pack(">ii", 4, number) * 2
-
-
-@pytest.mark.parametrize("answer", [of_another, twice])
-async def test_an_answer_to_nothing_that_was_asked_ends_the_connection(answer: Answer, eventually: Eventually) -> None:
-    async with connection_to(answer) as connection:
-        wire = Wire(connection)
-        await asked(wire)
-
-        async def ended() -> bool:
-            return not wire.open
-
-        await eventually(ended)
-        assert not connection.connected()
-        assert await asked(wire) is None
-
-
-async def test_a_broker_without_the_version_is_refused() -> None:
-    async with connection_to(lambda number: b"") as connection:
-
-        async def given(broker: int, group: str) -> Any:
-            return connection
-
-        client: Any = SimpleNamespace(_get_conn=given)
-        with pytest.raises(IncompatibleBrokerVersion):
-            await take_over(client, 1, API, VERSION + 1)
-        assert await take_over(client, 1, API, VERSION)
-
-
-async def test_a_round_whose_answer_cannot_be_read_ends_at_once(topics: KafkaSettings) -> None:
-    producer: Any = Producer(topics)
-    await producer.start()
-    try:
-        async with connection_to(lambda number: struct.pack(">ii", 8, number) + b"\x7f\xff\xff\xff") as connection:
-            producer._wires[producer._leader(MESSAGES.name, 0)] = Wire(connection)
-            ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-            producer.produce([Batch(MESSAGES.name, 0, [encode(status(0), "/wabus/test")])], ended.set_result)
-            async with asyncio.timeout(ACK_TIMEOUT / 2):
-                assert isinstance(await ended, KafkaError)
-    finally:
-        await producer.close()
+    again(None)
+    async with asyncio.timeout(10):
+        await all_told.wait()
+    assert all(isinstance(error, KafkaUnavailable) for error in told[1:])
+    proxy.flow()
+    await publisher.stop()

@@ -11,17 +11,17 @@ from typing import Any
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from wabus_cli.dead_letters import read_letters
 from wabus_events import DEADLETTER, MESSAGES, Event, MessageReceived, Record, encode, fact_id
-from wabus_events.topics import MAX_RECORD_BYTES
-from wabus_runtime.database import Connection, migrate, open_pool
-from wabus_runtime.deadletter_commands import read_letters
-from wabus_runtime.kafka import KafkaUnavailable, client_options, partition_of, topic_name
-from wabus_runtime.offsets import wait_for
-from wabus_runtime.projection import LostPartition, project
-from wabus_runtime.publisher import Position, Publisher
-from wabus_runtime.recorded import Recorded, unprepared
+from wabus_events.models.topics import MAX_RECORD_BYTES
+from wabus_runtime.kafka.clients import client_options, partition_of, topic_name
+from wabus_runtime.kafka.publisher import Position, Publisher, RecordRefused
+from wabus_runtime.kafka.transactions import Fenced, TransactionalPublisher
+from wabus_runtime.postgres.database import Connection, migrate, open_pool
+from wabus_runtime.postgres.offsets import wait_for
+from wabus_runtime.projection.engine import LostPartition, project
+from wabus_runtime.projection.recorded import Recorded, unprepared
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
-from wabus_runtime.transactions import Fenced, TransactionalPublisher
 from waiting import Eventually
 
 NAME = "counter"
@@ -262,7 +262,7 @@ async def test_a_record_that_kafka_would_refuse_leaves_nothing_of_its_transactio
     await publisher.start()
     huge = Record(MESSAGES.name, b"8:3", b"x" * MAX_RECORD_BYTES, [])
 
-    with pytest.raises(KafkaUnavailable, match="MessageSizeTooLarge"):
+    with pytest.raises(RecordRefused, match="MessageSizeTooLarge"):
         await publisher.publish([message(1), huge])
 
     positions = await publisher.publish([message(2)])

@@ -21,9 +21,9 @@ from template_world import Meta, Publish, connection, synced_status
 from wabus_events import AccountConnected, CallbackVerified, Event, MessageReceived, TemplatesSynced, fact_id
 from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_local.postgres import EmbeddedPostgres
-from wabus_runtime import reads
-from wabus_runtime.database import open_pool
-from wabus_runtime.publisher import Publisher
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres import read_replica as reads
+from wabus_runtime.postgres.database import open_pool
 from wabus_runtime.settings import DatabaseSettings, load
 from waiting import Eventually
 

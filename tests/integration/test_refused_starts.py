@@ -12,8 +12,8 @@ from aiohttp.test_utils import TestClient
 from local_stack import free_ports
 from proxy import Proxy
 from wabus_events import ACCOUNTS
-from wabus_runtime.kafka import ensure_topics
-from wabus_runtime.service import Service, build_app
+from wabus_runtime.kafka.clients import ensure_topics
+from wabus_runtime.service.process import Service, build_app
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually
 
@@ -45,7 +45,7 @@ async def with_other_partitions(settings: KafkaSettings) -> None:
     await ensure_topics(settings, [replace(ACCOUNTS, partitions=3)])
 
 
-@pytest.mark.parametrize("command", [SERVICE, ("-c", "from wabus_runtime.cli import main; main()", "topics")])
+@pytest.mark.parametrize("command", [SERVICE, ("-c", "from wabus_cli.main import main; main()", "topics")])
 async def test_a_topic_with_other_partitions_is_named(environment: dict[str, str], command: tuple[str, ...]) -> None:
     await with_other_partitions(load(KafkaSettings))
     line = await refused(*command)

@@ -25,9 +25,8 @@ async def main():
 
 @pytest.mark.parametrize("body", HANGING.values(), ids=HANGING.keys())
 async def test_a_process_that_hangs_while_it_stops_is_ended_and_says_where(body: str) -> None:
-    code = (
-        f"import asyncio, threading, uvloop\nfrom wabus_runtime.deadline import end_in_time\n{body}\nuvloop.run(main())"
-    )
+    imports = "import asyncio, threading, uvloop\nfrom wabus_runtime.service.deadline import end_in_time"
+    code = f"{imports}\n{body}\nuvloop.run(main())"
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
     out, _ = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 1

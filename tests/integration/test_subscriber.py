@@ -14,16 +14,16 @@ import pydantic
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from wabus_contract.catalogue_page import SUBSCRIBER
 from wabus_events import AccountConnected, Event, MessageReceived, TemplatesSynced, encode
-from wabus_events.catalogue_page import SUBSCRIBER
 from wabus_events.kafka import Kafka
-from wabus_events.source import KafkaAway, NoSuchTopic
 from wabus_events.subscriber import Retry, run, subscribe
+from wabus_events.subscriber.source import KafkaAway, NoSuchTopic
 from wabus_events.testing import an
-from wabus_runtime.kafka import client_options
-from wabus_runtime.publisher import Publisher
+from wabus_runtime.kafka.clients import client_options
+from wabus_runtime.kafka.publisher import Publisher, new_producer
+from wabus_runtime.kafka.transactions import TransactionalPublisher
 from wabus_runtime.settings import KafkaSettings
-from wabus_runtime.transactions import TransactionalPublisher, new_producer
 from waiting import Eventually
 
 ROOT = Path(__file__).parents[2]
@@ -203,7 +203,7 @@ async def test_a_kafka_that_is_not_there_is_named() -> None:
 SCRIPT = """
 import asyncio
 from wabus_events import MessageReceived
-from wabus_events.catalogue_page import SUBSCRIBER
+from wabus_contract.catalogue_page import SUBSCRIBER
 from wabus_events.kafka import Kafka
 from wabus_events.subscriber import run, stop_on_signals
 

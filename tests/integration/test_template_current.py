@@ -161,7 +161,7 @@ async def test_what_a_webhook_left_open_while_graph_was_away_a_sync_brings(
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reconciliation every two seconds, and retries after as little."""
     monkeypatch.setenv("RECONCILE_INTERVAL", "2")
-    monkeypatch.setattr("wabus_template_sync.schedule.RETRY_FIRST", timedelta(seconds=0.5))
+    monkeypatch.setattr("wabus_template_sync.templates.schedule.RETRY_FIRST", timedelta(seconds=0.5))
 
 
 async def test_drift_that_no_webhook_told_of_is_found_and_repaired(

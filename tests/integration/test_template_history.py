@@ -7,12 +7,12 @@ from typing import Any
 import asyncpg
 import pytest
 from wabus_events import Event, TemplateChanged, TemplateRemoved, TemplatesSynced, TemplateStatusChanged
-from wabus_runtime.database import migrated_pool
-from wabus_runtime.recorded import Recorded
+from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.projection.recorded import Recorded
 from wabus_runtime.settings import load
 from wabus_template_sync.app import TemplateSyncSettings
-from wabus_template_sync.store import PACKAGE, apply
-from wabus_template_sync.templates import parse_template
+from wabus_template_sync.tables.store import PACKAGE, apply
+from wabus_whatsapp.templates.parse import parse_template
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 

@@ -16,15 +16,15 @@ from wabus_events import (
     WabaEvent,
     fact_id,
 )
-from wabus_runtime.database import migrated_pool
-from wabus_runtime.recorded import Recorded
+from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.projection.recorded import Recorded
 from wabus_runtime.settings import load
 from wabus_template_sync.app import TemplateSyncSettings
-from wabus_template_sync.comparison import changes as changes_of
-from wabus_template_sync.facts import Sync, synced
-from wabus_template_sync.listing import Listing
-from wabus_template_sync.queries import listed_before, template_rows
-from wabus_template_sync.store import PACKAGE, apply
+from wabus_template_sync.tables.queries import listed_before, template_rows
+from wabus_template_sync.tables.store import PACKAGE, apply
+from wabus_template_sync.templates.comparison import changes as changes_of
+from wabus_template_sync.templates.facts import Sync, synced
+from wabus_template_sync.templates.listing import Listing
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 TEMPLATES = ("t1", "t2")

@@ -46,17 +46,17 @@ from wabus_events import (
     TemplateSyncStarted,
     tombstone,
 )
-from wabus_runtime.database import migrated_pool
-from wabus_runtime.http import preferred_wait
-from wabus_runtime.kafka import KafkaUnavailable, partition_of
-from wabus_runtime.recorded import Recorded
+from wabus_runtime.http.answers import preferred_wait
+from wabus_runtime.kafka.clients import KafkaUnavailable, partition_of
+from wabus_runtime.kafka.transactions import Fenced
+from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.projection.recorded import Recorded
 from wabus_runtime.settings import KafkaSettings, load
-from wabus_runtime.transactions import Fenced
 from wabus_template_sync.app import TemplateSyncSettings
-from wabus_template_sync.lane import Lane
-from wabus_template_sync.store import PACKAGE, apply
-from wabus_template_sync.templates import parse_template
-from wabus_template_sync.workload import Progress
+from wabus_template_sync.tables.store import PACKAGE, apply
+from wabus_template_sync.worker.partition_publisher import PartitionPublisher
+from wabus_template_sync.worker.workload import Progress
+from wabus_whatsapp.templates.parse import parse_template
 from waiting import Eventually
 
 pytest_plugins = ["template_world"]
@@ -367,7 +367,7 @@ async def test_killed_in_the_middle_and_started_again_a_sync_is_finished_once(
 async def test_of_two_workers_the_one_that_lost_its_partition_publishes_nothing(
     topics: KafkaSettings, events_in: EventsIn
 ) -> None:
-    old, new = Lane(topics, 3), Lane(topics, 3)
+    old, new = PartitionPublisher(topics, 3), PartitionPublisher(topics, 3)
     await old.open()
     await new.open()
     event = TemplateSyncStarted(id="1", time=datetime.now(UTC), waba_id="w", sync_id="s", reason="manual")

@@ -25,8 +25,8 @@ from wabus_events.testing import an
 from wabus_local.jars import class_path
 from wabus_local.kafka import JVM, EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
-from wabus_runtime.kafka import KafkaUnavailable, ensure_topics, topic_name
-from wabus_runtime.publisher import Publisher
+from wabus_runtime.kafka.clients import KafkaUnavailable, ensure_topics, topic_name
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings, SettingsError, load
 from waiting import Eventually
 from webhooks import conversation, text, webhook

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wabus_gateway.bad_signatures import BadSignatures, source_of
+from wabus_gateway.webhooks.bad_signatures import BadSignatures, source_of
 
 
 def answered(limit: BadSignatures, times: list[float], source: str = "192.0.2.1") -> list[float]:

@@ -4,7 +4,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wabus_runtime.auth import is_name
+from wabus_runtime.http.auth import is_name
 
 texts = st.text(st.characters(), max_size=12) | st.text("a\0\ud800\udfff\n\x7f\u2028é😀 ", max_size=6)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 import pytest
 from click.testing import CliRunner
-from wabus_runtime.cli import wabus
+from wabus_cli.main import wabus
 
 
 def commands(command: click.Command, *path: str) -> Iterator[tuple[str, click.Command]]:

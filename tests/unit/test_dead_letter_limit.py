@@ -1,6 +1,6 @@
 """How much a consumer may set aside: a quiet topic's few, a busy topic's small share, never a whole topic."""
 
-from wabus_runtime.deadletter import WINDOW, Limit
+from wabus_runtime.kafka.dead_letters import WINDOW, Limit
 
 
 def admitted(limit: Limit, count: int, now: float = 0) -> int:

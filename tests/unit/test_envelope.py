@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wabus_events import TOPICS, MessageReceived, UndecodableRecord, UnknownEventType, decode, encode, fact_id
-from wabus_events.event import NAMESPACE
+from wabus_events.models.event import NAMESPACE
 
 EVENT = MessageReceived(
     id="1",

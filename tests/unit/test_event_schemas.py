@@ -5,9 +5,9 @@ from pathlib import Path
 import jsonschema_rs
 import orjson
 import pytest
+from wabus_contract.catalogue_page import page
+from wabus_contract.schemas import schema_of
 from wabus_events import EVENTS, Event, MessageReceived, TemplateChanged, TemplatesSynced, encode
-from wabus_events.catalogue_page import page
-from wabus_events.schemas import schema_of
 from wabus_events.testing import an, example
 
 SCHEMAS = Path(__file__).parents[2] / "libs/events/schemas"

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wabus_gateway.front import MOST, OWN_PATH, PATH, Front, plain_head
+from wabus_gateway.fast_path.http import MOST, OWN_PATH, PATH, Front, plain_head
 
 MARK = "sha256=" + "ab" * 32
 LINE = "POST /webhooks/whatsapp HTTP/1.1"
@@ -256,7 +256,7 @@ async def test_no_more_is_taken_than_answers_are_read_and_in_the_end_all_are_the
 
 
 async def test_who_never_reads_answers_is_given_up(unread: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wabus_gateway.front.UNREAD_TIMEOUT", 0.2)
+    monkeypatch.setattr("wabus_gateway.fast_path.http.UNREAD_TIMEOUT", 0.2)
     receiver, _, writer, served = unread
     writer.write((head() + b"{}") * 120)
     await until(lambda: receiver.taken)

@@ -16,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
-from wabus_runtime.graph import Graph, GraphSettings
-from wabus_runtime.graph_errors import (
+from wabus_runtime.graph.client import Graph, GraphSettings
+from wabus_runtime.graph.limits import COOL_DOWN, OPEN_AFTER, OPEN_AFTER_ALONE, Breaker, Pace, pause_after
+from wabus_template_sync.worker.pages import next_cursor, template_pages
+from wabus_whatsapp.graph_errors import (
     AccountNotFound,
     AppNotSubscribed,
     AppRefused,
@@ -34,8 +36,6 @@ from wabus_runtime.graph_errors import (
     classify,
     usage,
 )
-from wabus_runtime.graph_limits import COOL_DOWN, OPEN_AFTER, OPEN_AFTER_ALONE, Breaker, Pace, pause_after
-from wabus_template_sync.graph import next_cursor, template_pages
 from waiting import Eventually
 
 TOKEN = "EAAG-a-token-that-nobody-may-see"
@@ -369,7 +369,7 @@ async def test_a_page_without_data_is_malformed(graph: Scripted) -> None:
 
 
 async def test_an_endless_page_is_cut_off(graph: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wabus_runtime.graph.MAX_ANSWER_BYTES", 10_000)
+    monkeypatch.setattr("wabus_runtime.graph.client.MAX_ANSWER_BYTES", 10_000)
     graph.answers = [refusal(200, b" " * 20_000)]
 
     with pytest.raises(TooMuchData):

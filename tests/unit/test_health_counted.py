@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wabus_health_projector.traffic import EARLY_MOST, LATE_MOST, STAMPED_BEFORE, counted_on, remembered_from
+from wabus_health_projector.health.traffic import EARLY_MOST, LATE_MOST, STAMPED_BEFORE, counted_on, remembered_from
 
 NOON = datetime(2026, 3, 31, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

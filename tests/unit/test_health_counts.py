@@ -4,8 +4,8 @@ from collections import deque
 from datetime import UTC, date, datetime, timedelta
 
 from wabus_events import MessageReceived, MessageStatusChanged, fact_id
-from wabus_health_projector.lag import Measure, complete_until, freshness
-from wabus_health_projector.traffic import Message, counts_kept_from, hour_of, identity, tally
+from wabus_health_projector.health.traffic import Message, counts_kept_from, hour_of, identity, tally
+from wabus_health_projector.worker.lag import Measure, complete_until, freshness
 
 NOW = datetime(2026, 3, 31, 12, 30, tzinfo=UTC)
 HOUR = datetime(2026, 3, 31, 12, tzinfo=UTC)

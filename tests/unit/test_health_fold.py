@@ -37,8 +37,8 @@ from wabus_events import (
     WebhookSeen,
     fact_id,
 )
-from wabus_health_projector.fold import SYNCS_KEPT, fold
-from wabus_health_projector.state import WabaHealth, order
+from wabus_health_projector.health.fold import SYNCS_KEPT, fold
+from wabus_health_projector.health.state import WabaHealth, order
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 Log = list[tuple[Event, datetime]]

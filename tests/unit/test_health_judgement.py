@@ -29,13 +29,13 @@ from wabus_events import (
     WebhookSeen,
     fact_id,
 )
-from wabus_health_projector.account import numbers
-from wabus_health_projector.fold import fold
-from wabus_health_projector.judgement import Verdict, judge, judge_organisation
-from wabus_health_projector.message_errors import MEANINGS
-from wabus_health_projector.state import WabaHealth
-from wabus_health_projector.summary import summarise
-from wabus_health_projector.traffic import ErrorCount, Traffic
+from wabus_health_projector.health.account import numbers
+from wabus_health_projector.health.fold import fold
+from wabus_health_projector.health.judgement import Verdict, judge, judge_organisation
+from wabus_health_projector.health.message_errors import MEANINGS
+from wabus_health_projector.health.state import WabaHealth
+from wabus_health_projector.health.summary import summarise
+from wabus_health_projector.health.traffic import ErrorCount, Traffic
 
 CONNECTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = CONNECTED + timedelta(hours=2)

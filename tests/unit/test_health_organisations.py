@@ -18,9 +18,9 @@ from wabus_events import (
     WebhookSeen,
     fact_id,
 )
-from wabus_health_projector.fold import fold_all
-from wabus_health_projector.state import WabaHealth
-from wabus_health_projector.summary import summarise
+from wabus_health_projector.health.fold import fold_all
+from wabus_health_projector.health.state import WabaHealth
+from wabus_health_projector.health.summary import summarise
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 WABAS, ORGANISATIONS = ("1", "2", "3"), ("a", "b")

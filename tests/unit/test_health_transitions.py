@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from wabus_events import HealthChanged
-from wabus_health_projector.judgement import Verdict, conclude
-from wabus_health_projector.reason import Reason, Severity
-from wabus_health_projector.transitions import Known, transition
+from wabus_health_projector.health.judgement import Verdict, conclude
+from wabus_health_projector.health.reason import Reason, Severity
+from wabus_health_projector.health.transitions import Known, transition
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 from wabus_events import HealthChanged, HealthReason
-from wabus_health_projector.alerts import AlertSettings
-from wabus_health_projector.standard_webhook import body_of, headers_of, secrets_of
+from wabus_health_projector.worker.alerts import AlertSettings
+from wabus_health_projector.worker.standard_webhook import body_of, headers_of, secrets_of
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -28,7 +28,7 @@ from wabus_events import (
     TemplateStatusChanged,
     Unrecognised,
 )
-from wabus_gateway.ingest import facts_in
+from wabus_gateway.webhooks.parse import facts_in
 from webhooks import WABA, conversation, encoded, status, template_status, text, webhook
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

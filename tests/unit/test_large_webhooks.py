@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from wabus_events import Event, MessageStatusChanged, Record, Unrecognised, encode
-from wabus_gateway import intake as intake_module
-from wabus_gateway.ingest import facts_in_slices, whole
-from wabus_gateway.intake import Intake
-from wabus_runtime.batches import fits
-from wabus_runtime.publisher import Publisher
-from wabus_runtime.replica import CredentialReplica
-from wabus_runtime.service import GC_THRESHOLD, MAX_BODY
+from wabus_gateway.webhooks.parse import facts_in_slices, whole
+from wabus_gateway.worker import publish as intake_module
+from wabus_gateway.worker.publish import Intake
+from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_runtime.kafka.dead_letters import DeadLetters
+from wabus_runtime.kafka.partition_buffer import fits
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.service.process import GC_THRESHOLD, MAX_BODY
 from wabus_runtime.settings import KafkaSettings
 from webhooks import conversation, encoded, status, text, webhook
 
@@ -28,7 +29,7 @@ SLICE_MOST = 0.02  # seconds of the processor, without those in which others had
 def intake() -> Any:
     """Of a gateway that never reached Kafka."""
     settings = KafkaSettings.model_validate({"kafka_bootstrap_servers": "127.0.0.1:9"})
-    return Intake(Publisher(settings, "/test"), CredentialReplica(settings))
+    return Intake(Publisher(settings, "/test"), DeadLetters(settings, "test"), CredentialReplica(settings))
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ async def turns(intake: Any, changes: int, monkeypatch: pytest.MonkeyPatch) -> t
         return moment
 
     body = encoded(webhook(*(conversation(messages=[text(f"wamid.{number}")]) for number in range(changes))))
-    monkeypatch.setattr("wabus_gateway.intake.time.perf_counter", clock)
+    monkeypatch.setattr("wabus_gateway.worker.publish.time.perf_counter", clock)
     had, done = 0, False
 
     async def another() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wabus_events import encode
-from wabus_gateway.ingest import PARTICIPANT_IDS, facts_in
-from wabus_gateway.lone import lone_fact
+from wabus_gateway.fast_path.single_event import lone_fact
+from wabus_gateway.webhooks.parse import PARTICIPANT_IDS, facts_in
 from webhooks import PHONE, conversation, encoded, status, template_status, text, webhook
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -4,7 +4,7 @@ import pytest
 from aiokafka.partitioner import murmur2
 from hypothesis import given
 from hypothesis import strategies as st
-from wabus_runtime.kafka import partition_of
+from wabus_runtime.kafka.clients import partition_of
 
 
 @pytest.mark.parametrize(

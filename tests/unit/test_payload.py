@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wabus_gateway import payload
-from wabus_gateway.payload import DEEPEST, TooManyParts, Unwritable, parsed
+from wabus_gateway.webhooks import sliced_json as payload
+from wabus_gateway.webhooks.sliced_json import DEEPEST, TooManyParts, Unwritable, parsed
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=40)

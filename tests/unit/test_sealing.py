@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from wabus_events import CredentialStored
-from wabus_runtime.sealing import CannotOpen, Keyring, Sealed
+from wabus_runtime.credentials.sealing import CannotOpen, Keyring, Sealed
 from wabus_runtime.settings import CredentialSettings
 
 OLD = "old:" + base64.b64encode(b"o" * 32).decode()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from certificates import Authority
-from wabus_gateway.connect import ConnectSettings
+from wabus_gateway.worker.connect import ConnectSettings
 from wabus_health_projector.app import service as health_projector
-from wabus_runtime.service import Service
+from wabus_runtime.service.process import Service
 from wabus_runtime.settings import AuthSettings, DatabaseSettings, KafkaSettings, SettingsError, load
 from wabus_template_sync.app import service as template_sync
 

@@ -6,7 +6,7 @@ import hmac
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wabus_gateway.signature import is_handshake, is_signed, verify_token_of
+from wabus_gateway.webhooks.signature import is_handshake, is_signed, verify_token_of
 
 
 def header(secret: bytes, body: bytes) -> str:

@@ -20,12 +20,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import REGISTRY
 from wabus_events import HealthReason, Record
-from wabus_runtime import http, liveness, tracing
-from wabus_runtime.http import Problem, checked, json_response
-from wabus_runtime.lag import Lag, waiting_seconds
-from wabus_runtime.service import background, build_app
+from wabus_runtime.http import answers as http
+from wabus_runtime.http.answers import Problem, checked, json_response
+from wabus_runtime.observe import liveness, tracing
+from wabus_runtime.observe.telemetry import configure_logs
+from wabus_runtime.projection.lag import Lag, waiting_seconds
+from wabus_runtime.service.process import background, build_app
 from wabus_runtime.settings import LogSettings
-from wabus_runtime.telemetry import configure_logs
 from waiting import Eventually
 
 Client = TestClient[web.Request, web.Application]
@@ -199,7 +200,7 @@ def test_a_task_for_many_belongs_to_none() -> None:
 def test_without_an_endpoint_opentelemetry_is_not_even_imported() -> None:
     program = (
         "import sys, wabus_gateway.app\n"
-        "from wabus_runtime.tracing import configure_tracing, request, span\n"
+        "from wabus_runtime.observe.tracing import configure_tracing, request, span\n"
         "configure_tracing('gateway')\n"
         "with request('POST', '/x', None), span('publish'): pass\n"
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"

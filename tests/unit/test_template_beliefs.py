@@ -21,14 +21,13 @@ from wabus_events import (
     WabaEvent,
     fact_id,
 )
-from wabus_health_projector.fold import fold_all
-from wabus_health_projector.state import WabaHealth
-from wabus_template_sync.comparison import changes, told_of, untold
-from wabus_template_sync.facts import Sync, synced
-from wabus_template_sync.fold import TemplateRow, step
-from wabus_template_sync.listing import Listing
-from wabus_template_sync.queries import Listed
-from wabus_template_sync.templates import fingerprint_of, parse_template
+from wabus_health_projector.health.fold import fold_all
+from wabus_health_projector.health.state import WabaHealth
+from wabus_template_sync.templates.comparison import changes, told_of, untold
+from wabus_template_sync.templates.facts import Sync, synced
+from wabus_template_sync.templates.fold import TemplateRow, step
+from wabus_template_sync.templates.listing import Listed, Listing
+from wabus_whatsapp.templates.parse import fingerprint_of, parse_template
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TEMPLATES = ("t1", "t2")

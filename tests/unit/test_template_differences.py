@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wabus_events import Template
-from wabus_template_sync.history import differences, word_diff
-from wabus_template_sync.templates import parse_template
+from wabus_template_sync.templates.differences import differences, word_diff
+from wabus_whatsapp.templates.parse import parse_template
 
 
 def template(text: str = "Hello Ana", status: str = "APPROVED", **more: Any) -> Template:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from wabus_template_sync.render import CannotRender, Rendered, render
-from wabus_template_sync.render_input import RenderBody
-from wabus_template_sync.templates import parse_template
+from wabus_whatsapp.templates.parse import parse_template
+from wabus_whatsapp.templates.render import CannotRender, Rendered, render
+from wabus_whatsapp.templates.render_input import RenderBody
 
 
 def filled(components: list[dict[str, Any]], values: dict[str, Any], **more: Any) -> Rendered:

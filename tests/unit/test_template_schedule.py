@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wabus_events import Event, TemplatesSynced, TemplateSyncFailed, TemplateSyncRequested, TemplateSyncStarted
-from wabus_template_sync.schedule import RETRY_FIRST, Schedule, due, fold_schedule
+from wabus_template_sync.templates.schedule import RETRY_FIRST, Schedule, due, fold_schedule
 
 START = datetime(2025, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -21,10 +21,10 @@ from wabus_events import (
     TemplateSyncStarted,
     fact_id,
 )
-from wabus_template_sync.facts import connect_sync_id
-from wabus_template_sync.fold import TemplateRow, fold_template, settle
-from wabus_template_sync.sync_fold import AccountRow, SyncRow, fold_account, fold_sync
-from wabus_template_sync.templates import parse_template
+from wabus_template_sync.templates.facts import connect_sync_id
+from wabus_template_sync.templates.fold import TemplateRow, fold_template, settle
+from wabus_template_sync.templates.sync_fold import AccountRow, SyncRow, fold_account, fold_sync
+from wabus_whatsapp.templates.parse import parse_template
 
 START = datetime(2025, 1, 1, 12, tzinfo=UTC)
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wabus_events import Template, TemplateChanged, TemplateRemoved, TemplatesSynced, decode, encode
-from wabus_template_sync.comparison import changes
-from wabus_template_sync.components import variables_in
-from wabus_template_sync.facts import Sync, synced
-from wabus_template_sync.fold import TemplateRow
-from wabus_template_sync.listing import Listing
-from wabus_template_sync.templates import (
+from wabus_template_sync.templates.comparison import changes
+from wabus_template_sync.templates.facts import Sync, synced
+from wabus_template_sync.templates.fold import TemplateRow
+from wabus_template_sync.templates.listing import Listing
+from wabus_whatsapp.templates.components import variables_in
+from wabus_whatsapp.templates.parse import (
     Differences,
     UnreadableTemplate,
     changed_fields,

@@ -11,8 +11,8 @@ import jwt
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from wabus_gateway.ui import UiSettings, canonical_address, install_ui, is_at_this_machine, read_assets
-from wabus_runtime.http import problems
+from wabus_gateway.api.status_page import UiSettings, canonical_address, install_ui, is_at_this_machine, read_assets
+from wabus_runtime.http.answers import problems
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]

@@ -211,7 +211,7 @@ deadletter.v1: {cleanup: delete, retention: "7776000000"}
 {{- define "wabus.rights" -}}
 gateway:
   reads: [credentials.v1]
-  writes: [accounts.v1, credentials.v1, messages.v1, templates.v1]
+  writes: [accounts.v1, credentials.v1, deadletter.v1, messages.v1, templates.v1]
   groups: []
   transactions: connect-
 template-sync:

@@ -154,7 +154,7 @@ def _stores(stack: Stack, say: Say) -> list[Part]:
 
 
 def _service(stack: Stack, role: str, port_name: str) -> Part:
-    run = "import sys; from wabus_runtime.cli import main; sys.argv[0] = 'wabus'; main()"
+    run = "import sys; from wabus_cli.main import main; sys.argv[0] = 'wabus'; main()"
     env = {"HTTP_PORT": stack.env[port_name]}
     return _program(stack, f"wabus {role}", role, ["-c", run, "serve", "--role", role], env, DRAIN_TIMEOUT)
 

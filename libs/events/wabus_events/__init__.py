@@ -1,6 +1,6 @@
 """The event contract of wabus: every fact that it publishes to Kafka, typed, and how to read one."""
 
-from wabus_events.accounts import (
+from wabus_events.models.accounts import (
     AccountAlerted,
     AccountChecked,
     AccountCheckRequested,
@@ -18,12 +18,11 @@ from wabus_events.accounts import (
     SecurityChanged,
     WebhookSeen,
 )
-from wabus_events.credentials import PRIVATE_TOPICS, CredentialStored
-from wabus_events.envelope import Record, UndecodableRecord, UnknownEventType, decode, encode, tombstone
-from wabus_events.event import EVENTS, Event, WabaEvent, fact_id
-from wabus_events.health import HealthChanged, HealthReason
-from wabus_events.messages import MessageReceived, MessageStatusChanged, Unrecognised
-from wabus_events.templates import (
+from wabus_events.models.credentials import PRIVATE_TOPICS, CredentialStored
+from wabus_events.models.event import EVENTS, Event, WabaEvent, fact_id
+from wabus_events.models.health import HealthChanged, HealthReason
+from wabus_events.models.messages import MessageReceived, MessageStatusChanged, Unrecognised
+from wabus_events.models.templates import (
     Body,
     Button,
     Card,
@@ -44,8 +43,9 @@ from wabus_events.templates import (
     TemplateSyncRequested,
     TemplateSyncStarted,
 )
-from wabus_events.topics import ACCOUNTS, CREDENTIALS, DEADLETTER, HEALTH, MESSAGES, TEMPLATES, TOPICS, Topic
-from wabus_events.upcasting import upcast
+from wabus_events.models.topics import ACCOUNTS, CREDENTIALS, DEADLETTER, HEALTH, MESSAGES, TEMPLATES, TOPICS, Topic
+from wabus_events.wire.envelope import Record, UndecodableRecord, UnknownEventType, decode, encode, tombstone
+from wabus_events.wire.upcasting import upcast
 
 __all__ = [
     "ACCOUNTS", "CREDENTIALS", "DEADLETTER", "EVENTS", "HEALTH", "MESSAGES", "PRIVATE_TOPICS", "TEMPLATES", "TOPICS",

@@ -11,8 +11,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, MessageSizeTooLargeError
 
-from wabus_events.source import Headers, KafkaAway, NoSuchTopic, Received, Start
-from wabus_events.topics import MAX_RECORD_BYTES
+from wabus_events.models.topics import MAX_RECORD_BYTES
+from wabus_events.subscriber.source import Headers, KafkaAway, NoSuchTopic, Received, Start
 
 START_TIMEOUT = 30.0  # seconds until Kafka must have answered for the first time
 TOPIC_TIMEOUT = 2.0  # seconds that a new topic may take until every broker knows of it

@@ -19,11 +19,11 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import AwareDatetime, BaseModel
 
-from wabus_events.envelope import encode
-from wabus_events.event import EVENTS, Event, fact_id
+from wabus_events.models.event import EVENTS, Event, fact_id
 from wabus_events.samples import SAMPLES
-from wabus_events.source import Headers, Received, Start
-from wabus_events.upcasting import UPCASTERS
+from wabus_events.subscriber.source import Headers, Received, Start
+from wabus_events.wire.envelope import encode
+from wabus_events.wire.upcasting import UPCASTERS
 
 __all__ = ["MemoryBus", "an", "example", "only_here"]
 

@@ -1,6 +1,6 @@
 """`python -m wabus_gateway`."""
 
-from wabus_runtime.service import run_alone
+from wabus_runtime.service.process import run_alone
 
 from wabus_gateway.app import service
 

@@ -15,24 +15,24 @@ from aiohttp import web
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import Field
 from wabus_events import CallbackVerified, fact_id
-from wabus_runtime import tracing
-from wabus_runtime.http import CHECKS, Problem
-from wabus_runtime.kafka import KafkaUnavailable
-from wabus_runtime.publisher import Done, Publisher
-from wabus_runtime.replica import CredentialReplica
-from wabus_runtime.service import DRAIN_TIMEOUT, DRAINS, FRONT, MAX_BODY, Role, Service, background, build_app
+from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_runtime.http.answers import CHECKS, Problem
+from wabus_runtime.kafka.clients import KafkaUnavailable
+from wabus_runtime.kafka.dead_letters import DeadLetterRefused, DeadLetters, TooManyDeadLetters
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.observe import tracing
+from wabus_runtime.service.process import DRAIN_TIMEOUT, DRAINS, FRONT, MAX_BODY, Role, Service, background, build_app
 from wabus_runtime.settings import HttpSettings
 
-from wabus_gateway.bad_signatures import BadSignatures, source_of
-from wabus_gateway.connect import SOURCE
-from wabus_gateway.connect_api import ConnectApi, ConnectApiSettings
-from wabus_gateway.front import Answered, Front
-from wabus_gateway.intake import ANSWERED_WITHIN, LARGE, Intake
-from wabus_gateway.signature import is_handshake, is_signed, verify_token_of
-from wabus_gateway.ui import UiSettings, install_ui
+from wabus_gateway.api.connecting import ConnectApi, ConnectApiSettings
+from wabus_gateway.api.status_page import UiSettings, install_ui
+from wabus_gateway.fast_path.http import Answered, Front
+from wabus_gateway.webhooks.bad_signatures import BadSignatures, source_of
+from wabus_gateway.webhooks.signature import is_handshake, is_signed, verify_token_of
+from wabus_gateway.worker.connect import SOURCE
+from wabus_gateway.worker.publish import ANSWERED_WITHIN, LARGE, Done, Intake
 
 READ_TIMEOUT = 10.0  # seconds for a body to arrive
-STALLED_AFTER = 1.0  # seconds of Kafka's silence, after which no more webhooks are let in to wait with the others
 RETRY_AFTER = "5"  # seconds; Meta has its own growing delays and goes on for up to 7 days
 
 HANDSHAKES = Counter("wabus_handshakes_total", "Handshakes by what became of them.", ["outcome"])
@@ -47,6 +47,7 @@ WEBHOOK_SECONDS = Histogram(
 _PUBLISHED = WEBHOOKS.labels("published")
 _REFUSED_BUSY = WEBHOOKS.labels("refused_busy")
 _REFUSED_NOT_DURABLE = WEBHOOKS.labels("refused_not_durable")
+_REFUSED_BY_KAFKA = WEBHOOKS.labels("refused_by_kafka")
 
 log = structlog.get_logger()
 
@@ -73,7 +74,8 @@ class Gateway:
         self._secrets = [secret.get_secret_value().encode() for secret in settings.meta_app_secrets]
         self._publisher = Publisher(settings, SOURCE, patience=ANSWERED_WITHIN)
         self._replica = CredentialReplica(settings)
-        self._intake = Intake(self._publisher, self._replica)
+        self._dead_letters = DeadLetters(settings, "gateway")
+        self._intake = Intake(self._publisher, self._dead_letters, self._replica)
         self._bad_signatures = BadSignatures(settings.gateway_bad_signatures_a_minute)
         self._in_flight = 0
         self._bytes = 0
@@ -88,10 +90,10 @@ class Gateway:
             app.router.add_get(path, self.handshake, allow_head=False)
             app.router.add_post(path, self.receive)
         app.cleanup_ctx.append(self._publishing)
-        self._front = Front(self, {200: _received(), 503: _try_again().response()})
+        self._front = Front(self, {200: _received(), 500: _not_storable().response(), 503: _try_again().response()})
         app[FRONT] = self._front.before
         app[DRAINS].append(self._drain)
-        app[CHECKS].append(lambda: None if self._kafka_answers(time.perf_counter()) else "kafka")
+        app[CHECKS].append(lambda: None if self._publisher.available else "kafka")
         background(app, "account-owners", self._replica.run)
         ConnectApi(self._settings, self._replica).install(app)
         install_ui(app, self._settings)
@@ -126,25 +128,27 @@ class Gateway:
         return web.Response(text=request.query.get("hub.challenge", ""), content_type="text/plain")
 
     async def receive(self, request: web.Request) -> web.Response:
-        """Verify, publish, and only then answer 200. 403 not Meta's, 413 too large, 503 not durable: deliver again."""
+        """Verify, publish, and only then answer 200. 403 not Meta's, 413 too large, 503 not durable: deliver again.
+
+        500 where Kafka refuses for good to keep it anywhere.
+        """
         size = request.content_length or 0
         if size > MAX_BODY:
             raise _too_large()
-        if self._reading >= self._settings.gateway_max_in_flight or not self._has_room(size, time.perf_counter()):
+        if self._reading >= self._settings.gateway_max_in_flight or not self._has_room(size):
             _REFUSED_BUSY.inc()
             raise _try_again()
         with WEBHOOK_SECONDS.time():
             try:
                 body = await self._verified(request)
-                if not self._admits(len(body), time.perf_counter()):
+                if not self._admits(len(body)):
                     raise _try_again()
             finally:
                 self._look_whether_drained()
             try:
                 await self._intake.publish(body)
-            except KafkaUnavailable:
-                _REFUSED_NOT_DURABLE.inc()
-                raise _try_again() from None
+            except (KafkaUnavailable, DeadLetterRefused, TooManyDeadLetters) as error:
+                raise (_try_again() if _status_after(error) == 503 else _not_storable()) from None
             finally:
                 self._release(len(body))
             _PUBLISHED.inc()
@@ -212,15 +216,18 @@ class Gateway:
     def take(self, body: bytes, route: str, answered: Answered) -> None:
         """`receive` for a small body that is here and signed; where it holds just one fact, without a task."""
         size, started = len(body), time.perf_counter()
-        if not self._admits(size, started):
+        if not self._admits(size):
             answered(503)
             return
 
-        def done(error: KafkaUnavailable | None) -> None:
+        def done(error: Exception | None) -> None:
             self._release(size)
             WEBHOOK_SECONDS.observe(time.perf_counter() - started)
-            (_REFUSED_NOT_DURABLE if error else _PUBLISHED).inc()
-            answered(503 if error else 200)
+            if error is None:
+                _PUBLISHED.inc()
+                answered(200)
+            else:
+                answered(_status_after(error))
 
         if not self._intake.submit_lone(body, done):
             task = asyncio.create_task(self._take_slower(body, route, done))
@@ -228,36 +235,33 @@ class Gateway:
             task.add_done_callback(self._slower.discard)
 
     async def _take_slower(self, body: bytes, route: str, done: Done) -> None:
-        error: KafkaUnavailable | None = KafkaUnavailable("not published")
+        outcome: Exception | None = KafkaUnavailable("not published")
         try:
             with tracing.request("POST", route, None):
                 await self._intake.publish(body)
-            error = None
-        except KafkaUnavailable:
-            pass
+            outcome = None
+        except (KafkaUnavailable, DeadLetterRefused, TooManyDeadLetters) as error:
+            outcome = error
         except Exception:
             log.exception("a webhook failed", action="webhook_failed", path=route)
         finally:
-            done(error)
+            done(outcome)
 
-    def _admits(self, size: int, now: float) -> bool:
+    def _admits(self, size: int) -> bool:
         """Whether there is room for a webhook with a body of so many bytes; if so, it has it until released."""
-        if not self._has_room(size, now):
+        if not self._has_room(size):
             _REFUSED_BUSY.inc()
             return False
         self._in_flight += 1
         self._bytes += size
         return True
 
-    def _has_room(self, size: int, now: float) -> bool:
+    def _has_room(self, size: int) -> bool:
         return (
             self._in_flight < self._settings.gateway_max_in_flight
             and self._bytes + size <= self._settings.gateway_max_bytes_in_flight
-            and self._kafka_answers(now)
+            and self._publisher.connected
         )
-
-    def _kafka_answers(self, now: float) -> bool:
-        return self._publisher.available and self._publisher.waited(now) <= STALLED_AFTER
 
     def _release(self, size: int) -> None:
         self._in_flight -= 1
@@ -282,6 +286,7 @@ class Gateway:
         await self._publisher.start()
         yield
         await self._publisher.stop()
+        await self._dead_letters.close()
 
 
 def _received() -> web.Response:
@@ -293,6 +298,20 @@ def _too_large() -> Problem:
     return Problem(
         413, "too_large", "Payload too large", "A webhook has at most 3 MB.", headers={"Connection": "close"}
     )
+
+
+def _status_after(error: Exception) -> int:
+    """What Meta is told of a webhook that ended so, which is counted; it delivers again in any case."""
+    if isinstance(error, KafkaUnavailable):
+        _REFUSED_NOT_DURABLE.inc()
+        return 503
+    _REFUSED_BY_KAFKA.inc()
+    log.error("a webhook can't be kept", action="webhook_refused_by_kafka", error=type(error).__name__, why=str(error))
+    return 500
+
+
+def _not_storable() -> Problem:
+    return Problem(500, "not_storable", "Not storable", "The event bus does not accept what the webhook tells.")
 
 
 def _try_again() -> Problem:

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 import click
 from pydantic import SecretStr
 from wabus_events import AccountConnected
-from wabus_runtime.graph import Graph
-from wabus_runtime.replica import CredentialReplica, following_credentials
-from wabus_runtime.sealing import CannotOpen, Keyring
+from wabus_runtime.credentials.credential_cache import CredentialReplica, following_credentials
+from wabus_runtime.credentials.sealing import CannotOpen, Keyring
+from wabus_runtime.graph.client import Graph
+from wabus_runtime.observe.telemetry import configure_logs
 from wabus_runtime.settings import LogSettings, load
-from wabus_runtime.telemetry import configure_logs
 
-from wabus_gateway import connect as connecting
+from wabus_gateway.worker import connect as connecting
 
 RESEAL_TRIES = 5
 

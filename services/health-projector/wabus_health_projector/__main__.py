@@ -1,6 +1,6 @@
 """`python -m wabus_health_projector`."""
 
-from wabus_runtime.service import run_alone
+from wabus_runtime.service.process import run_alone
 
 from wabus_health_projector.app import service
 

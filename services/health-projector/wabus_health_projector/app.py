@@ -5,23 +5,24 @@ from collections.abc import AsyncIterator, Callable
 import asyncpg
 from aiohttp import web
 from pydantic import Field
-from wabus_runtime.database import migrated_pool
-from wabus_runtime.graph import Graph
-from wabus_runtime.publisher import Publisher
-from wabus_runtime.reads import Reads, reads
-from wabus_runtime.replica import CredentialReplica
-from wabus_runtime.service import Role, Service, background, build_app
+from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_runtime.graph.client import Graph
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.postgres.read_replica import Reads, reads
+from wabus_runtime.service.process import Role, Service, background, build_app
 from wabus_runtime.settings import AuthSettings, DatabaseSettings, HttpSettings, KafkaSettings, PublicSettings
 
-from wabus_health_projector import history, partitions, projector
-from wabus_health_projector.alerts import Alerts, AlertSettings
-from wabus_health_projector.announcements import Announcements
-from wabus_health_projector.api import Api
-from wabus_health_projector.checker import SOURCE, Checker, CheckerSettings
-from wabus_health_projector.evaluator import Evaluator, EvaluatorSettings
-from wabus_health_projector.lag import Lag
-from wabus_health_projector.live import Live
-from wabus_health_projector.stream import Streams
+from wabus_health_projector.api.health import Api
+from wabus_health_projector.api.live import Live
+from wabus_health_projector.api.stream import Streams
+from wabus_health_projector.tables import history
+from wabus_health_projector.tables.announcements import Announcements
+from wabus_health_projector.worker import partitions, projector
+from wabus_health_projector.worker.alerts import Alerts, AlertSettings
+from wabus_health_projector.worker.checker import SOURCE, Checker, CheckerSettings
+from wabus_health_projector.worker.evaluator import Evaluator, EvaluatorSettings
+from wabus_health_projector.worker.lag import Lag
 
 
 class HealthApiSettings(KafkaSettings, DatabaseSettings, PublicSettings, HttpSettings, AuthSettings):

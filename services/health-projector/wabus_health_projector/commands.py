@@ -5,10 +5,10 @@ import signal
 
 import asyncpg
 import click
+from wabus_runtime.observe.telemetry import configure_logs
 from wabus_runtime.settings import LogSettings, load
-from wabus_runtime.telemetry import configure_logs
 
-from wabus_health_projector import rebuild as rebuilding
+from wabus_health_projector.worker import rebuild as rebuilding
 
 
 @click.command()

@@ -1,6 +1,6 @@
 """`python -m wabus_template_sync`"""
 
-from wabus_runtime.service import run_alone
+from wabus_runtime.service.process import run_alone
 
 from wabus_template_sync.app import service
 

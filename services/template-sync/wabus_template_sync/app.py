@@ -9,15 +9,16 @@ import asyncpg
 from aiohttp import web
 from pydantic import Field
 from wabus_events import ACCOUNTS, TEMPLATES
-from wabus_runtime.database import migrated_pool
-from wabus_runtime.graph import Graph
-from wabus_runtime.projection import project
-from wabus_runtime.publisher import Publisher
-from wabus_runtime.reads import reads
-from wabus_runtime.recorded import unprepared
-from wabus_runtime.replica import CredentialReplica
-from wabus_runtime.sealing import Keyring
-from wabus_runtime.service import Role, Service, background, build_app
+from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_runtime.credentials.sealing import Keyring
+from wabus_runtime.graph.client import Graph
+from wabus_runtime.http.streams import OpenStreams
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.postgres.read_replica import reads
+from wabus_runtime.projection.engine import project
+from wabus_runtime.projection.recorded import unprepared
+from wabus_runtime.service.process import Role, Service, background, build_app
 from wabus_runtime.settings import (
     AuthSettings,
     CredentialSettings,
@@ -26,22 +27,21 @@ from wabus_runtime.settings import (
     KafkaSettings,
     PublicSettings,
 )
-from wabus_runtime.streams import OpenStreams
 
-from wabus_template_sync.access import Access
-from wabus_template_sync.announcements import Announcements
-from wabus_template_sync.api import Api
-from wabus_template_sync.catchup import CatchUp
-from wabus_template_sync.lane import SOURCE
-from wabus_template_sync.reconcile import ReconcileSettings, reconcile
-from wabus_template_sync.routes import add_routes
-from wabus_template_sync.store import PACKAGE, PROJECTION, apply
-from wabus_template_sync.sync import Synchroniser
-from wabus_template_sync.sync_api import SyncApi
-from wabus_template_sync.sync_stream import STREAMS_PER_ORG
-from wabus_template_sync.webhooks import Follower
-from wabus_template_sync.worker import Worker, WorkerSettings
-from wabus_template_sync.workload import Workload
+from wabus_template_sync.api.routes import add_routes
+from wabus_template_sync.api.sync_stream import STREAMS_PER_ORG
+from wabus_template_sync.api.syncs import SyncApi
+from wabus_template_sync.api.templates import Api
+from wabus_template_sync.tables.announcements import Announcements
+from wabus_template_sync.tables.store import PACKAGE, PROJECTION, apply
+from wabus_template_sync.worker.access import Access
+from wabus_template_sync.worker.catchup import CatchUp
+from wabus_template_sync.worker.follow import Follower
+from wabus_template_sync.worker.partition_publisher import SOURCE
+from wabus_template_sync.worker.reconcile import ReconcileSettings, reconcile
+from wabus_template_sync.worker.runner import Worker, WorkerSettings
+from wabus_template_sync.worker.sync import Synchroniser
+from wabus_template_sync.worker.workload import Workload
 
 
 class TablesSettings(DatabaseSettings):

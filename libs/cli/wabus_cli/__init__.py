@@ -1,0 +1,1 @@
+"""The `wabus` command: its frame, and what it does with events and dead letters."""

@@ -1,0 +1,1 @@
+"""What is generated from the events: schemas, AsyncAPI, the catalogue, golden records."""

@@ -1,0 +1,85 @@
+"""What every event is: a frozen pydantic model that knows its type, its topic and its key."""
+
+from hashlib import sha1
+from typing import Any, ClassVar
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from wabus_events.models.topics import Topic
+
+NAMESPACE = UUID("b7f1b8ac-3c0c-5d9a-9a67-6a1f6c2c0a55")
+"""The UUIDv5 namespace (RFC 9562) of every wabus event id. Changing it would un-duplicate all of history."""
+
+EVENTS: dict[str, "type[Event]"] = {}
+"""Every event class by its CloudEvents type. Defining a subclass of `Event` is what adds it."""
+
+
+class Event(BaseModel):
+    """A fact. Declare one as `class TemplatesSynced(Event, topic=TEMPLATES)` and everything else finds it.
+
+    The fields below are the envelope: they travel as CloudEvents attributes in Kafka headers, the fields of
+    a subclass as the JSON value. Fields that a reader does not know are ignored, so new optional fields may
+    be added to a published version; anything else needs `version=2` and an `upcast` from version 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: ClassVar[str]
+    topic: ClassVar[Topic]
+    version: ClassVar[int]
+
+    id: str = Field(exclude=True)
+    """The same fact has the same id, however often it is delivered: drop what you have seen."""
+    time: AwareDatetime = Field(exclude=True)
+    """When it happened, as its source tells it (for a webhook, Meta's own time). Aware, UTC."""
+    org_id: str | None = Field(default=None, exclude=True)
+    """The platform's organisation, or None while nobody has connected the WABA."""
+    source: str = Field(default="", exclude=True)
+    """Which service says so: `/wabus/gateway`, `/wabus/template-sync`, …"""
+    traceparent: str | None = Field(default=None, exclude=True)
+    """W3C trace context of the webhook or request that led to this."""
+
+    def __init_subclass__(cls, *, topic: Topic | None = None, version: int = 1, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if topic is None:
+            return
+        cls.topic = topic
+        cls.version = version
+        cls.type = f"wabus.{cls.__name__}.v{version}"
+        if cls.type in EVENTS:
+            raise TypeError(f"two events are called {cls.type}")
+        EVENTS[cls.type] = cls
+
+    @property
+    def subject(self) -> str | None:
+        """What it is about: the WABA id. Also the CloudEvents subject."""
+        return None
+
+    @property
+    def key(self) -> str:
+        """The Kafka key: what shares it stays in order."""
+        return self.subject or ""
+
+
+class WabaEvent(Event):
+    """An event about one WhatsApp Business account."""
+
+    waba_id: str
+
+    @property
+    def subject(self) -> str | None:
+        return self.waba_id
+
+
+def fact_id(event_type: str, *parts: str | int) -> str:
+    """The deterministic id of a fact: a UUIDv5 over its event type and what makes it that very fact.
+
+    >>> fact_id("wabus.MessageReceived.v1", "wamid.A") == fact_id("wabus.MessageReceived.v1", "wamid.A")
+    True
+    """
+    name = "\x1f".join((event_type, *map(str, parts)))
+    digest = sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).hexdigest()
+    # uuid.uuid5 does the same in four times the time, and every event has an id.
+    variant = "89ab"[int(digest[16], 16) & 3]
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"

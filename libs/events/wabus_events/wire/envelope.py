@@ -1,0 +1,138 @@
+"""CloudEvents 1.0 in Kafka's binary mode: attributes in `ce_` headers, the event's own fields as a JSON value.
+
+Source: CloudEvents "Kafka Protocol Binding", section 3.2 (binary content mode); "Distributed Tracing" extension.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from wabus_events.models.event import EVENTS, Event
+from wabus_events.wire.upcasting import Fields, newest, upcasted
+
+Headers = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What goes into Kafka. `value` is None for a tombstone; `topic` has no prefix."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int | None = None
+
+
+class UndecodableRecord(Exception):
+    """A record that is no event of ours, or a broken one. The message names what is wrong, never the content."""
+
+
+class UnknownEventType(UndecodableRecord):
+    """A CloudEvent of a type that this version of `wabus_events` does not have: skip it, or upgrade."""
+
+
+def encode(event: Event, source: str) -> Record:
+    """The Kafka record of an event; `source` is the publishing service, such as `/wabus/gateway`."""
+    headers = envelope_headers(event.id, source, event.type, rfc3339(event.time), event.subject, event.org_id)
+    if event.traceparent:
+        headers.append(("ce_traceparent", event.traceparent.encode()))
+    fields = {name: part for name, part in event.__dict__.items() if name not in _ENVELOPE}
+    value = orjson.dumps(fields, default=_plain, option=orjson.OPT_UTC_Z)
+    return Record(event.topic.name, event.key.encode(), value, headers)
+
+
+def envelope_headers(
+    identity: str, source: str, event_type: str, time: str, subject: str | None, org_id: str | None
+) -> Headers:
+    """A record's headers; `time` is RFC 3339."""
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", identity.encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", event_type.encode()),
+        ("ce_time", time.encode()),
+        ("content-type", b"application/json"),
+    ]
+    if subject:
+        headers.append(("ce_subject", subject.encode()))
+    if org_id:
+        headers.append(("ce_orgid", org_id.encode()))
+    return headers
+
+
+def rfc3339(time: datetime) -> str:
+    """A moment in UTC, ending in Z."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def tombstone(event_type: type[Event], key: str) -> Record:
+    """The record that removes `key` from a compacted topic."""
+    return Record(event_type.topic.name, key.encode(), None, [])
+
+
+def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
+    """The event of a Kafka record.
+
+    A record of an older version comes out as the newest one, through its upcasters.
+    Raises `UnknownEventType` where the type is not one of `EVENTS`, `UndecodableRecord` where an attribute is
+    missing, the value is no JSON object, or a field does not fit.
+    """
+    attributes = dict(headers)
+    try:
+        event_type = attributes["ce_type"].decode()
+        fields: dict[str, object] = {
+            "id": attributes["ce_id"].decode(),
+            "time": attributes["ce_time"].decode(),
+            "source": attributes["ce_source"].decode(),
+        }
+    except KeyError as missing:
+        raise UndecodableRecord(f"the record has no {missing.args[0]} header") from None
+    except AttributeError:  # Kafka has headers without a value
+        raise UndecodableRecord("a ce_ header has no value") from None
+    except UnicodeDecodeError:
+        raise UndecodableRecord("a ce_ header is not UTF-8") from None
+    if not fields["id"]:
+        raise UndecodableRecord("the record's ce_id is empty")
+    model = EVENTS.get(event_type) or newest(event_type)
+    if model is None:
+        raise UnknownEventType(f"no event is called {event_type[:100]!r}")
+    if org_id := attributes.get("ce_orgid"):
+        fields["org_id"] = org_id.decode(errors="replace")
+    if traceparent := attributes.get("ce_traceparent"):
+        fields["traceparent"] = traceparent.decode(errors="replace")
+    if value is None:
+        raise UndecodableRecord(f"a record of {event_type} has no value")
+    try:
+        payload = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        raise UndecodableRecord(f"the value of a {event_type} is no JSON") from None
+    if not isinstance(payload, dict):
+        raise UndecodableRecord(f"the value of a {event_type} is no JSON object")
+    if event_type != model.type:
+        payload = _upcasted(event_type, payload)
+    try:
+        payload.update(fields)
+        return model.model_validate(payload)
+    except ValidationError as invalid:
+        where = ", ".join(sorted({".".join(map(str, error["loc"])) for error in invalid.errors()}))
+        raise UndecodableRecord(f"a {event_type} does not fit its model at: {where}") from None
+
+
+_ENVELOPE = frozenset(Event.model_fields)
+
+
+def _upcasted(event_type: str, payload: Fields) -> Fields:
+    try:
+        return upcasted(event_type, payload)
+    except Exception as error:
+        raise UndecodableRecord(f"a {event_type} could not be upcast: {type(error).__name__}") from None
+
+
+def _plain(part: object) -> object:
+    if isinstance(part, BaseModel):
+        return orjson.Fragment(part.model_dump_json())
+    raise TypeError(f"{type(part).__name__} is no JSON")

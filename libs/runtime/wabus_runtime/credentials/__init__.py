@@ -1,0 +1,1 @@
+"""Access tokens: sealed, and each process's copy of them."""

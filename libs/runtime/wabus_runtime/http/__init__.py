@@ -1,0 +1,1 @@
+"""HTTP as every service answers it: who is calling, problems, bodies, streams, `/openapi.json`."""

@@ -1,0 +1,143 @@
+"""Who is calling: a JWT (RFC 7519) with `orgId` and `role`, signed with a shared secret or a key of a JWKS."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeGuard, cast
+
+import jwt
+import structlog
+from aiohttp import web
+
+from wabus_runtime.http.answers import Problem
+from wabus_runtime.http.jwks import ASYMMETRIC, Jwks, KeysUnavailable
+from wabus_runtime.settings import AuthSettings
+
+LEEWAY = 30  # seconds between our clock and the issuer's
+ORG_ID_MAX = 200  # characters
+SUBJECT_MAX = 255  # characters; OpenID Connect Core 1.0, section 2, allows no more
+
+VERIFIER: web.AppKey["Verifier"] = web.AppKey("verifier")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The organisation every query is limited to, and what the caller may do in it."""
+
+    org_id: str
+    role: str
+    subject: str | None
+    expires_at: float
+    """When the token ends, in Unix seconds."""
+
+
+class Verifier:
+    """Checks tokens as `AuthSettings` say: HS256 with `JWT_SECRET`, or asymmetric keys from `JWT_JWKS_URL`."""
+
+    def __init__(self, settings: AuthSettings, *, refetch_after: float = 10) -> None:
+        """`refetch_after` as for `Jwks`."""
+        self._settings = settings
+        self._jwks = Jwks(settings.jwt_jwks_url, refetch_after=refetch_after) if settings.jwt_jwks_url else None
+
+    async def caller(self, token: str) -> Caller:
+        """Raises `jwt.PyJWTError` when the token is not good, whatever the reason; `KeysUnavailable`."""
+        try:
+            return await self._caller(token)
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            # What is no text, no number, nested without end or for a key of another kind: the library leaves some of it
+            # to Python.
+            raise jwt.InvalidTokenError("the token is malformed") from None
+
+    async def _caller(self, token: str) -> Caller:
+        header = jwt.get_unverified_header(token)
+        kind = header.get("alg")
+        if "crit" in header:
+            # RFC 7515, section 4.1.11: who does not understand an extension must refuse, and we know none.
+            raise jwt.InvalidTokenError("the token needs an extension")
+        key: Any
+        if kind == "HS256" and self._settings.jwt_secret:
+            key = self._settings.jwt_secret.get_secret_value()
+        elif kind in ASYMMETRIC and self._jwks:
+            found = await self._jwks.key(header.get("kid"))
+            if found.algorithm not in (None, kind):
+                raise jwt.InvalidAlgorithmError("the key is for another algorithm")
+            key = found.key
+        else:
+            raise jwt.InvalidAlgorithmError("this algorithm is not accepted here")
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=[kind],
+            audience=self._settings.jwt_audience,
+            issuer=self._settings.jwt_issuer,
+            leeway=LEEWAY,
+            options={"require": ["exp"], "verify_aud": self._settings.jwt_audience is not None},
+        )
+        org_id, role, subject = claims.get("orgId"), claims.get("role", "member"), claims.get("sub")
+        if not is_name(org_id, ORG_ID_MAX) or not isinstance(role, str):
+            raise jwt.InvalidTokenError("the token names no organisation")
+        if subject is not None and not is_name(subject, SUBJECT_MAX):
+            raise jwt.InvalidTokenError("the token's subject is no name")
+        return Caller(org_id, role, subject, float(claims["exp"]))
+
+
+async def authenticate(request: web.Request) -> Caller:
+    """The caller, from the one `Authorization: Bearer …`. Raises a 401 problem (RFC 6750)."""
+    given = request.headers.getall("Authorization", [])
+    scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    if scheme.lower() != "bearer" or not token:
+        raise _unauthorised("Please sign in: this needs a bearer token.", "Bearer")
+    try:
+        return await request.app[VERIFIER].caller(token.strip())
+    except jwt.ExpiredSignatureError as error:
+        _log_refused(request, error)
+        raise _unauthorised("Your session has expired. Please sign in again.", 'Bearer error="invalid_token"') from None
+    except KeysUnavailable:
+        raise Problem(
+            503,
+            "identity_unavailable",
+            "Temporarily unavailable",
+            "Your sign-in can't be checked right now. Please try again in a moment.",
+            headers={"Retry-After": "5"},
+        ) from None
+    except jwt.PyJWTError as error:
+        _log_refused(request, error)
+        raise _unauthorised("This token is not accepted here.", 'Bearer error="invalid_token"') from None
+
+
+async def require_admin(request: web.Request) -> Caller:
+    """The caller, who must be an administrator of the organisation. Raises a 401 or 403 problem."""
+    caller = await authenticate(request)
+    if caller.role != "admin":
+        log.warning("not an administrator", action="admin_required", org_id=caller.org_id, subject=caller.subject)
+        raise Problem(403, "admin_required", "Not allowed", "Only an administrator of your organisation may do this.")
+    return caller
+
+
+def is_name(claim: object, longest: int) -> TypeGuard[str]:
+    """Whether a claim is text of 1 to `longest` characters that JSON, Kafka's headers and PostgreSQL can hold.
+
+    What is printable has no NUL and no other control character, and no half of a surrogate pair.
+    """
+    return isinstance(claim, str) and 0 < len(claim) <= longest and claim.isprintable() and not claim.isspace()
+
+
+def make_token(settings: AuthSettings, *, org_id: str, role: str, now: datetime, lifetime: timedelta) -> str:
+    """A token for local use and tests, signed with `JWT_SECRET`."""
+    if settings.jwt_secret is None:
+        raise ValueError("tokens are made by your identity provider: JWT_SECRET is not set")
+    claims = {"orgId": org_id, "role": role, "sub": f"wabus-cli:{role}", "iat": now, "exp": now + lifetime}
+    if settings.jwt_audience:
+        claims["aud"] = settings.jwt_audience
+    if settings.jwt_issuer:
+        claims["iss"] = settings.jwt_issuer
+    return jwt.encode(cast(dict[str, Any], claims), settings.jwt_secret.get_secret_value(), algorithm="HS256")
+
+
+def _log_refused(request: web.Request, error: jwt.PyJWTError) -> None:
+    log.warning("a token was refused", action="token_refused", reason=type(error).__name__, source=request.remote)
+
+
+def _unauthorised(detail: str, challenge: str) -> Problem:
+    return Problem(401, "unauthorised", "Not signed in", detail, headers={"WWW-Authenticate": challenge})

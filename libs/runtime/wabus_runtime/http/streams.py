@@ -1,0 +1,78 @@
+"""The live streams (server-sent events) that a process has open: so many for one organisation, and so many in all."""
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+from itertools import chain
+
+from aiohttp import web
+
+from wabus_runtime.http.answers import Problem
+
+STREAMS_MAX = 2000  # in one process
+LEAVING = 5  # times as many as may be open may not have ended yet
+HEARTBEAT = 15.0  # seconds without an event until a comment shows that both ends are alive
+WRITE_TIMEOUT = 30.0  # seconds that a client may not read anything
+
+EVENT_STREAM = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "private, no-store",
+    "X-Accel-Buffering": "no",
+}
+"""The headers of a stream (WHATWG HTML, "Server-sent events"); the last one is for nginx."""
+
+
+class OpenStreams:
+    """The streams of one kind, by organisation; `most` are for one of these."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: dict[str, list[web.Request]] = {}
+
+    @contextmanager
+    def admitted(self, org_id: str, request: web.Request) -> Generator[None]:
+        """Count a stream while it is open. Raises a problem when there are too many.
+
+        One whose client has left no longer counts, though it ends with its next heartbeat only; but an organisation
+        that comes and goes all the time shall not fill the process with those.
+        """
+        of_all, ours = list(chain.from_iterable(self._open.values())), self._open.get(org_id, [])
+        if sum(map(_is_alive, of_all)) >= STREAMS_MAX:
+            raise no_more_streams()
+        if sum(map(_is_alive, ours)) >= self._most or len(ours) >= LEAVING * self._most:
+            raise Problem(
+                429,
+                "too_many_streams",
+                "Too many live streams",
+                f"Your organisation has {self._most} live streams open. Close one, or ask now and then instead.",
+                headers={"Retry-After": "30"},
+            )
+        mine = self._open.setdefault(org_id, [])
+        mine.append(request)
+        try:
+            yield
+        finally:
+            mine.remove(request)
+            if not mine:
+                self._open.pop(org_id, None)
+
+
+def _is_alive(request: web.Request) -> bool:
+    return request.transport is not None and not request.transport.is_closing()
+
+
+async def write(response: web.StreamResponse, chunk: bytes) -> None:
+    """Raises TimeoutError where the client has read nothing for `WRITE_TIMEOUT`."""
+    async with asyncio.timeout(WRITE_TIMEOUT):
+        await response.write(chunk)
+
+
+def no_more_streams() -> Problem:
+    """This process can't open another one now."""
+    return Problem(
+        503,
+        "too_many_streams",
+        "Temporarily unavailable",
+        "No more live streams can be opened here right now. Please try again in a moment.",
+        headers={"Retry-After": "5"},
+    )

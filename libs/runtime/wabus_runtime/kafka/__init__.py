@@ -1,0 +1,1 @@
+"""Kafka: how clients reach it, publishing, transactions, dead letters."""

@@ -1,0 +1,45 @@
+"""Events as they stand in Kafka, and what it means to apply them to tables."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from aiokafka import ConsumerRecord
+from wabus_events import Event, decode
+
+from wabus_runtime.postgres.database import Connection
+
+
+class Recorded(NamedTuple):
+    """An event with its place in Kafka. `topic` has no prefix; `logged_at` is the record's timestamp."""
+
+    event: Event
+    topic: str
+    partition: int
+    offset: int
+    logged_at: datetime
+
+
+Write = Callable[[Connection], Awaitable[None]]
+"""Writes the rows of some records, inside the transaction."""
+
+Apply = Callable[[Sequence[Recorded]], Write]
+"""Gets records while the database is still busy with those before them: here belongs whatever needs no database."""
+
+
+def unprepared(write: Callable[[Connection, Sequence[Recorded]], Awaitable[None]]) -> Apply:
+    """Applies records all inside the transaction."""
+    return lambda records: lambda connection: write(connection, records)
+
+
+def recorded_event(record: ConsumerRecord[Any, Any], topic: str) -> Recorded | None:
+    """A record of the topic with this name, decoded; None for a tombstone. Raises `UndecodableRecord`."""
+    if record.value is None:
+        return None
+    event = decode(record.headers, record.value)
+    return Recorded(event, topic, record.partition, record.offset, logged_at(record))
+
+
+def logged_at(record: ConsumerRecord[Any, Any]) -> datetime:
+    """When Kafka got a record."""
+    return datetime.fromtimestamp(record.timestamp / 1000, UTC)

@@ -1,0 +1,1 @@
+"""What WhatsApp Business means, for every service: templates, and what Graph's errors say. Pure."""

@@ -1,0 +1,1 @@
+"""Message templates: how Meta writes them, what their parts are, filled in, and which word about one stands. Pure."""

@@ -1,0 +1,1 @@
+"""HTTP in, models and pages out."""

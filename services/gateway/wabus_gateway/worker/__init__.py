@@ -1,0 +1,1 @@
+"""What acts: publishing a webhook's events, connecting an account at Meta."""

@@ -1,0 +1,112 @@
+"""GET /webhook/health, /detailed and /stream: is the caller's connection healthy, and if not, why?"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from aiohttp import web
+from wabus_events import AccountCheckRequested, fact_id
+from wabus_runtime.http.answers import Problem, checked, json_response, preferred_wait, query_of, waited_for
+from wabus_runtime.http.auth import authenticate, require_admin
+from wabus_runtime.http.openapi import document
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres.read_replica import Reads
+
+from wabus_health_projector.api import models as answers
+from wabus_health_projector.api.live import detailed_answer
+from wabus_health_projector.api.routes import OPERATIONS, HealthQuery, HistoryQuery
+from wabus_health_projector.tables import history, reading
+from wabus_health_projector.tables.announcements import Announcements
+from wabus_health_projector.worker.lag import Lag
+
+
+class Api:
+    """The handlers and what they share: the databases, which exist once the app has started, and the lag."""
+
+    def __init__(
+        self, reads: Callable[[], Reads], lag: Lag, announcements: Announcements, publisher: Publisher
+    ) -> None:
+        self._reads = reads
+        self._lag = lag
+        self._announcements = announcements
+        self._publisher = publisher
+
+    def install(self, app: web.Application) -> None:
+        app.router.add_get("/webhook/health", self.health)
+        app.router.add_get("/webhook/health/detailed", self.detailed)
+        app.router.add_get("/webhook/health/history", self.history)
+        app.router.add_post("/webhook/health/check", self.check)
+        document(app, OPERATIONS)
+
+    async def health(self, request: web.Request) -> web.Response:
+        """An organisation that never connected anything is `pending`, not an error.
+
+        With `sync_id` and `Prefer: wait` the answer waits until it has the outcome of those syncs.
+        """
+        caller = await authenticate(request)
+        sync_ids = checked(HealthQuery, {"sync_id": request.query.getall("sync_id", [])}).sync_id
+        wait = preferred_wait(request) if sync_ids else None
+        answer = await self._health(caller.org_id, sync_ids)
+        if wait and answer.awaiting:
+
+            async def complete() -> bool:
+                nonlocal answer
+                answer = await self._health(caller.org_id, sync_ids)
+                return not answer.awaiting
+
+            await self._announcements.until(caller.org_id, complete, wait)
+        return json_response(answer, headers=waited_for(wait))
+
+    async def _health(self, org_id: str, sync_ids: Sequence[str]) -> answers.Health:
+        now = datetime.now(UTC)
+        found = await self._reads().ask(lambda pool: reading.organisation(pool, org_id, now))
+        return answers.health(org_id, found, now, sync_ids)
+
+    async def detailed(self, request: web.Request) -> web.Response:
+        caller = await authenticate(request)
+        now = datetime.now(UTC)
+        answer, _ = await self._reads().ask(lambda pool: detailed_answer(pool, self._lag, caller.org_id, now))
+        return json_response(answer)
+
+    async def history(self, request: web.Request) -> web.Response:
+        """When it turned red, and why, and when green again: the newest change first, page by page."""
+        caller = await authenticate(request)
+        asked = checked(HistoryQuery, query_of(request))
+        found = await self._reads().ask(
+            lambda pool: history.changes(pool, caller.org_id, asked.before, asked.limit + 1)
+        )
+        page = found[: asked.limit]
+        more = page[-1].log_offset if len(found) > asked.limit else None
+        return json_response({"changes": [each.answer() for each in page], "next": more})
+
+    async def check(self, request: web.Request) -> web.Response:
+        """Have all accounts of the organisation compared with Meta now; with `Prefer: wait` wait for that."""
+        caller = await require_admin(request)
+        waba_ids = await reading.connected_wabas(self._reads().primary, caller.org_id)
+        if not waba_ids:
+            raise Problem(
+                404, "no_account_connected", "Nothing to check", "No WhatsApp account is connected. Connect one first."
+            )
+        now = datetime.now(UTC)
+        check_id = str(uuid4())
+        requests = [
+            AccountCheckRequested(
+                id=fact_id(AccountCheckRequested.type, check_id, waba_id),
+                time=now,
+                org_id=caller.org_id,
+                waba_id=waba_id,
+                check_id=check_id,
+                requested_by=caller.subject,
+            )
+            for waba_id in waba_ids
+        ]
+        await self._publisher.publish(requests)
+
+        async def checked() -> bool:
+            return await reading.count_checked(self._reads().primary, waba_ids, now) == len(waba_ids)
+
+        wait = preferred_wait(request)
+        done = bool(wait) and await self._announcements.until(caller.org_id, checked, wait or 0)
+        headers = waited_for(wait)
+        content = {"check_id": check_id, "waba_ids": waba_ids, "status": "checked" if done else "checking"}
+        return json_response(content, 200 if done else 202, headers)

@@ -1,0 +1,390 @@
+"""What is known of one WABA, as the fold of its events: only the facts that can still decide about its health.
+
+Every fact carries its own place in history. Of two facts about the same thing the one with the greater
+(`at`, `id`) stands, so the state is the same in whatever order, and however often, the events were read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from wabus_events import CheckedNumber, PhoneNumber
+from wabus_whatsapp.templates.state import DELETED, is_overruled
+
+SyncStatus = Literal["never", "requested", "syncing", "synced", "failed"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Fact(_Frozen):
+    """Something that an event said."""
+
+    at: datetime
+    """The event's own time, UTC."""
+    id: str
+    """The event's id: decides between facts of the same time."""
+    logged_at: datetime
+    """When Kafka got it; for an event delivered several times, the first time."""
+
+
+class Connection(Fact):
+    """The organisation's latest connection of this WABA."""
+
+    callback_url: str | None = None
+    scopes: tuple[str, ...] = ()
+    token_expires_at: datetime | None = None
+    phone_numbers: tuple[PhoneNumber, ...] = ()
+
+
+class Disconnection(Fact):
+    reason: str
+
+
+class Evidence(Fact):
+    """Proof that Meta reaches us: `detail` is the callback URL of a handshake, or the field of a signed webhook."""
+
+    detail: str
+
+
+class SyncStep(Fact):
+    sync_id: str
+
+
+class SyncDone(SyncStep):
+    started_at: datetime
+    total: int
+    approved: int
+    by_status: dict[str, int]
+
+
+class SyncFailure(SyncStep):
+    started_at: datetime
+    code: str
+    message: str
+    retryable: bool
+    graph_code: int | None = None
+
+
+class Checked(Fact):
+    """What Graph answered to an active check."""
+
+    our_callback_url: str
+    subscribed: bool
+    token_expires_at: datetime | None = None
+    scopes: tuple[str, ...] = ()
+    numbers: tuple[CheckedNumber, ...] = ()
+
+
+class CheckFailure(Fact):
+    """Graph refused an active check, for a reason that concerns the account."""
+
+    our_callback_url: str
+    code: str
+    message: str
+
+
+class Flag(Fact):
+    flagged: bool
+
+
+class MessagingLimit(Fact):
+    event: str
+    tier: str | None = None
+
+
+class NameReview(Fact):
+    decision: str
+    name: str | None = None
+    rejection_reason: str | None = None
+
+
+class SecurityNotice(Fact):
+    event: str
+
+
+class NumberHealth(_Frozen):
+    """What Meta's webhooks said of one business phone number."""
+
+    display_phone_number: str
+    flag: Flag | None = None
+    limits: tuple[MessagingLimit, ...] = ()
+    """The latest two, newest first."""
+    name: NameReview | None = None
+    security: SecurityNotice | None = None
+
+
+class Restriction(_Frozen):
+    kind: str
+    expires_at: datetime | None = None
+
+
+class AccountEvent(Fact):
+    """The latest `account_update` of its kind."""
+
+    ban_state: str | None = None
+    restrictions: tuple[Restriction, ...] = ()
+    violation: str | None = None
+
+
+class Review(Fact):
+    decision: str
+
+
+class Alert(Fact):
+    kind: str
+    severity: str
+    active: bool
+    description: str | None = None
+
+
+class Capability(Fact):
+    """`limit` is conversations a day that the business may start, -1 for no limit."""
+
+    limit: int
+
+
+class TemplateStatus(Fact):
+    """A status that Meta told by webhook, and which template it is about."""
+
+    name: str
+    language: str
+    status: str
+    reason: str | None = None
+
+
+class TemplateQuality(Fact):
+    """The same for a quality."""
+
+    name: str
+    language: str
+    quality: str
+
+
+class TemplateNotice(Fact):
+    """What the latest status webhook warned of: FLAGGED, LOCKED or nothing. Graph lists nothing of it."""
+
+    name: str
+    language: str
+    notice: str | None = None
+
+
+class TemplateTold(Fact):
+    """A template as it was told whole last. Of two the one with the greater `number` stands, then the later."""
+
+    number: int = 0
+    """The version's number, 0 where it has none."""
+    present: bool = True
+    name: str
+    language: str
+    status: str | None = None
+    reason: str | None = None
+    quality: str | None = None
+
+
+class TemplateHealth(_Frozen):
+    """What is known of one template; what it adds up to is `ShownTemplate`."""
+
+    told: TemplateTold | None = None
+    asked_at: datetime | None = None
+    """When Graph was asked for it last."""
+    status_told: TemplateStatus | None = None
+    quality_told: TemplateQuality | None = None
+    notice: TemplateNotice | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_release_0_2(cls, given: Any) -> Any:
+        """Rows of releases before 0.3 have one `status` and one `quality`, whoever told them last."""
+        if not isinstance(given, dict) or not ("status" in given or "quality" in given):
+            return given
+        rows: dict[str, dict[str, Any]] = given
+        status, quality = rows.get("status", {}), rows.get("quality", {})
+        place = {name: (status or quality)[name] for name in ("at", "id", "logged_at", "name", "language")}
+        known = {"status": status.get("status"), "reason": status.get("reason"), "quality": quality.get("quality")}
+        return {"told": {**place, **known}}
+
+    def shown(self, template_id: str, asked_for_all: datetime | None) -> "ShownTemplate | None":
+        """The template by everything we know, or None if Meta has it no more or never had it.
+
+        `asked_for_all` is when the WABA's last comparison with Meta that ended well began. Told whole or by webhook:
+        which word stands is said in `wabus_whatsapp.templates.state`.
+        """
+        asked = max(filter(None, (self.asked_at, asked_for_all)), default=None)
+        told, status, quality, notice = self.told, self.status_told, self.quality_told, self.notice
+        status_stands = status if status and not is_overruled(status.at, asked) else None
+        quality_stands = quality if quality and not is_overruled(quality.at, asked) else None
+        notice_stands = notice if notice and (told or not is_overruled(notice.at, asked)) else None
+        named = told or status_stands or quality_stands or notice_stands
+        if named is None or (told and not told.present) or (status_stands and status_stands.status == DELETED):
+            return None
+        status_now = status_stands.status if status_stands else told and told.status
+        quality_now = quality_stands.quality if quality_stands else told and told.quality
+        return ShownTemplate(
+            template_id=template_id,
+            name=named.name,
+            language=named.language,
+            status=status_now,
+            # What a webhook told first stands since then, even where Graph was asked since and said the same.
+            status_at=status.at if status and status.status == status_now else told and told.at,
+            reason=status_stands.reason if status_stands else told and told.reason,
+            quality=quality_now,
+            quality_at=quality.at if quality and quality.quality == quality_now else told and told.at,
+            notice=notice_stands and notice_stands.notice,
+            notice_at=notice_stands and notice_stands.at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTemplate:
+    """A template as it is by everything we know, with since when."""
+
+    template_id: str
+    name: str
+    language: str
+    status: str | None
+    status_at: datetime | None
+    reason: str | None
+    quality: str | None
+    quality_at: datetime | None
+    notice: str | None
+    notice_at: datetime | None
+
+    @property
+    def troubles(self) -> dict[str, datetime | None]:
+        """What is not in good order, each with since when; a poor quality is RED."""
+        known = {self.status: self.status_at, self.notice: self.notice_at, self.quality: self.quality_at}
+        return {trouble: at for trouble, at in known.items() if trouble in TROUBLED}
+
+
+TROUBLED = frozenset({"PAUSED", "DISABLED", "REJECTED", "FLAGGED", "LOCKED", "RED"})
+
+
+class WabaHealth(_Frozen):
+    """The state of one WABA. Read `owner`, `connection` and `sync_status` rather than the fields they come from."""
+
+    waba_id: str
+    first_logged_at: datetime | None = None
+
+    connections: dict[str, Connection] = {}
+    """The latest of each organisation that ever connected it."""
+    first_connections: dict[str, Fact] = {}
+    disconnections: dict[str, Disconnection] = {}
+    """The latest of each organisation; of nobody in particular under the empty string."""
+
+    handshake_first: Evidence | None = None
+    handshake_last: Evidence | None = None
+    webhook_first: Evidence | None = None
+    webhook_last: Evidence | None = None
+    configuration_first: Evidence | None = None
+    configuration_last: Evidence | None = None
+    """Graph's `webhook_configuration` named our callback."""
+    days_seen: tuple[date, ...] = ()
+    """The UTC days with a signed webhook, newest first, at most `fold.DAYS_KEPT`."""
+
+    sync_requested: SyncStep | None = None
+    sync_started: SyncStep | None = None
+    sync_done: SyncDone | None = None
+    sync_failures: tuple[SyncFailure, ...] = ()
+    """Newest first, at most `fold.FAILURES_KEPT`."""
+
+    ended_syncs: tuple[SyncStep, ...] = ()
+    """Newest first, at most `fold.SYNCS_KEPT`: whoever asked for one of them can see that its outcome is in."""
+
+    numbers: dict[str, NumberHealth] = {}
+    """By the digits of the display phone number."""
+    account_events: dict[str, AccountEvent] = {}
+    checked: Checked | None = None
+    check_failed: CheckFailure | None = None
+    review: Review | None = None
+    alerts: dict[str, Alert] = {}
+    capabilities: tuple[Capability, ...] = ()
+    """The latest two, newest first."""
+    templates: dict[str, TemplateHealth] = {}
+    """By template id."""
+    templates_asked_at: datetime | None = None
+    """When the last comparison of all templates with Meta that ended well began."""
+
+    @property
+    def owner(self) -> str | None:
+        """The organisation that connected it last, whether or not it is still connected."""
+        if not self.connections:
+            return None
+        return max(self.connections, key=lambda org_id: (*order(self.connections[org_id]), org_id))
+
+    @property
+    def connection(self) -> Connection | None:
+        """The owner's connection, or None if there is none or it has been given up since."""
+        owner = self.owner
+        if owner is None:
+            return None
+        connection = self.connections[owner]
+        ended = (self.disconnections.get(owner), self.disconnections.get(""))
+        return None if any(end and order(end) > order(connection) for end in ended) else connection
+
+    @property
+    def verified_at(self) -> datetime | None:
+        """When the first proof came that Meta's webhooks reach us, or None without any."""
+        proofs = (self.handshake_first, self.webhook_first, self.configuration_first)
+        return min((proof.at for proof in proofs if proof), default=None)
+
+    @property
+    def sync_status(self) -> SyncStatus:
+        """Where the newest sync is. One that has ended stays ended: clocks of two processes may disagree."""
+        failed, done, begun, asked = self.last_failure, self.sync_done, self.sync_started, self.sync_requested
+        ended = {end.sync_id for end in (failed, done, *self.ended_syncs) if end}
+        steps: list[tuple[tuple[datetime, str], SyncStatus]] = []
+        if failed:
+            steps.append((order(failed), "failed"))
+        if done:
+            steps.append((order(done), "synced"))
+        if begun and begun.sync_id not in ended:
+            steps.append((order(begun), "syncing"))
+        if asked and asked.sync_id not in ended and not (begun and begun.sync_id == asked.sync_id):
+            steps.append((order(asked), "requested"))
+        return max(steps)[1] if steps else "never"
+
+    @property
+    def shown_templates(self) -> list[ShownTemplate]:
+        """The templates that Meta has, by id."""
+        shown = (each.shown(template_id, self.templates_asked_at) for template_id, each in self.templates.items())
+        return [each for each in shown if each]
+
+    @property
+    def last_failure(self) -> SyncFailure | None:
+        return self.sync_failures[0] if self.sync_failures else None
+
+    @property
+    def updated_at(self) -> datetime | None:
+        """When the log last changed what stands here: the newest `logged_at` of all facts that stand."""
+        return max((fact.logged_at for fact in facts(self)), default=self.first_logged_at)
+
+
+def order(fact: Fact) -> tuple[datetime, str]:
+    """Which of two facts about the same thing stands: the greater."""
+    return fact.at, fact.id
+
+
+def facts(state: Any) -> Iterator[Fact]:
+    """Every fact in a state."""
+    if isinstance(state, Fact):
+        yield state
+    elif isinstance(state, BaseModel):
+        for name in type(state).model_fields:
+            yield from facts(getattr(state, name))
+    elif isinstance(state, dict):
+        for value in state.values():
+            yield from facts(value)
+    elif isinstance(state, tuple):
+        for value in state:
+            yield from facts(value)
+
+
+def digits(number: str) -> str:
+    """A phone number's digits: Graph writes "+1 555-010-9999", webhooks 15550109999."""
+    if number.isdigit():
+        return number
+    return "".join(character for character in number if character.isdigit()) or number

@@ -1,0 +1,1 @@
+"""SQL: the state of accounts, organisations, counts, the history."""

@@ -1,0 +1,1 @@
+"""What acts: the projection, active checks, verdicts that change, alerts, rebuilds."""

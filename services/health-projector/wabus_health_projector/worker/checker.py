@@ -1,0 +1,248 @@
+"""Active checks: asks Graph now and then whether it still has each account as we think, and publishes what differs.
+
+Whoever has a partition of accounts.v1 checks the accounts that belong in it, so each account has one checker. They are
+spread over the time between two checks; somebody who asks for one is served at once. When an account was checked
+last is remembered in a table of its own, which is no part of the read model: that follows from the events alone.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.errors import KafkaError
+from prometheus_client import Counter
+from pydantic import Field, SecretStr
+from wabus_events import (
+    ACCOUNTS,
+    AccountCheckRequested,
+    AccountConnected,
+    CredentialStored,
+    Event,
+    UndecodableRecord,
+    decode,
+)
+from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_runtime.credentials.sealing import CannotOpen, Keyring
+from wabus_runtime.graph.client import Graph, GraphSettings
+from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, partition_of, poll, stop_consumer, topic_name
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres.database import DATABASE_AWAY
+from wabus_runtime.postgres.offsets import wait_for
+from wabus_runtime.settings import CredentialSettings, DatabaseSettings, KafkaSettings
+from wabus_whatsapp.graph_errors import GraphError, RateLimited
+
+from wabus_health_projector.health.check import PHONE_FIELDS, TELLING, Answers, answered, difference, refused
+from wabus_health_projector.tables import reading
+from wabus_health_projector.tables.store import CHANNEL
+from wabus_health_projector.worker import projector
+
+SOURCE = "/wabus/health-projector"
+GROUP = "health-checks"
+CHECK_EVERY = timedelta(minutes=15)
+CHECK_AFTER_CONNECT = timedelta(seconds=20)  # Meta may show a subscription only after a moment
+ASKED_PAUSE = timedelta(seconds=30)  # between checks of one account that people ask for
+LOOK_EVERY = timedelta(seconds=5)  # for accounts that were connected or given up
+CHECK_TIMEOUT = 60.0  # seconds for one account
+VISIBLE_TIMEOUT = 10.0  # seconds until a difference shows in the rows
+MAX_PHONE_NUMBERS = 100  # the largest page in Meta's OpenAPI; Meta allows far fewer numbers to a WABA
+
+CHECKS = Counter("wabus_account_checks_total", "Active checks of accounts.", ["outcome"])
+
+log = structlog.get_logger()
+
+
+class CheckerSettings(KafkaSettings, DatabaseSettings, GraphSettings, CredentialSettings):
+    health_check_concurrency: int = Field(default=4, ge=1)
+    """Accounts that one process checks at the same time."""
+
+
+class Checker(ConsumerRebalanceListener):
+    """One run, from joining the consumer group until something fails or it is cancelled."""
+
+    def __init__(
+        self, settings: CheckerSettings, pool: asyncpg.Pool, graph: Graph, credentials: CredentialReplica
+    ) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._graph = graph
+        self._credentials = credentials
+        self._keyring = Keyring(settings)
+        self._publisher = Publisher(settings, SOURCE)
+        self._due: dict[str, datetime] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._look_at = datetime.min.replace(tzinfo=UTC)
+        self._consumer = AIOKafkaConsumer(
+            **client_options(settings),
+            group_id=f"{settings.topic_prefix}{GROUP}",
+            isolation_level="read_committed",
+            auto_offset_reset="latest",
+            fetch_max_wait_ms=250,
+        )
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Check for ever."""
+        try:
+            await self._publisher.start()
+            await self._consumer.start()
+            self._consumer.subscribe([topic_name(self._settings, ACCOUNTS)], listener=self)
+            while True:
+                fetched = await poll(self._consumer, timeout_ms=500)
+                if self._consumer.assignment():
+                    ready()
+                now = datetime.now(UTC)
+                for batch in fetched.values():
+                    for record in batch:
+                        await self._hear(record, now)
+                if now >= self._look_at:
+                    self._look_at = now + LOOK_EVERY
+                    await self._plan(now)
+                self._start_due(now)
+        except KafkaError as error:
+            raise KafkaUnavailable(type(error).__name__) from error
+        finally:
+            await self._cancel()
+            await stop_consumer(self._consumer)
+            await self._publisher.stop()
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        await self._cancel()
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._look_at = datetime.min.replace(tzinfo=UTC)
+
+    async def _cancel(self) -> None:
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=5)
+        self._running.clear()
+        self._due.clear()
+
+    async def _hear(self, record: Any, now: datetime) -> None:
+        if dict(record.headers).get("ce_type") not in HEARD:
+            return
+        try:
+            event: Event = decode(record.headers, record.value)
+        except UndecodableRecord:
+            return  # the projection sets it aside
+        match event:
+            case AccountCheckRequested():
+                last = await self._checked_at([event.waba_id])
+                self._due[event.waba_id] = max(now, last.get(event.waba_id, now - ASKED_PAUSE) + ASKED_PAUSE)
+            case AccountConnected():
+                self._due[event.waba_id] = now + CHECK_AFTER_CONNECT
+            case _:
+                pass
+
+    async def _plan(self, now: datetime) -> None:
+        """Give every account of ours that has none the time of its next check."""
+        partitions = {place.partition for place in self._consumer.assignment()}
+        ours = {
+            credential.waba_id
+            for credential in self._credentials.all()
+            if partition_of(credential.waba_id.encode(), ACCOUNTS.partitions) in partitions
+        }
+        new = sorted(ours - self._due.keys() - self._running.keys())
+        last = await self._checked_at(new) if new else {}
+        for waba_id in new:
+            # At first, and after a pause of ours, spread over the whole time: Graph's limits are shared.
+            soonest = max(now, last[waba_id] + CHECK_EVERY) if waba_id in last else now
+            self._due[waba_id] = soonest + CHECK_EVERY * random.random() * (0.05 if soonest > now else 1)  # noqa: S311
+
+    def _start_due(self, now: datetime) -> None:
+        due = sorted((at, waba_id) for waba_id, at in self._due.items() if at <= now and waba_id not in self._running)
+        for _, waba_id in due[: max(0, self._settings.health_check_concurrency - len(self._running))]:
+            del self._due[waba_id]
+            task = asyncio.create_task(self._check(waba_id), name=f"check {waba_id}")
+            self._running[waba_id] = task
+            task.add_done_callback(lambda _, waba_id=waba_id: self._running.pop(waba_id, None))
+
+    async def _check(self, waba_id: str) -> None:
+        """Check one account; whatever goes wrong, its next check comes in its time."""
+        credential = self._credentials.credential(waba_id)
+        again = CHECK_EVERY
+        outcome = "same"
+        try:
+            if credential is None:
+                return
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                outcome = await self._compare(waba_id, credential)
+                await self._done(waba_id)
+        except RateLimited as limited:
+            outcome, again = limited.code, max(again, timedelta(seconds=limited.retry_after))
+        except GraphError as error:
+            outcome = error.code
+        except Exception as error:
+            outcome = "failed"
+            known = isinstance(error, (CannotOpen, KafkaUnavailable, TimeoutError, *DATABASE_AWAY))
+            log.warning(
+                "a check failed",
+                action="check_failed",
+                waba_id=waba_id,
+                error=type(error).__name__,
+                exc_info=not known,
+            )
+        CHECKS.labels(outcome).inc()
+        log.info("account checked", action="account_checked", waba_id=waba_id, outcome=outcome)
+        self._due.setdefault(waba_id, datetime.now(UTC) + again * random.uniform(1, 1.05))  # noqa: S311
+
+    async def _compare(self, waba_id: str, credential: CredentialStored) -> str:
+        ours = f"{self._settings.public_url}/webhooks/whatsapp"
+        held = await reading.waba(self._pool, waba_id)
+        if held is None or held.connection is None or held.owner != credential.org_id:
+            return "not_connected_yet"
+        try:
+            answers = await self._ask(waba_id, self._keyring.open(credential))
+        except GraphError as error:
+            if error.code not in TELLING:
+                raise
+            answers = error
+        # Read again: what has happened while Graph was asked counts.
+        held = await reading.waba(self._pool, waba_id) or held
+        fields = (
+            refused(ours, answers.code, answers.message)
+            if isinstance(answers, GraphError)
+            else answered(held, answers, our_callback_url=ours, app_id=self._settings.meta_app_id)
+        )
+        event = difference(held, fields, datetime.now(UTC))
+        if event is None:
+            return "same"
+        [position] = await self._publisher.publish([event])
+        reached = {(position.topic, position.partition): position.offset + 1}
+        await wait_for(self._pool, projector.NAME, reached, VISIBLE_TIMEOUT)
+        return "different"
+
+    async def _ask(self, waba_id: str, token: SecretStr) -> Answers:
+        query = {"fields": PHONE_FIELDS, "limit": str(MAX_PHONE_NUMBERS)}
+        debugged = await self._graph.debug_token(token)
+        subscribed, _ = await self._graph.call("GET", f"{waba_id}/subscribed_apps", token)
+        phones, _ = await self._graph.call("GET", f"{waba_id}/phone_numbers", token, query)
+        return Answers(debugged, subscribed, phones)
+
+    async def _checked_at(self, waba_ids: list[str]) -> dict[str, datetime]:
+        return dict(
+            await self._pool.fetch("SELECT waba_id, checked_at FROM account_checks WHERE waba_id = ANY($1)", waba_ids)
+        )
+
+    async def _done(self, waba_id: str) -> None:
+        """Remember the time, and tell who waits for a check that has found nothing."""
+        await self._pool.execute(
+            """
+            WITH done AS (
+                INSERT INTO account_checks (waba_id, checked_at) VALUES ($1, now())
+                ON CONFLICT (waba_id) DO UPDATE SET checked_at = excluded.checked_at
+            )
+            SELECT pg_notify($2, org_id) FROM waba_health WHERE waba_id = $1 AND org_id IS NOT NULL
+            """,
+            waba_id,
+            CHANNEL,
+        )
+
+
+HEARD = (AccountCheckRequested.type.encode(), AccountConnected.type.encode())

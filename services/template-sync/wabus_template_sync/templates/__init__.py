@@ -1,0 +1,1 @@
+"""What the events say of an account's templates and syncs, and what is to be told. Pure."""
