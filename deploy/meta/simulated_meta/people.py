@@ -9,16 +9,19 @@ Json = dict[str, Any]
 
 BY_CALLING_CODE = {"1": "US", "49": "DE", "52": "MX", "54": "AR", "55": "BR", "91": "IN"}
 COUNTRY = "US"  # of a number with any other code
+KEPT = 10_000  # people; whom the oldest webhooks were about is forgotten first
 
 
 def person(world: World, who: str, name: str | None = None) -> Person:
-    """Whom a number, a BSUID or a parent BSUID means; somebody new if nobody yet. A `name` becomes theirs."""
-    found = next((each for each in world.persons.values() if who in (each.user_id, each.phone)), None)
+    """Whom a number or a BSUID means; somebody new if nobody yet. A `name` becomes theirs."""
+    is_number = who.isdigit()
+    id_ = user_id(world, who) if is_number else who
+    found = world.persons.get(id_)
     if found is None:
-        is_number = who.isdigit()
-        found = Person(user_id=user_id(world, who) if is_number else who, phone=who if is_number else None)
-        found.shows_phone = is_number
-        world.persons[found.user_id] = found
+        found = Person(user_id=id_, phone=who if is_number else None, shows_phone=is_number)
+        world.persons[id_] = found
+        if len(world.persons) > KEPT:
+            del world.persons[next(iter(world.persons))]
     if name is not None:
         found.name = name
     return found

@@ -15,7 +15,6 @@ from simulated_meta.webhooks.fire import fire
 Json = dict[str, Any]
 
 SENDER = "16505551234"
-NAME = "Sheena Nelson"
 TEXT = "Does it come in another color?"
 
 
@@ -51,7 +50,7 @@ async def fire_message(meta: Meta, request: web.Request, body: Json) -> Json:
     A person writes to the business, by number or BSUID; `edits` and `revokes` are ids of messages of theirs.
     """
     phone, id_ = phone_of(meta, body), wamid(body)
-    sender = person(meta.world, str(body.get("from", SENDER)), str(body.get("name", NAME)))
+    sender = person(meta.world, str(body.get("from", SENDER)), str(body["name"]) if "name" in body else None)
     group = meta.world.groups[str(body["group_id"])] if "group_id" in body else None
     words = str(body.get("text", TEXT))
     content = messages.text(words)
@@ -136,7 +135,7 @@ async def join_group(meta: Meta, request: web.Request, body: Json) -> Json:
 async def fire_group_statuses(meta: Meta, request: web.Request, body: Json) -> Json:
     """{status?: delivered|read, id?}: what became of a message to a group, for all its participants in one webhook."""
     group, phone = _group(meta, request)
-    id_, members = wamid(body), [meta.world.persons[user] for user in group.participants]
+    id_, members = wamid(body), [person(meta.world, user) for user in group.participants]
     state = str(body.get("status", "delivered"))
     value = statuses.group_statuses(meta.world, phone, group, members, state, id_, now())
     return {"id": id_} | await fire(meta, request, phone.waba_id, "messages", value)
@@ -146,7 +145,7 @@ Sample = Callable[[World, Phone, Person, Json], Json]
 
 
 async def fire_field(meta: Meta, request: web.Request, body: Json) -> Json:
-    """{phone_number_id?, user?, variant?, id?, text?, value?}: a webhook of a field that wabus has no world for.
+    """{phone_number_id?, user?, variant?, id?, text?, value?}: a webhook of a field that nothing else here sends.
 
     Fields and their variants: smb_message_echoes (text, edit, revoke), history (chunk, medium, declined),
     smb_app_state_sync (add, remove), user_id_update, user_preferences (stop, resume), messaging_handovers

@@ -4,6 +4,7 @@ Sources: "Status messages webhook reference", "Business-scoped user IDs", Status
 Webhooks, "Payments API", Payment status webhooks.
 """
 
+import uuid
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -122,7 +123,7 @@ def _billing(world: World, wamid: str, state: str, time: int) -> Json:
     version = tuple(int(part) for part in world.graph_version[1:].split("."))
     found = _pricing(state, "utility")
     if found and version < CONVERSATION_UNTIL:
-        conversation: Json = {"id": f"{hash_of(wamid):032x}", "origin": {"type": "utility"}}
+        conversation: Json = {"id": uuid.uuid5(uuid.NAMESPACE_OID, wamid).hex, "origin": {"type": "utility"}}
         if state == "sent":
             conversation["expiration_timestamp"] = str(time + 24 * 3600)
         found["conversation"] = conversation
@@ -133,7 +134,3 @@ def _pricing(state: str, category: str) -> Json:
     if state not in ("sent", "delivered"):
         return {}
     return {"pricing": {"billable": True, "pricing_model": "PMP", "category": category, "type": "regular"}}
-
-
-def hash_of(text: str) -> int:
-    return int.from_bytes(text.encode()[-16:], "big")
