@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 DISTRIBUTIONS := libs/events libs/contract libs/whatsapp libs/runtime libs/cli services/gateway services/template-sync \
-	services/health-projector deploy/local
+	services/health-projector deploy/meta deploy/local
 STAMP := .venv/.installed
 TOOLS := .tools
 HELM := v3.22.0

@@ -35,10 +35,10 @@ import psutil
 import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
+from simulated_meta.seed import demo_templates
 from stack import environment, free_ports, ready
 from wabus_events import TEMPLATES, AccountConnected, CredentialStored, Event, TemplateSyncRequested, fact_id
 from wabus_local.kafka import EmbeddedKafka
-from wabus_local.meta.seed import demo_templates
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.kafka.clients import client_options, ensure_topics, topic_name

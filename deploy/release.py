@@ -29,6 +29,7 @@ DISTRIBUTIONS = (
     "services/gateway",
     "services/template-sync",
     "services/health-projector",
+    "deploy/meta",
 )
 SERVICES = ("gateway", "template-sync", "health-projector")
 HEADING = re.compile(r"^## \[?(?P<version>[^\]\s]+)\]?(?: - (?P<date>\d{4}-\d{2}-\d{2}))?$", re.MULTILINE)

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from profiles import load_profile
+from support import meta_openapi
 from system import System, beside_meta
 from wabus_events import Event, Topic, decode
 from wabus_local.kafka import EmbeddedKafka
@@ -31,6 +32,19 @@ from wabus_runtime.settings import AuthSettings, KafkaSettings, load
 from waiting import Eventually, wait_until
 
 load_profile()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if why := meta_openapi.missing():
+        terminalreporter.write_line(why)
+
+
+@pytest.fixture(autouse=True)
+def calls_as_meta_describes_them() -> Iterator[None]:
+    """Whatever a test has called the simulated Meta with, and been answered, is as Meta's OpenAPI has it."""
+    meta_openapi.FINDINGS.clear()
+    yield
+    assert [str(finding) for finding in meta_openapi.FINDINGS] == []
 
 
 @pytest.fixture(scope="session")

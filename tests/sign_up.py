@@ -16,10 +16,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from local_stack import free_ports
+from simulated_meta import Store, new_world
+from simulated_meta.seed import DEMO_WABA
+from support.meta_openapi import create_meta
 from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
-from wabus_local.meta import Store, create_app, new_world
-from wabus_local.meta.seed import DEMO_WABA
 from wabus_runtime.settings import KafkaSettings, load
 
 Client = TestClient[web.Request, web.Application]
@@ -65,7 +66,7 @@ async def world(topics: KafkaSettings, serve: Serve, monkeypatch: pytest.MonkeyP
     url = f"http://127.0.0.1:{port}"
     store = Store(new_world("1234567890", [APP_SECRET]))
     store.world.redirect_uris = [url]
-    meta = await serve(create_app(store))
+    meta = await serve(create_meta(store))
     monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
     monkeypatch.setenv("PUBLIC_URL", url)
     runner = web.AppRunner(create_gateway(load(GatewaySettings)), access_log=None)

@@ -15,8 +15,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from local_stack import free_ports
-from wabus_local.meta import Store, create_app, new_world
-from wabus_local.meta.seed import DEMO_WABA
+from simulated_meta import Store, new_world
+from simulated_meta.seed import DEMO_WABA
+from support.meta_openapi import create_meta
 from wabus_runtime.service.deadline import STOPPED_WITHIN
 from webhooks import encoded, signed
 
@@ -115,7 +116,7 @@ async def beside_meta(serve: Serve, monkeypatch: pytest.MonkeyPatch, home: Path)
     url = f"http://127.0.0.1:{ports['wabus_gateway']}"
     store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))
     store.world.callback_url, store.world.verify_token = f"{url}/webhooks/whatsapp", "a-verify-token-for-tests"
-    meta = await serve(create_app(store, delay_scale=0.01))
+    meta = await serve(create_meta(store, delay_scale=0.01))
     monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
     monkeypatch.setenv("PUBLIC_URL", url)
     monkeypatch.setenv("META_TOKEN", next(iter(store.world.tokens)))

@@ -12,6 +12,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from pydantic import SecretStr
+from simulated_meta import Store, new_world
+from simulated_meta.seed import DEMO_WABA
+from support.meta_openapi import create_meta
 from wabus_events import (
     TEMPLATES,
     AccountConnected,
@@ -20,9 +23,6 @@ from wabus_events import (
     Record,
     Topic,
 )
-from wabus_local.meta import Store, new_world
-from wabus_local.meta import create_app as create_meta
-from wabus_local.meta.seed import DEMO_WABA
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.kafka.transactions import TransactionalPublisher
 from wabus_runtime.settings import CredentialSettings, KafkaSettings, load

@@ -14,9 +14,10 @@ from blows import Stores
 from local_stack import free_ports
 from machine import Clock, Disk, Network, small_disk
 from proxy import kafka_behind_a_proxy
+from simulated_meta import Store, new_world
+from support.meta_openapi import create_meta
 from system import MODULES, System, ended
 from wabus_local.kafka import EmbeddedKafka
-from wabus_local.meta import Store, create_app, new_world
 from wabus_local.postgres import EmbeddedPostgres
 
 Client = TestClient[web.Request, web.Application]
@@ -75,7 +76,7 @@ async def system(
     names = [*MODULES, *(f"{module}:2" for module in MODULES)]
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))
-    meta = await serve(create_app(store, delay_scale=0.01))
+    meta = await serve(create_meta(store, delay_scale=0.01))
     monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
     monkeypatch.setenv("PUBLIC_URL", f"http://127.0.0.1:{ports['wabus_gateway']}")
     monkeypatch.setenv("META_TOKEN", next(iter(store.world.tokens)))

@@ -91,7 +91,11 @@ def test_an_image_holds_its_service_and_what_it_depends_on(image: Path, tmp_path
     installed = json.loads(run(image / "bin/python", "-c", LIST, cwd=tmp_path).stdout)
     names = {re.sub(r"[-_.]+", "-", name) for name in installed}
 
-    assert names & {"pip", "setuptools", "pytest", "hatchling", "uv", "wabus-local", "wabus-template-sync"} == set()
+    assert (
+        names
+        & {"pip", "setuptools", "pytest", "hatchling", "uv", "wabus-local", "simulated-meta", "wabus-template-sync"}
+        == set()
+    )
     assert {"wabus-events", "wabus-runtime", "wabus-gateway"} <= names
     assert names - {"wabus-events", "wabus-runtime", "wabus-gateway"} <= pins(IMAGES / "requirements.lock").keys()
 

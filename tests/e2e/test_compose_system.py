@@ -17,10 +17,11 @@ import yaml
 from aiohttp import web
 from deployment import ROOT, tool
 from local_stack import free_ports
+from simulated_meta import Store, new_world
+from simulated_meta.seed import DEMO_TEMPLATE, DEMO_WABA
+from support.meta_openapi import create_meta
 from system import MODULES, System
 from testcontainers.compose import DockerCompose
-from wabus_local.meta import Store, create_app, new_world
-from wabus_local.meta.seed import DEMO_TEMPLATE, DEMO_WABA
 from waiting import Eventually
 from webhooks import SECRET, conversation, encoded, signed, template_status, text, webhook
 
@@ -82,7 +83,7 @@ async def system(
     store.world.callback_url = f"{values['PUBLIC_URL']}/webhooks/whatsapp"
     store.world.verify_token = values["META_VERIFY_TOKEN"]
     monkeypatch.setenv("META_TOKEN", next(iter(store.world.tokens)))
-    runner = web.AppRunner(create_app(store, delay_scale=0.01))
+    runner = web.AppRunner(create_meta(store, delay_scale=0.01))
     await runner.setup()
     await web.TCPSite(runner, "0.0.0.0", port).start()  # containers come from outside of the loopback
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:

@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 import pytest
 from local_stack import LocalStack
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect, sync_playwright
-from wabus_local.meta.seed import DEMO_TEMPLATE, DEMO_WABA
+from simulated_meta.seed import DEMO_TEMPLATE, DEMO_WABA
 from webhooks import encoded, signed
 
 ARGUMENTS = (

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
+from simulated_meta.seed import DEMO_TEMPLATE
 from system import MODULES, System, connect_demo, wabus
 from wabus_events import ACCOUNTS, MESSAGES, Event, MessageReceived, MessageStatusChanged, Topic
-from wabus_local.meta.seed import DEMO_TEMPLATE
 from waiting import Eventually
 from webhooks import conversation, encoded, signed, status, template_status, text, webhook
 

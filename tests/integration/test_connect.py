@@ -10,12 +10,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from aiokafka import AIOKafkaConsumer
 from pydantic import SecretStr
+from simulated_meta import Store, new_world
+from simulated_meta.seed import DEMO_WABA
+from support.meta_openapi import create_meta
 from wabus_events import ACCOUNTS, CREDENTIALS, AccountConnected, AccountDisconnected, CallbackVerified, Event, Topic
 from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
 from wabus_gateway.worker.connect import ConnectRefused, ConnectSettings, connect, disconnect, reseal
-from wabus_local.meta import Store, create_app, new_world
-from wabus_local.meta.seed import DEMO_WABA
 from wabus_runtime.credentials.credential_cache import following_credentials
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.graph.client import Graph
@@ -34,7 +35,8 @@ async def store(topics: KafkaSettings, serve: Serve, monkeypatch: pytest.MonkeyP
     gateway = await serve(create_gateway(load(GatewaySettings)))
     monkeypatch.setenv("PUBLIC_URL", str(gateway.make_url("")))
     store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))
-    meta = await serve(create_app(store))
+    store.world.retired.clear()  # numbers have a messaging limit of their own, which is what wabus asks for
+    meta = await serve(create_meta(store))
     monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
     return store
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import jwt
 import pytest
 from sign_up import Bearer, SignUp, connected, sign
-from wabus_local.meta.seed import DEMO_WABA, new_waba
+from simulated_meta.seed import DEMO_WABA, new_waba
 from waiting import Eventually
 
 pytest_plugins = ["sign_up"]

@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sign_up import APP_SECRET, Bearer, Serve, SignUp, connected, sign
+from simulated_meta.seed import DEMO_WABA, new_waba
 from wabus_gateway.app import GatewaySettings, create_app
 from wabus_gateway.worker import oauth
 from wabus_gateway.worker.connect import ConnectSettings
-from wabus_local.meta.seed import DEMO_WABA, new_waba
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import Eventually

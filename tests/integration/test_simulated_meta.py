@@ -4,18 +4,23 @@ import asyncio
 import hashlib
 import hmac
 import json
+import os
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from wabus_local.meta import Store, create_app, new_world
-from wabus_local.meta.seed import DEMO_PHONE, DEMO_WABA
-from waiting import Eventually
+from local_stack import free_ports
+from simulated_meta import Store, new_world
+from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
+from support.meta_openapi import create_meta
+from waiting import Eventually, wait_until
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
@@ -25,6 +30,12 @@ SECRET = "an-app-secret"
 VERIFY_TOKEN = "a-verify-token"
 TEMPLATES = f"/v23.0/{DEMO_WABA}/message_templates"
 SUBSCRIBED = f"/v23.0/{DEMO_WABA}/subscribed_apps"
+
+
+UNKNOWN = (
+    "Unsupported {} request. Object with ID '{}' does not exist, cannot be loaded due to missing permissions, or does "
+    "not support this operation. Please read the Graph API documentation"
+)
 
 
 @dataclass
@@ -73,7 +84,7 @@ def store(receiver: Receiver) -> Store:
 
 @pytest.fixture
 async def meta(serve: Serve, store: Store) -> Client:
-    return await serve(create_app(store, delay_scale=0.01))
+    return await serve(create_meta(store, delay_scale=0.01))
 
 
 @pytest.fixture
@@ -121,6 +132,177 @@ async def test_templates_can_be_chosen_by_status(meta: Client, bearer: dict[str,
     answer = await (await meta.get(TEMPLATES + "?status=REJECTED&fields=status", headers=bearer)).json()
 
     assert [template["status"] for template in answer["data"]] == ["REJECTED"]
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "subcode"),
+    [
+        (
+            "{portfolio}/phone_numbers",
+            "(#100) Tried accessing nonexisting field (phone_numbers) on node type (Business)",
+            None,
+        ),
+        (
+            f"{DEMO_PHONE}/message_templates",
+            "(#100) Tried accessing nonexisting field (message_templates) on node type (WhatsAppBusinessPhoneNumber)",
+            None,
+        ),
+        (
+            f"{DEMO_WABA}?fields=id,phone_colour",
+            "(#100) Tried accessing nonexisting field (phone_colour) on node type (WhatsAppBusinessAccount)",
+            None,
+        ),
+        ("123456789012345", UNKNOWN.format("get", "123456789012345"), 33),
+        ("123456789012345/phone_numbers", UNKNOWN.format("get", "123456789012345"), 33),
+    ],
+)
+async def test_an_id_of_something_else_is_refused_as_graph_refuses_it(
+    meta: Client, store: Store, bearer: dict[str, str], path: str, message: str, subcode: int | None
+) -> None:
+    answer = await meta.get("/v23.0/" + path.format(portfolio=store.world.business_id), headers=bearer)
+
+    error = (await answer.json())["error"]
+    assert (answer.status, error["code"], error.get("error_subcode")) == (400, 100, subcode)
+    assert error["message"] == message
+
+
+async def test_nothing_can_be_subscribed_to_but_an_account(meta: Client, store: Store, bearer: dict[str, str]) -> None:
+    answer = await meta.post(f"/v23.0/{store.world.business_id}/subscribed_apps", headers=bearer)
+
+    error = (await answer.json())["error"]
+    assert error["message"] == UNKNOWN.format("post", store.world.business_id)
+    assert (error["type"], error["code"], error["error_subcode"]) == ("GraphMethodException", 100, 33)
+
+
+LIMIT = "WhatsAppBusinessPhoneNumber.messaging_limit_tier"
+
+
+async def test_a_field_can_be_retired_and_be_gone(meta: Client, bearer: dict[str, str]) -> None:
+    path = f"/v23.0/{DEMO_PHONE}?fields=messaging_limit_tier,whatsapp_business_manager_messaging_limit"
+    answers: list[Any] = []
+    today = await (await meta.get(path, headers=bearer)).json()
+    for state in ("kept", "null", "gone"):
+        await meta.patch("/_control/graph", json={"retired": {LIMIT: state}})
+        answers.append(await (await meta.get(path, headers=bearer)).json())
+
+    kept, null, gone = answers
+    limit = {"whatsapp_business_manager_messaging_limit": "TIER_2K", "id": DEMO_PHONE}
+    assert kept == limit | {"messaging_limit_tier": "TIER_2K"}
+    assert null == today == limit
+    assert gone["error"]["message"] == (
+        "(#100) Tried accessing nonexisting field (messaging_limit_tier) on node type (WhatsAppBusinessPhoneNumber)"
+    )
+
+
+async def test_a_version_that_is_yet_to_come_is_refused(meta: Client, bearer: dict[str, str]) -> None:
+    await meta.patch("/_control/graph", json={"version": "v24.0"})
+
+    statuses = [
+        (await meta.get(f"/{version}/{DEMO_WABA}", headers=bearer)).status for version in ("v9.0", "v24.0", "v24.1")
+    ]
+    wrong = await meta.patch("/_control/graph", json={"version": "24", "retired": {LIMIT: "away"}})
+
+    assert statuses == [200, 200, 400]
+    assert wrong.status == 400
+
+
+async def test_statuses_have_a_conversation_only_before_version_24(meta: Client, receiver: Receiver) -> None:
+    for version in ("v23.0", "v24.0"):
+        await meta.patch("/_control/graph", json={"version": version})
+        await meta.post("/_control/messages/statuses?wait=true", json={"status": "sent"})
+
+    old, new = [json.loads(body)["entry"][0]["changes"][0]["value"]["statuses"][0] for body in receiver.bodies]
+    assert "expiration_timestamp" in old["conversation"]
+    assert "conversation" not in new
+
+
+async def test_a_token_of_another_app_shows_nothing_of_itself(meta: Client) -> None:
+    other = await (await meta.post("/_control/tokens", json={"app_id": "999"})).json()
+    app = {"Authorization": f"Bearer {APP_ID}|{SECRET}"}
+
+    answer = await meta.get("/v23.0/debug_token", params={"input_token": other["value"]}, headers=app)
+    proof = {"appsecret_proof": hmac.new(SECRET.encode(), other["value"].encode(), hashlib.sha256).hexdigest()}
+    proven = await meta.get(TEMPLATES, params=proof, headers={"Authorization": f"Bearer {other['value']}"})
+
+    error = (await answer.json())["error"]
+    assert (answer.status, error["code"]) == (400, 100)
+    assert error["message"] == "(#100) The App_id in the input_token did not match the Viewing App"
+    assert proven.status == 400
+
+
+async def test_accounts_and_portfolios_come_in_pages_of_25_and_a_token_names_all_its_accounts(meta: Client) -> None:
+    made = await (await meta.post("/_control/wabas", json={"count": 30, "own_businesses": True})).json()
+    owned = await (await meta.post("/_control/wabas", json={"count": 27})).json()
+    bearer, app = {"Authorization": f"Bearer {made['token']}"}, {"Authorization": f"Bearer {APP_ID}|{SECRET}"}
+
+    async def listed(path: str, token: dict[str, str]) -> list[int]:
+        sizes: list[int] = []
+        following: str | None = path
+        while following:
+            answer = await (await meta.get(following, headers=token)).json()
+            sizes.append(len(answer["data"]))
+            next_url = answer["paging"].get("next")
+            following = urlsplit(next_url)._replace(scheme="", netloc="").geturl() if next_url else None
+        return sizes
+
+    debugged = await (await meta.get("/v23.0/debug_token", params={"input_token": made["token"]}, headers=app)).json()
+    assert {len(scope["target_ids"]) for scope in debugged["data"]["granular_scopes"]} == {30}
+    assert await listed("/v23.0/me/businesses?fields=id", bearer) == [25, 5]
+    owner = {"Authorization": f"Bearer {owned['token']}"}
+    (business,) = (await (await meta.get("/v23.0/me/businesses?fields=id", headers=owner)).json())["data"]
+    assert await listed(f"/v23.0/{business['id']}/owned_whatsapp_business_accounts?fields=id,name", owner) == [25, 2]
+
+
+async def test_a_token_for_everything_names_no_accounts_and_may_need_a_permission_to_list_them(meta: Client) -> None:
+    scopes = ["whatsapp_business_management"]
+    token = await (await meta.post("/_control/tokens", json={"names_targets": False, "scopes": scopes})).json()
+    app = {"Authorization": f"Bearer {APP_ID}|{SECRET}"}
+
+    query = {"input_token": token["value"]}
+    debugged = await (await meta.get("/v23.0/debug_token", params=query, headers=app)).json()
+    listed = await meta.get("/v23.0/me/businesses", headers={"Authorization": f"Bearer {token['value']}"})
+
+    assert debugged["data"]["granular_scopes"] == [{"scope": "whatsapp_business_management"}]
+    assert (listed.status, (await listed.json())["error"]["code"]) == (403, 200)
+
+
+async def test_the_app_is_told_which_fields_it_gets(meta: Client, store: Store, eventually: Eventually) -> None:
+    app = {"Authorization": f"Bearer {APP_ID}|{SECRET}"}
+
+    async def subscribed() -> Any:
+        return (await (await meta.get(f"/v23.0/{APP_ID}/subscriptions", headers=app)).json())["data"]
+
+    (before,) = cast(list[Any], await eventually(subscribed))
+    await meta.patch("/_control/app", json={"has_messages_callback": False})
+    (after,) = await subscribed()
+
+    names = [[field["name"] for field in each["fields"]] for each in (before, after)]
+    assert "messages" in names[0]
+    assert names[1] == [name for name in names[0] if name != "messages"]
+    assert {field["version"] for field in before["fields"]} == {store.world.graph_version}
+
+
+async def test_it_listens_where_it_is_told(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    env = {**os.environ, "META_APP_ID": APP_ID, "META_APP_SECRETS": SECRET, "META_HOME": str(tmp_path)}
+    command = (sys.executable, "-m", "simulated_meta", "--host", "127.0.0.2", "--port", str(port))
+    process = await asyncio.create_subprocess_exec(*command, env=env)
+    try:
+        async with aiohttp.ClientSession() as http:
+
+            async def answers() -> bool:
+                try:
+                    async with http.get(f"http://127.0.0.2:{port}/_control/state") as answer:
+                        return answer.status == 200
+                except aiohttp.ClientError:
+                    return False
+
+            await wait_until(answers)
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await http.get(f"http://127.0.0.1:{port}/_control/state")
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 @pytest.mark.parametrize(
@@ -395,7 +577,7 @@ async def test_a_phone_number_that_got_worse_is_told(meta: Client, receiver: Rec
 
 async def test_the_world_is_the_same_after_a_restart(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "meta" / "world.json"
-    first = await serve(create_app(Store(new_world(APP_ID, [SECRET]), path)))
+    first = await serve(create_meta(Store(new_world(APP_ID, [SECRET]), path)))
     await first.post(f"/_control/wabas/{DEMO_WABA}/templates", json={"name": "kept_template"})
     await first.close()
 

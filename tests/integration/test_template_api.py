@@ -8,9 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from simulated_meta.seed import DEMO_WABA
 from template_world import ORDER, Bearer, Client, EventsIn, Meta, Publish, all_of, connection, synced_status
 from wabus_events import TemplateRemoved, TemplateStatusChanged, TemplateSyncRequested
-from wabus_local.meta.seed import DEMO_WABA
 from wabus_runtime.http.auth import make_token
 from wabus_runtime.settings import AuthSettings, load
 from wabus_template_sync.api.sync_stream import STREAMS_PER_ORG

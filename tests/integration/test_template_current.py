@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from simulated_meta.seed import DEMO_WABA
 from template_world import ORDER, Bearer, Client, EventsIn, Meta, Publish, Until, all_of, connection, synced_status
 from wabus_events import (
     TemplateCategoryChanged,
@@ -20,7 +21,6 @@ from wabus_events import (
     TemplateSyncRequested,
     TemplateSyncStarted,
 )
-from wabus_local.meta.seed import DEMO_WABA
 from waiting import Eventually
 
 pytest_plugins = ["template_world"]

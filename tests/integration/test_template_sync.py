@@ -17,6 +17,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from local_stack import free_ports
 from multidict import CIMultiDict
+from simulated_meta.seed import DEMO_WABA
 from template_world import (
     DEMO_TEMPLATES,
     ORDER,
@@ -45,7 +46,6 @@ from wabus_events import (
     TemplateSyncStarted,
     tombstone,
 )
-from wabus_local.meta.seed import DEMO_WABA
 from wabus_runtime.http.answers import preferred_wait
 from wabus_runtime.kafka.clients import KafkaUnavailable, partition_of
 from wabus_runtime.kafka.transactions import Fenced

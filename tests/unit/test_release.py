@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TODAY = date(2026, 12, 1)
-VERSIONED = ("libs", "services", "deploy/local", "deploy/helm", "deploy/compose")
+VERSIONED = ("libs", "services", "deploy/local", "deploy/meta", "deploy/helm", "deploy/compose")
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from simulated_meta.seed import DEMO_TEMPLATE, DEMO_WABA
 
-from wabus_local.meta.seed import DEMO_TEMPLATE, DEMO_WABA
 from wabus_local.process import StackError, port_is_free
 from wabus_local.settings import Stack, given_settings, resolve, write_local_env
 from wabus_local.supervisor import Supervisor

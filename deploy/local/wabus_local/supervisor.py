@@ -173,7 +173,8 @@ def _stores(stack: Stack, say: Say) -> list[Part]:
         postgres = EmbeddedPostgres(stack.home, port, stack.env["POSTGRES_PASSWORD"], progress=say)
         parts.append(Part("PostgreSQL", postgres.start, lambda: postgres.child, lambda: postgres.stop(STORE_TIMEOUT)))
     if stack.own_meta:
-        parts.append(_program(stack, "simulated Meta", "meta", ["-m", "wabus_local.meta"], {}, STORE_TIMEOUT))
+        env = {"META_HOME": str(stack.home / "meta")}
+        parts.append(_program(stack, "simulated Meta", "meta", ["-m", "simulated_meta"], env, STORE_TIMEOUT))
         parts[-1].start = _answering(parts[-1], stack.port("META_PORT"))
     return parts
 

@@ -28,6 +28,7 @@ CONNECT_TIMEOUT = 10  # seconds
 COMMAND_TIMEOUT = 30  # seconds
 REPLICA_TIMEOUT = 5  # seconds to connect to a read replica, and for its answer; then the primary is asked
 CLOSE_TIMEOUT = 2  # seconds
+RUNTIME = "wabus_runtime"  # names the table with the version of the tables that every service has
 MIGRATION_LOCK = 0x7761627573  # "wabus"
 
 log = structlog.get_logger()
@@ -145,7 +146,7 @@ async def migrate(settings: DatabaseSettings, package: str, schema: str | None =
         async with engine.connect() as connection:
             await connection.execute(sqlalchemy.text(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))
             await connection.commit()
-            for owner in ("wabus_runtime", package):
+            for owner in (RUNTIME, package):
                 await connection.run_sync(_upgrade, owner)
                 await connection.commit()
     except DBAPIError as error:
@@ -193,7 +194,9 @@ def _oldest(scripts: ScriptDirectory) -> str:
 
 
 def _versions(package: str) -> Path:
-    return Path(str(import_module(package).__file__)).parent / "migrations" / "versions"
+    """Where a package's migrations are: the runtime's are beside this module, for every service needs them."""
+    home = Path(__file__) if package == RUNTIME else Path(str(import_module(package).__file__))
+    return home.parent / "migrations" / "versions"
 
 
 async def _leave(connection: Any) -> None:

@@ -32,7 +32,7 @@ from wabus_gateway.webhooks.signature import verify_token_of
 WABA_ID = re.compile(r"[0-9]{1,32}")
 SCOPES_NEEDED = ("whatsapp_business_management", "whatsapp_business_messaging")
 PHONE_FIELDS = "id,display_phone_number,verified_name,quality_rating,messaging_limit_tier"
-MAX_PHONE_NUMBERS = 200  # Graph's largest page; Meta allows far fewer numbers to a WABA
+MAX_PHONE_NUMBERS = 100  # the largest page in Meta's OpenAPI; Meta allows far fewer numbers to a WABA
 
 log = structlog.get_logger()
 

@@ -49,7 +49,7 @@ ASKED_PAUSE = timedelta(seconds=30)  # between checks of one account that people
 LOOK_EVERY = timedelta(seconds=5)  # for accounts that were connected or given up
 CHECK_TIMEOUT = 60.0  # seconds for one account
 VISIBLE_TIMEOUT = 10.0  # seconds until a difference shows in the rows
-MAX_PHONE_NUMBERS = 200  # Graph's largest page; Meta allows far fewer numbers to a WABA
+MAX_PHONE_NUMBERS = 100  # the largest page in Meta's OpenAPI; Meta allows far fewer numbers to a WABA
 
 CHECKS = Counter("wabus_account_checks_total", "Active checks of accounts.", ["outcome"])
 

@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from wabus_local.meta.answers import GraphError
-from wabus_local.meta.context import META, Meta
-from wabus_local.meta.state import SCOPES, Code, Token, World
+from simulated_meta.context import META, Meta
+from simulated_meta.graph.errors import GraphError, other_app
+from simulated_meta.state import SCOPES, Code, Token, World
 
-CODE_LIFETIME = 600  # seconds
-TOKEN_LIFETIME = 60 * 24 * 3600  # seconds
+CODE_LIFETIME = 600  # seconds; RFC 6749, section 4.1.2
+TOKEN_LIFETIME = 60 * 24 * 3600  # seconds; "Long-lived access tokens" (Facebook Login)
 
 DIALOG = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Log in with Facebook (simulated)</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -53,6 +53,7 @@ async def dialog(request: web.Request) -> web.Response:
 
 
 async def decide(request: web.Request) -> web.Response:
+    """Back to the app with a code, or with why there is none: "Manually build a login flow", Cancelled login."""
     meta = request.app[META]
     if why := _refused(meta.world, request):
         return web.Response(text=why, status=400)
@@ -76,7 +77,7 @@ async def decide(request: web.Request) -> web.Response:
 
 
 def new_code(meta: Meta, waba_ids: list[str], scopes: list[str], redirect_uri: str) -> Code:
-    """A code that works once, for ten minutes."""
+    """A code that works once: "Manually build a login flow" (Facebook Login), Exchanging code for an access token."""
     code = Code(
         value="AQ" + secrets.token_urlsafe(48),
         waba_ids=waba_ids,
@@ -92,7 +93,7 @@ def new_code(meta: Meta, waba_ids: list[str], scopes: list[str], redirect_uri: s
 def new_token(
     meta: Meta, waba_ids: list[str], scopes: list[str] | None = None, lifetime: int = TOKEN_LIFETIME, kind: str = "USER"
 ) -> Token:
-    """A token for these WABAs; `lifetime` 0 never expires."""
+    """A token for these WABAs; `lifetime` 0 never expires, as those of system users: "Access tokens" (WhatsApp)."""
     now = int(time.time())
     token = Token(
         value="EAA" + secrets.token_hex(60),
@@ -108,7 +109,10 @@ def new_token(
 
 
 def access_token(meta: Meta, params: dict[str, str]) -> dict[str, Any]:
-    """Exchange a code, or a token for a longer one; or the app's own token."""
+    """Exchange a code, or a token for a longer one; or the app's own token.
+
+    "Manually build a login flow", "Long-lived access tokens", "Access tokens" (Facebook Login).
+    """
     world = meta.world
     if params.get("client_id") != world.app_id:
         raise GraphError("Error validating application. Cannot get application info due to a system error.", 101)
@@ -129,6 +133,10 @@ def access_token(meta: Meta, params: dict[str, str]) -> dict[str, Any]:
 
 
 def _exchange(meta: Meta, params: dict[str, str]) -> Token:
+    """A code is good once (socialite#385), for a while (LaravelFacebookSdk#141), with the redirect_uri of its dialog.
+
+    "Manually build a login flow"; "Embedded Signup", Implementation: its codes have none.
+    """
     code = meta.world.codes.get(params.get("code", ""))
     if code is None:
         raise GraphError("Invalid verification code format.", 100)
@@ -136,7 +144,7 @@ def _exchange(meta: Meta, params: dict[str, str]) -> Token:
         raise GraphError("This authorization code has been used.", 100, subcode=36009)
     if code.expires_at <= time.time():
         raise GraphError("This authorization code has expired.", 100, subcode=36007)
-    if code.redirect_uri and code.redirect_uri != params.get("redirect_uri"):
+    if code.redirect_uri != params.get("redirect_uri", ""):
         message = (
             "Error validating verification code. Please make sure your redirect_uri is identical to the one you used "
             "in the OAuth dialog request"
@@ -147,15 +155,19 @@ def _exchange(meta: Meta, params: dict[str, str]) -> Token:
 
 
 def debug_token(meta: Meta, value: str) -> dict[str, Any]:
-    """What "Debugging and Error Handling" (Facebook Login) shows for `GET /debug_token`."""
+    """What "Debug-Token" (Graph API reference) shows, all of it: the WABAs of `granular_scopes` come on one page.
+
+    A scope without `target_ids` is for all that the person has: "Access tokens, granular permissions" (Facebook Login).
+    """
     token = meta.world.tokens.get(value)
     if token is None:
         error = {"code": 190, "message": "Invalid OAuth access token - Cannot parse access token"}
         return {"data": {"error": error, "is_valid": False, "scopes": []}}
+    if token.app_id not in (None, meta.world.app_id):
+        raise other_app()
     expired = bool(token.expires_at) and token.expires_at <= time.time()
-    granular = [
-        {"scope": scope, "target_ids": token.waba_ids} for scope in token.scopes if scope.startswith("whatsapp_")
-    ]
+    targets = {"target_ids": token.waba_ids} if token.names_targets else {}
+    granular = [{"scope": scope} | targets for scope in token.scopes if scope.startswith("whatsapp_")]
     data: dict[str, Any] = {
         "app_id": meta.world.app_id,
         "type": token.type,
@@ -175,6 +187,7 @@ def debug_token(meta: Meta, value: str) -> dict[str, Any]:
 
 
 def _refused(world: World, request: web.Request) -> str | None:
+    """Why the dialog does not open: "Login security" (Facebook Login), Strict mode for redirect URIs."""
     if request.query.get("client_id") != world.app_id:
         return "Invalid App ID: the provided app ID does not look like a valid app ID."
     redirect_uri = request.query.get("redirect_uri", "")

@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from wabus_local.meta.answers import GraphError, rate_limited
+from simulated_meta.graph.errors import GraphError, rate_limited
 
 CALLS_AN_HOUR = 5000  # for each app and WABA with a phone number; see "Rate limits" (WhatsApp Business Platform)
 CALLS_KEPT = 2000

@@ -1,25 +1,12 @@
-"""The bodies of Meta's webhooks and their signature. Pure.
+"""What Meta tells of templates. Pure.
 
-Source: "Webhooks reference" of the WhatsApp Business Platform, one page for each field.
+Sources: "message_template_status_update", "message_template_quality_update", "template_category_update",
+"message_template_components_update" webhook references.
 """
 
-import hashlib
-import hmac
-import json
 from typing import Any, Literal, get_args
 
-from wabus_local.meta.state import Phone
-
 Json = dict[str, Any]
-
-# "Webhook overrides": every other field goes to the app's own callback.
-OVERRIDABLE_FIELDS = frozenset(
-    (
-        *("messages", "message_echoes", "calls", "consumer_profile", "messaging_handovers"),
-        *("group_lifecycle_update", "group_participants_update", "group_settings_update", "group_status_update"),
-        *("smb_message_echoes", "smb_app_state_sync", "history", "account_settings_update"),
-    )
-)
 
 Action = Literal[
     "approve", "reject", "pause", "unpause", "disable", "reinstate", "flag", "review", "appeal", "archive", "remove"
@@ -31,21 +18,6 @@ STATUS_AFTER: dict[str, str] = {
     **{"appeal": "IN_APPEAL", "archive": "ARCHIVED", "remove": "PENDING_DELETION"},
 }
 EVENT_OF: dict[str, str] = STATUS_AFTER | {"flag": "FLAGGED", "reinstate": "REINSTATED"}
-
-
-def encode(payload: Json) -> bytes:
-    """As Meta writes it: non-ASCII escaped with lower-case hex, slashes escaped. The signature is over these bytes."""
-    return json.dumps(payload, separators=(",", ":")).replace("/", "\\/").encode()
-
-
-def sign(body: bytes, secret: str) -> str:
-    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-
-
-def envelope(waba_id: str, field: str, value: Json, time: int) -> Json:
-    change: Json = {"value": value, "field": field}
-    entry: Json = {"id": waba_id, "time": time, "changes": [change]}
-    return {"object": "whatsapp_business_account", "entry": [entry]}
 
 
 def template_status(template: Json, action: str, time: int, reason: str | None = None) -> Json:
@@ -119,52 +91,3 @@ def template_components(template: Json) -> Json:
             for button in buttons
         ]
     return value
-
-
-def phone_quality(phone: Phone, event: str, old_limit: str | None = None) -> Json:
-    """Value of `phone_number_quality_update`."""
-    return {
-        "display_phone_number": _digits(phone.display_phone_number),
-        "event": event,
-        **({"old_limit": old_limit} if old_limit else {}),
-        "current_limit": phone.messaging_limit_tier,
-        "max_daily_conversations_per_business": phone.messaging_limit_tier,
-    }
-
-
-def text_message(phone: Phone, sender: str, name: str, text: str, wamid: str, time: int) -> Json:
-    """Value of `messages` for one text that a person sent."""
-    return {
-        **_metadata(phone),
-        "contacts": [{"profile": {"name": name}, "wa_id": sender}],
-        "messages": [
-            {"from": sender, "id": wamid, "timestamp": str(time), "text": {"body": text}, "type": "text"},
-        ],
-    }
-
-
-def message_status(phone: Phone, recipient: str, status: str, wamid: str, time: int) -> Json:
-    """Value of `messages` for one status of a message that the business sent."""
-    entry: Json = {"id": wamid, "status": status, "timestamp": str(time), "recipient_id": recipient}
-    if status == "failed":
-        details = {"details": "Message failed to send because the recipient can't be reached."}
-        entry["errors"] = [
-            {
-                "code": 131026,
-                "title": "Message undeliverable",
-                "message": "Message undeliverable",
-                "error_data": details,
-            }
-        ]
-    elif status in ("sent", "delivered"):
-        entry["pricing"] = {"billable": True, "pricing_model": "PMP", "category": "utility", "type": "regular"}
-    return {**_metadata(phone), "statuses": [entry]}
-
-
-def _metadata(phone: Phone) -> Json:
-    metadata = {"display_phone_number": _digits(phone.display_phone_number), "phone_number_id": phone.id}
-    return {"messaging_product": "whatsapp", "metadata": metadata}
-
-
-def _digits(number: str) -> str:
-    return "".join(char for char in number if char.isdigit())

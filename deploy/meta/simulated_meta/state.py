@@ -1,14 +1,57 @@
-"""What the simulated Meta knows: app, WABAs, phone numbers, templates, tokens; kept in one JSON file."""
+"""What the simulated Meta knows: app, portfolios, WABAs, numbers, templates, tokens, people; kept in one JSON file."""
 
 import asyncio
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging", "business_management", "public_profile")
 SAVE_DELAY = 0.2  # seconds in which further changes go into the same write
+
+
+FieldState = Literal["null", "gone"]
+"""What became of a field that Meta retired: it is always null, or asking for it is an error."""
+RETIRED: dict[str, FieldState] = {"WhatsAppBusinessPhoneNumber.messaging_limit_tier": "null"}
+"""What Meta has retired by today: "Messaging limits"; pywa#221 shows the null."""
+
+
+class Business(BaseModel):
+    """A business portfolio."""
+
+    id: str
+    name: str
+
+
+class Person(BaseModel):
+    """Somebody with WhatsApp, as the app's portfolio knows them.
+
+    Source: "Business-scoped user IDs" (BSUID): `user_id` is theirs with this portfolio; the number is left out of
+    webhooks once they have a username, unless the business had to do with that number (here: `shows_phone`).
+    """
+
+    user_id: str
+    phone: str | None = None
+    """Without `+`; every person has one, but Meta may never have told it."""
+    name: str = "Sheena Nelson"
+    username: str | None = None
+    parent_user_id: str | None = None
+    shows_phone: bool = True
+
+    @property
+    def shown_phone(self) -> str | None:
+        return self.phone if self.shows_phone else None
+
+
+class Group(BaseModel):
+    """A group that a business number made. Source: "Groups API"."""
+
+    id: str
+    phone_number_id: str
+    subject: str
+    participants: list[str] = Field(default_factory=list[str])
+    """`user_id` of each."""
 
 
 class Phone(BaseModel):
@@ -33,6 +76,8 @@ class Waba(BaseModel):
     id: str
     name: str
     business_id: str
+    shared_with: list[str] = Field(default_factory=list[str])
+    """Portfolios that the owner shared it with."""
     account_review_status: str = "APPROVED"
     business_verification_status: str = "verified"
     status: str = "ACTIVE"
@@ -54,6 +99,10 @@ class Token(BaseModel):
     expires_at: int = 0
     """Unix seconds; 0 never."""
     revoked: bool = False
+    app_id: str | None = None
+    """Of another app than the world's; None is the world's."""
+    names_targets: bool = True
+    """Whether `debug_token` lists the WABAs; a token for all of a person's WABAs names none."""
 
 
 class Code(BaseModel):
@@ -82,6 +131,17 @@ class World(BaseModel):
     wabas: dict[str, Waba] = Field(default_factory=dict[str, Waba])
     tokens: dict[str, Token] = Field(default_factory=dict[str, Token])
     codes: dict[str, Code] = Field(default_factory=dict[str, Code])
+    businesses: dict[str, Business] = Field(default_factory=dict[str, Business])
+    """Portfolios beside `business_id`."""
+    persons: dict[str, Person] = Field(default_factory=dict[str, Person])
+    """By `user_id`."""
+    groups: dict[str, Group] = Field(default_factory=dict[str, Group])
+    graph_version: str = "v26.0"
+    """The newest version that Graph knows, and that of the webhooks."""
+    retired: dict[str, FieldState] = Field(default_factory=RETIRED.copy)
+    """By node type and name, as in `WhatsAppBusinessPhoneNumber.messaging_limit_tier`."""
+    has_parent_user_ids: bool = False
+    """Whether the portfolio has parent BSUIDs."""
     next_id: int = 1000000000000001
 
     @property
@@ -95,6 +155,11 @@ class World(BaseModel):
 
     def phone(self, phone_id: str) -> Phone | None:
         return next((waba.phones[phone_id] for waba in self.wabas.values() if phone_id in waba.phones), None)
+
+    def business(self, business_id: str) -> Business | None:
+        if business_id == self.business_id:
+            return Business(id=business_id, name=self.business_name)
+        return self.businesses.get(business_id)
 
     def waba_of_template(self, template_id: str) -> Waba | None:
         return next((waba for waba in self.wabas.values() if template_id in waba.templates), None)

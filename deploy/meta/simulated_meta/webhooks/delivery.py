@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import aiohttp
 
-from wabus_local.meta.payloads import OVERRIDABLE_FIELDS, encode, sign
-from wabus_local.meta.state import World
+from simulated_meta.state import World
+from simulated_meta.webhooks.wire import OVERRIDABLE_FIELDS, encode, sign
 
-# Seconds between attempts. Meta only says that the delays grow and that it gives up after 7 days.
+# Seconds between attempts. "Webhooks" (WhatsApp Business Platform): the delays grow, and it gives up after 7 days.
 DELAYS = (1, 2, 5, 10, 30, 60, 300, 900, 3600, *([4 * 3600] * 41))
 ATTEMPT_TIMEOUT = 10.0  # seconds
 CONCURRENT = 16

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
-from wabus_local.meta.delivery import Sender
-from wabus_local.meta.faults import Faults
-from wabus_local.meta.state import Store, World
+from simulated_meta.faults import Faults
+from simulated_meta.state import Store, World
+from simulated_meta.webhooks.delivery import Sender
 
 
 @dataclass

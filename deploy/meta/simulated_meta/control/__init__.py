@@ -2,7 +2,7 @@
 
 `GET /_control` lists every endpoint. Bodies and answers are JSON. A change that Meta would report with a webhook sends
 that webhook too, unless `?webhook=false`; `?wait=true` answers after its first delivery attempt, with the result.
-It listens on this machine only and has no password: nothing in it is real.
+It has no password: nothing in it is real.
 """
 
 import json
@@ -12,10 +12,13 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from wabus_local.meta import control_webhooks, control_world
-from wabus_local.meta.context import META, Meta
+from simulated_meta.context import META, Meta
+from simulated_meta.control import faults, people, templates, tokens, webhooks, world
 
-ROUTES = (*control_world.ROUTES, *control_webhooks.ROUTES)
+ROUTES = (
+    *(*world.ROUTES, *templates.ROUTES, *tokens.ROUTES, *faults.ROUTES),
+    *(*people.ROUTES, *webhooks.ROUTES),
+)
 
 
 def add_routes(app: web.Application) -> None:

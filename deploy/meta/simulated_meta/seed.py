@@ -4,7 +4,7 @@ import secrets
 import time
 from typing import Any
 
-from wabus_local.meta.state import Phone, Token, Waba, World
+from simulated_meta.state import Phone, Token, Waba, World
 
 Json = dict[str, Any]
 
@@ -32,11 +32,11 @@ def new_world(app_id: str, app_secrets: list[str]) -> World:
     return world
 
 
-def new_waba(world: World, waba_id: str | None = None, name: str | None = None) -> Waba:
-    """Another WABA with one phone number and no template."""
+def new_waba(world: World, waba_id: str | None = None, name: str | None = None, business_id: str | None = None) -> Waba:
+    """Another WABA with one phone number and no template, of the world's portfolio or of another."""
     waba_id = waba_id or world.new_id()
     phone_id = world.new_id()
-    waba = Waba(id=waba_id, name=name or f"WABA {waba_id}", business_id=world.business_id)
+    waba = Waba(id=waba_id, name=name or f"WABA {waba_id}", business_id=business_id or world.business_id)
     number = int(phone_id) % 10_000_000
     waba.phones[phone_id] = Phone(
         id=phone_id,

@@ -7,9 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
-from wabus_local.meta.context import Meta
-from wabus_local.meta.delivery import QueueFull, target_of
-from wabus_local.meta.payloads import envelope
+from simulated_meta.context import Meta
+from simulated_meta.webhooks.delivery import QueueFull, target_of
+from simulated_meta.webhooks.wire import envelope
 
 Json = dict[str, Any]
 
@@ -17,12 +17,12 @@ WAIT_MAX = 30.0  # seconds that `?wait=true` holds a request
 
 
 async def fire(
-    meta: Meta, request: web.Request, waba_id: str, field: str, value: Json, *, tamper: bool = False
+    meta: Meta, request: web.Request, entry_id: str, field: str, value: Json, *, tamper: bool = False
 ) -> Json:
-    """One change of one WABA. `?webhook=false` on the request leaves it out."""
+    """One change of one entry: of a WABA, or a portfolio. `?webhook=false` on the request leaves it out."""
     if request.query.get("webhook") == "false":
         return {"webhook": None}
-    return await fire_payload(meta, request, envelope(waba_id, field, value, int(time.time())), tamper=tamper)
+    return await fire_payload(meta, request, envelope(entry_id, field, value, int(time.time())), tamper=tamper)
 
 
 async def fire_payload(meta: Meta, request: web.Request, payload: Json, *, tamper: bool = False) -> Json:

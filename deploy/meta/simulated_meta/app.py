@@ -6,22 +6,23 @@ from collections.abc import AsyncIterator
 import aiohttp
 from aiohttp import web
 
-from wabus_local.meta import control, graph, oauth
-from wabus_local.meta.context import META, Meta
-from wabus_local.meta.delivery import Sender, handshake
-from wabus_local.meta.faults import Faults
-from wabus_local.meta.state import Store
+from simulated_meta import control
+from simulated_meta.context import META, Meta
+from simulated_meta.faults import Faults
+from simulated_meta.graph import api, login
+from simulated_meta.state import Store
+from simulated_meta.webhooks.delivery import Sender, handshake
 
 HANDSHAKE_DELAY_MAX = 5.0  # seconds between tries to verify the app's own callback
 
 
 def create_app(store: Store, *, delay_scale: float = 1.0) -> web.Application:
-    """Graph under `/v23.0/` (any version), the dialog under `/v23.0/dialog/oauth`, control under `/_control`."""
+    """Graph under `/v23.0/` (or another version), the dialog under `/v23.0/dialog/oauth`, control under `/_control`."""
     app = web.Application(client_max_size=32 * 1024 * 1024)
     app.cleanup_ctx.append(_meta(store, delay_scale))
     control.add_routes(app)
-    oauth.add_routes(app)
-    graph.add_routes(app)
+    login.add_routes(app)
+    api.add_routes(app)
     return app
 
 

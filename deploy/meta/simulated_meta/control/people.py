@@ -1,0 +1,264 @@
+"""Control of people: what they write, whether Meta shows their numbers, their groups, payments and calls."""
+
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from simulated_meta.context import Meta
+from simulated_meta.control.bodies import now, phone_of, wamid, without
+from simulated_meta.people import person, user_id
+from simulated_meta.state import Group, Person, Phone, World
+from simulated_meta.webhooks import coexistence, messages, statuses, threads
+from simulated_meta.webhooks.fire import fire
+
+Json = dict[str, Any]
+
+SENDER = "16505551234"
+TEXT = "Does it come in another color?"
+
+
+async def list_people(meta: Meta, _request: web.Request, _body: Json) -> Json:
+    """Everybody who wrote, was written to, or was added."""
+    return {"data": [each.model_dump() for each in meta.world.persons.values()]}
+
+
+async def add_person(meta: Meta, _request: web.Request, body: Json) -> Json:
+    """{phone?, user_id?, name?, username?, shows_phone?}: somebody; with shows_phone false Meta hides their number."""
+    who = person(meta.world, str(body.get("phone") or body["user_id"]))
+    return _changed(meta, who, body).model_dump()
+
+
+async def change_person(meta: Meta, request: web.Request, body: Json) -> Json:
+    """{phone?, name?, username?, shows_phone?}: another phone gives them another BSUID and sends a system message."""
+    before = meta.world.persons[request.match_info["user"]]
+    if body.get("phone") in (None, before.phone):
+        return {"person": _changed(meta, before, body).model_dump(), "webhook": None}
+    phone = phone_of(meta, without(body, "phone"))
+    number = str(body["phone"])
+    after = before.model_copy(update={"phone": number, "user_id": user_id(meta.world, number)})
+    del meta.world.persons[before.user_id]
+    meta.world.persons[after.user_id] = after
+    _changed(meta, after, body)
+    value = messages.changed_identity(meta.world, phone, before, after, wamid(body), now())
+    return {"person": after.model_dump()} | await fire(meta, request, phone.waba_id, "messages", value)
+
+
+async def fire_message(meta: Meta, request: web.Request, body: Json) -> Json:
+    """{waba_id?: the first, phone_number_id?, from?, name?, text?, id?, group_id?, edits?, revokes?, tamper?}
+
+    A person writes to the business, by number or BSUID; `edits` and `revokes` are ids of messages of theirs.
+    """
+    phone, id_ = phone_of(meta, body), wamid(body)
+    sender = person(meta.world, str(body.get("from", SENDER)), str(body["name"]) if "name" in body else None)
+    group = meta.world.groups[str(body["group_id"])] if "group_id" in body else None
+    words = str(body.get("text", TEXT))
+    content = messages.text(words)
+    if "edits" in body:
+        content = messages.edited(str(body["edits"]), words)
+    elif "revokes" in body:
+        content = messages.revoked(str(body["revokes"]))
+    value = messages.received(meta.world, phone, sender, id_, now(), content, group)
+    sent = await fire(meta, request, phone.waba_id, "messages", value, tamper=bool(body.get("tamper")))
+    return {"id": id_} | sent
+
+
+async def fire_status(meta: Meta, request: web.Request, body: Json) -> Json:
+    """{waba_id?, phone_number_id?, to?, status?: sent|delivered|read|played|failed, id?, opaque?, tamper?}
+
+    What became of a message of the business; `to` is the number or the BSUID that it was sent to.
+    """
+    phone, id_, to = phone_of(meta, body), wamid(body), str(body.get("to", SENDER))
+    value = statuses.status(
+        meta.world,
+        phone,
+        person(meta.world, to),
+        str(body.get("status", "delivered")),
+        id_,
+        now(),
+        addressed_by="phone" if to.isdigit() else "user_id",
+        opaque=str(body["opaque"]) if "opaque" in body else None,
+    )
+    sent = await fire(meta, request, phone.waba_id, "messages", value, tamper=bool(body.get("tamper")))
+    return {"id": id_} | sent
+
+
+async def fire_errors(meta: Meta, request: web.Request, body: Json) -> Json:
+    """{code?: 130429, title?, details?}: a value of `messages` with nothing but errors."""
+    phone = phone_of(meta, body)
+    title, details = str(body.get("title", "Rate limit hit")), str(body.get("details", "Too many messages were sent."))
+    value = messages.errors(phone, int(body.get("code", 130429)), title, details)
+    return await fire(meta, request, phone.waba_id, "messages", value)
+
+
+async def fire_payment(meta: Meta, request: web.Request, body: Json) -> Json:
+    """{to?, status?: pending|captured|failed, id?, reference_id?, transaction_id?, amount?, currency?, refunds?}
+
+    What became of a payment; amounts in hundredths, refunds: [{id, amount}].
+    """
+    phone, id_ = phone_of(meta, body), wamid(body)
+    order = {
+        "reference_id": str(body.get("reference_id", "order-1")),
+        "transaction_id": str(body.get("transaction_id", "pay_1")),
+        "amount": int(body.get("amount", 21000)),
+        "currency": str(body.get("currency", "INR")),
+        "refunds": body.get("refunds", []),
+    }
+    payer = person(meta.world, str(body.get("to", "919876543210")))
+    value = statuses.payment(meta.world, phone, payer, str(body.get("status", "captured")), id_, now(), order)
+    return {"id": id_} | await fire(meta, request, phone.waba_id, "messages", value)
+
+
+async def add_group(meta: Meta, request: web.Request, body: Json) -> Json:
+    """{subject?, participants?: [number or BSUID, …]}: a group; sends group_lifecycle_update."""
+    world, phone = meta.world, phone_of(meta, body)
+    members = [person(world, str(who)).user_id for who in body.get("participants", [])]
+    group = Group(
+        id=f"Y2FwaV9ncm91cDo{world.new_id()}", phone_number_id=phone.id, subject=str(body.get("subject", "Plants"))
+    )
+    group.participants = list(dict.fromkeys(members))
+    world.groups[group.id] = group
+    value = messages.group_created(phone, group, world.new_id(), now())
+    return {"group": group.model_dump()} | await fire(meta, request, phone.waba_id, "group_lifecycle_update", value)
+
+
+async def join_group(meta: Meta, request: web.Request, body: Json) -> Json:
+    """{user}: a number or BSUID follows the invitation; sends group_participants_update."""
+    group, phone = _group(meta, request)
+    who = person(meta.world, str(body["user"]))
+    group.participants = list(dict.fromkeys((*group.participants, who.user_id)))
+    value = messages.joined_group(meta.world, phone, group, who, now())
+    sent = await fire(meta, request, phone.waba_id, "group_participants_update", value)
+    return {"group": group.model_dump()} | sent
+
+
+async def fire_group_statuses(meta: Meta, request: web.Request, body: Json) -> Json:
+    """{status?: delivered|read, id?}: what became of a message to a group, for all its participants in one webhook."""
+    group, phone = _group(meta, request)
+    id_, members = wamid(body), [person(meta.world, user) for user in group.participants]
+    state = str(body.get("status", "delivered"))
+    value = statuses.group_statuses(meta.world, phone, group, members, state, id_, now())
+    return {"id": id_} | await fire(meta, request, phone.waba_id, "messages", value)
+
+
+Sample = Callable[[World, Phone, Person, Json], Json]
+
+
+async def fire_field(meta: Meta, request: web.Request, body: Json) -> Json:
+    """{phone_number_id?, user?, variant?, id?, text?, value?}: a webhook of a field that nothing else here sends.
+
+    Fields and their variants: smb_message_echoes (text, edit, revoke), history (chunk, medium, declined),
+    smb_app_state_sync (add, remove), user_id_update, user_preferences (stop, resume), messaging_handovers
+    (control_passed, control_taken), standby (message, status, echo), calls (connect, terminate). `value` goes over it.
+    """
+    field, phone = request.match_info["field"], phone_of(meta, body)
+    if field not in VARIANTS:
+        raise ValueError(f"fields are: {', '.join(VARIANTS)}")
+    variants = VARIANTS[field]
+    variant = str(body.get("variant", next(iter(variants))))
+    if variant not in variants:
+        raise ValueError(f"variants of {field} are: {', '.join(variants)}")
+    who = person(meta.world, str(body.get("user", SENDER)))
+    value = variants[variant](meta.world, phone, who, {"id": wamid(body), "text": str(body.get("text", TEXT))} | body)
+    return await fire(meta, request, phone.waba_id, field, value | body.get("value", {}))
+
+
+def _echo(content: Callable[[Json], Json]) -> Sample:
+    return lambda world, phone, who, body: coexistence.echo(world, phone, who, body["id"], now(), content(body))
+
+
+def _history(world: World, phone: Phone, who: Person, body: Json) -> Json:
+    progress = {"phase": 0, "chunk_order": 1, "progress": 55} | body.get("progress", {})
+    id_ = body["id"]
+    return coexistence.history_chunk(world, phone, who, (f"{id_}1", f"{id_}2", f"{id_}3"), now(), progress)
+
+
+def _renumbered(world: World, phone: Phone, who: Person, _body: Json) -> Json:
+    after = who.model_copy(update={"user_id": user_id(world, who.user_id)})
+    return threads.user_id_update(world, phone, who, after, now())
+
+
+def _standby_message(world: World, phone: Phone, who: Person, body: Json) -> Json:
+    copied = messages.received(world, phone, who, body["id"], now(), messages.text(body["text"]))
+    return threads.standby(phone, copied)
+
+
+def _standby_status(world: World, phone: Phone, who: Person, body: Json) -> Json:
+    return threads.standby(phone, statuses.status(world, phone, who, "delivered", body["id"], now()))
+
+
+def _address_book(action: str) -> Sample:
+    return lambda world, phone, who, _body: coexistence.address_book(world, phone, who, action, now())
+
+
+def _preference(choice: str) -> Sample:
+    return lambda world, phone, who, _body: threads.preference(world, phone, who, choice, now())
+
+
+def _handover(kind: str) -> Sample:
+    return lambda _world, phone, who, _body: threads.handover(phone, who, kind, now(), "Asked for a person")
+
+
+def _call(event: str) -> Sample:
+    return lambda world, phone, who, body: threads.call(
+        world, phone, who, body["id"].replace("wamid", "wacid"), now(), event
+    )
+
+
+VARIANTS: dict[str, dict[str, Sample]] = {
+    "smb_message_echoes": {
+        "text": _echo(lambda body: messages.text(body["text"])),
+        "edit": _echo(lambda body: messages.edited(str(body.get("original", "wamid.original")), body["text"])),
+        "revoke": _echo(lambda body: messages.revoked(str(body.get("original", "wamid.original")))),
+    },
+    "history": {
+        "chunk": _history,
+        "medium": lambda world, phone, who, body: coexistence.history_medium(
+            world, phone, who, body["id"], now(), "24230790383178626"
+        ),
+        "declined": lambda _world, phone, _who, _body: coexistence.history_declined(phone),
+    },
+    "smb_app_state_sync": {"add": _address_book("add"), "remove": _address_book("remove")},
+    "user_id_update": {"changed": _renumbered},
+    "user_preferences": {"stop": _preference("stop"), "resume": _preference("resume")},
+    "messaging_handovers": {
+        "control_passed": _handover("control_passed"),
+        "control_taken": _handover("control_taken"),
+    },
+    "standby": {
+        "message": _standby_message,
+        "status": _standby_status,
+        "echo": lambda _world, phone, who, body: threads.standby_echo(phone, who, body["id"], now(), body["text"]),
+    },
+    "calls": {"connect": _call("connect"), "terminate": _call("terminate")},
+}
+
+
+def _changed(meta: Meta, who: Person, body: Json) -> Person:
+    known = {name: body[name] for name in ("phone", "name", "username", "shows_phone") if name in body}
+    changed = Person.model_validate(who.model_dump() | known)
+    meta.world.persons[changed.user_id] = changed
+    return changed
+
+
+def _group(meta: Meta, request: web.Request) -> tuple[Group, Phone]:
+    group = meta.world.groups[request.match_info["group"]]
+    phone = meta.world.phone(group.phone_number_id)
+    if phone is None:
+        raise KeyError(group.phone_number_id)
+    return group, phone
+
+
+ROUTES = (
+    ("GET", "/people", list_people),
+    ("POST", "/people", add_person),
+    ("PATCH", "/people/{user}", change_person),
+    ("POST", "/messages", fire_message),
+    ("POST", "/messages/statuses", fire_status),
+    ("POST", "/messages/errors", fire_errors),
+    ("POST", "/payments", fire_payment),
+    ("POST", "/groups", add_group),
+    ("POST", "/groups/{group}/participants", join_group),
+    ("POST", "/groups/{group}/statuses", fire_group_statuses),
+    ("POST", "/fields/{field}", fire_field),
+)

@@ -1,0 +1,184 @@
+"""Control of the simulated world itself: the app, portfolios, WABAs, phone numbers, and which Graph is played."""
+
+import re
+from typing import Any, get_args
+
+from aiohttp import web
+
+from simulated_meta import seed
+from simulated_meta.context import Meta
+from simulated_meta.control.bodies import waba_of, without
+from simulated_meta.control.templates import TEMPLATES_MAX
+from simulated_meta.faults import Faults
+from simulated_meta.graph import login
+from simulated_meta.state import Business, FieldState, Phone, Waba
+from simulated_meta.webhooks import accounts
+from simulated_meta.webhooks.fire import fire
+
+Json = dict[str, Any]
+
+WABAS_MAX = 2000
+VERSION = re.compile(r"v\d+\.\d+")
+
+
+async def show_state(meta: Meta, _request: web.Request, _body: Json) -> Json:
+    """Everything at a glance, without tokens or secrets."""
+    world = meta.world
+    wabas = [
+        {
+            "id": waba.id,
+            "name": waba.name,
+            "templates": len(waba.templates),
+            "phones": [phone.model_dump() for phone in waba.phones.values()],
+            "subscribed_apps": {app: found.override_callback_uri for app, found in waba.subscribed_apps.items()},
+        }
+        for waba in world.wabas.values()
+    ]
+    app = {
+        "id": world.app_id,
+        "callback_url": world.callback_url,
+        "callback_verified": world.callback_verified,
+        "has_messages_callback": world.has_messages_callback,
+    }
+    graph = {"version": world.graph_version, "retired": world.retired}
+    return {"app": app, "graph": graph, "wabas": wabas, "tokens": len(world.tokens), "faults": meta.faults.as_json()}
+
+
+async def change_app(meta: Meta, _request: web.Request, body: Json) -> Json:
+    """{app_secrets?: […], has_messages_callback?}: a reset of the secret; an app that gets no messages of its own.
+
+    While these secrets are not those of META_APP_SECRETS, Graph refuses the app, and the gateway what it is sent.
+    """
+    world = meta.world
+    app_secrets, callback = body.get("app_secrets", world.app_secrets), body.get("has_messages_callback")
+    if not isinstance(app_secrets, list) or not app_secrets or not all(isinstance(one, str) for one in app_secrets):
+        raise ValueError("app_secrets must be a list of at least one text")
+    world.app_secrets = app_secrets
+    world.has_messages_callback = world.has_messages_callback if callback is None else bool(callback)
+    return {"app_secrets": len(world.app_secrets), "has_messages_callback": world.has_messages_callback}
+
+
+async def change_graph(meta: Meta, _request: web.Request, body: Json) -> Json:
+    """{version?: "v25.0", retired?: {"NodeType.field": "null"|"gone"|"kept"}, parent_user_ids?}: which Graph is played.
+
+    A later version than this is refused. A retired field is null, or there is none of that name any more.
+    """
+    world, states = meta.world, {*get_args(FieldState), "kept"}
+    version, retired = str(body.get("version", world.graph_version)), body.get("retired", {})
+    if not VERSION.fullmatch(version):
+        raise ValueError("version must look like v25.0")
+    if not isinstance(retired, dict) or not all("." in name and state in states for name, state in retired.items()):
+        raise ValueError(f"retired needs NodeType.field: one of {', '.join(sorted(states))}")
+    world.graph_version = version
+    world.has_parent_user_ids = bool(body.get("parent_user_ids", world.has_parent_user_ids))
+    world.retired = {name: state for name, state in (world.retired | retired).items() if state != "kept"}
+    return {"version": version, "retired": world.retired, "parent_user_ids": world.has_parent_user_ids}
+
+
+async def add_wabas(meta: Meta, _request: web.Request, body: Json) -> Json:
+    """{id?, name?, templates?: N, count?: 1, own_businesses?}: WABAs, each with a phone number; one token for them all.
+
+    own_businesses: true gives each a portfolio of its own.
+    """
+    count = int(body.get("count", 1))
+    if not 0 < count <= WABAS_MAX or not 0 <= int(body.get("templates", 0)) <= TEMPLATES_MAX:
+        raise ValueError(f"count is at most {WABAS_MAX}, templates at most {TEMPLATES_MAX}")
+    if body.get("id") and (count > 1 or body["id"] in meta.world.wabas):
+        raise ValueError("that id can't be used: it is taken, or count is more than 1")
+    owns = bool(body.get("own_businesses"))
+    wabas = [
+        seed.new_waba(meta.world, body.get("id"), body.get("name"), _new_business(meta) if owns else None)
+        for _ in range(count)
+    ]
+    for waba in wabas:
+        for template in seed.many_templates(meta.world, int(body.get("templates", 0))):
+            waba.templates[template["id"]] = template
+    token = login.new_token(meta, [waba.id for waba in wabas], lifetime=0, kind="SYSTEM_USER")
+    made = [{"id": waba.id, "phone_number_id": next(iter(waba.phones))} for waba in wabas]
+    return {"wabas": made, "token": token.value}
+
+
+async def change_waba(meta: Meta, request: web.Request, body: Json) -> Json:
+    """{account_review_status?, status?, name?, …}: a changed review status sends account_review_update."""
+    waba = waba_of(meta, request)
+    before = waba.account_review_status
+    changed = Waba.model_validate(waba.model_dump() | without(body, "id", "templates", "phones"))
+    meta.world.wabas[waba.id] = changed
+    if changed.account_review_status == before:
+        return {"id": waba.id}
+    value = {"decision": changed.account_review_status}
+    return {"id": waba.id} | await fire(meta, request, waba.id, "account_review_update", value)
+
+
+async def update_account(meta: Meta, request: web.Request, body: Json) -> Json:
+    """{event, …}: sends account_update; PARTNER_… and a few others in an entry of the portfolio, with waba_info."""
+    waba = waba_of(meta, request)
+    event = str(body["event"])
+    value = accounts.account_update(waba, event, meta.world.app_id, without(body, "event"))
+    entry_id = meta.world.business_id if event in accounts.TO_THE_PORTFOLIO else waba.id
+    return await fire(meta, request, entry_id, "account_update", value)
+
+
+async def change_capability(meta: Meta, request: web.Request, body: Json) -> Json:
+    """{max_daily_conversations_per_business?: 2000, -1 unlimited, max_phone_numbers?}: business_capability_update."""
+    waba = waba_of(meta, request)
+    value = accounts.capability(
+        body.get("max_daily_conversations_per_business", 2000), int(body.get("max_phone_numbers", 25))
+    )
+    return await fire(meta, request, waba.id, "business_capability_update", value)
+
+
+async def add_phone(meta: Meta, request: web.Request, body: Json) -> Json:
+    """{display_phone_number, verified_name?, …}: one more phone number of the WABA."""
+    waba = waba_of(meta, request)
+    phone = Phone.model_validate(
+        {"verified_name": waba.name, "id": meta.world.new_id()} | body | {"waba_id": waba.id},
+    )
+    waba.phones[phone.id] = phone
+    return phone.model_dump()
+
+
+async def change_phone(meta: Meta, request: web.Request, body: Json) -> Json:
+    """{quality_rating?, messaging_limit_tier?, status?, …}: sends phone_number_quality_update."""
+    phone = meta.world.phone(request.match_info["phone"])
+    if phone is None:
+        raise KeyError(request.match_info["phone"])
+    changed = Phone.model_validate(phone.model_dump() | without(body, "id", "waba_id"))
+    meta.world.wabas[phone.waba_id].phones[phone.id] = changed
+    if changed.messaging_limit_tier != phone.messaging_limit_tier:
+        event = str(body.get("event", "DOWNGRADE"))
+        value = accounts.phone_quality(changed, event, phone.messaging_limit_tier)
+    else:
+        value = accounts.phone_quality(changed, "UNFLAGGED" if changed.quality_rating == "GREEN" else "FLAGGED")
+    sent = await fire(meta, request, phone.waba_id, "phone_number_quality_update", value)
+    return {"phone": changed.model_dump()} | sent
+
+
+async def reset(meta: Meta, _request: web.Request, _body: Json) -> Json:
+    """Back to the demo world, with a new token, no faults and no calls listed; callback URLs stay."""
+    old = meta.world
+    world = seed.new_world(old.app_id, old.app_secrets)
+    world.callback_url, world.verify_token = old.callback_url, old.verify_token
+    world.callback_verified, world.redirect_uris = old.callback_verified, old.redirect_uris
+    meta.store.world, meta.faults = world, Faults()
+    return {"token": next(iter(world.tokens))}
+
+
+def _new_business(meta: Meta) -> str:
+    business_id = meta.world.new_id()
+    meta.world.businesses[business_id] = Business(id=business_id, name=f"Portfolio {business_id}")
+    return business_id
+
+
+ROUTES = (
+    ("GET", "/state", show_state),
+    ("PATCH", "/app", change_app),
+    ("PATCH", "/graph", change_graph),
+    ("POST", "/wabas", add_wabas),
+    ("PATCH", "/wabas/{waba}", change_waba),
+    ("POST", "/wabas/{waba}/account_update", update_account),
+    ("POST", "/wabas/{waba}/capability", change_capability),
+    ("POST", "/wabas/{waba}/phones", add_phone),
+    ("PATCH", "/phones/{phone}", change_phone),
+    ("POST", "/reset", reset),
+)

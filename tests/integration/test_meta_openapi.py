@@ -1,0 +1,92 @@
+"""Meta's OpenAPI as a witness: it notices what differs, and every deviation that is listed is needed."""
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from simulated_meta import Store, new_world
+from simulated_meta.seed import DEMO_PHONE, DEMO_TEMPLATE, DEMO_WABA
+from support import meta_openapi
+
+Client = TestClient[web.Request, web.Application]
+Serve = Callable[[web.Application], Awaitable[Client]]
+
+pytestmark = pytest.mark.skipif(meta_openapi.missing() is not None, reason=str(meta_openapi.missing()))
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(new_world("1234567890", ["an-app-secret"]))
+
+
+@pytest.fixture
+async def meta(serve: Serve, store: Store) -> Client:
+    return await serve(meta_openapi.create_meta(store))
+
+
+@pytest.fixture
+def bearer(store: Store) -> dict[str, str]:
+    return {"Authorization": f"Bearer {next(iter(store.world.tokens))}", "User-Agent": "client/1.0.0"}
+
+
+def found() -> list[str]:
+    findings = [str(finding) for finding in meta_openapi.FINDINGS]
+    meta_openapi.FINDINGS.clear()
+    return findings
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "finding"),
+    [
+        ("GET", f"{DEMO_WABA}/phone_numbers?sort=colour", None, 'query sort: is "colour"'),
+        ("GET", f"{DEMO_WABA}/phone_numbers?colour=red", None, "parameter colour: is not described"),
+        ("GET", f"{DEMO_WABA}/phone_numbers?limit=101", None, "query limit: breaks maximum"),
+        ("POST", f"{DEMO_WABA}/subscribed_apps", {"verify_token": 1}, "body /verify_token: breaks type"),
+    ],
+)
+async def test_a_call_that_meta_does_not_describe_is_noticed(
+    meta: Client, bearer: dict[str, str], method: str, path: str, body: Any, finding: str
+) -> None:
+    await meta.request(method, f"/v23.0/{path}", json=body, headers=bearer)
+
+    (noticed,) = found()
+    assert noticed.endswith(finding)
+
+
+async def test_an_answer_that_meta_would_not_give_is_noticed(
+    meta: Client, store: Store, bearer: dict[str, str]
+) -> None:
+    store.world.wabas[DEMO_WABA].phones[DEMO_PHONE].quality_rating = "PURPLE"
+
+    await meta.get(f"/v23.0/{DEMO_WABA}/phone_numbers?fields=quality_rating", headers=bearer)
+
+    assert found() == ['GET /{Version}/{WABA-ID}/phone_numbers answer /data/*/quality_rating: is "PURPLE"']
+
+
+async def test_every_deviation_listed_is_needed(meta: Client, store: Store, bearer: dict[str, str]) -> None:
+    token, app = next(iter(store.world.tokens)), f"{store.world.app_id}|an-app-secret"
+    business, everything = store.world.business_id, "status,messaging_limit_tier"
+    proof = hmac.new(b"an-app-secret", token.encode(), hashlib.sha256).hexdigest()
+    store.world.retired.clear()
+    meta_openapi.USED.clear()
+
+    for path in (
+        "me/businesses",
+        f"debug_token?input_token={token}",
+        f"oauth/access_token?client_id={store.world.app_id}&client_secret=an-app-secret&grant_type=client_credentials",
+        f"{DEMO_WABA}?fields=business_verification_status",
+        f"{DEMO_WABA}/phone_numbers?fields={everything}",
+        f"{DEMO_WABA}/message_templates?limit=1",
+        f"{DEMO_TEMPLATE}?fields=name",
+        f"{business}/owned_whatsapp_business_accounts?limit=1&fields=id",
+    ):
+        await meta.get(f"/v23.0/{path}", headers=bearer)
+    await meta.get(f"/v23.0/{DEMO_WABA}?access_token={token}&appsecret_proof={proof}", headers={"User-Agent": "curl"})
+    await meta.get(f"/v23.0/{store.world.app_id}/subscriptions", headers={"Authorization": f"Bearer {app}"})
+
+    unused = [each for each in meta_openapi.deviations() if each not in meta_openapi.USED]
+    assert (unused, found()) == ([], [])
