@@ -195,6 +195,18 @@ async def test_what_meta_no_longer_says_by_webhook_a_check_finds(client: Client,
     assert (number["messaging_limit"], number["messaging_limit_since"]) == ("TIER_250", last["check_at"])
 
 
+async def test_nobody_learns_that_meta_lowered_the_limit_when_graph_gives_the_number_none_of_its_own(
+    client: Client, store: Store, bearer: Bearer
+) -> None:
+    phone = next(iter(store.world.wabas[DEMO_WABA].phones.values()))
+    (number,) = (await checked(client, bearer()))["wabas"][0]["phones"]
+    assert number["messaging_limit"] == "TIER_2K"
+    phone.messaging_limit_tier = "TIER_250"
+    health = await checked(client, bearer())
+    assert codes(health) == {"messaging_limit_lowered"}
+    assert health["wabas"][0]["phones"][0]["messaging_limit"] == "TIER_250"
+
+
 async def test_only_an_admin_with_an_account_can_ask_for_a_check(client: Client, bearer: Bearer) -> None:
     assert (await client.post("/webhook/health/check", headers=bearer(role="member"))).status == 403
     assert (await client.post("/webhook/health/check", headers=bearer("another"))).status == 404

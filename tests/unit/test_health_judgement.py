@@ -143,6 +143,22 @@ REASONS: list[tuple[str, str, tuple[Event, ...]]] = [
         ),
     ),
     (
+        "messaging_limit_lowered",
+        "degraded",
+        (
+            fact(CapabilityChanged, CONNECTED, max_daily_conversation_per_phone=10_000),
+            fact(CapabilityChanged, max_daily_conversations_per_business=2000),
+        ),
+    ),
+    (
+        "messaging_limit_lowered",
+        "degraded",
+        (
+            fact(CapabilityChanged, CONNECTED, value={"max_daily_conversations_per_business": "TIER_UNLIMITED"}),
+            fact(CapabilityChanged, value={"max_daily_conversations_per_business": "TIER_2K"}),
+        ),
+    ),
+    (
         "display_name_rejected",
         "healthy",
         (fact(PhoneNumberNameReviewed, display_phone_number="15550001", decision="REJECTED"),),

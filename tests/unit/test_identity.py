@@ -338,7 +338,10 @@ TOLD = {
         AccountSettingsChanged, "account_settings_update", phone_number_settings=[{"phone_number_id": "1"}, {}]
     ),
     "a capability": of_field(
-        CapabilityChanged, "business_capability_update", max_daily_conversation_per_phone=[250, 2000]
+        CapabilityChanged,
+        "business_capability_update",
+        max_daily_conversation_per_phone=[250, 2000],
+        max_daily_conversations_per_business=[250, "TIER_2K"],
     ),
     "a number's quality": of_field(
         PhoneNumberQualityChanged,

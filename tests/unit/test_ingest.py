@@ -142,6 +142,17 @@ def test_entries_and_changes_are_taken_apart_in_order() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("word", "limit"),
+    [(10_000, 10_000), ("10000", 10_000), (-1, -1), ("TIER_UNLIMITED", -1), ("TIER_2K", 2000), ("TIER_NOT_SET", None)],
+)
+def test_nobody_sees_what_a_business_may_send_when_meta_calls_it_otherwise(word: Any, limit: int | None) -> None:
+    value = {"max_daily_conversations_per_business": word, "max_phone_numbers_per_waba": 25}
+    [event] = facts(webhook({"field": "business_capability_update", "value": value}))
+    assert isinstance(event, CapabilityChanged)
+    assert (event.max_daily_conversations_per_business, event.max_phone_numbers_per_waba) == (limit, 25)
+
+
 TEMPLATE = {"message_template_id": 12, "message_template_name": "promo", "message_template_language": "de"}
 CHANGES: list[tuple[str, dict[str, Any], type[Event]]] = [
     ("message_template_status_update", {"event": "PAUSED", "reason": "x", **TEMPLATE}, TemplateStatusChanged),

@@ -98,7 +98,14 @@ class CapabilityChanged(WabaEvent, topic=ACCOUNTS):
     """`business_capability_update`: messaging limit and number of phone numbers of the business."""
 
     max_daily_conversation_per_phone: int | None = None
+    """What Meta called the next one until February 2026."""
+    max_daily_conversations_per_business: int | None = None
+    """People whom the business may write to first in 24 hours; -1 for any number, and none for a word that is no limit.
+
+    Meta's own word, a number or TIER_2K, stays in `value`.
+    """
     max_phone_numbers_per_business: int | None = None
+    max_phone_numbers_per_waba: int | None = None
     value: dict[str, Any]
 
 

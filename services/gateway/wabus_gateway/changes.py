@@ -23,6 +23,7 @@ from wabus_events import (
     TemplateStatusChanged,
     fact_id,
 )
+from wabus_events.messaging_limit import people_a_day
 
 
 class _Common(TypedDict):
@@ -93,8 +94,10 @@ def change_event(
         case "business_capability_update":
             return CapabilityChanged(
                 **common(CapabilityChanged),
-                max_daily_conversation_per_phone=value.get("max_daily_conversation_per_phone"),
+                max_daily_conversation_per_phone=people_a_day(value.get("max_daily_conversation_per_phone")),
+                max_daily_conversations_per_business=people_a_day(value.get("max_daily_conversations_per_business")),
                 max_phone_numbers_per_business=value.get("max_phone_numbers_per_business"),
+                max_phone_numbers_per_waba=value.get("max_phone_numbers_per_waba"),
             )
         case "phone_number_quality_update":
             return PhoneNumberQualityChanged(

@@ -18,6 +18,7 @@ from wabus_events import (
     CredentialStored,
     PhoneNumber,
     fact_id,
+    messaging_limit,
     tombstone,
 )
 from wabus_runtime.graph import Graph, GraphSettings
@@ -31,7 +32,9 @@ from wabus_gateway.signature import verify_token_of
 
 WABA_ID = re.compile(r"[0-9]{1,32}")
 SCOPES_NEEDED = ("whatsapp_business_management", "whatsapp_business_messaging")
-PHONE_FIELDS = "id,display_phone_number,verified_name,quality_rating,messaging_limit_tier"
+PHONE_FIELDS = ",".join(
+    ("id", "display_phone_number", "verified_name", "quality_rating", *messaging_limit.GRAPH_FIELDS)
+)
 MAX_PHONE_NUMBERS = 200  # Graph's largest page; Meta allows far fewer numbers to a WABA
 
 log = structlog.get_logger()
@@ -256,7 +259,7 @@ def phone_numbers(listed: Any) -> list[PhoneNumber]:
     entries = cast(list[dict[str, Any]], listed) if isinstance(listed, list) else []
     return [
         PhoneNumber.model_validate(
-            {**entry, "phone_number_id": str(entry["id"]), "messaging_limit": entry.get("messaging_limit_tier")}
+            {**entry, "phone_number_id": str(entry["id"]), "messaging_limit": messaging_limit.limit_of(entry)}
         )
         for entry in entries
         if "id" in entry

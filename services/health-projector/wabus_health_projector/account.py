@@ -5,15 +5,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from wabus_events import CheckedNumber, PhoneNumber
+from wabus_events.messaging_limit import is_lower, people_a_day
 
 from wabus_health_projector.reason import Reason, Severity
 from wabus_health_projector.state import Checked, Connection, Fact, NumberHealth, WabaHealth, digits, order
 
 WARNING_LASTS = timedelta(days=30)  # for what Meta announces once and never takes back: violations, alerts
 PIN_RESET_LASTS = timedelta(days=7)
-
-TIERS = ("TIER_50", "TIER_250", "TIER_1K", "TIER_2K", "TIER_10K", "TIER_100K", "TIER_UNLIMITED")
-"""Meta: "Messaging limits", the lowest first. `TIER_NOT_SET` is none of them."""
 
 ACCOUNT_GONE = {
     "ACCOUNT_DELETED": ("account_deleted", "The WhatsApp Business account was deleted at Meta."),
@@ -53,7 +51,7 @@ def account_reasons(health: WabaHealth, connection: Connection, now: datetime) -
         yield from _name_and_pin(number, now)
     if len(health.capabilities) == 2:
         newest, before = health.capabilities
-        if newest.limit >= 0 and (before.limit < 0 or newest.limit < before.limit):
+        if is_lower(newest.limit, before.limit):
             yield _limit_lowered("your business", f"{newest.limit} conversations a day", newest.at)
 
 
@@ -211,7 +209,7 @@ def _limit(number: Number) -> Iterator[Reason]:
 
 
 def _is_lower(tier: str | None, before: str | None) -> bool:
-    return tier in TIERS and before in TIERS and TIERS.index(tier) < TIERS.index(before)
+    return is_lower(people_a_day(tier), people_a_day(before))
 
 
 def _tier(tier: str | None) -> str:

@@ -10,13 +10,16 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import orjson
-from wabus_events import AccountChecked, CheckedNumber, fact_id
+from wabus_events import AccountChecked, CheckedNumber, fact_id, messaging_limit
 
 from wabus_health_projector.state import Checked, CheckFailure, Connection, Fact, WabaHealth, digits, order
 
-PHONE_FIELDS = (
-    "id,display_phone_number,verified_name,quality_rating,status,throughput,messaging_limit_tier,name_status,"
-    "webhook_configuration"
+PHONE_FIELDS = ",".join(
+    (
+        *("id", "display_phone_number", "verified_name", "quality_rating", "status", "throughput", "name_status"),
+        *messaging_limit.GRAPH_FIELDS,
+        "webhook_configuration",
+    )
 )
 TELLING = frozenset({"token_expired", "permission_lost", "account_not_found", "account_blocked"})
 """Codes of Graph errors that say something of the account rather than of the moment."""
@@ -114,7 +117,7 @@ def _number(held: WabaHealth, phone: Mapping[str, Any]) -> CheckedNumber:
         urls = cast(dict[str, Any], configuration)
         levels = ("phone_number", "whatsapp_business_account", "application")
         callback_url = next((str(urls[level]) for level in levels if urls.get(level)), "")
-    display, limit = _text(phone.get("display_phone_number")), _text(phone.get("messaging_limit_tier"))
+    display, limit = _text(phone.get("display_phone_number")), messaging_limit.limit_of(phone)
     before = next(
         (each for each in (held.checked.numbers if held.checked else ()) if each.phone_number_id == phone_id), None
     )

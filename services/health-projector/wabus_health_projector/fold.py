@@ -36,7 +36,7 @@ from wabus_events.template_state import asked_at, notice_after, place_of, status
 from wabus_runtime.graph_errors import AppRefused
 
 from wabus_health_projector.check import is_ours
-from wabus_health_projector.payloads import account_event, alert
+from wabus_health_projector.payloads import account_event, alert, capability_limit
 from wabus_health_projector.state import (
     Capability,
     Checked,
@@ -197,7 +197,10 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
             alerted = alert(event, place)
             about = f"{alerted.kind} {event.value.get('entity_id', '')}".strip()
             return {"alerts": _latest_of(health.alerts, about, alerted)}
-        case CapabilityChanged(max_daily_conversation_per_phone=int(limit)):
+        case CapabilityChanged():
+            limit = capability_limit(event)
+            if limit is None:
+                return {}
             return {"capabilities": latest_few(health.capabilities, Capability(**place, limit=limit), 2)}
         case _:
             return {}

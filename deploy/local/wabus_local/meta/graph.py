@@ -207,6 +207,9 @@ def _phone_node(meta: Meta, phone: Phone) -> Json:
     if subscription:
         configuration["whatsapp_business_account"] = subscription.override_callback_uri
     return phone.model_dump(exclude={"waba_id", "throughput"}) | {
+        # "Messaging limits": the limit is the portfolio's, under a name of its own; the number's is always null.
+        "whatsapp_business_manager_messaging_limit": phone.messaging_limit_tier,
+        "messaging_limit_tier": None,
         "platform_type": "CLOUD_API",
         "account_mode": "LIVE",
         "is_official_business_account": False,
