@@ -213,6 +213,24 @@ async def test_a_token_that_will_not_do_is_refused_with_a_reason(
     assert await events_in(ACCOUNTS) == []
 
 
+async def test_whoever_gives_a_portfolios_id_for_an_account_is_told_that_we_must_repair_it(store: Store) -> None:
+    token = next(iter(store.world.tokens.values()))
+    token.waba_ids = []  # as of a system user's token, which names no accounts
+    with pytest.raises(ConnectRefused) as caught:
+        await connected(store, waba_id=store.world.wabas[DEMO_WABA].business_id)
+    assert caught.value.code == "account_not_found"
+    assert "not the id of a WhatsApp Business account" in caught.value.message
+    assert "WhatsApp Business Account ID" in caught.value.message
+
+
+async def test_nobody_can_connect_with_a_token_that_can_all_but_is_listed_without_a_permission(store: Store) -> None:
+    token = next(iter(store.world.tokens.values()))
+    token.unlisted_scopes = ["whatsapp_business_management"]
+    account = await connected(store)
+    assert "whatsapp_business_management" not in account.scopes
+    assert [number.phone_number_id for number in account.phone_numbers]
+
+
 async def test_a_callback_that_meta_cannot_reach_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUBLIC_URL", "http://127.0.0.1:9")
     with pytest.raises(ConnectRefused, match="PUBLIC_URL") as caught:

@@ -16,26 +16,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
+from wabus_gateway.oauth import granted_wabas
 from wabus_runtime.graph import Graph, GraphSettings
 from wabus_runtime.graph_errors import (
     AccountNotFound,
     AppNotSubscribed,
     AppRefused,
     BadRequest,
+    FieldUnknown,
     GraphError,
     GraphUnavailable,
     MalformedAnswer,
     MetaOutage,
+    NotAnAccount,
     PermissionLost,
     RateLimited,
     TokenExpired,
+    TokenOfAnotherApp,
     TooMuchData,
     Usage,
     classify,
     usage,
 )
 from wabus_runtime.graph_limits import COOL_DOWN, OPEN_AFTER, OPEN_AFTER_ALONE, Breaker, Pace, pause_after
-from wabus_template_sync.graph import next_cursor, template_pages
+from wabus_runtime.graph_pages import next_cursor
+from wabus_template_sync.graph import template_pages
 from waiting import Eventually
 
 TOKEN = "EAAG-a-token-that-nobody-may-see"
@@ -75,6 +80,9 @@ def test_an_error_is_known_by_its_code(status: int, code: int, subcode: int | No
     assert found.message.endswith(".")
 
 
+NO_FIELD = "(#100) Tried accessing nonexisting field"
+
+
 @pytest.mark.parametrize(
     ("code", "message", "expected"),
     [
@@ -90,6 +98,17 @@ def test_an_error_is_known_by_its_code(status: int, code: int, subcode: int | No
         (1, "Error validating client secret.", AppRefused),
         (1, "An unknown error has occurred.", GraphUnavailable),
         (100, "(#100) Param limit must be a positive integer", BadRequest),
+        (100, f"{NO_FIELD} (phone_numbers) on node type (Business)", NotAnAccount),
+        (100, f"{NO_FIELD} (message_templates) on node type (Page)", NotAnAccount),
+        (100, f"{NO_FIELD} (phone_numbers) on node type (WhatsAppBusinessAccount)", FieldUnknown),
+        (100, f"{NO_FIELD} (username) on node type (WhatsAppBusinessPhoneNumber)", FieldUnknown),
+        (100, "(#100) The App_id in the input_token did not match the Viewing App", TokenOfAnotherApp),
+        (
+            100,
+            "Unsupported get request. Object with ID '1' does not exist, cannot be loaded due to missing permissions, "
+            "or does not support this operation",
+            AccountNotFound,
+        ),
     ],
 )
 def test_an_error_whose_code_says_too_little_is_known_by_its_message(
@@ -278,6 +297,43 @@ async def test_graph_is_asked_once_how_many_there_are(graph: Scripted, said: Any
 
     assert found == [total, total]
     assert [request.query.get("summary") for request in graph.requests] == ["total_count", None]
+
+
+async def test_an_account_after_the_first_25_is_missing_from_the_choice(graph: Scripted) -> None:
+    def of(first: int, last: int, after: str | None = None) -> Answer:
+        return page(*(str(number) for number in range(first, last)), after=after)
+
+    none = page()
+    graph.answers = [of(0, 1, "b1"), of(100, 125, "w1"), of(125, 150), none, of(1, 2), none, of(150, 151)]
+    async with Graph(graph.settings) as client:
+        found = await granted_wabas(client, graph.settings.meta_graph_url, SecretStr(TOKEN), ())
+
+    assert list(found) == [str(number) for number in range(100, 151)]
+    assert [(request.path.removeprefix("/v23.0/"), request.query.get("after")) for request in graph.requests] == [
+        ("me/businesses", None),
+        ("0/owned_whatsapp_business_accounts", None),
+        ("0/owned_whatsapp_business_accounts", "w1"),
+        ("0/client_whatsapp_business_accounts", None),
+        ("me/businesses", "b1"),
+        ("1/owned_whatsapp_business_accounts", None),
+        ("1/client_whatsapp_business_accounts", None),
+    ]
+
+
+async def test_every_account_that_a_token_names_is_in_the_choice(graph: Scripted) -> None:
+    named = tuple(str(number) for number in range(60))
+    graph.answers = [lambda request: web.json_response({"name": f"No. {request.path.rpartition('/')[2]}"})]
+    async with Graph(graph.settings) as client:
+        found = await granted_wabas(client, graph.settings.meta_graph_url, SecretStr(TOKEN), named)
+
+    assert found == {waba_id: f"No. {waba_id}" for waba_id in named}
+
+
+async def test_businesses_whose_pages_go_round_in_circles_end_the_listing(graph: Scripted) -> None:
+    graph.answers = [page(after="b1")]
+    async with Graph(graph.settings) as client:
+        with pytest.raises(MalformedAnswer):
+            await granted_wabas(client, graph.settings.meta_graph_url, SecretStr(TOKEN), ())
 
 
 async def test_a_page_that_is_too_much_for_graph_is_asked_for_in_smaller_ones(graph: Scripted) -> None:

@@ -24,7 +24,7 @@ from wabus_runtime.sealing import Keyring
 from wabus_runtime.settings import AuthSettings
 
 from wabus_gateway import oauth
-from wabus_gateway.connect import ConnectRefused, ConnectSettings, connect, disconnect, inspect
+from wabus_gateway.connect import ConnectRefused, ConnectSettings, connect, disconnect, inspect, permission_missing
 from wabus_gateway.described import (
     OPERATIONS,
     Begun,
@@ -118,7 +118,10 @@ class ConnectApi:
         try:
             token = await oauth.exchange(self._settings, self._client_of(), request.query["code"], redirected=True)
             facts = await inspect(self._settings, self._client_of(), token, now=datetime.now(UTC))
-            wabas = await oauth.granted_wabas(self._client_of(), token, facts.waba_ids)
+            graph_url = self._settings.meta_graph_url
+            wabas = await oauth.granted_wabas(self._client_of(), graph_url, token, facts.waba_ids)
+            if not wabas and facts.may_lack_permission:
+                raise permission_missing(facts.scopes)
         except ConnectRefused as refused:
             return self._ended(refusal_page(STATUS_OF.get(refused.code, 422), refused.code, refused.message))
         except GraphError as error:

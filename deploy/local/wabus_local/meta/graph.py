@@ -155,6 +155,10 @@ def _waba(meta: Meta, request: web.Request, params: dict[str, str], waba_id: str
         raise answers.no_permission()
     if MANAGEMENT not in token.scopes:
         raise answers.missing_scope(MANAGEMENT)
+    if any(waba.business_id == waba_id for waba in meta.world.wabas.values()):
+        # As rapidpro#1545 and pipedream#9004 have it for whoever gives a portfolio's id for an account's.
+        asked = request.path.rsplit("/", 1)[-1]
+        raise bad_parameter(f"Tried accessing nonexisting field ({asked}) on node type (Business)")
     waba = meta.world.wabas.get(waba_id)
     if waba is None or waba_id not in token.waba_ids:
         raise unknown_object(waba_id, request.method)

@@ -153,9 +153,8 @@ def debug_token(meta: Meta, value: str) -> dict[str, Any]:
         error = {"code": 190, "message": "Invalid OAuth access token - Cannot parse access token"}
         return {"data": {"error": error, "is_valid": False, "scopes": []}}
     expired = bool(token.expires_at) and token.expires_at <= time.time()
-    granular = [
-        {"scope": scope, "target_ids": token.waba_ids} for scope in token.scopes if scope.startswith("whatsapp_")
-    ]
+    scopes = [scope for scope in token.scopes if scope not in token.unlisted_scopes]
+    granular = [{"scope": scope, "target_ids": token.waba_ids} for scope in scopes if scope.startswith("whatsapp_")]
     data: dict[str, Any] = {
         "app_id": meta.world.app_id,
         "type": token.type,
@@ -164,7 +163,7 @@ def debug_token(meta: Meta, value: str) -> dict[str, Any]:
         "expires_at": token.expires_at,
         "issued_at": token.issued_at,
         "is_valid": not expired and not token.revoked,
-        "scopes": token.scopes,
+        "scopes": scopes,
         "granular_scopes": granular,
         "user_id": token.user_id,
     }

@@ -54,6 +54,8 @@ class Token(BaseModel):
     expires_at: int = 0
     """Unix seconds; 0 never."""
     revoked: bool = False
+    unlisted_scopes: list[str] = Field(default_factory=list[str])
+    """What it may do although `debug_token` does not say so (chatwoot#14690)."""
 
 
 class Code(BaseModel):
