@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from deployment import ROOT, SETTINGS, settings_of
-from wabus_runtime.graph_errors import AppNotSubscribed, GraphError
+from wabus_runtime.graph_errors import AppNotSubscribed, GraphError, TokenOfAnotherApp
 from wabus_template_sync.failures import SyncFailure
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -72,7 +72,7 @@ def test_whatever_connecting_refuses_is_explained() -> None:
 def test_whatever_ends_a_sync_is_explained() -> None:
     own = {kind.code for kind in (SyncFailure, *SyncFailure.__subclasses__())}
     page = (ROOT / "docs/templates.md").read_text()
-    refusals = refusals_of_graph() - {AppNotSubscribed.code}  # of subscriptions only
+    refusals = refusals_of_graph() - {AppNotSubscribed.code, TokenOfAnotherApp.code}  # of connecting only
     assert {code for code in own | refusals if f"`{code}`" not in page} == set()
 
 

@@ -32,7 +32,7 @@ from wabus_events import (
 from wabus_health_projector.account import numbers
 from wabus_health_projector.fold import fold
 from wabus_health_projector.judgement import Verdict, judge, judge_organisation
-from wabus_health_projector.message_errors import MEANINGS
+from wabus_health_projector.message_errors import MEANINGS, meaning
 from wabus_health_projector.state import WabaHealth
 from wabus_health_projector.summary import summarise
 from wabus_health_projector.traffic import ErrorCount, Traffic
@@ -380,9 +380,31 @@ def test_many_failed_messages_are_explained_by_their_commonest_cause(code: int) 
 
 
 def test_an_error_code_that_nobody_knows_is_at_least_named() -> None:
-    [reason] = judge(state(*GOOD), NOW, Traffic(sent=0, failed=10, errors=(failing_with(1, 10),))).reasons
-    assert "(Meta's error 1)" in reason.message
+    [reason] = judge(state(*GOOD), NOW, Traffic(sent=0, failed=10, errors=(failing_with(99, 10),))).reasons
+    assert "(Meta's error 99)" in reason.message
     assert "error codes" in reason.remedy
+
+
+SENDING_ERRORS = [
+    *(1, 2, 4, 10, 100, 190, 200, 368, 80007, 130429, 130472, 130497, 131000, 131005, 131008, 131009, 131016, 131021),
+    *(131026, 131030, 131031, 131037, 131042, 131044, 131045, 131047, 131048, 131049, 131050, 131051, 131052, 131053),
+    *(131056, 131057, 131061, 131062, 131063, 131064, 132000, 132001, 132005, 132007, 132008, 132012, 132015, 132016),
+    *(132018, 132068, 132069, 133010, 134011, 137000),
+]
+"""Codes that Meta gives for messages which were not sent."""
+
+
+@pytest.mark.parametrize("code", SENDING_ERRORS)
+def test_nobody_is_sent_to_look_up_a_code_that_meta_documents(code: int) -> None:
+    twelve = Traffic(sent=0, failed=12, errors=(failing_with(code, 12),))
+    [reason] = judge(state(*GOOD), NOW, twelve).reasons
+    assert "Look the error code up" not in reason.remedy
+    assert meaning(code)
+
+
+def test_a_number_without_an_approved_name_is_named() -> None:
+    [reason] = judge(state(*GOOD), NOW, Traffic(failed=1, errors=(failing_with(131037, 1),), last_at=LATER)).reasons
+    assert (reason.code, reason.severity) == ("display_name_not_approved", "failing")
 
 
 def test_an_error_of_the_account_counts_until_a_message_gets_through() -> None:
