@@ -16,13 +16,15 @@ import structlog
 from wabus_events import HEALTH
 from wabus_runtime.ends import end_positions
 from wabus_runtime.offsets import offsets, wait_for
-from wabus_runtime.settings import DatabaseSettings, KafkaSettings
+from wabus_runtime.settings import DatabaseSettings, KafkaSettings, ReconcileSettings
 from wabus_runtime.transactions import TransactionalPublisher
 
 from wabus_health_projector import history, projector, reading
-from wabus_health_projector.judgement import judge_organisation
+from wabus_health_projector.judgement import Verdict, judge_organisation
 from wabus_health_projector.lag import Lag
+from wabus_health_projector.state import WabaHealth
 from wabus_health_projector.store import CHANNEL
+from wabus_health_projector.traffic import Traffic
 from wabus_health_projector.transitions import transition
 
 SOURCE = "/wabus/health-projector"
@@ -37,7 +39,7 @@ CATCH_UP_TIMEOUT = 30.0  # seconds
 log = structlog.get_logger()
 
 
-class EvaluatorSettings(KafkaSettings, DatabaseSettings):
+class EvaluatorSettings(ReconcileSettings, KafkaSettings, DatabaseSettings):
     pass
 
 
@@ -53,6 +55,7 @@ class Evaluator:
         self._pool = pool
         self._lag = lag
         self._publisher = TransactionalPublisher(settings, SOURCE, "health-evaluator")
+        self._reconcile_every = timedelta(seconds=settings.reconcile_interval)
         self._news: set[str] = set()
         self._told = asyncio.Event()
 
@@ -106,6 +109,9 @@ class Evaluator:
             after = page[-1]
         return True
 
+    def _verdict(self, wabas: Sequence[tuple[WabaHealth, Traffic]], now: datetime) -> Verdict:
+        return judge_organisation(wabas, now, reconcile_every=self._reconcile_every)
+
     async def _judge(self, org_ids: Sequence[str]) -> bool:
         """Tell the changes of these organisations; False if the rows are too far behind the log to judge by them."""
         now = datetime.now(UTC)
@@ -117,7 +123,7 @@ class Evaluator:
         changes = [
             change
             for org_id in org_ids
-            if (change := transition(org_id, known.get(org_id), judge_organisation(stored.get(org_id, []), now), now))
+            if (change := transition(org_id, known.get(org_id), self._verdict(stored.get(org_id, []), now), now))
         ]
         if changes:
             positions = await self._publisher.publish(changes)

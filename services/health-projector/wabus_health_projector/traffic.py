@@ -55,6 +55,22 @@ class Traffic(BaseModel):
     failed: int = 0
     errors: tuple[ErrorCount, ...] = ()
 
+    def since(self, moment: datetime | None) -> "Traffic":
+        """The same without what was over before a moment; all of it where there is none."""
+        if moment is None:
+            return self
+        errors = tuple(error for error in self.errors if error.last_at >= moment)
+        over = sum(error.count for error in self.errors if error.last_at < moment)
+        return self.model_copy(
+            update={
+                "reached_at": self.reached_at if self.reached_at and self.reached_at >= moment else None,
+                "last_at": self.last_at if self.last_at and self.last_at >= moment else None,
+                "last_sent_at": {phone: at for phone, at in self.last_sent_at.items() if at >= moment},
+                "errors": errors,
+                "failed": max(0, self.failed - over),
+            }
+        )
+
 
 @dataclass(slots=True)
 class Count:

@@ -25,6 +25,7 @@ from wabus_runtime.settings import (
     HttpSettings,
     KafkaSettings,
     PublicSettings,
+    ReconcileSettings,
 )
 from wabus_runtime.streams import OpenStreams
 
@@ -33,7 +34,7 @@ from wabus_template_sync.announcements import Announcements
 from wabus_template_sync.api import Api
 from wabus_template_sync.catchup import CatchUp
 from wabus_template_sync.lane import SOURCE
-from wabus_template_sync.reconcile import ReconcileSettings, reconcile
+from wabus_template_sync.reconcile import reconcile
 from wabus_template_sync.routes import add_routes
 from wabus_template_sync.store import PACKAGE, PROJECTION, apply
 from wabus_template_sync.sync import Synchroniser
