@@ -29,6 +29,8 @@ from wabus_events import (
     encode,
 )
 from wabus_gateway.ingest import facts_in
+from wabus_health_projector.fold import fold
+from wabus_health_projector.state import WabaHealth
 from webhooks import PHONE, WABA, conversation, encoded, status, template_status, text, webhook
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -140,6 +142,27 @@ def test_entries_and_changes_are_taken_apart_in_order() -> None:
         (TemplateStatusChanged, "1"),
         (MessageStatusChanged, "2"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("named", "ours"),
+    [
+        ({"waba_info": {"waba_id": WABA, "partner_app_id": "1234567890"}}, True),
+        ({"waba_info": {"waba_id": WABA, "partner_app_id": "999"}}, False),
+        ({"partner_app_id": 999}, False),
+        ({"waba_info": {"waba_id": WABA}}, None),
+        ({}, None),
+    ],
+)
+def test_an_account_fails_because_somebody_removed_another_app_from_it(
+    named: dict[str, Any], ours: bool | None
+) -> None:
+    change = {"field": "account_update", "value": {"event": "PARTNER_APP_UNINSTALLED", **named}}
+    [event] = facts_in(encoded(webhook(change)), received_at=NOW, owner=lambda _waba: None, app_id="1234567890")
+    assert isinstance(event, AccountUpdated)
+    assert event.of_our_app is ours
+    removed = fold(WabaHealth(waba_id=WABA), event, NOW).account_events
+    assert set(removed) == (set() if ours is False else {"PARTNER_APP_UNINSTALLED"})
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,8 @@ class AccountUpdated(WabaEvent, topic=ACCOUNTS):
     """VERIFIED_ACCOUNT, ACCOUNT_RESTRICTION, DISABLED_UPDATE, ACCOUNT_DELETED, PARTNER_ADDED, … as Meta says it."""
     portfolio_id: str | None = None
     """The business portfolio that Meta told, where it did not tell the account itself: that of a partner."""
+    of_our_app: bool | None = None
+    """Whether the app that it names, as installed on the account or removed from it, is ours; None if it names none."""
     value: dict[str, Any]
 
 

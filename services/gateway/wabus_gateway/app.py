@@ -73,7 +73,7 @@ class Gateway:
         self._secrets = [secret.get_secret_value().encode() for secret in settings.meta_app_secrets]
         self._publisher = Publisher(settings, SOURCE, patience=ANSWERED_WITHIN)
         self._replica = CredentialReplica(settings)
-        self._intake = Intake(self._publisher, self._replica)
+        self._intake = Intake(self._publisher, self._replica, settings.meta_app_id)
         self._bad_signatures = BadSignatures(settings.gateway_bad_signatures_a_minute)
         self._in_flight = 0
         self._bytes = 0

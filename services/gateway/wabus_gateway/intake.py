@@ -50,10 +50,11 @@ log = structlog.get_logger()
 class Intake:
     """Publishes what webhooks tell, and remembers whose evidence of today Kafka has."""
 
-    def __init__(self, publisher: Publisher, replica: CredentialReplica) -> None:
+    def __init__(self, publisher: Publisher, replica: CredentialReplica, app_id: str | None = None) -> None:
         self._publisher = publisher
         self._replica = replica
         self._owner = replica.owner
+        self._app_id = app_id
         self._seen: OrderedDict[str, date] = OrderedDict()
         self._one_large_body = asyncio.Lock()
 
@@ -115,7 +116,7 @@ class Intake:
         records: list[Record] = []
         slice_began = time.perf_counter()
         try:
-            for event in facts_in_slices(body, received_at=now, owner=self._owner):
+            for event in facts_in_slices(body, received_at=now, owner=self._owner, app_id=self._app_id):
                 if event is not None:
                     records += self._records(event, now, noticed)
                 if len(records) >= PORTION:

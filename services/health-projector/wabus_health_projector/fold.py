@@ -188,6 +188,8 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
             number = _number(health, display)
             notice = SecurityNotice(**place, event=event.event.upper())
             return _with_number(health, number.model_copy(update={"security": latest(number.security, notice)}))
+        case AccountUpdated(of_our_app=False):
+            return {}
         case AccountUpdated():
             update = account_event(event.value, place)
             return {"account_events": _latest_of(health.account_events, event.event.upper(), update)}
