@@ -5,6 +5,7 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -16,7 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
+from wabus_gateway.connect import phone_numbers
 from wabus_gateway.oauth import granted_wabas
+from wabus_health_projector.check import Answers, answered
+from wabus_health_projector.state import WabaHealth
 from wabus_runtime.graph import Graph, GraphSettings
 from wabus_runtime.graph_errors import (
     AccountNotFound,
@@ -41,6 +45,8 @@ from wabus_runtime.graph_errors import (
 from wabus_runtime.graph_limits import COOL_DOWN, OPEN_AFTER, OPEN_AFTER_ALONE, Breaker, Pace, pause_after
 from wabus_runtime.graph_pages import next_cursor
 from wabus_template_sync.graph import template_pages
+from wabus_template_sync.listing import Listing
+from wabus_template_sync.queries import Listed
 from waiting import Eventually
 
 TOKEN = "EAAG-a-token-that-nobody-may-see"
@@ -420,6 +426,47 @@ async def test_cursors_that_go_round_in_circles_end_the_listing_with_an_error(gr
 async def test_a_page_without_data_is_malformed(graph: Scripted) -> None:
     graph.answers = [refusal(200, b'{"data": 5}')]
 
+    with pytest.raises(MalformedAnswer):
+        await graph.listing()
+
+
+HALF = r"Sale \ud83d"
+
+
+async def test_one_template_with_half_an_emoji_ends_every_sync_of_its_account(graph: Scripted) -> None:
+    body = b'{"data": [{"id": "1", "name": "a"}, {"id": "2", "name": "b", "x": "%s"}, {"id": "3", "name": "c"}]}'
+    graph.answers = [lambda _: web.Response(body=body % HALF.encode())]
+    before = Listed(present=True, status="APPROVED", fingerprint=None, asked_at=None, is_settled=True)
+    listing = Listing("1029", {"2": before})
+    listing.take(await graph.listing())
+
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert listing.to_compare({"2": before}, now) == ["1", "3"]
+    assert [one.template_id for one in listing.differences(["1", "3"], [], now).added] == ["1", "3"]
+    assert listing.counts({"2": before}, now).by_status == {"APPROVED": 1, "UNKNOWN": 2}
+
+
+@pytest.mark.parametrize("name", [HALF, r"NUL \u0000", r"\uDFFF"])
+async def test_a_name_that_no_store_can_hold_becomes_a_record_that_stops_everybody(graph: Scripted, name: str) -> None:
+    body = f'{{"data": [{{"id": "7", "verified_name": "{name}", "display_phone_number": 3}}, 7, {{}}]}}'
+    graph.answers = [lambda _: web.Response(body=body.encode())]
+    async with Graph(graph.settings) as client:
+        answer, _ = await client.call("GET", "1029/phone_numbers", SecretStr(TOKEN))
+
+    [number] = phone_numbers(answer["data"])
+    found = answered(
+        WabaHealth(waba_id="1029"), Answers({}, {}, answer), our_callback_url="https://us.example", app_id="1"
+    )
+    for text in (number.verified_name, found["numbers"][0].verified_name):
+        assert text is not None
+        assert text.endswith("\N{REPLACEMENT CHARACTER}")
+    assert number.model_dump_json()
+    assert number.display_phone_number is None
+
+
+@pytest.mark.parametrize("body", [b'{"a": "\\ud83d", "b": NaN}', b'{"a": "\\ud83d"', b"[" * 100_000 + b"\\ud83d"])
+async def test_what_is_no_json_is_malformed_with_half_an_emoji_too(graph: Scripted, body: bytes) -> None:
+    graph.answers = [lambda _: web.Response(body=body)]
     with pytest.raises(MalformedAnswer):
         await graph.listing()
 

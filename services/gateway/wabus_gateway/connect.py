@@ -26,6 +26,7 @@ from wabus_runtime.graph_errors import AccountNotFound, BadRequest, GraphError, 
 from wabus_runtime.replica import CredentialReplica
 from wabus_runtime.sealing import CannotOpen, Keyring
 from wabus_runtime.settings import CredentialSettings, KafkaSettings
+from wabus_runtime.stored_text import storable
 from wabus_runtime.transactions import Fenced, TransactionalPublisher
 
 from wabus_gateway.signature import verify_token_of
@@ -284,15 +285,23 @@ async def _exclusively(
 
 
 def phone_numbers(listed: Any) -> list[PhoneNumber]:
-    """Graph's phone numbers of a WABA; what is no phone number is left out."""
-    entries = cast(list[dict[str, Any]], listed) if isinstance(listed, list) else []
+    """Graph's phone numbers of a WABA; what is no phone number is left out, and what is no text is None."""
+    entries = cast(list[Any], listed) if isinstance(listed, list) else []
+    phones = [cast(dict[str, Any], entry) for entry in entries if isinstance(entry, dict) and "id" in entry]
     return [
-        PhoneNumber.model_validate(
-            {**entry, "phone_number_id": str(entry["id"]), "messaging_limit": messaging_limit.limit_of(entry)}
+        PhoneNumber(
+            phone_number_id=storable(str(phone["id"])),
+            display_phone_number=_text(phone.get("display_phone_number")),
+            verified_name=_text(phone.get("verified_name")),
+            quality_rating=_text(phone.get("quality_rating")),
+            messaging_limit=_text(messaging_limit.limit_of(phone)),
         )
-        for entry in entries
-        if "id" in entry
+        for phone in phones
     ]
+
+
+def _text(value: object) -> str | None:
+    return storable(value) if isinstance(value, str) else None
 
 
 async def _subscribe(settings: ConnectSettings, graph: Graph, waba_id: str, token: SecretStr, callback: str) -> None:

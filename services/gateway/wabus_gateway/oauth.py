@@ -19,6 +19,7 @@ from wabus_runtime.graph import Graph
 from wabus_runtime.graph_errors import GraphError
 from wabus_runtime.graph_pages import listed
 from wabus_runtime.sealing import CannotOpen, Keyring
+from wabus_runtime.stored_text import storable
 
 from wabus_gateway.connect import SCOPES_NEEDED, ConnectRefused, ConnectSettings
 
@@ -137,7 +138,7 @@ async def granted_wabas(graph: Graph, graph_url: str, token: SecretStr, named: t
             for edge in ("owned_whatsapp_business_accounts", "client_whatsapp_business_accounts"):
                 path = f"{quote(str(business['id']), safe='')}/{edge}"
                 async for waba in listed(graph, graph_url, path, token, "id,name", MAX_WABAS):
-                    found[str(waba["id"])] = str(waba.get("name") or waba["id"])
+                    found[str(waba["id"])] = storable(str(waba.get("name") or waba["id"]))
             if len(found) >= MAX_WABAS:
                 break
     except GraphError as error:
@@ -156,7 +157,7 @@ async def _name(graph: Graph, token: SecretStr, waba_id: str, at_once: asyncio.S
         if error.retryable:
             raise
         return waba_id  # one account that can't be seen must not hide the others; connecting it will say why
-    return str(answer.get("name") or waba_id)
+    return storable(str(answer.get("name") or waba_id))
 
 
 def _digest(cookie: str) -> str:

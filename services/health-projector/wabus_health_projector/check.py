@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import orjson
 from wabus_events import AccountChecked, CheckedNumber, fact_id, messaging_limit
+from wabus_runtime.stored_text import storable
 
 from wabus_health_projector.state import Checked, CheckFailure, Connection, Fact, WabaHealth, digits, order
 
@@ -110,14 +111,14 @@ def _content(waba_id: str, last: Checked | CheckFailure) -> dict[str, Any]:
 
 
 def _number(held: WabaHealth, phone: Mapping[str, Any]) -> CheckedNumber:
-    phone_id = str(phone["id"])
+    phone_id = storable(str(phone["id"]))
     configuration = phone.get("webhook_configuration")
     callback_url: str | None = None
     if isinstance(configuration, dict):
         urls = cast(dict[str, Any], configuration)
         levels = ("phone_number", "whatsapp_business_account", "application")
-        callback_url = next((str(urls[level]) for level in levels if urls.get(level)), "")
-    display, limit = _text(phone.get("display_phone_number")), messaging_limit.limit_of(phone)
+        callback_url = next((storable(str(urls[level])) for level in levels if urls.get(level)), "")
+    display, limit = _text(phone.get("display_phone_number")), _text(messaging_limit.limit_of(phone))
     before = next(
         (each for each in (held.checked.numbers if held.checked else ()) if each.phone_number_id == phone_id), None
     )
@@ -143,7 +144,7 @@ def _number(held: WabaHealth, phone: Mapping[str, Any]) -> CheckedNumber:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return storable(value) if isinstance(value, str) and value else None
 
 
 def _object(value: object) -> dict[str, Any]:
