@@ -35,7 +35,7 @@ from wabus_health_projector.judgement import Verdict, judge, judge_organisation
 from wabus_health_projector.message_errors import MEANINGS, meaning
 from wabus_health_projector.state import WabaHealth
 from wabus_health_projector.summary import summarise
-from wabus_health_projector.traffic import ErrorCount, Traffic
+from wabus_health_projector.traffic import ErrorCount, NumberError, Traffic
 
 CONNECTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = CONNECTED + timedelta(hours=2)
@@ -502,6 +502,19 @@ def test_nobody_is_sent_to_look_up_a_code_that_meta_documents(code: int) -> None
 def test_a_number_without_an_approved_name_is_named() -> None:
     [reason] = judge(state(*GOOD), NOW, Traffic(failed=1, errors=(failing_with(131037, 1),), last_at=LATER)).reasons
     assert (reason.code, reason.severity) == ("display_name_not_approved", "failing")
+
+
+def test_nobody_learns_why_a_number_sends_nothing_when_meta_names_no_message() -> None:
+    error = NumberError(phone_number_id="9", code=130429, first_at=LATER, last_at=LATER)
+    traffic = Traffic(of_numbers=(error,), last_at=LATER)
+    [reason] = judge(state(*GOOD), LATER + HOUR / 2, traffic).reasons
+    assert (reason.code, reason.severity, reason.since) == ("sending_refused", "degraded", LATER)
+    assert reason.message == (
+        "Your phone number could not send because more was sent than Meta takes at once (Meta's error 130429)."
+    )
+    sent = {"last_sent_at": {"9": LATER + HOUR / 4}}
+    assert judge(state(*GOOD), LATER + HOUR / 2, traffic.model_copy(update=sent)).status == "healthy"
+    assert judge(state(*GOOD), LATER + HOUR, traffic).status == "healthy"
 
 
 def test_an_error_of_the_account_counts_until_a_message_gets_through() -> None:

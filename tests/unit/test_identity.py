@@ -19,6 +19,7 @@ from wabus_events import (
     Event,
     MessageReceived,
     MessageStatusChanged,
+    MessagingFailed,
     PhoneNumberNameReviewed,
     PhoneNumberQualityChanged,
     SecurityChanged,
@@ -373,7 +374,7 @@ TOLD = {
         Unrecognised, {**ENTRY, "field": ["flows", "calls"], "value": [{"a": 10**400}, {"a": 10**401}]}, without_entry
     ),
     "errors without a message": Told(
-        Unrecognised,
+        MessagingFailed,
         {**ENTRY, "errors": [[{"code": 130429}], [{"code": 131000}]]},
         lambda drawn: conversation(**without_entry(drawn)),
     ),

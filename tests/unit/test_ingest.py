@@ -17,6 +17,7 @@ from wabus_events import (
     Event,
     MessageReceived,
     MessageStatusChanged,
+    MessagingFailed,
     PhoneNumberNameReviewed,
     PhoneNumberQualityChanged,
     SecurityChanged,
@@ -174,6 +175,27 @@ def test_nobody_sees_what_a_business_may_send_when_meta_calls_it_otherwise(word:
     [event] = facts(webhook({"field": "business_capability_update", "value": value}))
     assert isinstance(event, CapabilityChanged)
     assert (event.max_daily_conversations_per_business, event.max_phone_numbers_per_waba) == (limit, 25)
+
+
+RATE_LIMIT = {"code": 130429, "title": "Rate limit hit", "error_data": {"details": "too many"}}
+
+
+def test_an_error_that_meta_tells_with_no_message_is_nobodys() -> None:
+    change = conversation(errors=[RATE_LIMIT])
+    [event] = facts(webhook(change))
+    assert isinstance(event, MessagingFailed)
+    assert (event.error_codes, event.phone_number_id, event.value) == ([130429], PHONE, change["value"])
+    [later] = facts(webhook(change, time=1_700_000_001))
+    assert later.id != event.id
+    [again] = facts(webhook(change))
+    assert again.id == event.id
+
+
+@pytest.mark.parametrize("errors", [None, 7, [7], [{}], [{"code": "x"}], [{"code": None}]])
+def test_errors_that_are_none_are_kept_whole(errors: Any) -> None:
+    [event] = facts(webhook(conversation(errors=errors)))
+    assert isinstance(event, Unrecognised)
+    assert event.value["errors"] == errors
 
 
 TEMPLATE = {"message_template_id": 12, "message_template_name": "promo", "message_template_language": "de"}

@@ -22,7 +22,7 @@ from wabus_events.credentials import PRIVATE_TOPICS, CredentialStored
 from wabus_events.envelope import Record, UndecodableRecord, UnknownEventType, decode, encode, tombstone
 from wabus_events.event import EVENTS, Event, WabaEvent, fact_id
 from wabus_events.health import HealthChanged, HealthReason
-from wabus_events.messages import MessageReceived, MessageStatusChanged, Unrecognised
+from wabus_events.messages import MessageReceived, MessageStatusChanged, MessagingFailed, Unrecognised
 from wabus_events.templates import (
     Body,
     Button,
@@ -52,7 +52,7 @@ __all__ = [
     "AccountAlerted", "AccountCheckRequested", "AccountChecked", "AccountConnected", "AccountDisconnected",
     "AccountReviewed", "AccountSettingsChanged", "AccountUpdated", "Body", "Button", "CallbackVerified",
     "CapabilityChanged", "Card", "CheckedNumber", "CredentialStored", "Event", "Footer", "Header",
-    "HealthChanged", "HealthReason", "LimitedTimeOffer", "MessageReceived", "MessageStatusChanged",
+    "HealthChanged", "HealthReason", "LimitedTimeOffer", "MessageReceived", "MessageStatusChanged", "MessagingFailed",
     "PhoneNumber", "PhoneNumberNameReviewed", "PhoneNumberQualityChanged", "Record", "SecurityChanged",
     "Template", "TemplateCategoryChanged", "TemplateChanged", "TemplateComponentsChanged",
     "TemplateConfirmed",    "TemplateQualityChanged", "TemplateRemoved", "TemplateStatusChanged", "TemplateSyncFailed",

@@ -103,6 +103,11 @@ SAMPLES: dict[str, Any] = {
             }
         ],
     },
+    "MessagingFailed.error_code": 130429,
+    "MessagingFailed.value": {
+        "messaging_product": "whatsapp", "metadata": METADATA,
+        "errors": [{"code": 130429, "title": "Rate limit hit", "message": "Rate limit hit"}],
+    },
     "Unrecognised.field": "new_field_of_meta",
     "Unrecognised.reason": "no model covers the field",
     "Unrecognised.value": {"anything": "as Meta sent it"},

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard, cast
 
 import orjson
 from pydantic import ValidationError
-from wabus_events import Event, MessageReceived, MessageStatusChanged, Unrecognised, fact_id
+from wabus_events import Event, MessageReceived, MessageStatusChanged, MessagingFailed, Unrecognised, fact_id
 
 from wabus_gateway.changes import change_event
 from wabus_gateway.payload import SMALL_STEPS, TooManyParts, Unwritable, parsed
@@ -199,7 +199,11 @@ def _conversation(value: Json, about: _About) -> Iterator[Event | None]:
     messages, statuses = _items(value, "messages"), _items(value, "statuses")
     count = len(messages) + len(statuses)
     if not count:
-        yield from _unrecognised(value, about, "messages", "neither messages nor statuses")
+        yield
+        try:
+            yield _failed(value, about)
+        except (KeyError, TypeError, ValidationError):
+            yield from _unrecognised(value, about, "messages", "neither messages nor statuses")
         return
     contacts = _items(value, "contacts")
     taken = {"messages", "statuses", "contacts"}
@@ -262,6 +266,25 @@ def _message(contact: str, value: Json, item: Any, about: _About, kind: str) -> 
         contact=contact,
         status=item["status"],
         error_codes=[error["code"] for error in item.get("errors") or []],
+        value=value,
+    )
+
+
+def _failed(value: Json, about: _About) -> MessagingFailed:
+    """Errors of a number that belong to no message.
+
+    Raises KeyError, TypeError or ValidationError where the value is something else.
+    """
+    metadata = value["metadata"]
+    identity = fact_id(MessagingFailed.type, about.waba_id or "", _digest(value), *about.entry_id_parts)
+    return MessagingFailed(
+        id=identity,
+        time=about.time,
+        org_id=about.org_id,
+        waba_id=about.waba_id or "",
+        phone_number_id=metadata["phone_number_id"],
+        display_phone_number=metadata.get("display_phone_number"),
+        error_codes=[error["code"] for error in value["errors"]],
         value=value,
     )
 

@@ -61,7 +61,7 @@ def judge(
         *_templates(health),
         *routing_reasons(health, connection),
         *account_reasons(health, connection, now),
-        *traffic_reasons(traffic, _displays(connection)),
+        *traffic_reasons(traffic, _displays(connection), now),
     ]
     return conclude([reason.model_copy(update={"waba_id": health.waba_id}) for reason in reasons])
 

@@ -4,14 +4,15 @@ Source: Meta, "Cloud API: Error codes".
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from wabus_health_projector.reason import Reason, Severity
-from wabus_health_projector.traffic import ErrorCount, Traffic
+from wabus_health_projector.traffic import ErrorCount, NumberError, Traffic
 
 FAILING_SHARE = 0.2  # of the messages of a day
 FAILING_AT_LEAST = 10  # messages
+REFUSED_FOR = timedelta(hours=1)  # since Meta last told an error of a number, unless it sends again before
 
 
 class Trouble(NamedTuple):
@@ -33,11 +34,12 @@ class Meaning(NamedTuple):
     remedy: str
 
 
-def traffic_reasons(traffic: Traffic, numbers: Mapping[str, str]) -> Iterator[Reason]:
+def traffic_reasons(traffic: Traffic, numbers: Mapping[str, str], now: datetime) -> Iterator[Reason]:
     """An error that concerns the account or a number counts until a message is sent again.
 
     `numbers` has the numbers as people write them, by their ids.
     """
+    yield from _refused(traffic, numbers, now)
     rest: list[ErrorCount] = []
     found: dict[tuple[str, str], Reason] = {}
     for error in traffic.errors:
@@ -62,6 +64,29 @@ def traffic_reasons(traffic: Traffic, numbers: Mapping[str, str]) -> Iterator[Re
     failed = traffic.failed - sum(error.count for error in traffic.errors if error.code in TROUBLES)
     if failed >= FAILING_AT_LEAST and failed >= FAILING_SHARE * (traffic.sent + traffic.failed):
         yield _failing(failed, rest)
+
+
+def _refused(traffic: Traffic, numbers: Mapping[str, str], now: datetime) -> Iterator[Reason]:
+    """What Meta told of a number with no message; the newest error of each."""
+    newest: dict[str, NumberError] = {}
+    for error in sorted(traffic.of_numbers, key=lambda each: (each.last_at, each.code)):
+        newest[error.phone_number_id] = error
+    for phone, error in sorted(newest.items()):
+        sent_at = traffic.last_sent_at.get(phone)
+        if now - error.last_at >= REFUSED_FOR or (sent_at and sent_at > error.last_at):
+            continue
+        known = MEANINGS.get(error.code)
+        trouble = TROUBLES.get(error.code)
+        why = f" because {known.what}" if known else ""
+        yield Reason(
+            code=trouble.code if trouble else "sending_refused",
+            severity=trouble.severity if trouble else "degraded",
+            message=trouble.message.format(number=_named(phone, numbers))
+            if trouble
+            else f"{_named(phone, numbers)} could not send{why} (Meta's error {error.code}).",
+            remedy=trouble.remedy if trouble else known.remedy if known else _LOOK_UP,
+            since=max(error.first_at, sent_at) if sent_at else error.first_at,
+        )
 
 
 def meaning(code: int) -> str | None:
@@ -96,11 +121,12 @@ def _failing(failed: int, errors: list[ErrorCount]) -> Reason:
         code="messages_failing",
         severity="degraded",
         message=message + (f" (Meta's error {listed})." if listed else "."),
-        remedy=known.remedy if known else "Look the error code up in Meta's list of Cloud API error codes.",
+        remedy=known.remedy if known else _LOOK_UP,
         since=min((error.first_at for error in errors), default=None),
     )
 
 
+_LOOK_UP = "Look the error code up in Meta's list of Cloud API error codes."
 _REVIEW = "See the reason in Business Support Home and ask for a review."
 _REGISTER = (
     "Register the number again: in WhatsApp Manager, or by Embedded Signup when you connect your account once more."
