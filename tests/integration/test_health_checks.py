@@ -1,9 +1,12 @@
 """Active checks against the simulated Meta: what somebody changed there shows in health, with its cause."""
 
+import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
@@ -205,6 +208,35 @@ async def test_nobody_learns_that_meta_lowered_the_limit_when_graph_gives_the_nu
     health = await checked(client, bearer())
     assert codes(health) == {"messaging_limit_lowered"}
     assert health["wabas"][0]["phones"][0]["messaging_limit"] == "TIER_250"
+
+
+async def test_a_check_that_was_asked_for_just_before_a_restart_is_lost_for_hours(
+    client: Client, store: Store, serve: Serve, bearer: Bearer, eventually: Eventually
+) -> None:
+    await checked(client, bearer())
+    meta = os.environ["META_GRAPH_URL"].rstrip("/")
+
+    async def answer_after(milliseconds: int) -> None:
+        async with aiohttp.request("POST", f"{meta}/_control/faults", json={"latency_ms": milliseconds}) as answer:
+            assert answer.status == 200
+
+    store.world.wabas[DEMO_WABA].subscribed_apps.clear()
+    await answer_after(5_000)
+    assert (await client.post("/webhook/health/check", headers=bearer())).status == 202
+
+    async def under_way() -> bool:
+        return f"check {DEMO_WABA}" in {task.get_name() for task in asyncio.all_tasks()}
+
+    await eventually(under_way)
+    await client.close()
+    await answer_after(0)
+    again = await serve(create_app(load(HealthProjectorSettings)))
+
+    async def found() -> bool:
+        answer = await again.get("/webhook/health/detailed", headers=bearer())
+        return answer.status == 200 and "webhook_unsubscribed" in codes(await answer.json())
+
+    await eventually(found)
 
 
 async def test_only_an_admin_with_an_account_can_ask_for_a_check(client: Client, bearer: Bearer) -> None:
