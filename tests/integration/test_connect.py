@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
@@ -221,6 +223,18 @@ async def test_whoever_gives_a_portfolios_id_for_an_account_is_told_that_we_must
     assert caught.value.code == "account_not_found"
     assert "not the id of a WhatsApp Business account" in caught.value.message
     assert "WhatsApp Business Account ID" in caught.value.message
+
+
+async def test_whoever_brings_a_token_of_another_app_is_told_that_we_must_repair_it(store: Store) -> None:
+    said = "(#100) The App_id in the input_token did not match the Viewing App"
+    fail = {"status": 400, "code": 100, "message": said, "path": "debug_token"}
+    meta = os.environ["META_GRAPH_URL"].rstrip("/")
+    async with aiohttp.request("POST", f"{meta}/_control/faults", json={"fail": fail}) as answer:
+        assert answer.status == 200
+    with pytest.raises(ConnectRefused) as caught:
+        await connected(store)
+    assert caught.value.code == "token_of_another_app"
+    assert "META_APP_ID" in caught.value.message
 
 
 async def test_nobody_can_connect_with_a_token_that_can_all_but_is_listed_without_a_permission(store: Store) -> None:

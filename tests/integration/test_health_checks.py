@@ -220,22 +220,30 @@ async def test_a_check_that_was_asked_for_just_before_a_restart_is_lost_for_hour
         async with aiohttp.request("POST", f"{meta}/_control/faults", json={"latency_ms": milliseconds}) as answer:
             assert answer.status == 200
 
+    async def under_way() -> bool:
+        return f"check {DEMO_WABA}" in {task.get_name() for task in asyncio.all_tasks()}
+
+    async def over() -> bool:
+        return not await under_way()
+
+    await eventually(over)
     store.world.wabas[DEMO_WABA].subscribed_apps.clear()
     await answer_after(5_000)
     assert (await client.post("/webhook/health/check", headers=bearer())).status == 202
-
-    async def under_way() -> bool:
-        return f"check {DEMO_WABA}" in {task.get_name() for task in asyncio.all_tasks()}
 
     await eventually(under_way)
     await client.close()
     await answer_after(0)
     again = await serve(create_app(load(HealthProjectorSettings)))
 
+    async def ready() -> bool:
+        return (await again.get("/readyz")).status == 200
+
     async def found() -> bool:
         answer = await again.get("/webhook/health/detailed", headers=bearer())
         return answer.status == 200 and "webhook_unsubscribed" in codes(await answer.json())
 
+    await eventually(ready)
     await eventually(found)
 
 

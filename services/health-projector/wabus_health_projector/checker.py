@@ -49,6 +49,7 @@ LOOK_EVERY = timedelta(seconds=5)  # for accounts that were connected or given u
 CHECK_TIMEOUT = 60.0  # seconds for one account
 VISIBLE_TIMEOUT = 10.0  # seconds until a difference shows in the rows
 COMMIT_TIMEOUT = 3.0  # seconds, when checks are stopped
+TOKENS_TIMEOUT = 60.0  # seconds until all tokens are read, at the start
 MAX_PHONE_NUMBERS = 200  # Graph's largest page; Meta allows far fewer numbers to a WABA
 
 CHECKS = Counter("wabus_account_checks_total", "Active checks of accounts.", ["outcome"])
@@ -100,6 +101,8 @@ class Checker(ConsumerRebalanceListener):
         """Check for ever."""
         try:
             await self._publisher.start()
+            # A request that is read before the tokens looks like one for an account that nobody has.
+            await self._credentials.whole(TOKENS_TIMEOUT)
             await self._consumer.start()
             self._consumer.subscribe([topic_name(self._settings, ACCOUNTS)], listener=self)
             while True:
