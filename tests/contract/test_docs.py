@@ -9,7 +9,7 @@ from deployment import ROOT, SETTINGS, settings_of
 from pydantic_settings import BaseSettings
 from wabus_local.settings import PORTS
 from wabus_template_sync.templates.failures import SyncFailure
-from wabus_whatsapp.graph_errors import AppNotSubscribed, GraphError
+from wabus_whatsapp.graph_errors import AppNotSubscribed, GraphError, TokenOfAnotherApp
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
@@ -95,7 +95,7 @@ def test_whatever_connecting_refuses_is_explained() -> None:
 def test_whatever_ends_a_sync_is_explained() -> None:
     own = {kind.code for kind in (SyncFailure, *SyncFailure.__subclasses__())}
     page = (ROOT / "docs/templates.md").read_text()
-    refusals = refusals_of_graph() - {AppNotSubscribed.code}  # of subscriptions only
+    refusals = refusals_of_graph() - {AppNotSubscribed.code, TokenOfAnotherApp.code}  # of connecting only
     assert {code for code in own | refusals if f"`{code}`" not in page} == set()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -29,6 +30,7 @@ from wabus_events.subscriber import (
     run,
     subscribe,
 )
+from wabus_events.subscriber.source import Reader, Start
 from wabus_events.testing import MemoryBus, an
 
 AT_ONCE = Retry(attempts=3, first=0, longest=0)
@@ -90,6 +92,41 @@ async def test_stopping_in_the_loop_finishes_and_commits_the_event_in_hand() -> 
     async for _ in subscription:
         subscription.stop()
     assert bus.committed("billing", "templates.v1") == 1
+
+
+class Forgetful:
+    """A source whose commits fail as long as Kafka is said to be away, as those of `wabus_events.kafka` then do."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+        self.away = True
+
+    async def open(self, topics: Sequence[str], *, group: str, start: Start, writes: Sequence[str]) -> Reader:
+        reader = await self._bus.open(topics, group=group, start=start, writes=writes)
+        committed = reader.commit
+
+        async def commit() -> None:
+            if not self.away:
+                await committed()
+
+        reader.commit = commit
+        return reader
+
+
+async def test_a_subscriber_gets_its_last_events_again_because_kafka_was_away_for_a_moment() -> None:
+    bus = MemoryBus()
+    await bus.publish(an(TemplatesSynced))
+    source = Forgetful(bus)
+    subscription = subscribe(source, TemplatesSynced, group="g")
+    async with asyncio.timeout(10):
+        events = aiter(subscription)
+        await anext(events)
+        waiting = asyncio.ensure_future(anext(events, None))
+        await asyncio.sleep(0)  # the commit of the first event fails
+        source.away = False
+        subscription.stop()
+        await waiting
+    assert bus.committed("g", TemplatesSynced.topic.name) == 1
 
 
 async def test_a_subscriber_with_nothing_to_do_stops_when_told() -> None:

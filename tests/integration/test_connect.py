@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
@@ -35,7 +37,6 @@ async def store(topics: KafkaSettings, serve: Serve, monkeypatch: pytest.MonkeyP
     gateway = await serve(create_gateway(load(GatewaySettings)))
     monkeypatch.setenv("PUBLIC_URL", str(gateway.make_url("")))
     store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))
-    store.world.retired.clear()  # numbers have a messaging limit of their own, which is what wabus asks for
     meta = await serve(create_meta(store))
     monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
     return store
@@ -213,6 +214,36 @@ async def test_a_token_that_will_not_do_is_refused_with_a_reason(
         await connected(store, waba_id=waba_id)
     assert caught.value.code == code
     assert await events_in(ACCOUNTS) == []
+
+
+async def test_whoever_gives_a_portfolios_id_for_an_account_is_told_that_we_must_repair_it(store: Store) -> None:
+    token = next(iter(store.world.tokens.values()))
+    token.waba_ids = []  # as of a system user's token, which names no accounts
+    with pytest.raises(ConnectRefused) as caught:
+        await connected(store, waba_id=store.world.wabas[DEMO_WABA].business_id)
+    assert caught.value.code == "account_not_found"
+    assert "not the id of a WhatsApp Business account" in caught.value.message
+    assert "WhatsApp Business Account ID" in caught.value.message
+
+
+async def test_whoever_brings_a_token_of_another_app_is_told_that_we_must_repair_it(store: Store) -> None:
+    said = "(#100) The App_id in the input_token did not match the Viewing App"
+    fail = {"status": 400, "code": 100, "message": said, "path": "debug_token"}
+    meta = os.environ["META_GRAPH_URL"].rstrip("/")
+    async with aiohttp.request("POST", f"{meta}/_control/faults", json={"fail": fail}) as answer:
+        assert answer.status == 200
+    with pytest.raises(ConnectRefused) as caught:
+        await connected(store)
+    assert caught.value.code == "token_of_another_app"
+    assert "META_APP_ID" in caught.value.message
+
+
+async def test_nobody_can_connect_with_a_token_that_can_all_but_is_listed_without_a_permission(store: Store) -> None:
+    token = next(iter(store.world.tokens.values()))
+    token.unlisted_scopes = ["whatsapp_business_management"]
+    account = await connected(store)
+    assert "whatsapp_business_management" not in account.scopes
+    assert [number.phone_number_id for number in account.phone_numbers]
 
 
 async def test_a_callback_that_meta_cannot_reach_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,12 @@
 """Active checks against the simulated Meta: what somebody changed there shows in health, with its cause."""
 
+import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
@@ -37,7 +40,6 @@ async def store(topics: KafkaSettings, serve: Serve, monkeypatch: pytest.MonkeyP
     gateway = await serve(create_gateway(load(GatewaySettings)))
     monkeypatch.setenv("PUBLIC_URL", str(gateway.make_url("")).rstrip("/"))
     store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))
-    store.world.retired.clear()  # numbers have a messaging limit of their own, which is what wabus asks for
     meta = await serve(create_meta(store))
     monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
     return store
@@ -194,6 +196,55 @@ async def test_what_meta_no_longer_says_by_webhook_a_check_finds(client: Client,
     }
     (number,), last = health["wabas"][0]["phones"], health["wabas"][0]["last_events"]
     assert (number["messaging_limit"], number["messaging_limit_since"]) == ("TIER_250", last["check_at"])
+
+
+async def test_nobody_learns_that_meta_lowered_the_limit_when_graph_gives_the_number_none_of_its_own(
+    client: Client, store: Store, bearer: Bearer
+) -> None:
+    phone = next(iter(store.world.wabas[DEMO_WABA].phones.values()))
+    (number,) = (await checked(client, bearer()))["wabas"][0]["phones"]
+    assert number["messaging_limit"] == "TIER_2K"
+    phone.messaging_limit_tier = "TIER_250"
+    health = await checked(client, bearer())
+    assert codes(health) == {"messaging_limit_lowered"}
+    assert health["wabas"][0]["phones"][0]["messaging_limit"] == "TIER_250"
+
+
+async def test_a_check_that_was_asked_for_just_before_a_restart_is_lost_for_hours(
+    client: Client, store: Store, serve: Serve, bearer: Bearer, eventually: Eventually
+) -> None:
+    await checked(client, bearer())
+    meta = os.environ["META_GRAPH_URL"].rstrip("/")
+
+    async def answer_after(milliseconds: int) -> None:
+        async with aiohttp.request("POST", f"{meta}/_control/faults", json={"latency_ms": milliseconds}) as answer:
+            assert answer.status == 200
+
+    async def under_way() -> bool:
+        return f"check {DEMO_WABA}" in {task.get_name() for task in asyncio.all_tasks()}
+
+    async def over() -> bool:
+        return not await under_way()
+
+    await eventually(over)
+    store.world.wabas[DEMO_WABA].subscribed_apps.clear()
+    await answer_after(5_000)
+    assert (await client.post("/webhook/health/check", headers=bearer())).status == 202
+
+    await eventually(under_way)
+    await client.close()
+    await answer_after(0)
+    again = await serve(create_app(load(HealthProjectorSettings)))
+
+    async def ready() -> bool:
+        return (await again.get("/readyz")).status == 200
+
+    async def found() -> bool:
+        answer = await again.get("/webhook/health/detailed", headers=bearer())
+        return answer.status == 200 and "webhook_unsubscribed" in codes(await answer.json())
+
+    await eventually(ready)
+    await eventually(found)
 
 
 async def test_only_an_admin_with_an_account_can_ask_for_a_check(client: Client, bearer: Bearer) -> None:

@@ -20,6 +20,7 @@ from wabus_events import (
     Event,
     MessageReceived,
     MessageStatusChanged,
+    MessagingFailed,
     Template,
     TemplateChanged,
     TemplatesSynced,
@@ -170,6 +171,21 @@ async def test_a_wait_for_a_sync_of_somebody_else_ends_in_time(
     answer = await client.get("/webhook/health?sync_id=s", headers=headers)
     assert (answer.status, (await answer.json())["awaiting"]) == (200, ["s"])
     assert (await client.get("/webhook/health?sync_id=" + "x" * 201, headers=headers)).status == 422
+
+
+async def test_a_number_that_meta_throttles_looks_healthy(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher, serve: Serve, bearer: Bearer
+) -> None:
+    client = await serve(create_app(load(HealthProjectorSettings)))
+    minutes = (timedelta(hours=2) / timedelta(seconds=1)) - 600
+    about: dict[str, Any] = {"phone_number_id": "9", "error_codes": [130429, 2**40]}
+    throttled = [fact(MessagingFailed, int(minutes) + late, **about) for late in (60, 0, 60)]
+    assert await reached(pool, await publisher.publish([*good(), *throttled]))
+    health = await (await client.get("/webhook/health", headers=bearer())).json()
+    [reason] = health["reasons"]
+    assert (health["status"], reason["code"]) == ("degraded", "sending_refused")
+    assert "130429" in reason["message"]
+    assert datetime.fromisoformat(reason["since"]) == throttled[1].time
 
 
 async def test_the_detailed_answer_says_what_is_behind_the_verdict(

@@ -390,11 +390,13 @@ async def test_a_phone_number_tells_its_quality_and_the_callback_in_force(
     await meta.post(SUBSCRIBED, headers=bearer)
     await meta.post(SUBSCRIBED, json=subscription, headers=bearer)
 
-    fields = "quality_rating,throughput,messaging_limit_tier,webhook_configuration"
+    limits = "messaging_limit_tier,whatsapp_business_manager_messaging_limit"
+    fields = f"quality_rating,throughput,{limits},webhook_configuration"
     phone = await (await meta.get(f"/v23.0/{DEMO_PHONE}?fields={fields}", headers=bearer)).json()
 
     assert phone["quality_rating"] == "GREEN"
     assert phone["throughput"] == {"level": "STANDARD"}
+    assert (phone.get("messaging_limit_tier"), phone["whatsapp_business_manager_messaging_limit"]) == (None, "TIER_2K")
     assert phone["webhook_configuration"]["whatsapp_business_account"] == override
 
 

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -16,21 +17,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
+from wabus_gateway.worker.connect import phone_numbers
+from wabus_gateway.worker.oauth import granted_wabas
+from wabus_health_projector.health.check import Answers, answered
+from wabus_health_projector.health.state import WabaHealth
 from wabus_runtime.graph.client import Graph, GraphSettings
 from wabus_runtime.graph.limits import COOL_DOWN, OPEN_AFTER, OPEN_AFTER_ALONE, Breaker, Pace, pause_after
-from wabus_template_sync.worker.pages import next_cursor, template_pages
+from wabus_runtime.graph.pages import next_cursor
+from wabus_template_sync.templates.listing import Listed, Listing
+from wabus_template_sync.worker.pages import template_pages
 from wabus_whatsapp.graph_errors import (
     AccountNotFound,
     AppNotSubscribed,
     AppRefused,
     BadRequest,
+    FieldUnknown,
     GraphError,
     GraphUnavailable,
     MalformedAnswer,
     MetaOutage,
+    NotAnAccount,
     PermissionLost,
     RateLimited,
     TokenExpired,
+    TokenOfAnotherApp,
     TooMuchData,
     Usage,
     classify,
@@ -75,6 +85,9 @@ def test_an_error_is_known_by_its_code(status: int, code: int, subcode: int | No
     assert found.message.endswith(".")
 
 
+NO_FIELD = "(#100) Tried accessing nonexisting field"
+
+
 @pytest.mark.parametrize(
     ("code", "message", "expected"),
     [
@@ -90,6 +103,17 @@ def test_an_error_is_known_by_its_code(status: int, code: int, subcode: int | No
         (1, "Error validating client secret.", AppRefused),
         (1, "An unknown error has occurred.", GraphUnavailable),
         (100, "(#100) Param limit must be a positive integer", BadRequest),
+        (100, f"{NO_FIELD} (phone_numbers) on node type (Business)", NotAnAccount),
+        (100, f"{NO_FIELD} (message_templates) on node type (Page)", NotAnAccount),
+        (100, f"{NO_FIELD} (phone_numbers) on node type (WhatsAppBusinessAccount)", FieldUnknown),
+        (100, f"{NO_FIELD} (username) on node type (WhatsAppBusinessPhoneNumber)", FieldUnknown),
+        (100, "(#100) The App_id in the input_token did not match the Viewing App", TokenOfAnotherApp),
+        (
+            100,
+            "Unsupported get request. Object with ID '1' does not exist, cannot be loaded due to missing permissions, "
+            "or does not support this operation",
+            AccountNotFound,
+        ),
     ],
 )
 def test_an_error_whose_code_says_too_little_is_known_by_its_message(
@@ -280,6 +304,43 @@ async def test_graph_is_asked_once_how_many_there_are(graph: Scripted, said: Any
     assert [request.query.get("summary") for request in graph.requests] == ["total_count", None]
 
 
+async def test_an_account_after_the_first_25_is_missing_from_the_choice(graph: Scripted) -> None:
+    def of(first: int, last: int, after: str | None = None) -> Answer:
+        return page(*(str(number) for number in range(first, last)), after=after)
+
+    none = page()
+    graph.answers = [of(0, 1, "b1"), of(100, 125, "w1"), of(125, 150), none, of(1, 2), none, of(150, 151)]
+    async with Graph(graph.settings) as client:
+        found = await granted_wabas(client, graph.settings.meta_graph_url, SecretStr(TOKEN), ())
+
+    assert list(found) == [str(number) for number in range(100, 151)]
+    assert [(request.path.removeprefix("/v23.0/"), request.query.get("after")) for request in graph.requests] == [
+        ("me/businesses", None),
+        ("0/owned_whatsapp_business_accounts", None),
+        ("0/owned_whatsapp_business_accounts", "w1"),
+        ("0/client_whatsapp_business_accounts", None),
+        ("me/businesses", "b1"),
+        ("1/owned_whatsapp_business_accounts", None),
+        ("1/client_whatsapp_business_accounts", None),
+    ]
+
+
+async def test_every_account_that_a_token_names_is_in_the_choice(graph: Scripted) -> None:
+    named = tuple(str(number) for number in range(60))
+    graph.answers = [lambda request: web.json_response({"name": f"No. {request.path.rpartition('/')[2]}"})]
+    async with Graph(graph.settings) as client:
+        found = await granted_wabas(client, graph.settings.meta_graph_url, SecretStr(TOKEN), named)
+
+    assert found == {waba_id: f"No. {waba_id}" for waba_id in named}
+
+
+async def test_businesses_whose_pages_go_round_in_circles_end_the_listing(graph: Scripted) -> None:
+    graph.answers = [page(after="b1")]
+    async with Graph(graph.settings) as client:
+        with pytest.raises(MalformedAnswer):
+            await granted_wabas(client, graph.settings.meta_graph_url, SecretStr(TOKEN), ())
+
+
 async def test_a_page_that_is_too_much_for_graph_is_asked_for_in_smaller_ones(graph: Scripted) -> None:
     too_much = refusal(500, error(1, message="Please reduce the amount of data you're asking for, then retry"))
     graph.answers = [page("a", after="c1"), too_much, too_much, page("b")]
@@ -364,6 +425,47 @@ async def test_cursors_that_go_round_in_circles_end_the_listing_with_an_error(gr
 async def test_a_page_without_data_is_malformed(graph: Scripted) -> None:
     graph.answers = [refusal(200, b'{"data": 5}')]
 
+    with pytest.raises(MalformedAnswer):
+        await graph.listing()
+
+
+HALF = r"Sale \ud83d"
+
+
+async def test_one_template_with_half_an_emoji_ends_every_sync_of_its_account(graph: Scripted) -> None:
+    body = b'{"data": [{"id": "1", "name": "a"}, {"id": "2", "name": "b", "x": "%s"}, {"id": "3", "name": "c"}]}'
+    graph.answers = [lambda _: web.Response(body=body % HALF.encode())]
+    before = Listed(present=True, status="APPROVED", fingerprint=None, asked_at=None, is_settled=True)
+    listing = Listing("1029", {"2": before})
+    listing.take(await graph.listing())
+
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert listing.to_compare({"2": before}, now) == ["1", "3"]
+    assert [one.template_id for one in listing.differences(["1", "3"], [], now).added] == ["1", "3"]
+    assert listing.counts({"2": before}, now).by_status == {"APPROVED": 1, "UNKNOWN": 2}
+
+
+@pytest.mark.parametrize("name", [HALF, r"NUL \u0000", r"\uDFFF"])
+async def test_a_name_that_no_store_can_hold_becomes_a_record_that_stops_everybody(graph: Scripted, name: str) -> None:
+    body = f'{{"data": [{{"id": "7", "verified_name": "{name}", "display_phone_number": 3}}, 7, {{}}]}}'
+    graph.answers = [lambda _: web.Response(body=body.encode())]
+    async with Graph(graph.settings) as client:
+        answer, _ = await client.call("GET", "1029/phone_numbers", SecretStr(TOKEN))
+
+    [number] = phone_numbers(answer["data"])
+    found = answered(
+        WabaHealth(waba_id="1029"), Answers({}, {}, answer), our_callback_url="https://us.example", app_id="1"
+    )
+    for text in (number.verified_name, found["numbers"][0].verified_name):
+        assert text is not None
+        assert text.endswith("\N{REPLACEMENT CHARACTER}")
+    assert number.model_dump_json()
+    assert number.display_phone_number is None
+
+
+@pytest.mark.parametrize("body", [b'{"a": "\\ud83d", "b": NaN}', b'{"a": "\\ud83d"', b"[" * 100_000 + b"\\ud83d"])
+async def test_what_is_no_json_is_malformed_with_half_an_emoji_too(graph: Scripted, body: bytes) -> None:
+    graph.answers = [lambda _: web.Response(body=body)]
     with pytest.raises(MalformedAnswer):
         await graph.listing()
 

@@ -135,7 +135,11 @@ def _details(kind: type[Event]) -> st.SearchStrategy[dict[str, Any]]:
                 ]
             ),
         },
-        CapabilityChanged: {**value, "max_daily_conversation_per_phone": one_of([None, -1, 250, 1000])},
+        CapabilityChanged: {
+            **value,
+            "max_daily_conversation_per_phone": one_of([None, -1, 250, 1000]),
+            "max_daily_conversations_per_business": one_of([None, -1, 250, 2000]),
+        },
     }
     return st.fixed_dictionaries(fields[kind])
 

@@ -32,10 +32,10 @@ from wabus_events import (
 from wabus_health_projector.health.account import numbers
 from wabus_health_projector.health.fold import fold
 from wabus_health_projector.health.judgement import Verdict, judge, judge_organisation
-from wabus_health_projector.health.message_errors import MEANINGS
+from wabus_health_projector.health.message_errors import MEANINGS, meaning
 from wabus_health_projector.health.state import WabaHealth
 from wabus_health_projector.health.summary import summarise
-from wabus_health_projector.health.traffic import ErrorCount, Traffic
+from wabus_health_projector.health.traffic import ErrorCount, NumberError, Traffic
 
 CONNECTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = CONNECTED + timedelta(hours=2)
@@ -140,6 +140,22 @@ REASONS: list[tuple[str, str, tuple[Event, ...]]] = [
         (
             fact(CapabilityChanged, CONNECTED, max_daily_conversation_per_phone=-1),
             fact(CapabilityChanged, max_daily_conversation_per_phone=1000),
+        ),
+    ),
+    (
+        "messaging_limit_lowered",
+        "degraded",
+        (
+            fact(CapabilityChanged, CONNECTED, max_daily_conversation_per_phone=10_000),
+            fact(CapabilityChanged, max_daily_conversations_per_business=2000),
+        ),
+    ),
+    (
+        "messaging_limit_lowered",
+        "degraded",
+        (
+            fact(CapabilityChanged, CONNECTED, value={"max_daily_conversations_per_business": "TIER_UNLIMITED"}),
+            fact(CapabilityChanged, value={"max_daily_conversations_per_business": "TIER_2K"}),
         ),
     ),
     (
@@ -286,6 +302,103 @@ def test_templates_are_stale_a_day_after_the_last_good_sync() -> None:
     assert (codes(verdict), verdict.reasons[0].since) == (["templates_stale"], done + timedelta(hours=24))
 
 
+@pytest.mark.parametrize(
+    ("every", "hours"), [(timedelta(minutes=5), 24), (timedelta(days=1), 48), (timedelta(days=7), 336)]
+)
+def test_everybody_is_degraded_for_ever_when_templates_are_compared_less_than_daily(
+    every: timedelta, hours: int
+) -> None:
+    done = CONNECTED + timedelta(seconds=2)
+    assert judge(state(*GOOD), done + HOUR * hours, reconcile_every=every).status == "healthy"
+    [reason] = judge(state(*GOOD), done + HOUR * (hours + 1), reconcile_every=every).reasons
+    assert (reason.code, reason.since) == ("templates_stale", done + HOUR * hours)
+
+
+def test_everybody_is_degraded_after_a_day_when_templates_are_compared_only_by_hand() -> None:
+    health = state(*GOOD)
+    later = CONNECTED + timedelta(days=400)
+    assert judge(health, later, reconcile_every=timedelta(0)).status == "healthy"
+    assert judge_organisation([(health, Traffic())], later, reconcile_every=timedelta(0)).status == "healthy"
+
+
+GIVEN_UP = fact(AccountDisconnected, CONNECTED + timedelta(days=1), org_id="org", reason="asked")
+AGAIN = CONNECTED + timedelta(days=20)
+SOON = AGAIN + timedelta(minutes=1)
+SHOOK_HANDS_AGAIN = fact(CallbackVerified, AGAIN - timedelta(seconds=1), callback_url="https://wabus.example")
+
+
+def reconnected(*before: Event) -> WabaHealth:
+    """Connected, given up after a day, and connected again on the twentieth, with these events before that."""
+    return state(*GOOD, *before, GIVEN_UP, SHOOK_HANDS_AGAIN, connected(AGAIN))
+
+
+def test_templates_are_stale_at_once_when_an_account_is_connected_again() -> None:
+    verdict = judge(reconnected(), SOON)
+    assert [(reason.code, reason.since) for reason in verdict.reasons] == [("first_sync_pending", AGAIN)]
+    assert codes(judge(reconnected(), AGAIN + HOUR)) == ["sync_stalled"]
+    assert judge(state(*GOOD, GIVEN_UP, SHOOK_HANDS_AGAIN, connected(AGAIN), synced(SOON)), SOON).status == "healthy"
+
+
+def test_a_renewed_token_leaves_templates_stale_since_before_it() -> None:
+    health = state(*GOOD, connected(AGAIN))
+    assert judge(health, SOON).status == "healthy"
+    [reason] = judge(health, AGAIN + HOUR * 25).reasons
+    assert (reason.code, reason.since) == ("templates_stale", AGAIN + HOUR * 24)
+
+
+def test_a_sync_that_never_ended_stalls_the_next_connection_at_once() -> None:
+    asked = fact(TemplateSyncRequested, LATER, sync_id="x", reason="manual")
+    assert codes(judge(reconnected(asked), SOON)) == ["first_sync_pending"]
+
+
+def test_a_sync_fails_since_before_the_account_was_connected_again() -> None:
+    failure = failed("graph_unavailable", SOON, retryable=True)
+    before = failed("graph_unavailable", LATER, retryable=True)
+    health = state(*GOOD, before, GIVEN_UP, SHOOK_HANDS_AGAIN, connected(AGAIN), failure)
+    [reason] = judge(health, SOON).reasons
+    assert (reason.code, reason.since) == ("sync_failing", SOON)
+
+
+def test_a_callback_of_a_former_connection_counts_as_verified() -> None:
+    health = state(*GOOD, GIVEN_UP, connected(AGAIN), synced(SOON))
+    assert codes(judge(health, SOON)) == ["webhook_unverified"]
+    heard_before = Traffic(last_at=CONNECTED + HOUR, reached_at=CONNECTED + HOUR)
+    assert codes(judge(health, SOON, heard_before)) == ["webhook_unverified"]
+    assert judge(health, SOON, Traffic(reached_at=SOON)).status == "healthy"
+
+
+def test_what_meta_took_back_while_nobody_was_connected_counts_for_ever() -> None:
+    said = [
+        number("FLAGGED"),
+        number("DOWNGRADE", "TIER_250", LATER),
+        account("DISABLED_UPDATE", ban_info={"waba_ban_state": "DISABLE"}),
+        account("ACCOUNT_RESTRICTION", restriction_info=[{"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING"}]),
+        fact(AccountReviewed, decision="REJECTED"),
+        fact(PhoneNumberNameReviewed, display_phone_number="15550001", decision="REJECTED"),
+        fact(CapabilityChanged, CONNECTED, max_daily_conversations_per_business=2000),
+        fact(CapabilityChanged, max_daily_conversations_per_business=250),
+    ]
+    assert codes(judge(reconnected(*said), SOON)) == ["first_sync_pending"]
+
+
+def test_a_restriction_that_names_its_end_outlasts_a_new_connection() -> None:
+    ends = AGAIN + timedelta(days=7)
+    restriction = {"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING", "expiration": ends.isoformat()}
+    health = reconnected(account("ACCOUNT_RESTRICTION", restriction_info=[restriction]))
+    assert "account_restricted" in codes(judge(health, SOON))
+
+
+def test_messages_that_failed_before_an_account_was_connected_again_are_its_failures() -> None:
+    given_up = fact(AccountDisconnected, NOW - HOUR / 4, org_id="org", reason="asked")
+    verified = fact(CallbackVerified, NOW, callback_url="https://wabus.example")
+    health = state(*GOOD, given_up, connected(NOW), verified, synced(NOW))
+    before = Traffic(failed=31, errors=(failing_with(131042, 1), failing_with(131026, 30)), last_at=LATER)
+    assert judge(health, NOW, before).status == "healthy"
+    after = ErrorCount(phone_number_id="9", code=131026, count=10, first_at=NOW, last_at=NOW)
+    verdict = judge(health, NOW, before.model_copy(update={"failed": 41, "errors": (*before.errors, after)}))
+    assert [reason.message.partition(" ")[0] for reason in verdict.reasons] == ["10"]
+
+
 @pytest.mark.parametrize(("expires", "since"), [(NOW + timedelta(days=6), CONNECTED), (NOW + timedelta(days=7), NOW)])
 def test_a_token_expires_soon_since_a_week_before_but_not_before_it_came(expires: datetime, since: datetime) -> None:
     (reason,) = judge(state(*GOOD, connected(CONNECTED, token_expires_at=expires)), NOW).reasons
@@ -364,9 +477,44 @@ def test_many_failed_messages_are_explained_by_their_commonest_cause(code: int) 
 
 
 def test_an_error_code_that_nobody_knows_is_at_least_named() -> None:
-    [reason] = judge(state(*GOOD), NOW, Traffic(sent=0, failed=10, errors=(failing_with(1, 10),))).reasons
-    assert "(Meta's error 1)" in reason.message
+    [reason] = judge(state(*GOOD), NOW, Traffic(sent=0, failed=10, errors=(failing_with(99, 10),))).reasons
+    assert "(Meta's error 99)" in reason.message
     assert "error codes" in reason.remedy
+
+
+SENDING_ERRORS = [
+    *(1, 2, 4, 10, 100, 190, 200, 368, 80007, 130429, 130472, 130497, 131000, 131005, 131008, 131009, 131016, 131021),
+    *(131026, 131030, 131031, 131037, 131042, 131044, 131045, 131047, 131048, 131049, 131050, 131051, 131052, 131053),
+    *(131056, 131057, 131061, 131062, 131063, 131064, 132000, 132001, 132005, 132007, 132008, 132012, 132015, 132016),
+    *(132018, 132068, 132069, 133010, 134011, 137000),
+]
+"""Codes that Meta gives for messages which were not sent."""
+
+
+@pytest.mark.parametrize("code", SENDING_ERRORS)
+def test_nobody_is_sent_to_look_up_a_code_that_meta_documents(code: int) -> None:
+    twelve = Traffic(sent=0, failed=12, errors=(failing_with(code, 12),))
+    [reason] = judge(state(*GOOD), NOW, twelve).reasons
+    assert "Look the error code up" not in reason.remedy
+    assert meaning(code)
+
+
+def test_a_number_without_an_approved_name_is_named() -> None:
+    [reason] = judge(state(*GOOD), NOW, Traffic(failed=1, errors=(failing_with(131037, 1),), last_at=LATER)).reasons
+    assert (reason.code, reason.severity) == ("display_name_not_approved", "failing")
+
+
+def test_nobody_learns_why_a_number_sends_nothing_when_meta_names_no_message() -> None:
+    error = NumberError(phone_number_id="9", code=130429, first_at=LATER, last_at=LATER)
+    traffic = Traffic(of_numbers=(error,), last_at=LATER)
+    [reason] = judge(state(*GOOD), LATER + HOUR / 2, traffic).reasons
+    assert (reason.code, reason.severity, reason.since) == ("sending_refused", "degraded", LATER)
+    assert reason.message == (
+        "Your phone number could not send because more was sent than Meta takes at once (Meta's error 130429)."
+    )
+    sent = {"last_sent_at": {"9": LATER + HOUR / 4}}
+    assert judge(state(*GOOD), LATER + HOUR / 2, traffic.model_copy(update=sent)).status == "healthy"
+    assert judge(state(*GOOD), LATER + HOUR, traffic).status == "healthy"
 
 
 def test_an_error_of_the_account_counts_until_a_message_gets_through() -> None:

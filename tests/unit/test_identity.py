@@ -19,6 +19,7 @@ from wabus_events import (
     Event,
     MessageReceived,
     MessageStatusChanged,
+    MessagingFailed,
     PhoneNumberNameReviewed,
     PhoneNumberQualityChanged,
     SecurityChanged,
@@ -338,7 +339,10 @@ TOLD = {
         AccountSettingsChanged, "account_settings_update", phone_number_settings=[{"phone_number_id": "1"}, {}]
     ),
     "a capability": of_field(
-        CapabilityChanged, "business_capability_update", max_daily_conversation_per_phone=[250, 2000]
+        CapabilityChanged,
+        "business_capability_update",
+        max_daily_conversation_per_phone=[250, 2000],
+        max_daily_conversations_per_business=[250, "TIER_2K"],
     ),
     "a number's quality": of_field(
         PhoneNumberQualityChanged,
@@ -370,7 +374,7 @@ TOLD = {
         Unrecognised, {**ENTRY, "field": ["flows", "calls"], "value": [{"a": 10**400}, {"a": 10**401}]}, without_entry
     ),
     "errors without a message": Told(
-        Unrecognised,
+        MessagingFailed,
         {**ENTRY, "errors": [[{"code": 130429}], [{"code": 131000}]]},
         lambda drawn: conversation(**without_entry(drawn)),
     ),

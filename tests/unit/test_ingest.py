@@ -18,6 +18,7 @@ from wabus_events import (
     Event,
     MessageReceived,
     MessageStatusChanged,
+    MessagingFailed,
     PhoneNumberNameReviewed,
     PhoneNumberQualityChanged,
     SecurityChanged,
@@ -30,6 +31,8 @@ from wabus_events import (
     encode,
 )
 from wabus_gateway.webhooks.parse import facts_in
+from wabus_health_projector.health.fold import fold
+from wabus_health_projector.health.state import WabaHealth
 from webhooks import PHONE, WABA, conversation, encoded, status, template_status, text, webhook
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -141,6 +144,59 @@ def test_entries_and_changes_are_taken_apart_in_order() -> None:
         (TemplateStatusChanged, "1"),
         (MessageStatusChanged, "2"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("named", "ours"),
+    [
+        ({"waba_info": {"waba_id": WABA, "partner_app_id": "1234567890"}}, True),
+        ({"waba_info": {"waba_id": WABA, "partner_app_id": "999"}}, False),
+        ({"partner_app_id": 999}, False),
+        ({"waba_info": {"waba_id": WABA}}, None),
+        ({}, None),
+    ],
+)
+def test_an_account_fails_because_somebody_removed_another_app_from_it(
+    named: dict[str, Any], ours: bool | None
+) -> None:
+    change = {"field": "account_update", "value": {"event": "PARTNER_APP_UNINSTALLED", **named}}
+    [event] = facts_in(encoded(webhook(change)), received_at=NOW, owner=lambda _waba: None, app_id="1234567890")
+    assert isinstance(event, AccountUpdated)
+    assert event.of_our_app is ours
+    removed = fold(WabaHealth(waba_id=WABA), event, NOW).account_events
+    assert set(removed) == (set() if ours is False else {"PARTNER_APP_UNINSTALLED"})
+
+
+@pytest.mark.parametrize(
+    ("word", "limit"),
+    [(10_000, 10_000), ("10000", 10_000), (-1, -1), ("TIER_UNLIMITED", -1), ("TIER_2K", 2000), ("TIER_NOT_SET", None)],
+)
+def test_nobody_sees_what_a_business_may_send_when_meta_calls_it_otherwise(word: Any, limit: int | None) -> None:
+    value = {"max_daily_conversations_per_business": word, "max_phone_numbers_per_waba": 25}
+    [event] = facts(webhook({"field": "business_capability_update", "value": value}))
+    assert isinstance(event, CapabilityChanged)
+    assert (event.max_daily_conversations_per_business, event.max_phone_numbers_per_waba) == (limit, 25)
+
+
+RATE_LIMIT = {"code": 130429, "title": "Rate limit hit", "error_data": {"details": "too many"}}
+
+
+def test_an_error_that_meta_tells_with_no_message_is_nobodys() -> None:
+    change = conversation(errors=[RATE_LIMIT])
+    [event] = facts(webhook(change))
+    assert isinstance(event, MessagingFailed)
+    assert (event.error_codes, event.phone_number_id, event.value) == ([130429], PHONE, change["value"])
+    [later] = facts(webhook(change, time=1_700_000_001))
+    assert later.id != event.id
+    [again] = facts(webhook(change))
+    assert again.id == event.id
+
+
+@pytest.mark.parametrize("errors", [None, 7, [7], [{}], [{"code": "x"}], [{"code": None}]])
+def test_errors_that_are_none_are_kept_whole(errors: Any) -> None:
+    [event] = facts(webhook(conversation(errors=errors)))
+    assert isinstance(event, Unrecognised)
+    assert event.value["errors"] == errors
 
 
 TEMPLATE = {"message_template_id": 12, "message_template_name": "promo", "message_template_language": "de"}

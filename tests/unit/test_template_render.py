@@ -85,8 +85,58 @@ def test_what_meta_refuses_in_a_parameter_is_found_before(value: str, problem: s
 
 
 def test_texts_longer_than_meta_sends_are_told_with_their_length() -> None:
-    assert wrong([BODY], {"body": ["Ana", "x" * 1020]}) == [("body", None, "too_long")]
+    assert wrong([BODY, URL], {"body": ["Ana", "x" * 1020], "buttons": {"0": "a"}}) == [("body", None, "too_long")]
     assert wrong([HEADER], {"header": {"text": ["x" * 60]}}) == [("header", None, "too_long")]
+
+
+@pytest.mark.parametrize("button", ["OTP", "URL"])
+def test_nobody_learns_before_sending_that_a_code_is_longer_than_meta_sends(button: str) -> None:
+    """Graph takes the button as OTP and lists it as URL."""
+    body = {"type": "BODY", "text": "*{{1}}* is your verification code."}
+    shown = {
+        "type": button,
+        "text": "Copy code",
+        "url": "https://www.whatsapp.com/otp/code/?otp_type=COPY_CODE&code=otp{{1}}",
+    }
+    parts = [body, {"type": "BUTTONS", "buttons": [shown]}]
+
+    said = wrong(parts, {"body": ["493021 (Example App)"]}, category="AUTHENTICATION")
+
+    assert said == [("body", "1", "too_long"), ("buttons[0]", {"URL": "1", "OTP": "code"}[button], "too_long")]
+    assert filled(parts, {"body": ["x" * 15]}, category="AUTHENTICATION").components[1]["sub_type"] == "url"
+    assert (
+        filled(parts[:1], {"body": ["x" * 16]}, category="UTILITY").body == f"*{'x' * 16}* is your verification code."
+    )
+
+
+def test_a_text_that_meta_would_send_is_refused_as_too_long() -> None:
+    alone = {"type": "BODY", "text": "{{1}}"}
+    assert filled([alone], {"body": ["x" * 1521]}).body == "x" * 1521
+    assert filled([alone], {"body": ["x" * 32_768]}).body == "x" * 32_768
+    assert wrong([{"type": "BODY", "text": "{{1}}!"}], {"body": ["x" * 32_768]}) == [("body", None, "too_long")]
+    for other in ({"type": "FOOTER", "text": "Bye"}, {"type": "HOLOGRAM"}):
+        assert wrong([alone, other], {"body": ["x" * 1025]}) == [("body", None, "too_long")]
+
+
+def test_a_coupon_that_meta_would_take_is_refused_as_too_long() -> None:
+    parts = [{"type": "BUTTONS", "buttons": [{"type": "COPY_CODE", "text": "Copy", "example": "X"}]}]
+    assert filled(parts, {"buttons": {"0": "x" * 20}}).buttons[0]["code"] == "x" * 20
+    assert wrong(parts, {"buttons": {"0": "x" * 21}}) == [("buttons[0]", "code", "too_long")]
+
+
+def test_the_payload_of_a_product_button_has_a_part_that_meta_refuses() -> None:
+    parts = [{"type": "BUTTONS", "buttons": [{"type": "SPM", "text": "View"}]}]
+    assert filled(parts, {}).components == []
+    assert wrong(parts, {"buttons": {"0": {"product_retailer_id": "1"}}}) == [("buttons[0]", None, "extra")]
+
+
+@pytest.mark.parametrize("kind", ["IMAGE", "VIDEO", "GIF"])
+def test_the_payload_of_a_picture_has_a_file_name_that_meta_refuses(kind: str) -> None:
+    name = kind.lower()
+    file = {"link": "https://cdn.example/a", "filename": "a.png"}
+    assert wrong([{"type": "HEADER", "format": kind}], {"header": {name: file}}) == [("header", "filename", "extra")]
+    [component] = filled([{"type": "HEADER", "format": "DOCUMENT"}], {"header": {"document": file}}).components
+    assert component["parameters"][0]["document"] == file
 
 
 @pytest.mark.parametrize("kind", ["IMAGE", "VIDEO", "DOCUMENT"])
@@ -153,7 +203,7 @@ def test_offers_coupons_and_flows_have_parameters_of_their_own() -> None:
         "limited_time_offer", "copy_code", "flow", "quick_reply",
     ]  # fmt: skip
     assert found.components[1]["parameters"] == [{"type": "coupon_code", "coupon_code": "CARIBE25"}]
-    assert wrong(parts, {"buttons": {"0": "x" * 16, "3": "y"}}) == [
+    assert wrong(parts, {"buttons": {"0": "x" * 21, "3": "y"}}) == [
         ("limited_time_offer", "expiration_time_ms", "missing"),
         ("buttons[0]", "code", "too_long"),
         ("buttons[3]", None, "extra"),

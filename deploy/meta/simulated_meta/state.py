@@ -103,6 +103,8 @@ class Token(BaseModel):
     """Of another app than the world's; None is the world's."""
     names_targets: bool = True
     """Whether `debug_token` lists the WABAs; a token for all of a person's WABAs names none."""
+    unlisted_scopes: list[str] = Field(default_factory=list[str])
+    """What it may do although `debug_token` does not say so (chatwoot#14690)."""
 
 
 class Code(BaseModel):

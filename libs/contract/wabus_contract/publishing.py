@@ -27,6 +27,7 @@ WHEN = {
     "with the same id.",
     "MessageReceived": "Once for each message in a webhook of the field `messages`.",
     "MessageStatusChanged": "Once for each status in a webhook of the field `messages`.",
+    "MessagingFailed": "When a webhook of the field `messages` has errors, and neither messages nor statuses.",
     "Unrecognised": "When a signed webhook, or a part of one, is of a kind that this version does not know.",
     "TemplateSyncRequested": "When an admin clicks Sync Now (`POST /templates/sync`), by schedule, after a failure "
     "that may pass, or after a webhook.",

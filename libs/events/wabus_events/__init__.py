@@ -21,7 +21,7 @@ from wabus_events.models.accounts import (
 from wabus_events.models.credentials import PRIVATE_TOPICS, CredentialStored
 from wabus_events.models.event import EVENTS, Event, WabaEvent, fact_id
 from wabus_events.models.health import HealthChanged, HealthReason
-from wabus_events.models.messages import MessageReceived, MessageStatusChanged, Unrecognised
+from wabus_events.models.messages import MessageReceived, MessageStatusChanged, MessagingFailed, Unrecognised
 from wabus_events.models.templates import (
     Body,
     Button,
@@ -52,7 +52,7 @@ __all__ = [
     "AccountAlerted", "AccountCheckRequested", "AccountChecked", "AccountConnected", "AccountDisconnected",
     "AccountReviewed", "AccountSettingsChanged", "AccountUpdated", "Body", "Button", "CallbackVerified",
     "CapabilityChanged", "Card", "CheckedNumber", "CredentialStored", "Event", "Footer", "Header",
-    "HealthChanged", "HealthReason", "LimitedTimeOffer", "MessageReceived", "MessageStatusChanged",
+    "HealthChanged", "HealthReason", "LimitedTimeOffer", "MessageReceived", "MessageStatusChanged", "MessagingFailed",
     "PhoneNumber", "PhoneNumberNameReviewed", "PhoneNumberQualityChanged", "Record", "SecurityChanged",
     "Template", "TemplateCategoryChanged", "TemplateChanged", "TemplateComponentsChanged",
     "TemplateConfirmed",    "TemplateQualityChanged", "TemplateRemoved", "TemplateStatusChanged", "TemplateSyncFailed",

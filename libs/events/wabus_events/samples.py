@@ -48,9 +48,11 @@ SAMPLES: dict[str, Any] = {
     "AccountSettingsChanged.value": {
         "type": "phone_number_settings", "phone_number_settings": {"phone_number_id": NUMBER},
     },
-    "CapabilityChanged.max_daily_conversation_per_phone": 10_000,
-    "CapabilityChanged.max_phone_numbers_per_business": 25,
-    "CapabilityChanged.value": {"max_daily_conversation_per_phone": 10_000, "max_phone_numbers_per_business": 25},
+    "CapabilityChanged.max_daily_conversation_per_phone": None,
+    "CapabilityChanged.max_daily_conversations_per_business": 10_000,
+    "CapabilityChanged.max_phone_numbers_per_business": None,
+    "CapabilityChanged.max_phone_numbers_per_waba": 25,
+    "CapabilityChanged.value": {"max_daily_conversations_per_business": 10_000, "max_phone_numbers_per_waba": 25},
     "PhoneNumberQualityChanged.event": "UPGRADE",
     "PhoneNumberQualityChanged.current_limit": "TIER_10K",
     "PhoneNumberQualityChanged.value": {
@@ -100,6 +102,11 @@ SAMPLES: dict[str, Any] = {
                 "errors": [{"code": 131047, "title": "Re-engagement message"}],
             }
         ],
+    },
+    "MessagingFailed.error_code": 130429,
+    "MessagingFailed.value": {
+        "messaging_product": "whatsapp", "metadata": METADATA,
+        "errors": [{"code": 130429, "title": "Rate limit hit", "message": "Rate limit hit"}],
     },
     "Unrecognised.field": "new_field_of_meta",
     "Unrecognised.reason": "no model covers the field",

@@ -21,6 +21,9 @@ class SettingsError(Exception):
     """A setting is missing or malformed. The message is one line that names it and never quotes its value."""
 
 
+LONGEST_INTERVAL = 10 * 365 * 86_400  # seconds
+
+
 class LogSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
@@ -114,6 +117,13 @@ class DatabaseSettings(LogSettings):
         if not set(parse_qs(parts.query).get("sslmode", [])) <= SSL_MODES:
             raise ValueError(f"must have an sslmode that is one of {', '.join(sorted(SSL_MODES))}")
         return url
+
+
+class ReconcileSettings(LogSettings):
+    """Who compares templates, and who judges by when they were compared last, must be told the same."""
+
+    reconcile_interval: float = Field(default=3600, ge=0, le=LONGEST_INTERVAL, allow_inf_nan=False)
+    """Seconds between two comparisons of an account's templates with Meta's, whatever webhooks say; 0 for none."""
 
 
 class HttpSettings(LogSettings):

@@ -2,11 +2,13 @@
 
 Pure. Sources: Meta's "Handle errors" (Graph API), "Error codes" (WhatsApp Business Platform) and "Rate limits".
 What only a message tells apart: "Webhook overrides", requirements (chatwoot#12488, #13279, evolution-api#807);
-"Securing Graph API calls" (facebook-python-business-sdk#528); `oauth/access_token` ("Error validating client secret.").
+"Securing Graph API calls" (facebook-python-business-sdk#528); `oauth/access_token` ("Error validating client secret.");
+"Tried accessing nonexisting field" (rapidpro#1545, pipedream#9004); `debug_token` ("did not match the Viewing App").
 Meta's own error messages are never passed on: some of them quote the access token.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -21,6 +23,11 @@ TOO_MUCH_DATA = "reduce the amount of data"
 NOT_SUBSCRIBED = "your app must be subscribed"
 PROOF_REFUSED = "appsecret_proof"
 APP_UNKNOWN = "error validating client secret"
+OTHER_APP = "did not match the viewing app"
+OBJECT_HIDDEN = "does not exist, cannot be loaded due to missing permissions"
+NO_SUCH_FIELD = re.compile(r"nonexisting field \((\w+)\) on node type \((\w+)\)")
+ACCOUNT_NODE = "whatsappbusinessaccount"
+ACCOUNT_EDGES = frozenset({"phone_numbers", "message_templates", "subscribed_apps"})
 
 
 class GraphError(Exception):
@@ -66,6 +73,16 @@ class AccountNotFound(GraphError):
         "that it still exists, then connect it again."
     )
     retryable = False
+
+
+class NotAnAccount(AccountNotFound):
+    """The id is that of something else at Meta, as of the business portfolio that owns the account."""
+
+    message = (
+        "This is not the id of a WhatsApp Business account; Meta has something else under it, perhaps the business "
+        "portfolio or a phone number. The right one is called “WhatsApp Business Account ID” in Meta's App Dashboard, "
+        "under WhatsApp, API Setup, and stands in Business Settings under Accounts, WhatsApp accounts."
+    )
 
 
 class AccountBlocked(GraphError):
@@ -116,6 +133,12 @@ class AppRefused(GraphError):
     )
 
 
+class TokenOfAnotherApp(GraphError):
+    code = "token_of_another_app"
+    message = "The access token was made for another Meta app than META_APP_ID. Please make one with that app."
+    retryable = False
+
+
 class AppNotSubscribed(GraphError):
     """Meta takes no callback URL for an account while the app receives no `messages` of it at its own callback."""
 
@@ -132,6 +155,13 @@ class BadRequest(GraphError):
     code = "bad_request"
     message = "WhatsApp did not accept our request. This is for us to repair; trying again will not help."
     retryable = False
+
+
+class FieldUnknown(BadRequest):
+    message = (
+        "WhatsApp does not have something that we asked for. This is for whoever runs this service to repair, perhaps "
+        "with another META_GRAPH_VERSION; trying again will not help."
+    )
 
 
 class GraphUnavailable(GraphError):
@@ -200,6 +230,12 @@ def _classify(status: int, body: bytes, headers: Mapping[str, str]) -> GraphErro
             return AppRefused(*about)
         case 100 if NOT_SUBSCRIBED in message:
             return AppNotSubscribed(*about)
+        case 100 if OTHER_APP in message:
+            return TokenOfAnotherApp(*about)
+        case 100 if refused := NO_SUCH_FIELD.search(message):
+            # Any account has these lists. Any other field is ours to ask for rightly.
+            is_no_account = refused[1] in ACCOUNT_EDGES and refused[2] != ACCOUNT_NODE
+            return NotAnAccount(*about) if is_no_account else FieldUnknown(*about)
         case 190 | 102 | 463 | 467:
             return TokenExpired(*about)
         case 4 | 17 | 32 | 613 | 80007 | 80008 | 130429 | 131056:
@@ -208,7 +244,7 @@ def _classify(status: int, body: bytes, headers: Mapping[str, str]) -> GraphErro
             return PermissionLost(*about)
         case int() if 200 <= code <= 299:
             return PermissionLost(*about)
-        case 100 if subcode == 33:
+        case 100 if subcode == 33 or OBJECT_HIDDEN in message:
             return AccountNotFound(*about)
         case 803:
             return AccountNotFound(*about)

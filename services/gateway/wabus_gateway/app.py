@@ -81,7 +81,7 @@ class Gateway:
         self._publisher = Publisher(settings, SOURCE, patience=ANSWERED_WITHIN)
         self._replica = CredentialReplica(settings)
         self._dead_letters = DeadLetters(settings, "gateway")
-        self._intake = Intake(self._publisher, self._dead_letters, self._replica)
+        self._intake = Intake(self._publisher, self._dead_letters, self._replica, settings.meta_app_id)
         self._bad_signatures = BadSignatures(settings.gateway_bad_signatures_a_minute)
         self._in_flight = 0
         self._bytes = 0

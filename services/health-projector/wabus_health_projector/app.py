@@ -1,6 +1,7 @@
 """The health-projector as a process: the projection as worker, its read endpoints as API."""
 
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 
 import asyncpg
 from aiohttp import web
@@ -11,7 +12,14 @@ from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.postgres.read_replica import Reads, reads
 from wabus_runtime.service.process import Role, Service, background, build_app
-from wabus_runtime.settings import AuthSettings, DatabaseSettings, HttpSettings, KafkaSettings, PublicSettings
+from wabus_runtime.settings import (
+    AuthSettings,
+    DatabaseSettings,
+    HttpSettings,
+    KafkaSettings,
+    PublicSettings,
+    ReconcileSettings,
+)
 
 from wabus_health_projector.api.health import Api
 from wabus_health_projector.api.live import Live
@@ -25,7 +33,7 @@ from wabus_health_projector.worker.evaluator import Evaluator, EvaluatorSettings
 from wabus_health_projector.worker.lag import Lag
 
 
-class HealthApiSettings(KafkaSettings, DatabaseSettings, PublicSettings, HttpSettings, AuthSettings):
+class HealthApiSettings(ReconcileSettings, KafkaSettings, DatabaseSettings, PublicSettings, HttpSettings, AuthSettings):
     """What answering takes; nothing that opens a token or speaks to Meta."""
 
     health_streams_per_org: int = Field(default=20, ge=1)
@@ -117,8 +125,9 @@ def _install_api(app: web.Application, settings: HealthApiSettings, lag: Lag) ->
         await publisher.stop()
 
     app.cleanup_ctx.append(publishing)
-    Api(lambda: app[READS], lag, announcements, publisher).install(app)
-    live = Live(lambda: app[READS], lag, announcements)
+    reconcile_every = timedelta(seconds=settings.reconcile_interval)
+    Api(lambda: app[READS], lag, announcements, publisher, reconcile_every).install(app)
+    live = Live(lambda: app[READS], lag, announcements, reconcile_every)
     app.router.add_get(
         "/webhook/health/stream", Streams(live, settings.health_streams_per_org).stream, allow_head=False
     )

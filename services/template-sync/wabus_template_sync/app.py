@@ -26,6 +26,7 @@ from wabus_runtime.settings import (
     HttpSettings,
     KafkaSettings,
     PublicSettings,
+    ReconcileSettings,
 )
 
 from wabus_template_sync.api.routes import add_routes
@@ -38,7 +39,7 @@ from wabus_template_sync.worker.access import Access
 from wabus_template_sync.worker.catchup import CatchUp
 from wabus_template_sync.worker.follow import Follower
 from wabus_template_sync.worker.partition_publisher import SOURCE
-from wabus_template_sync.worker.reconcile import ReconcileSettings, reconcile
+from wabus_template_sync.worker.reconcile import reconcile
 from wabus_template_sync.worker.runner import Worker, WorkerSettings
 from wabus_template_sync.worker.sync import Synchroniser
 from wabus_template_sync.worker.workload import Workload

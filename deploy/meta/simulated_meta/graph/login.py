@@ -167,7 +167,8 @@ def debug_token(meta: Meta, value: str) -> dict[str, Any]:
         raise other_app()
     expired = bool(token.expires_at) and token.expires_at <= time.time()
     targets = {"target_ids": token.waba_ids} if token.names_targets else {}
-    granular = [{"scope": scope} | targets for scope in token.scopes if scope.startswith("whatsapp_")]
+    scopes = [scope for scope in token.scopes if scope not in token.unlisted_scopes]
+    granular = [{"scope": scope} | targets for scope in scopes if scope.startswith("whatsapp_")]
     data: dict[str, Any] = {
         "app_id": meta.world.app_id,
         "type": token.type,
@@ -176,7 +177,7 @@ def debug_token(meta: Meta, value: str) -> dict[str, Any]:
         "expires_at": token.expires_at,
         "issued_at": token.issued_at,
         "is_valid": not expired and not token.revoked,
-        "scopes": token.scopes,
+        "scopes": scopes,
         "granular_scopes": granular,
         "user_id": token.user_id,
     }

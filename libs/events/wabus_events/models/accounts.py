@@ -68,6 +68,8 @@ class AccountUpdated(WabaEvent, topic=ACCOUNTS):
     """VERIFIED_ACCOUNT, ACCOUNT_RESTRICTION, DISABLED_UPDATE, ACCOUNT_DELETED, PARTNER_ADDED, … as Meta says it."""
     portfolio_id: str | None = None
     """The business portfolio that Meta told, where it did not tell the account itself: that of a partner."""
+    of_our_app: bool | None = None
+    """Whether the app that it names, as installed on the account or removed from it, is ours; None if it names none."""
     value: dict[str, Any]
 
 
@@ -98,7 +100,14 @@ class CapabilityChanged(WabaEvent, topic=ACCOUNTS):
     """`business_capability_update`: messaging limit and number of phone numbers of the business."""
 
     max_daily_conversation_per_phone: int | None = None
+    """What Meta called the next one until February 2026."""
+    max_daily_conversations_per_business: int | None = None
+    """People whom the business may write to first in 24 hours; -1 for any number, and none for a word that is no limit.
+
+    Meta's own word, a number or TIER_2K, stays in `value`.
+    """
     max_phone_numbers_per_business: int | None = None
+    max_phone_numbers_per_waba: int | None = None
     value: dict[str, Any]
 
 

@@ -57,6 +57,23 @@ class MessageStatusChanged(WabaEvent, topic=MESSAGES):
                 return False
 
 
+class MessagingFailed(WabaEvent, topic=MESSAGES):
+    """Meta could not handle what a number sends, and names no message: too much was sent at once (130429), …
+
+    Source: Meta, "Errors webhooks reference" of the field `messages`.
+    """
+
+    phone_number_id: str
+    display_phone_number: str | None = None
+    error_codes: list[int]
+    """Meta: "Cloud API: Error codes"."""
+    value: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return self.phone_number_id
+
+
 class Unrecognised(Event, topic=MESSAGES):
     """A correctly signed webhook, or a part of one, that this version has no model for. Kept whole.
 

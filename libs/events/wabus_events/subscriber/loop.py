@@ -106,15 +106,13 @@ class Subscription(Generic[E]):
         writes = [self._dead_letters.topic] if self._dead_letters else []
         reader = await self._source.open(topics, group=self._group, start=self._start, writes=writes)
         now = asyncio.get_running_loop().time
-        handled, passed, committed_at = 0, 0, now()
+        handled, committed_at = 0, now()
         try:
             while not self._stop.is_set():
                 received = await reader.next(POLL)
                 if received is not None:
                     event = await self._wanted(received, reader)
-                    if event is None:
-                        passed += 1
-                    else:
+                    if event is not None:
                         yield received, event, reader
                         handled += 1
                         if self._seen is not None:
@@ -122,12 +120,12 @@ class Subscription(Generic[E]):
                     reader.handled(received)
                 elif reader.ended:
                     break
+                # Also where nothing was handled since: the commit before may have failed, and the reader knows.
                 late = received is None or now() - committed_at >= COMMIT_AFTER
-                if handled >= self._commit_every or (late and handled + passed):
+                if handled >= self._commit_every or late:
                     await reader.commit()
-                    handled, passed, committed_at = 0, 0, now()
-            if handled + passed:
-                await reader.commit()
+                    handled, committed_at = 0, now()
+            await reader.commit()
         finally:
             await reader.close()
 

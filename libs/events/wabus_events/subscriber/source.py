@@ -50,7 +50,10 @@ class Reader(Protocol):
         ...
 
     async def commit(self) -> None:
-        """Make what is `handled` last, for the whole group. A partition lost meanwhile is its new owner's affair."""
+        """Make what is `handled` last, for the whole group. A partition lost meanwhile is its new owner's affair.
+
+        It may fail: then the next one makes up for it. Costs nothing where there is nothing new.
+        """
         ...
 
     async def put(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:

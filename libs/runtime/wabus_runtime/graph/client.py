@@ -12,7 +12,9 @@ Sources: Meta's "Securing Graph API calls" (`appsecret_proof`), "Rate limits", "
 import asyncio
 import hashlib
 import hmac
+import json
 import random
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, cast
 
@@ -48,6 +50,8 @@ CALLS = Counter("wabus_graph_calls_total", "Calls to the Graph API.", ["outcome"
 CALLS.labels(AppRefused.code)  # from 0 on, so that the first ones count as an increase too
 OUTAGE = Gauge("wabus_graph_outage", "1 while calls fail at once because Meta is out of order.")
 CALL_SECONDS = Histogram("wabus_graph_call_seconds", "One call to the Graph API.")
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # as JSON escapes one
 
 log = structlog.get_logger()
 
@@ -225,10 +229,7 @@ class Graph:
             body = await _bounded(response.content)
             if response.status != 200:
                 raise classify(response.status, body, response.headers, of_app=of_app)
-            try:
-                answer = orjson.loads(body)
-            except orjson.JSONDecodeError:
-                raise MalformedAnswer from None
+            answer = _parsed(body)
             if not isinstance(answer, dict):
                 raise MalformedAnswer
             content = cast(dict[str, Any], answer)
@@ -239,6 +240,27 @@ class Graph:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _parsed(body: bytes) -> Any:
+    """An answer's JSON. Raises `MalformedAnswer`.
+
+    Graph cuts texts in the middle of an emoji, and orjson takes no half of a surrogate pair: it is for whoever reads
+    the text to say what becomes of it, rather than to lose all that came with it.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        if not _SURROGATE.search(body):
+            raise MalformedAnswer from None
+    try:
+        return json.loads(body, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise MalformedAnswer from None
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:

@@ -2,7 +2,7 @@
 was given. Pure. So a caller finds a wrong parameter before Meta does, whose own answer names neither part nor place.
 
 Sources: Meta's "Message templates, components", "Template messages", "Call button messages", "Tap target URL title
-override", "Error codes" (132000, 132005, 132012, 132018).
+override", "Authentication templates", "Coupon code templates", "Error codes" (132000, 132005, 132012, 132018).
 """
 
 import re
@@ -26,12 +26,14 @@ from wabus_whatsapp.templates.render_input import (
 
 HEADER_MAX = 60  # characters of the text with its parameters filled in; all of these from the sources above
 BODY_MAX = 1024
+BODY_ALONE_MAX = 32_768  # where the template is nothing but its body (chatwoot#6435)
 URL_MAX = 2000
-CODE_MAX = 15
+COUPON_MAX = 20  # since December 2025; 15 before
+CODE_MAX = 15  # any parameter of an AUTHENTICATION template (authgear#3356)
 CALL_MINUTES_MAX = 43_200  # 30 days
 MEDIA = {"IMAGE", "VIDEO", "DOCUMENT", "GIF"}
 NEED_ACTION = {"MPM": "products", "ORDER_DETAILS": "order"}
-TAKE_ACTION = {"FLOW", "CATALOG", "SPM", *NEED_ACTION}
+TAKE_ACTION = {"FLOW", "CATALOG", *NEED_ACTION}  # an SPM button takes none (frappe_whatsapp#188)
 
 _PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _UNSENDABLE = re.compile(r"[\n\r\t]| {5,}")
@@ -72,9 +74,11 @@ class Rendered:
 
 def render(template: Template, given: RenderBody) -> Rendered:
     """Fill a template in. Raises `CannotRender` with everything that is wrong, not just the first."""
-    filling = _Filling(named=template.parameter_format == "NAMED")
+    authenticates = template.category == "AUTHENTICATION"
+    filling = _Filling(template.parameter_format == "NAMED", parameter_max=CODE_MAX if authenticates else None)
     header = filling.header("header", template.header, given.header)
-    body = filling.body("body", template.body, given.body)
+    alone = not (template.header or template.footer or template.buttons or template.other_components)
+    body = filling.body("body", template.body, given.body, BODY_ALONE_MAX if alone else BODY_MAX)
     filling.offer(template, given)
     code = filling.code_of(template, given)
     buttons = filling.buttons("buttons", template.buttons, given.buttons, code)
@@ -91,6 +95,8 @@ class _Filling:
     named: bool
     wrong: list[Wrong] = field(default_factory=list[Wrong])
     components: list[Json] = field(default_factory=list[Json])
+    parameter_max: int | None = None
+    """Characters of any parameter of this template's category, where Meta limits them."""
 
     def header(self, part: str, header: Header | None, given: HeaderValues | None) -> Json | None:
         if header is None:
@@ -113,11 +119,13 @@ class _Filling:
         shown = value.model_dump(exclude_none=True)
         if header.format in MEDIA:
             self._check_media(part, asked, shown)
+            if asked != "document" and shown.pop("filename", None) is not None:
+                self._extra(part, "filename", "Only a document has a file name.")
         self.components.append({"type": "header", "parameters": [{"type": asked, asked: shown}]})
         return {"format": header.format, asked: shown}
 
-    def body(self, part: str, body: Body | None, given: Values | None) -> str | None:
-        return self._text(part, body.text if body else "", body.variables if body else [], given, BODY_MAX, "body")
+    def body(self, part: str, body: Body | None, given: Values | None, longest: int = BODY_MAX) -> str | None:
+        return self._text(part, body.text if body else "", body.variables if body else [], given, longest, "body")
 
     def offer(self, template: Template, given: RenderBody) -> None:
         offer, expires = template.limited_time_offer, given.offer_expires_at_ms
@@ -162,7 +170,7 @@ class _Filling:
         parts: list[Json] = []
         for index, card in enumerate(cards):
             one = given[index] if index < len(given) else CardValues()
-            part, filling = f"carousel[{index}]", _Filling(self.named, self.wrong)
+            part, filling = f"carousel[{index}]", _Filling(self.named, self.wrong, parameter_max=self.parameter_max)
             shown.append(
                 {
                     "header": filling.header(f"{part}.header", card.header, one.header),
@@ -184,7 +192,7 @@ class _Filling:
                 self._add(index, "url", {"type": "text", "text": suffix})
                 shown["url"] = _filled(button.url or "", lambda _: suffix)
         elif takes_code:
-            found = self._one(part, given or code, "code", CODE_MAX)
+            found = self._one(part, given or code, "code", COUPON_MAX if button.type == "COPY_CODE" else CODE_MAX)
             if found is not None and button.type == "OTP":
                 self._add(index, "url", {"type": "text", "text": found})
             elif found is not None:
@@ -226,6 +234,7 @@ class _Filling:
 
     def _one(self, part: str, given: str | Json | None, name: str, longest: int) -> str | None:
         """A button's only parameter."""
+        longest = min(longest, self.parameter_max or longest)
         if given is None:
             self._say(part, name, "missing", "This button needs its parameter.")
         elif not isinstance(given, str):
@@ -233,7 +242,7 @@ class _Filling:
         elif self._is_sendable(part, name, given):
             if len(given) <= longest:
                 return given
-            self._say(part, name, "too_long", f"It has {len(given)} characters; at most {longest} are allowed.")
+            self._say_too_long(part, name, len(given), longest)
         return None
 
     def _text(
@@ -244,8 +253,10 @@ class _Filling:
         for name in variables:
             if name not in values:
                 self._say(part, name, "missing", f"The parameter {{{{{name}}}}} is missing.")
-            else:
-                self._is_sendable(part, name, _shown(values[name]))
+            elif self._is_sendable(part, name, shown := _shown(values[name])):
+                most = self.parameter_max
+                if most and len(shown) > most:
+                    self._say_too_long(part, name, len(shown), most)
         for name in values.keys() - set(variables):
             self._extra(part, name, f"The {kind} of this template has no parameter {{{{{name}}}}}.")
         if not variables or values.keys() != set(variables):
@@ -288,6 +299,9 @@ class _Filling:
             self._say(part, asked, "invalid", "Give either the id of an uploaded file or a link to one.")
         elif "link" in shown and not _is_address(shown["link"]):
             self._say(part, asked, "invalid", "The link must be a whole http or https address.")
+
+    def _say_too_long(self, part: str, parameter: str, length: int, most: int) -> None:
+        self._say(part, parameter, "too_long", f"It has {length} characters; at most {most} are allowed.")
 
     def _extra(self, part: str, parameter: str | None, message: str) -> None:
         self._say(part, parameter, "extra", message)

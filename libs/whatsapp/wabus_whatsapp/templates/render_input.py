@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-Text = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, StringConstraints(max_length=32_768, pattern=r"^[^\x00]*$")]
+"""As long as the longest message may be."""
 
 
 class _Strict(BaseModel):

@@ -36,7 +36,14 @@ from wabus_gateway.api.models import (
 )
 from wabus_gateway.api.pages import choice_page, message_page, refusal_page
 from wabus_gateway.worker import oauth
-from wabus_gateway.worker.connect import ConnectRefused, ConnectSettings, connect, disconnect, inspect
+from wabus_gateway.worker.connect import (
+    ConnectRefused,
+    ConnectSettings,
+    connect,
+    disconnect,
+    inspect,
+    permission_missing,
+)
 
 COOKIE = "wabus_connect"  # over TLS with __Host- in front: then no other host of our domain can set it (RFC 6265bis)
 USED_STATES = 10_000  # states remembered as used until they expire anyway
@@ -118,7 +125,10 @@ class ConnectApi:
         try:
             token = await oauth.exchange(self._settings, self._client_of(), request.query["code"], redirected=True)
             facts = await inspect(self._settings, self._client_of(), token, now=datetime.now(UTC))
-            wabas = await oauth.granted_wabas(self._client_of(), token, facts.waba_ids)
+            graph_url = self._settings.meta_graph_url
+            wabas = await oauth.granted_wabas(self._client_of(), graph_url, token, facts.waba_ids)
+            if not wabas and facts.may_lack_permission:
+                raise permission_missing(facts.scopes)
         except ConnectRefused as refused:
             return self._ended(refusal_page(STATUS_OF.get(refused.code, 422), refused.code, refused.message))
         except GraphError as error:

@@ -23,6 +23,7 @@ from wabus_events import (
     TemplateStatusChanged,
     fact_id,
 )
+from wabus_events.models.messaging_limit import people_a_day
 
 
 class _Common(TypedDict):
@@ -44,8 +45,9 @@ def change_event(
     portfolio_id: str | None,
     time: datetime,
     org_id: str | None,
+    app_id: str | None = None,
 ) -> Event | None:
-    """The event of one change, or None if there is no model for its field.
+    """The event of one change, or None if there is no model for its field. `app_id` is our own app's.
 
     Raises KeyError or pydantic's ValidationError where the value lacks what the model needs.
     """
@@ -77,7 +79,14 @@ def change_event(
         case "message_template_components_update":
             return TemplateComponentsChanged(**common(TemplateComponentsChanged), **_template(value))
         case "account_update":
-            return AccountUpdated(**common(AccountUpdated), portfolio_id=portfolio_id, event=value["event"])
+            # Some versions of the field have the app's id beside, newer ones in `waba_info`.
+            app = _text(value.get("waba_info"), "partner_app_id") or _text(value, "partner_app_id")
+            return AccountUpdated(
+                **common(AccountUpdated),
+                portfolio_id=portfolio_id,
+                of_our_app=app == app_id if app and app_id else None,
+                event=value["event"],
+            )
         case "account_review_update":
             return AccountReviewed(**common(AccountReviewed), decision=value["decision"])
         case "account_alerts":
@@ -93,8 +102,10 @@ def change_event(
         case "business_capability_update":
             return CapabilityChanged(
                 **common(CapabilityChanged),
-                max_daily_conversation_per_phone=value.get("max_daily_conversation_per_phone"),
+                max_daily_conversation_per_phone=people_a_day(value.get("max_daily_conversation_per_phone")),
+                max_daily_conversations_per_business=people_a_day(value.get("max_daily_conversations_per_business")),
                 max_phone_numbers_per_business=value.get("max_phone_numbers_per_business"),
+                max_phone_numbers_per_waba=value.get("max_phone_numbers_per_waba"),
             )
         case "phone_number_quality_update":
             return PhoneNumberQualityChanged(

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard, cast
 
 import orjson
 from pydantic import ValidationError
-from wabus_events import Event, MessageReceived, MessageStatusChanged, Unrecognised, fact_id
+from wabus_events import Event, MessageReceived, MessageStatusChanged, MessagingFailed, Unrecognised, fact_id
 
 from wabus_gateway.webhooks.changes import change_event
 from wabus_gateway.webhooks.sliced_json import SMALL_STEPS, TooManyParts, Unwritable, parsed
@@ -32,14 +32,19 @@ _MOST_CONTACTS = 10  # of one person: Meta sends one, and to repeat many with ea
 _SHARED = ("messaging_product", "metadata")  # small parts of a value that every message's event repeats
 
 
-def facts_in(body: bytes, *, received_at: datetime, owner: Owner) -> Iterator[Event]:
-    """The events of a correctly signed webhook, in its order. Linear in its size; never raises for its content."""
-    for event in facts_in_slices(body, received_at=received_at, owner=owner):
+def facts_in(body: bytes, *, received_at: datetime, owner: Owner, app_id: str | None = None) -> Iterator[Event]:
+    """The events of a correctly signed webhook, in its order. Linear in its size; never raises for its content.
+
+    `app_id` is our own app's, to know what Meta tells of others.
+    """
+    for event in facts_in_slices(body, received_at=received_at, owner=owner, app_id=app_id):
         if event is not None:
             yield event
 
 
-def facts_in_slices(body: bytes, *, received_at: datetime, owner: Owner) -> Iterator[Event | None]:
+def facts_in_slices(
+    body: bytes, *, received_at: datetime, owner: Owner, app_id: str | None = None
+) -> Iterator[Event | None]:
     """The same, none of whose steps takes more than some ms: None where one has made nothing yet."""
     try:
         payload: Any = yield from parsed(body)
@@ -54,12 +59,12 @@ def facts_in_slices(body: bytes, *, received_at: datetime, owner: Owner) -> Iter
         return
     root = cast(Json, payload)
     entries = root.get("entry")
-    nobody = _About(None, None, received_at, owner)
+    nobody = _About(None, None, received_at, owner, app_id)
     if root.get("object") != "whatsapp_business_account" or not isinstance(entries, list):
         yield from _unrecognised(root, nobody, None, "not a webhook of a WhatsApp Business account")
         return
     for entry in cast(list[Any], entries):
-        yield from _facts_in_entry(entry, received_at, owner)
+        yield from _facts_in_entry(entry, nobody)
     extra = {key: value for key, value in root.items() if key not in ("object", "entry")}
     if extra or not entries:
         yield from _unrecognised(root if not entries else extra, nobody, None, "unknown parts beside entry")
@@ -83,6 +88,7 @@ class _About:
     entry_time: datetime | None
     received_at: datetime
     owner: Owner
+    app_id: str | None = None
     portfolio_id: str | None = None
     """The business portfolio that the entry is for, where that is not the account's own entry."""
 
@@ -101,19 +107,19 @@ class _About:
         return (*time, *_present(self.portfolio_id))
 
 
-def _facts_in_entry(entry: Any, received_at: datetime, owner: Owner) -> Iterator[Event | None]:
+def _facts_in_entry(entry: Any, nobody: _About) -> Iterator[Event | None]:
     if not isinstance(entry, dict):
-        yield from _unrecognised(entry, _About(None, None, received_at, owner), None, "an entry is no object")
+        yield from _unrecognised(entry, nobody, None, "an entry is no object")
         return
     parts = cast(Json, entry)
     entry_id, changes = parts.get("id"), parts.get("changes")
     time = moment(parts.get("time"))
     if not _is_id(entry_id) or not isinstance(changes, list) or not changes:
         # Its time is in what is kept, and so in the identity.
-        about = _About(None, None, time or received_at, owner)
+        about = replace(nobody, received_at=time or nobody.received_at)
         yield from _unrecognised(parts, about, None, "an entry without id or changes")
         return
-    about = _About(str(entry_id), time, received_at, owner)
+    about = replace(nobody, waba_id=str(entry_id), entry_time=time)
     for change in cast(list[Any], changes):
         yield from _facts_in_change(about, change)
     understood = {"id", "changes", "time"} if time else {"id", "changes"}
@@ -160,6 +166,7 @@ def _facts_in_change(entry: _About, change: Any) -> Iterator[Event | None]:
             portfolio_id=about.portfolio_id,
             time=about.time,
             org_id=about.org_id,
+            app_id=about.app_id,
         )
     except (KeyError, ValidationError):
         yield from _unrecognised(content, about, field, f"a {field[:64]} without what its model needs")
@@ -192,7 +199,11 @@ def _conversation(value: Json, about: _About) -> Iterator[Event | None]:
     messages, statuses = _items(value, "messages"), _items(value, "statuses")
     count = len(messages) + len(statuses)
     if not count:
-        yield from _unrecognised(value, about, "messages", "neither messages nor statuses")
+        yield
+        try:
+            yield _failed(value, about)
+        except (KeyError, TypeError, ValidationError):
+            yield from _unrecognised(value, about, "messages", "neither messages nor statuses")
         return
     contacts = _items(value, "contacts")
     taken = {"messages", "statuses", "contacts"}
@@ -255,6 +266,25 @@ def _message(contact: str, value: Json, item: Any, about: _About, kind: str) -> 
         contact=contact,
         status=item["status"],
         error_codes=[error["code"] for error in item.get("errors") or []],
+        value=value,
+    )
+
+
+def _failed(value: Json, about: _About) -> MessagingFailed:
+    """Errors of a number that belong to no message.
+
+    Raises KeyError, TypeError or ValidationError where the value is something else.
+    """
+    metadata = value["metadata"]
+    identity = fact_id(MessagingFailed.type, about.waba_id or "", _digest(value), *about.entry_id_parts)
+    return MessagingFailed(
+        id=identity,
+        time=about.time,
+        org_id=about.org_id,
+        waba_id=about.waba_id or "",
+        phone_number_id=metadata["phone_number_id"],
+        display_phone_number=metadata.get("display_phone_number"),
+        error_codes=[error["code"] for error in value["errors"]],
         value=value,
     )
 

@@ -12,26 +12,25 @@ from typing import Any, cast
 
 import structlog
 from pydantic import SecretStr
-from wabus_events import (
-    AccountConnected,
-    AccountDisconnected,
-    CredentialStored,
-    PhoneNumber,
-    fact_id,
-    tombstone,
-)
+from wabus_events import AccountConnected, AccountDisconnected, CredentialStored, PhoneNumber, fact_id, tombstone
+from wabus_events.models import messaging_limit
 from wabus_runtime.credentials.credential_cache import CredentialReplica
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.graph.client import Graph, GraphSettings
 from wabus_runtime.kafka.transactions import Fenced, TransactionalPublisher
 from wabus_runtime.settings import CredentialSettings, KafkaSettings
-from wabus_whatsapp.graph_errors import BadRequest, GraphError
+from wabus_whatsapp.graph_errors import AccountNotFound, BadRequest, GraphError, NotAnAccount, PermissionLost
+from wabus_whatsapp.stored_text import storable
 
 from wabus_gateway.webhooks.signature import verify_token_of
 
 WABA_ID = re.compile(r"[0-9]{1,32}")
-SCOPES_NEEDED = ("whatsapp_business_management", "whatsapp_business_messaging")
-PHONE_FIELDS = "id,display_phone_number,verified_name,quality_rating,messaging_limit_tier"
+MANAGEMENT, MESSAGING = "whatsapp_business_management", "whatsapp_business_messaging"
+SCOPES_NEEDED = (MANAGEMENT, MESSAGING)
+PHONE_FIELDS = ",".join(
+    ("id", "display_phone_number", "verified_name", "quality_rating", *messaging_limit.GRAPH_FIELDS)
+)
+WHATSAPP = "whatsapp_business_"
 MAX_PHONE_NUMBERS = 100  # the largest page in Meta's OpenAPI; Meta allows far fewer numbers to a WABA
 
 log = structlog.get_logger()
@@ -63,6 +62,15 @@ class TokenFacts:
     """The accounts that it was granted for; empty if the grant names none."""
     meta_user_id: str | None
 
+    @property
+    def may_lack_permission(self) -> bool:
+        """Whether only trying can tell if it manages accounts.
+
+        Meta lists `whatsapp_business_manage_events` instead for some tokens of Embedded Signup, which can all the same
+        (chatwoot#14690).
+        """
+        return MANAGEMENT not in self.scopes
+
 
 def token_facts(answer: Mapping[str, Any], *, app_id: str, waba_id: str | None, now: datetime) -> TokenFacts:
     """What the `data` of Meta's `debug_token` means for connecting this WABA, if it is known yet.
@@ -76,17 +84,26 @@ def token_facts(answer: Mapping[str, Any], *, app_id: str, waba_id: str | None, 
     if str(answer.get("app_id")) != app_id:
         raise ConnectRefused("token_of_another_app", "The access token was made for another Meta app than META_APP_ID.")
     scopes: Sequence[str] = answer.get("scopes") or []
-    missing = [scope for scope in SCOPES_NEEDED if scope not in scopes]
-    if missing:
-        raise ConnectRefused("permission_missing", f"The access token lacks the permission {' and '.join(missing)}.")
+    if MESSAGING not in scopes:
+        raise permission_missing(scopes)
     granted = cast(list[dict[str, Any]], answer.get("granular_scopes") or [])
-    targets = [
-        str(target) for one in granted if one.get("scope") == SCOPES_NEEDED[0] for target in one.get("target_ids") or []
-    ]
+    telling = {MANAGEMENT} if MANAGEMENT in scopes else {scope for scope in scopes if scope.startswith(WHATSAPP)}
+    named = [str(target) for one in granted if one.get("scope") in telling for target in one.get("target_ids") or []]
+    targets = list(dict.fromkeys(named))
     if waba_id is not None and targets and waba_id not in targets:
-        raise ConnectRefused("account_not_shared", f"The access token gives no access to the account {waba_id}.")
+        raise ConnectRefused(
+            "account_not_shared",
+            f"The access token gives no access to {waba_id}. It must be the id of a WhatsApp Business account, not of "
+            "a business portfolio or a phone number.",
+        )
     user = answer.get("user_id")
     return TokenFacts(tuple(scopes), expires_at, tuple(targets), str(user) if user else None)
+
+
+def permission_missing(scopes: Sequence[str]) -> ConnectRefused:
+    """The refusal of a token that has only these permissions."""
+    missing = [scope for scope in SCOPES_NEEDED if scope not in scopes]
+    return ConnectRefused("permission_missing", f"The access token lacks the permission {' and '.join(missing)}.")
 
 
 async def connect(
@@ -112,6 +129,7 @@ async def connect(
     if not WABA_ID.fullmatch(waba_id):
         raise ConnectRefused("account_not_found", "The id of a WhatsApp Business account is a number.")
     callback = f"{settings.public_url}/webhooks/whatsapp/{waba_id}" if subscribe else None
+    facts: TokenFacts | None = None
     try:
         # First of all: who has no access to the account learns nothing of whose it is, and disturbs nobody.
         facts = await inspect(settings, graph, token, now=clock(), waba_id=waba_id)
@@ -119,7 +137,7 @@ async def connect(
             "GET", f"{waba_id}/phone_numbers", token, {"fields": PHONE_FIELDS, "limit": str(MAX_PHONE_NUMBERS)}
         )
     except GraphError as error:
-        raise ConnectRefused(error.code, error.message) from None
+        raise _refusal(error, facts) from None
     phones = phone_numbers(listed.get("data"))
     if phone_number_id is not None and phone_number_id not in {phone.phone_number_id for phone in phones}:
         raise ConnectRefused(
@@ -135,7 +153,7 @@ async def connect(
             try:
                 await _subscribe(settings, graph, waba_id, token, callback)
             except GraphError as error:
-                raise ConnectRefused(error.code, error.message) from None
+                raise _refusal(error, facts) from None
         # Not before: Meta may have taken long, and the account may have been disconnected meanwhile.
         now = clock()
         sealed = Keyring(settings).seal(token, org_id=org_id, waba_id=waba_id)
@@ -165,6 +183,14 @@ async def connect(
         await publisher.publish([credential, connected])
     log.info("account connected", action="account_connected", org_id=org_id, waba_id=waba_id)
     return connected
+
+
+def _refusal(error: GraphError, facts: TokenFacts | None) -> ConnectRefused:
+    """What Graph's refusal means for whoever connects: the permission that the token seemed to lack, it does lack."""
+    hidden = isinstance(error, PermissionLost | AccountNotFound) and not isinstance(error, NotAnAccount)
+    if hidden and facts and facts.may_lack_permission:
+        return permission_missing(facts.scopes)
+    return ConnectRefused(error.code, error.message)
 
 
 async def inspect(
@@ -252,15 +278,23 @@ async def _exclusively(
 
 
 def phone_numbers(listed: Any) -> list[PhoneNumber]:
-    """Graph's phone numbers of a WABA; what is no phone number is left out."""
-    entries = cast(list[dict[str, Any]], listed) if isinstance(listed, list) else []
+    """Graph's phone numbers of a WABA; what is no phone number is left out, and what is no text is None."""
+    entries = cast(list[Any], listed) if isinstance(listed, list) else []
+    phones = [cast(dict[str, Any], entry) for entry in entries if isinstance(entry, dict) and "id" in entry]
     return [
-        PhoneNumber.model_validate(
-            {**entry, "phone_number_id": str(entry["id"]), "messaging_limit": entry.get("messaging_limit_tier")}
+        PhoneNumber(
+            phone_number_id=storable(str(phone["id"])),
+            display_phone_number=_text(phone.get("display_phone_number")),
+            verified_name=_text(phone.get("verified_name")),
+            quality_rating=_text(phone.get("quality_rating")),
+            messaging_limit=_text(messaging_limit.limit_of(phone)),
         )
-        for entry in entries
-        if "id" in entry
+        for phone in phones
     ]
+
+
+def _text(value: object) -> str | None:
+    return storable(value) if isinstance(value, str) else None
 
 
 async def _subscribe(settings: ConnectSettings, graph: Graph, waba_id: str, token: SecretStr, callback: str) -> None:

@@ -5,23 +5,28 @@ A gateway keeps no table: the state is sealed with `CREDENTIAL_KEYS` and bound t
 ends with its first use. A stolen state without the cookie is worthless, a replayed one finds Meta's code used up.
 """
 
+import asyncio
 import hashlib
 import hmac
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import structlog
 from pydantic import SecretStr, TypeAdapter, ValidationError
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.graph.client import Graph
+from wabus_runtime.graph.pages import listed
 from wabus_whatsapp.graph_errors import GraphError
+from wabus_whatsapp.stored_text import storable
 
 from wabus_gateway.worker.connect import SCOPES_NEEDED, ConnectRefused, ConnectSettings
 
 STATE_LIFETIME = timedelta(minutes=10)
-MAX_WABAS = 50  # accounts offered for a choice
+MAX_WABAS = 500  # accounts offered for a choice
+MAX_BUSINESSES = 500  # whose accounts are listed
+NAMES_AT_ONCE = 8  # calls to Graph for the names of accounts
 
 log = structlog.get_logger()
 
@@ -117,20 +122,25 @@ async def exchange(settings: ConnectSettings, graph: Graph, code: str, *, redire
     return SecretStr(str(answer.get("access_token") or token))
 
 
-async def granted_wabas(graph: Graph, token: SecretStr, named: tuple[str, ...]) -> dict[str, str]:
-    """The accounts a token may manage, by id, with their names; `named` are those that `debug_token` lists."""
-    found: dict[str, str] = {}
+async def granted_wabas(graph: Graph, graph_url: str, token: SecretStr, named: tuple[str, ...]) -> dict[str, str]:
+    """The accounts a token may manage, by id, with their names; `named` are those that `debug_token` lists.
+
+    Raises a `GraphError`.
+    """
     if named:
-        for waba_id in named[:MAX_WABAS]:
-            found[waba_id] = await _name(graph, token, waba_id)
-        return found
+        offered = named[:MAX_WABAS]
+        at_once = asyncio.Semaphore(NAMES_AT_ONCE)
+        names = await asyncio.gather(*(_name(graph, token, waba_id, at_once) for waba_id in offered))
+        return dict(zip(offered, names, strict=True))
+    found: dict[str, str] = {}
     try:
-        businesses, _ = await graph.call("GET", "me/businesses", token, {"fields": "id"})
-        for business in businesses.get("data") or []:
+        async for business in listed(graph, graph_url, "me/businesses", token, "id", MAX_BUSINESSES):
             for edge in ("owned_whatsapp_business_accounts", "client_whatsapp_business_accounts"):
-                answer, _ = await graph.call("GET", f"{business['id']}/{edge}", token, {"fields": "id,name"})
-                for waba in answer.get("data") or []:
-                    found[str(waba["id"])] = str(waba.get("name") or waba["id"])
+                path = f"{quote(str(business['id']), safe='')}/{edge}"
+                async for waba in listed(graph, graph_url, path, token, "id,name", MAX_WABAS):
+                    found[str(waba["id"])] = storable(str(waba.get("name") or waba["id"]))
+            if len(found) >= MAX_WABAS:
+                break
     except GraphError as error:
         if error.retryable:
             raise
@@ -139,14 +149,15 @@ async def granted_wabas(graph: Graph, token: SecretStr, named: tuple[str, ...]) 
     return dict(list(found.items())[:MAX_WABAS])
 
 
-async def _name(graph: Graph, token: SecretStr, waba_id: str) -> str:
+async def _name(graph: Graph, token: SecretStr, waba_id: str, at_once: asyncio.Semaphore) -> str:
     try:
-        answer, _ = await graph.call("GET", waba_id, token, {"fields": "id,name"})
+        async with at_once:
+            answer, _ = await graph.call("GET", quote(waba_id, safe=""), token, {"fields": "id,name"})
     except GraphError as error:
         if error.retryable:
             raise
         return waba_id  # one account that can't be seen must not hide the others; connecting it will say why
-    return str(answer.get("name") or waba_id)
+    return storable(str(answer.get("name") or waba_id))
 
 
 def _digest(cookie: str) -> str:

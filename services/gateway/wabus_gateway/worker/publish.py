@@ -55,12 +55,15 @@ Done = Callable[[Exception | None], None]
 class Intake:
     """Publishes what webhooks tell, and remembers whose evidence of today Kafka has."""
 
-    def __init__(self, publisher: Publisher, dead_letters: DeadLetters, replica: CredentialReplica) -> None:
+    def __init__(
+        self, publisher: Publisher, dead_letters: DeadLetters, replica: CredentialReplica, app_id: str | None = None
+    ) -> None:
         self._publisher = publisher
         self._dead_letters = dead_letters
         self._setting_aside: set[asyncio.Task[None]] = set()
         self._replica = replica
         self._owner = replica.owner
+        self._app_id = app_id
         self._seen: OrderedDict[str, date] = OrderedDict()
         self._one_large_body = asyncio.Lock()
 
@@ -154,7 +157,7 @@ class Intake:
         records: list[Record] = []
         slice_began = time.perf_counter()
         try:
-            for event in facts_in_slices(body, received_at=now, owner=self._owner):
+            for event in facts_in_slices(body, received_at=now, owner=self._owner, app_id=self._app_id):
                 if event is not None:
                     records += self._records(event, now, noticed)
                 if len(records) >= PORTION:

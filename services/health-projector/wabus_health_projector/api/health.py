@@ -1,7 +1,7 @@
 """GET /webhook/health, /detailed and /stream: is the caller's connection healthy, and if not, why?"""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from aiohttp import web
@@ -24,9 +24,15 @@ class Api:
     """The handlers and what they share: the databases, which exist once the app has started, and the lag."""
 
     def __init__(
-        self, reads: Callable[[], Reads], lag: Lag, announcements: Announcements, publisher: Publisher
+        self,
+        reads: Callable[[], Reads],
+        lag: Lag,
+        announcements: Announcements,
+        publisher: Publisher,
+        reconcile_every: timedelta,
     ) -> None:
         self._reads = reads
+        self._reconcile_every = reconcile_every
         self._lag = lag
         self._announcements = announcements
         self._publisher = publisher
@@ -60,12 +66,14 @@ class Api:
     async def _health(self, org_id: str, sync_ids: Sequence[str]) -> answers.Health:
         now = datetime.now(UTC)
         found = await self._reads().ask(lambda pool: reading.organisation(pool, org_id, now))
-        return answers.health(org_id, found, now, sync_ids)
+        return answers.health(org_id, found, now, sync_ids, reconcile_every=self._reconcile_every)
 
     async def detailed(self, request: web.Request) -> web.Response:
         caller = await authenticate(request)
         now = datetime.now(UTC)
-        answer, _ = await self._reads().ask(lambda pool: detailed_answer(pool, self._lag, caller.org_id, now))
+        answer, _ = await self._reads().ask(
+            lambda pool: detailed_answer(pool, self._lag, caller.org_id, now, self._reconcile_every)
+        )
         return json_response(answer)
 
     async def history(self, request: web.Request) -> web.Response:

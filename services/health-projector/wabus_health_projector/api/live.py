@@ -11,7 +11,7 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import orjson
@@ -63,12 +63,13 @@ def snapshot(answer: answers.DetailedHealth, reached: int, now: datetime) -> Sna
 
 
 async def detailed_answer(
-    pool: asyncpg.Pool, lag: Lag, org_id: str, now: datetime
+    pool: asyncpg.Pool, lag: Lag, org_id: str, now: datetime, reconcile_every: timedelta
 ) -> tuple[answers.DetailedHealth, int]:
     """The detailed answer, and how many records its rows hold at least: the sum of the projection's offsets."""
     reached = await offsets(pool, projector.NAME)
     stored = await reading.organisation_with_counts(pool, org_id, now)
-    return answers.detailed(org_id, stored, now, lag.of(reached, now)), sum(reached.values())
+    answer = answers.detailed(org_id, stored, now, lag.of(reached, now), reconcile_every=reconcile_every)
+    return answer, sum(reached.values())
 
 
 class Feed:
@@ -141,8 +142,11 @@ class Feed:
 class Live:
     """All feeds of a process."""
 
-    def __init__(self, reads: Callable[[], Reads], lag: Lag, announcements: Announcements) -> None:
+    def __init__(
+        self, reads: Callable[[], Reads], lag: Lag, announcements: Announcements, reconcile_every: timedelta
+    ) -> None:
         self._reads = reads
+        self._reconcile_every = reconcile_every
         self._lag = lag
         self._announcements = announcements
         self._feeds: dict[str, Feed] = {}
@@ -181,7 +185,7 @@ class Live:
             now = datetime.now(UTC)
 
             def question(pool: asyncpg.Pool) -> Awaitable[tuple[answers.DetailedHealth, int]]:
-                return detailed_answer(pool, self._lag, org_id, now)
+                return detailed_answer(pool, self._lag, org_id, now, self._reconcile_every)
 
             answer, reached = await self._reads().ask(question)
             if reached < shown:  # a replica that does not have yet what the primary has said: nobody shall go back

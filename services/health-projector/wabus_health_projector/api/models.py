@@ -1,12 +1,12 @@
 """The answers of the read endpoints as models, made from what is stored and what is judged. Pure."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import BaseModel
 
 from wabus_health_projector.health.account import numbers
-from wabus_health_projector.health.judgement import Status, judge, judge_organisation
+from wabus_health_projector.health.judgement import HOURLY, Status, judge, judge_organisation
 from wabus_health_projector.health.message_errors import meaning
 from wabus_health_projector.health.reason import Reason
 from wabus_health_projector.health.routing import checked_since
@@ -132,10 +132,18 @@ class DetailedHealth(Health):
 KINDS = ("received", "sent", "delivered", "read", "failed")
 
 
-def health(org_id: str, stored: Organisation | None, now: datetime, sync_ids: Sequence[str] = ()) -> Health:
+def health(
+    org_id: str,
+    stored: Organisation | None,
+    now: datetime,
+    sync_ids: Sequence[str] = (),
+    *,
+    reconcile_every: timedelta = HOURLY,
+) -> Health:
     """The short answer; `sync_ids` are syncs whose outcome the caller wants to be in it."""
     states = [waba.health for waba in stored.wabas] if stored else []
-    verdict = judge_organisation([(waba.health, waba.traffic) for waba in stored.wabas] if stored else [], now)
+    known = [(waba.health, waba.traffic) for waba in stored.wabas] if stored else []
+    verdict = judge_organisation(known, now, reconcile_every=reconcile_every)
     ended = {ended.sync_id for state in states for ended in state.ended_syncs}
     judged = {
         "org_id": org_id,
@@ -151,14 +159,22 @@ def health(org_id: str, stored: Organisation | None, now: datetime, sync_ids: Se
     return Health.model_validate({**row, **judged, "last_webhook_at": max(heard, default=None)})
 
 
-def detailed(org_id: str, stored: Organisation | None, now: datetime, lag: Freshness | None) -> DetailedHealth:
-    wabas = [_waba(waba, now) for waba in stored.wabas] if stored else []
-    return DetailedHealth(**dict(health(org_id, stored, now)), wabas=wabas, lag=lag)
+def detailed(
+    org_id: str,
+    stored: Organisation | None,
+    now: datetime,
+    lag: Freshness | None,
+    *,
+    reconcile_every: timedelta = HOURLY,
+) -> DetailedHealth:
+    wabas = [_waba(waba, now, reconcile_every) for waba in stored.wabas] if stored else []
+    short = health(org_id, stored, now, reconcile_every=reconcile_every)
+    return DetailedHealth(**dict(short), wabas=wabas, lag=lag)
 
 
-def _waba(waba: Waba, now: datetime) -> WabaAnswer:
+def _waba(waba: Waba, now: datetime, reconcile_every: timedelta) -> WabaAnswer:
     state, connection = waba.health, waba.health.connection
-    verdict = judge(state, now, waba.traffic)
+    verdict = judge(state, now, waba.traffic, reconcile_every=reconcile_every)
     checked = checked_since(state, connection) if connection else None
     phones = sorted({each.phone_number_id for each in waba.counts})
     return WabaAnswer(

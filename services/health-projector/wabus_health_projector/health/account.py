@@ -5,15 +5,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from wabus_events import CheckedNumber, PhoneNumber
+from wabus_events.models.messaging_limit import is_lower, people_a_day
 
 from wabus_health_projector.health.reason import Reason, Severity
 from wabus_health_projector.health.state import Checked, Connection, Fact, NumberHealth, WabaHealth, digits, order
 
 WARNING_LASTS = timedelta(days=30)  # for what Meta announces once and never takes back: violations, alerts
 PIN_RESET_LASTS = timedelta(days=7)
-
-TIERS = ("TIER_50", "TIER_250", "TIER_1K", "TIER_2K", "TIER_10K", "TIER_100K", "TIER_UNLIMITED")
-"""Meta: "Messaging limits", the lowest first. `TIER_NOT_SET` is none of them."""
 
 ACCOUNT_GONE = {
     "ACCOUNT_DELETED": ("account_deleted", "The WhatsApp Business account was deleted at Meta."),
@@ -43,30 +41,33 @@ class Number(NamedTuple):
 
 
 def account_reasons(health: WabaHealth, connection: Connection, now: datetime) -> Iterator[Reason]:
+    gap = health.gap_before(connection)
     yield from _gone(health, connection)
-    yield from _banned(health)
-    yield from _restricted(health, now)
-    yield from _reviewed(health, now)
+    yield from _banned(health, gap)
+    yield from _restricted(health, now, gap)
+    yield from _reviewed(health, now, gap)
     for number in numbers(health, connection):
         yield from _quality(number)
         yield from _limit(number)
         yield from _name_and_pin(number, now)
     if len(health.capabilities) == 2:
         newest, before = health.capabilities
-        if newest.limit >= 0 and (before.limit < 0 or newest.limit < before.limit):
+        if is_lower(newest.limit, before.limit) and _counts(newest, gap):
             yield _limit_lowered("your business", f"{newest.limit} conversations a day", newest.at)
 
 
 def numbers(health: WabaHealth, connection: Connection) -> list[Number]:
     """All phone numbers of the WABA that anything is known of, in the order of their digits."""
+    gap = health.gap_before(connection)
+    heard = {key: number.since(gap) if gap else number for key, number in health.numbers.items()}
     known = {digits(each.display_phone_number or each.phone_number_id): each for each in connection.phone_numbers}
     since = health.checked if health.checked and order(health.checked) > order(connection) else None
     checked = {
         digits(each.display_phone_number or each.phone_number_id): each for each in (since.numbers if since else ())
     }
     return [
-        _number(key, known.get(key), health.numbers.get(key), checked.get(key), connection, since)
-        for key in sorted({*known, *health.numbers, *checked})
+        _number(key, known.get(key), heard.get(key), checked.get(key), connection, since)
+        for key in sorted({*known, *heard, *checked})
     ]
 
 
@@ -115,9 +116,14 @@ def _gone(health: WabaHealth, connection: Connection) -> Iterator[Reason]:
             yield _account(code, "failing", message, "Connect your WhatsApp Business account again.", gone)
 
 
-def _banned(health: WabaHealth) -> Iterator[Reason]:
+def _counts(fact: Fact, gap: datetime | None) -> bool:
+    """Whether what Meta said still counts. The end of it may have come while nobody had the account connected."""
+    return gap is None or fact.at >= gap
+
+
+def _banned(health: WabaHealth, gap: datetime | None) -> Iterator[Reason]:
     ban = health.account_events.get("DISABLED_UPDATE")
-    if ban is None:
+    if ban is None or not _counts(ban, gap):
         return
     appeal = "Ask Meta for a review in Business Support Home."
     if ban.ban_state == "SCHEDULE_FOR_DISABLE":
@@ -130,12 +136,13 @@ def _banned(health: WabaHealth) -> Iterator[Reason]:
         yield _account("account_disabled", "failing", "Meta has disabled this account.", appeal, ban)
 
 
-def _restricted(health: WabaHealth, now: datetime) -> Iterator[Reason]:
+def _restricted(health: WabaHealth, now: datetime, gap: datetime | None) -> Iterator[Reason]:
     events = health.account_events
     restriction, ban = events.get("ACCOUNT_RESTRICTION"), events.get("DISABLED_UPDATE")
     lifted = restriction and ban and ban.ban_state == "REINSTATE" and order(ban) > order(restriction)
     if restriction and not lifted:
-        lasting = [each for each in restriction.restrictions if each.expires_at is None or each.expires_at > now]
+        counts = _counts(restriction, gap)
+        lasting = [each for each in restriction.restrictions if (each.expires_at > now if each.expires_at else counts)]
         if lasting:
             ends = [each.expires_at for each in lasting if each.expires_at]
             until = f" until {max(ends):%-d %B %Y}" if len(ends) == len(lasting) else ""
@@ -162,8 +169,8 @@ RESTRICTIONS = {
 }
 
 
-def _reviewed(health: WabaHealth, now: datetime) -> Iterator[Reason]:
-    if health.review and health.review.decision == "REJECTED":
+def _reviewed(health: WabaHealth, now: datetime, gap: datetime | None) -> Iterator[Reason]:
+    if health.review and health.review.decision == "REJECTED" and _counts(health.review, gap):
         message = "Meta has reviewed this account and rejected it."
         remedy = "Correct your business details in WhatsApp Manager and ask for another review."
         yield _account("account_review_rejected", "failing", message, remedy, health.review)
@@ -211,7 +218,7 @@ def _limit(number: Number) -> Iterator[Reason]:
 
 
 def _is_lower(tier: str | None, before: str | None) -> bool:
-    return tier in TIERS and before in TIERS and TIERS.index(tier) < TIERS.index(before)
+    return is_lower(people_a_day(tier), people_a_day(before))
 
 
 def _tier(tier: str | None) -> str:

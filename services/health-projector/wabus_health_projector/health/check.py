@@ -11,12 +11,17 @@ from typing import Any, cast
 
 import orjson
 from wabus_events import AccountChecked, CheckedNumber, fact_id
+from wabus_events.models import messaging_limit
+from wabus_whatsapp.stored_text import storable
 
 from wabus_health_projector.health.state import Checked, CheckFailure, Connection, Fact, WabaHealth, digits, order
 
-PHONE_FIELDS = (
-    "id,display_phone_number,verified_name,quality_rating,status,throughput,messaging_limit_tier,name_status,"
-    "webhook_configuration"
+PHONE_FIELDS = ",".join(
+    (
+        *("id", "display_phone_number", "verified_name", "quality_rating", "status", "throughput", "name_status"),
+        *messaging_limit.GRAPH_FIELDS,
+        "webhook_configuration",
+    )
 )
 TELLING = frozenset({"token_expired", "permission_lost", "account_not_found", "account_blocked"})
 """Codes of Graph errors that say something of the account rather than of the moment."""
@@ -107,14 +112,14 @@ def _content(waba_id: str, last: Checked | CheckFailure) -> dict[str, Any]:
 
 
 def _number(held: WabaHealth, phone: Mapping[str, Any]) -> CheckedNumber:
-    phone_id = str(phone["id"])
+    phone_id = storable(str(phone["id"]))
     configuration = phone.get("webhook_configuration")
     callback_url: str | None = None
     if isinstance(configuration, dict):
         urls = cast(dict[str, Any], configuration)
         levels = ("phone_number", "whatsapp_business_account", "application")
-        callback_url = next((str(urls[level]) for level in levels if urls.get(level)), "")
-    display, limit = _text(phone.get("display_phone_number")), _text(phone.get("messaging_limit_tier"))
+        callback_url = next((storable(str(urls[level])) for level in levels if urls.get(level)), "")
+    display, limit = _text(phone.get("display_phone_number")), _text(messaging_limit.limit_of(phone))
     before = next(
         (each for each in (held.checked.numbers if held.checked else ()) if each.phone_number_id == phone_id), None
     )
@@ -140,7 +145,7 @@ def _number(held: WabaHealth, phone: Mapping[str, Any]) -> CheckedNumber:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return storable(value) if isinstance(value, str) and value else None
 
 
 def _object(value: object) -> dict[str, Any]:

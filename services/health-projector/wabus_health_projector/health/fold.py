@@ -36,7 +36,7 @@ from wabus_whatsapp.graph_errors import AppRefused
 from wabus_whatsapp.templates.state import asked_at, notice_after, place_of, status_after
 
 from wabus_health_projector.health.check import is_ours
-from wabus_health_projector.health.payloads import account_event, alert
+from wabus_health_projector.health.payloads import account_event, alert, capability_limit
 from wabus_health_projector.health.state import (
     Capability,
     Checked,
@@ -188,6 +188,8 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
             number = _number(health, display)
             notice = SecurityNotice(**place, event=event.event.upper())
             return _with_number(health, number.model_copy(update={"security": latest(number.security, notice)}))
+        case AccountUpdated(of_our_app=False):
+            return {}
         case AccountUpdated():
             update = account_event(event.value, place)
             return {"account_events": _latest_of(health.account_events, event.event.upper(), update)}
@@ -197,7 +199,10 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
             alerted = alert(event, place)
             about = f"{alerted.kind} {event.value.get('entity_id', '')}".strip()
             return {"alerts": _latest_of(health.alerts, about, alerted)}
-        case CapabilityChanged(max_daily_conversation_per_phone=int(limit)):
+        case CapabilityChanged():
+            limit = capability_limit(event)
+            if limit is None:
+                return {}
             return {"capabilities": latest_few(health.capabilities, Capability(**place, limit=limit), 2)}
         case _:
             return {}

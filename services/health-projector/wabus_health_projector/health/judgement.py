@@ -17,7 +17,7 @@ from wabus_health_projector.health.traffic import Traffic
 Status = Literal["healthy", "pending", "degraded", "failing"]
 
 TOKEN_WARNING = timedelta(days=7)  # before a token expires
-TEMPLATES_STALE_AFTER = timedelta(hours=24)  # since the last sync that ended well
+TEMPLATES_STALE_AFTER = timedelta(hours=24)  # since the last sync that ended well, at least
 SYNC_STALLED_AFTER = timedelta(minutes=15)  # since a sync was asked for or begun, or the account connected
 HABIT_DAYS = 5  # days with a webhook before silence means anything
 SILENCE_AT_LEAST = timedelta(days=3)
@@ -29,6 +29,7 @@ SCOPES = {
 """What each of Meta's permissions lets us do."""
 
 NO_TRAFFIC = Traffic()
+HOURLY = timedelta(hours=1)  # how often templates are compared unless RECONCILE_INTERVAL says otherwise
 
 
 class Verdict(BaseModel):
@@ -40,19 +41,27 @@ class Verdict(BaseModel):
     reasons: tuple[Reason, ...]
 
 
-def judge(health: WabaHealth, now: datetime, traffic: Traffic = NO_TRAFFIC) -> Verdict:
-    """What is known of a WABA, judged at a moment. `traffic` is what its messages of the last day say."""
+def judge(
+    health: WabaHealth, now: datetime, traffic: Traffic = NO_TRAFFIC, *, reconcile_every: timedelta = HOURLY
+) -> Verdict:
+    """What is known of a WABA, judged at a moment. `traffic` is what its messages of the last day say.
+
+    `reconcile_every` is how often its templates are compared with Meta's; zero if only when somebody asks. What was
+    heard before the last time in which nobody had it connected counts no more, where nothing says that it is still so.
+    """
     connection = health.connection
     if connection is None:
         return conclude([_not_connected(health)])
+    gap = health.gap_before(connection)
+    traffic = traffic.since(gap)
     reasons = [
         *_token(health, connection, now),
         *_webhook(health, connection, now, traffic),
-        *_sync(health, connection, now),
+        *_sync(health.with_syncs_since(connection) if gap else health, connection, now, reconcile_every),
         *_templates(health),
         *routing_reasons(health, connection),
         *account_reasons(health, connection, now),
-        *traffic_reasons(traffic, _displays(connection)),
+        *traffic_reasons(traffic, _displays(connection), now),
     ]
     return conclude([reason.model_copy(update={"waba_id": health.waba_id}) for reason in reasons])
 
@@ -64,13 +73,16 @@ def _displays(connection: Connection) -> dict[str, str]:
     }
 
 
-def judge_organisation(wabas: Sequence[tuple[WabaHealth, Traffic]], now: datetime) -> Verdict:
+def judge_organisation(
+    wabas: Sequence[tuple[WabaHealth, Traffic]], now: datetime, *, reconcile_every: timedelta = HOURLY
+) -> Verdict:
     """The verdict on an organisation's WABAs together; one that was given up says nothing while others are left."""
     connected = [(health, traffic) for health, traffic in wabas if health.connection]
     if not connected:
         latest = max((health for health, _ in wabas), key=_given_up_at, default=None)
         return conclude([_not_connected(latest)])
-    return conclude([reason for health, traffic in connected for reason in judge(health, now, traffic).reasons])
+    verdicts = [judge(health, now, traffic, reconcile_every=reconcile_every) for health, traffic in connected]
+    return conclude([reason for verdict in verdicts for reason in verdict.reasons])
 
 
 def conclude(reasons: Sequence[Reason]) -> Verdict:
@@ -165,7 +177,7 @@ def _failed_since(health: WabaHealth, connection: Connection) -> bool:
 
 
 def _webhook(health: WabaHealth, connection: Connection, now: datetime, traffic: Traffic) -> Iterator[Reason]:
-    if health.verified_at is None and traffic.last_at is None:
+    if not _reached(health, connection, traffic):
         yield Reason(
             code="webhook_unverified",
             severity="pending",
@@ -192,7 +204,25 @@ def _webhook(health: WabaHealth, connection: Connection, now: datetime, traffic:
         )
 
 
-def _sync(health: WabaHealth, connection: Connection, now: datetime) -> Iterator[Reason]:
+def _reached(health: WabaHealth, connection: Connection, traffic: Traffic) -> bool:
+    """Whether anything shows that Meta reaches us since the account was connected without a break."""
+    gap = health.gap_before(connection)
+    proofs = (health.handshake_last, health.webhook_last, health.configuration_last)
+    if gap is None:
+        return traffic.last_at is not None or any(proofs)
+    # The first webhook of a day alone is evidence of its own, and it may have come before the gap.
+    return bool(traffic.last_at or traffic.reached_at) or any(proof and proof.at > gap for proof in proofs)
+
+
+def stale_after(reconcile_every: timedelta) -> timedelta | None:
+    """How long after a comparison templates are stale; None if they never are, for nobody compares them regularly.
+
+    One that is missed is no reason yet: the next may do.
+    """
+    return max(TEMPLATES_STALE_AFTER, 2 * reconcile_every) if reconcile_every else None
+
+
+def _sync(health: WabaHealth, connection: Connection, now: datetime, reconcile_every: timedelta) -> Iterator[Reason]:
     failure, done, status = health.last_failure, health.sync_done, health.sync_status
     if failure and _failed_since(health, connection) and failure.code not in ("token_expired", "permission_lost"):
         since_success = [each.at for each in health.sync_failures if done is None or each.at > done.at]
@@ -205,13 +235,15 @@ def _sync(health: WabaHealth, connection: Connection, now: datetime) -> Iterator
             else "Press “Sync now” once the cause is removed; connect the account again if it goes on.",
             since=min(since_success),
         )
-    if done is not None and now - done.at > TEMPLATES_STALE_AFTER:
+    stale = stale_after(reconcile_every)
+    stale_from = max(done.at, connection.at) + stale if done and stale else None
+    if done and stale_from and now > stale_from:
         yield Reason(
             code="templates_stale",
             severity="degraded",
             message=f"Your templates were last compared with Meta on {done.at:%-d %B %Y at %H:%M} UTC.",
             remedy="Press “Sync now”.",
-            since=done.at + TEMPLATES_STALE_AFTER,
+            since=stale_from,
         )
     begun = {"requested": health.sync_requested, "syncing": health.sync_started}.get(status)
     waiting_since = begun.at if begun else connection.at if status == "never" else None

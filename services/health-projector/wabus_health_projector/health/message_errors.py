@@ -4,14 +4,15 @@ Source: Meta, "Cloud API: Error codes".
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from wabus_health_projector.health.reason import Reason, Severity
-from wabus_health_projector.health.traffic import ErrorCount, Traffic
+from wabus_health_projector.health.traffic import ErrorCount, NumberError, Traffic
 
 FAILING_SHARE = 0.2  # of the messages of a day
 FAILING_AT_LEAST = 10  # messages
+REFUSED_FOR = timedelta(hours=1)  # since Meta last told an error of a number, unless it sends again before
 
 
 class Trouble(NamedTuple):
@@ -33,11 +34,12 @@ class Meaning(NamedTuple):
     remedy: str
 
 
-def traffic_reasons(traffic: Traffic, numbers: Mapping[str, str]) -> Iterator[Reason]:
+def traffic_reasons(traffic: Traffic, numbers: Mapping[str, str], now: datetime) -> Iterator[Reason]:
     """An error that concerns the account or a number counts until a message is sent again.
 
     `numbers` has the numbers as people write them, by their ids.
     """
+    yield from _refused(traffic, numbers, now)
     rest: list[ErrorCount] = []
     found: dict[tuple[str, str], Reason] = {}
     for error in traffic.errors:
@@ -62,6 +64,29 @@ def traffic_reasons(traffic: Traffic, numbers: Mapping[str, str]) -> Iterator[Re
     failed = traffic.failed - sum(error.count for error in traffic.errors if error.code in TROUBLES)
     if failed >= FAILING_AT_LEAST and failed >= FAILING_SHARE * (traffic.sent + traffic.failed):
         yield _failing(failed, rest)
+
+
+def _refused(traffic: Traffic, numbers: Mapping[str, str], now: datetime) -> Iterator[Reason]:
+    """What Meta told of a number with no message; the newest error of each."""
+    newest: dict[str, NumberError] = {}
+    for error in sorted(traffic.of_numbers, key=lambda each: (each.last_at, each.code)):
+        newest[error.phone_number_id] = error
+    for phone, error in sorted(newest.items()):
+        sent_at = traffic.last_sent_at.get(phone)
+        if now - error.last_at >= REFUSED_FOR or (sent_at and sent_at > error.last_at):
+            continue
+        known = MEANINGS.get(error.code)
+        trouble = TROUBLES.get(error.code)
+        why = f" because {known.what}" if known else ""
+        yield Reason(
+            code=trouble.code if trouble else "sending_refused",
+            severity=trouble.severity if trouble else "degraded",
+            message=trouble.message.format(number=_named(phone, numbers))
+            if trouble
+            else f"{_named(phone, numbers)} could not send{why} (Meta's error {error.code}).",
+            remedy=trouble.remedy if trouble else known.remedy if known else _LOOK_UP,
+            since=max(error.first_at, sent_at) if sent_at else error.first_at,
+        )
 
 
 def meaning(code: int) -> str | None:
@@ -96,11 +121,12 @@ def _failing(failed: int, errors: list[ErrorCount]) -> Reason:
         code="messages_failing",
         severity="degraded",
         message=message + (f" (Meta's error {listed})." if listed else "."),
-        remedy=known.remedy if known else "Look the error code up in Meta's list of Cloud API error codes.",
+        remedy=known.remedy if known else _LOOK_UP,
         since=min((error.first_at for error in errors), default=None),
     )
 
 
+_LOOK_UP = "Look the error code up in Meta's list of Cloud API error codes."
 _REVIEW = "See the reason in Business Support Home and ask for a review."
 _REGISTER = (
     "Register the number again: in WhatsApp Manager, or by Embedded Signup when you connect your account once more."
@@ -127,11 +153,20 @@ TROUBLES: Mapping[int, Trouble] = {
         "spam_limited", "degraded", "{number} is held back by Meta: many earlier messages were blocked or reported.",
         "Write only to people who asked for it; check the number's quality in WhatsApp Manager.", of_number=True,
     ),
+    131037: Trouble(
+        "display_name_not_approved", "failing", "{number} can't send before Meta has approved a display name for it.",
+        "Ask for a display name in WhatsApp Manager, under Phone numbers, and send again once it is approved.",
+        of_number=True,
+    ),
 }  # fmt: skip
 """Codes that one message suffices to tell of."""
 
 _TEMPLATE = "Press “Sync now”, then use a template and language that are listed as approved."
+_PARAMETERS = "Fill the template in with POST /templates/{id}/render before sending it: that names what is wrong."
 _SLOWER = "Send more slowly, and try again those that failed."
+_AGAIN = "Try again; ask Meta's support if this lasts for hours."
+_OUR_REQUEST = "Tell whoever writes these messages: the details are in the error that Meta gives with each of them."
+_ACCESS = "Connect the account again and grant every permission that Meta asks for."
 _MARKETING = "Nothing to correct: send fewer marketing messages, and don't try again at once."
 MEANINGS: Mapping[int, Meaning] = {
     131047: Meaning(
@@ -146,13 +181,72 @@ MEANINGS: Mapping[int, Meaning] = {
     131050: Meaning(
         "the recipients have stopped your marketing messages", "Take them off your list of marketing messages."
     ),
+    131021: Meaning("they were sent to the number that sent them", "Leave your own number out."),
+    131030: Meaning(
+        "the recipients are not on the list of those that Meta's test number may write to",
+        "Add them to that list in Meta's App Dashboard, or send from a number of your own.",
+    ),
+    130497: Meaning(
+        "the business may not write to people in that country",
+        "Leave these people out; Meta's policy names the trades that may not write to some countries.",
+    ),
+    131062: Meaning(
+        "Meta sends this kind of template to phone numbers only, and the recipient's was not given",
+        "Give the phone number, or ask the customer for it.",
+    ),
+    137000: Meaning(
+        "the recipients have changed their phone since you last checked who they are",
+        "Confirm who they are, then send again.",
+    ),
     132000: Meaning("a template got the wrong number of parameters", _TEMPLATE),
     132001: Meaning("the template does not exist in that language, or is not approved", _TEMPLATE),
+    132005: Meaning("a template is too long with its parameters filled in", _PARAMETERS),
+    132007: Meaning("a template's text is against Meta's rules", "See in WhatsApp Manager why, and change the text."),
+    132008: Meaning("a template's parameter was not accepted", _PARAMETERS),
+    132012: Meaning("a template got a parameter of the wrong kind or form", _PARAMETERS),
+    132018: Meaning("something was wrong with a template's parameters", _PARAMETERS),
+    132068: Meaning("the template's Flow is blocked", "Correct the Flow in WhatsApp Manager, or use another template."),
+    132069: Meaning(
+        "the template's Flow is slowed down: it was sent ten times in the last hour",
+        "Correct the Flow in WhatsApp Manager; Meta lets it pass again by itself.",
+    ),
+    131061: Meaning(
+        "templates with a maximum price are sent by the Marketing Messages API only", "Send them through that API."
+    ),
+    131063: Meaning(
+        "marketing templates are switched off for the Cloud API here",
+        "Send them through the Marketing Messages API, or switch them on in WhatsApp Manager.",
+    ),
+    131064: Meaning(
+        "Meta has lowered the limit for templates of the wrong category",
+        "Correct the categories in WhatsApp Manager, and send marketing with marketing templates.",
+    ),
     132015: Meaning("the template is paused", "Use another template until Meta ends the pause."),
     132016: Meaning("the template is disabled", "Use another template."),
     130429: Meaning("more was sent than Meta takes at once", _SLOWER),
+    4: Meaning("this service made more calls than Meta takes at once", _SLOWER),
+    80007: Meaning("more calls were made for the account than Meta takes at once", _SLOWER),
+    131057: Meaning(
+        "the account was in maintenance at Meta, as while its rate is raised", "Try again after a minute."
+    ),
     131056: Meaning("too much was sent to the same person at once", _SLOWER),
     131053: Meaning("a picture or file could not be used", "Check its type and size against what WhatsApp supports."),
-    131000: Meaning("something failed at Meta", "Try again; ask Meta's support if this lasts for hours."),
+    131051: Meaning("the message was of a type that WhatsApp does not have", _OUR_REQUEST),
+    131052: Meaning("Meta could not fetch the picture or file", "Check that its address can be reached from anywhere."),
+    131008: Meaning("a parameter was missing", _OUR_REQUEST),
+    131009: Meaning("a parameter had a value that Meta does not take", _OUR_REQUEST),
+    100: Meaning("Meta did not accept the request", _OUR_REQUEST),
+    134011: Meaning(
+        "the terms of WhatsApp Payments are not accepted", "Accept them in WhatsApp Manager, then send again."
+    ),
+    131044: Meaning("Meta does not let the account send", _REVIEW),
+    131005: Meaning("access was denied", _ACCESS),
+    10: Meaning("a permission was missing", _ACCESS),
+    200: Meaning("a permission was missing", _ACCESS),
+    190: Meaning("the access to WhatsApp has expired", "Connect the account again."),
+    1: Meaning("something failed at Meta", _AGAIN),
+    2: Meaning("Meta was out of order for a moment", _AGAIN),
+    131016: Meaning("Meta was out of order for a moment", _AGAIN),
+    131000: Meaning("something failed at Meta", _AGAIN),
 }  # fmt: skip
 """Codes that matter once many messages fail."""

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from wabus_events import AccountAlerted
+from wabus_events import AccountAlerted, CapabilityChanged
+from wabus_events.models.messaging_limit import people_a_day
 
 from wabus_health_projector.health.state import AccountEvent, Alert, Restriction
 
@@ -36,6 +37,14 @@ def alert(event: AccountAlerted, place: dict[str, Any]) -> Alert:
         active=(_text(about.get("alert_status")) or "ACTIVE") == "ACTIVE",
         description=description if isinstance(description, str) else None,
     )
+
+
+def capability_limit(event: CapabilityChanged) -> int | None:
+    """People whom the business may write to first in a day. Releases before 0.3 left the newer name in the value."""
+    limit = event.max_daily_conversations_per_business
+    if limit is None:
+        limit = people_a_day(event.value.get("max_daily_conversations_per_business"))
+    return event.max_daily_conversation_per_phone if limit is None else limit
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -116,6 +116,17 @@ class NumberHealth(_Frozen):
     name: NameReview | None = None
     security: SecurityNotice | None = None
 
+    def since(self, moment: datetime) -> "NumberHealth":
+        """The same without what was said before a moment."""
+        return self.model_copy(
+            update={
+                "flag": self.flag if self.flag and self.flag.at >= moment else None,
+                "limits": tuple(limit for limit in self.limits if limit.at >= moment),
+                "name": self.name if self.name and self.name.at >= moment else None,
+                "security": self.security if self.security and self.security.at >= moment else None,
+            }
+        )
+
 
 class Restriction(_Frozen):
     kind: str
@@ -324,6 +335,30 @@ class WabaHealth(_Frozen):
         connection = self.connections[owner]
         ended = (self.disconnections.get(owner), self.disconnections.get(""))
         return None if any(end and order(end) > order(connection) for end in ended) else connection
+
+    def gap_before(self, connection: Connection) -> datetime | None:
+        """When the account was given up last before it was connected as it is now; None if it never was.
+
+        From then until the connection Meta told us nothing of it.
+        """
+        ended = [each.at for each in self.disconnections.values() if order(each) < order(connection)]
+        return max(ended, default=None)
+
+    def with_syncs_since(self, connection: Connection) -> "WabaHealth":
+        """The same state, as if nothing were known of the syncs of before the connection."""
+
+        def later(step: SyncStep | None) -> bool:
+            return step is not None and step.at >= connection.at
+
+        return self.model_copy(
+            update={
+                "sync_requested": self.sync_requested if later(self.sync_requested) else None,
+                "sync_started": self.sync_started if later(self.sync_started) else None,
+                "sync_done": self.sync_done if later(self.sync_done) else None,
+                "sync_failures": tuple(filter(later, self.sync_failures)),
+                "ended_syncs": tuple(filter(later, self.ended_syncs)),
+            }
+        )
 
     @property
     def verified_at(self) -> datetime | None:

@@ -40,6 +40,17 @@ class ErrorCount(BaseModel):
     last_at: Moment
 
 
+class NumberError(BaseModel):
+    """One of Meta's error codes that it told of a phone number, with no message."""
+
+    model_config = ConfigDict(frozen=True)
+
+    phone_number_id: str
+    code: int
+    first_at: Moment
+    last_at: Moment
+
+
 class Traffic(BaseModel):
     """The last day of a WABA's messages."""
 
@@ -54,6 +65,24 @@ class Traffic(BaseModel):
     sent: int = 0
     failed: int = 0
     errors: tuple[ErrorCount, ...] = ()
+    of_numbers: tuple[NumberError, ...] = ()
+
+    def since(self, moment: datetime | None) -> "Traffic":
+        """The same without what was over before a moment; all of it where there is none."""
+        if moment is None:
+            return self
+        errors = tuple(error for error in self.errors if error.last_at >= moment)
+        over = sum(error.count for error in self.errors if error.last_at < moment)
+        return self.model_copy(
+            update={
+                "reached_at": self.reached_at if self.reached_at and self.reached_at >= moment else None,
+                "last_at": self.last_at if self.last_at and self.last_at >= moment else None,
+                "last_sent_at": {phone: at for phone, at in self.last_sent_at.items() if at >= moment},
+                "errors": errors,
+                "of_numbers": tuple(error for error in self.of_numbers if error.last_at >= moment),
+                "failed": max(0, self.failed - over),
+            }
+        )
 
 
 @dataclass(slots=True)

@@ -122,6 +122,13 @@ _TRAFFIC = """
                     FROM message_failures WHERE waba_id = waba.waba_id AND hour >= $2 GROUP BY 1, 2
                     ORDER BY 3 DESC, 2, 1 LIMIT 50
                 ) AS errors
+            ), '[]'),
+            'of_numbers', coalesce((
+                SELECT jsonb_agg(to_jsonb(errors)) FROM (
+                    SELECT phone_number_id, code, min(first_at) AS first_at, max(last_at) AS last_at
+                    FROM messaging_errors WHERE waba_id = waba.waba_id AND hour >= $2 GROUP BY 1, 2
+                    ORDER BY 4 DESC, 2, 1 LIMIT 50
+                ) AS errors
             ), '[]')
         )::text FROM message_counts WHERE waba_id = waba.waba_id AND hour >= $2
     ) AS traffic

@@ -13,8 +13,8 @@ from typing import Any
 
 import asyncpg
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
 from prometheus_client import Counter
 from pydantic import Field, SecretStr
 from wabus_events import (
@@ -49,9 +49,14 @@ ASKED_PAUSE = timedelta(seconds=30)  # between checks of one account that people
 LOOK_EVERY = timedelta(seconds=5)  # for accounts that were connected or given up
 CHECK_TIMEOUT = 60.0  # seconds for one account
 VISIBLE_TIMEOUT = 10.0  # seconds until a difference shows in the rows
+COMMIT_TIMEOUT = 3.0  # seconds, when checks are stopped
+TOKENS_TIMEOUT = 60.0  # seconds until all tokens are read, at the start
 MAX_PHONE_NUMBERS = 100  # the largest page in Meta's OpenAPI; Meta allows far fewer numbers to a WABA
 
 CHECKS = Counter("wabus_account_checks_total", "Active checks of accounts.", ["outcome"])
+
+Record = tuple[TopicPartition, int]
+"""Where a record is."""
 
 log = structlog.get_logger()
 
@@ -75,12 +80,21 @@ class Checker(ConsumerRebalanceListener):
         self._publisher = Publisher(settings, SOURCE)
         self._due: dict[str, datetime] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._asked: dict[str, set[Record]] = {}
+        """Records that ask for a check which has not begun, by account."""
+        self._answering: dict[str, set[Record]] = {}
+        """Those whose check is under way."""
+        self._read: dict[TopicPartition, int] = {}
+        """How far each partition was read."""
+        self._committed: dict[TopicPartition, int] = {}
         self._look_at = datetime.min.replace(tzinfo=UTC)
         self._consumer = AIOKafkaConsumer(
             **client_options(settings),
             group_id=f"{settings.topic_prefix}{GROUP}",
             isolation_level="read_committed",
             auto_offset_reset="latest",
+            # What asks for a check counts as handled once that has ended: whoever comes after a crash checks again.
+            enable_auto_commit=False,
             fetch_max_wait_ms=250,
         )
 
@@ -88,6 +102,8 @@ class Checker(ConsumerRebalanceListener):
         """Check for ever."""
         try:
             await self._publisher.start()
+            # A request that is read before the tokens looks like one for an account that nobody has.
+            await self._credentials.whole(TOKENS_TIMEOUT)
             await self._consumer.start()
             self._consumer.subscribe([topic_name(self._settings, ACCOUNTS)], listener=self)
             while True:
@@ -95,13 +111,15 @@ class Checker(ConsumerRebalanceListener):
                 if self._consumer.assignment():
                     ready()
                 now = datetime.now(UTC)
-                for batch in fetched.values():
+                for place, batch in fetched.items():
                     for record in batch:
                         await self._hear(record, now)
+                        self._read[place] = record.offset + 1
                 if now >= self._look_at:
                     self._look_at = now + LOOK_EVERY
                     await self._plan(now)
                 self._start_due(now)
+                await self._commit()
         except KafkaError as error:
             raise KafkaUnavailable(type(error).__name__) from error
         finally:
@@ -116,13 +134,36 @@ class Checker(ConsumerRebalanceListener):
         self._look_at = datetime.min.replace(tzinfo=UTC)
 
     async def _cancel(self) -> None:
+        """Stop all checks. What asked for those that had not ended is there for whoever has the partitions next."""
         running = list(self._running.values())
         for task in running:
             task.cancel()
         if running:
             await asyncio.wait(running, timeout=5)
-        self._running.clear()
-        self._due.clear()
+        try:
+            async with asyncio.timeout(COMMIT_TIMEOUT):
+                await self._commit()
+        except TimeoutError:
+            log.info("offsets not committed", action="commit_failed", error="TimeoutError")
+        for held in (self._running, self._due, self._asked, self._answering, self._read, self._committed):
+            held.clear()
+
+    async def _commit(self) -> None:
+        """Commit what has been read, up to the first record whose check has not ended."""
+        open_at: dict[TopicPartition, int] = {}
+        for records in (*self._asked.values(), *self._answering.values()):
+            for place, offset in records:
+                open_at[place] = min(offset, open_at.get(place, offset))
+        offsets = {place: min(read, open_at.get(place, read)) for place, read in self._read.items()}
+        new = {place: offset for place, offset in offsets.items() if self._committed.get(place) != offset}
+        if not new:
+            return
+        try:
+            await self._consumer.commit(new)
+            self._committed.update(new)
+        except (KafkaError, IllegalStateError) as error:
+            # Whoever has the partition then checks some accounts once more.
+            log.info("offsets not committed", action="commit_failed", error=type(error).__name__)
 
     async def _hear(self, record: Any, now: datetime) -> None:
         if dict(record.headers).get("ce_type") not in HEARD:
@@ -131,11 +172,16 @@ class Checker(ConsumerRebalanceListener):
             event: Event = decode(record.headers, record.value)
         except UndecodableRecord:
             return  # the projection sets it aside
+        asking = TopicPartition(record.topic, record.partition), record.offset
         match event:
             case AccountCheckRequested():
                 last = await self._checked_at([event.waba_id])
+                if event.waba_id in last and last[event.waba_id] > event.time:
+                    return
+                self._asked.setdefault(event.waba_id, set()).add(asking)
                 self._due[event.waba_id] = max(now, last.get(event.waba_id, now - ASKED_PAUSE) + ASKED_PAUSE)
             case AccountConnected():
+                self._asked.setdefault(event.waba_id, set()).add(asking)
                 self._due[event.waba_id] = now + CHECK_AFTER_CONNECT
             case _:
                 pass
@@ -159,9 +205,15 @@ class Checker(ConsumerRebalanceListener):
         due = sorted((at, waba_id) for waba_id, at in self._due.items() if at <= now and waba_id not in self._running)
         for _, waba_id in due[: max(0, self._settings.health_check_concurrency - len(self._running))]:
             del self._due[waba_id]
+            self._answering[waba_id] = self._asked.pop(waba_id, set())
             task = asyncio.create_task(self._check(waba_id), name=f"check {waba_id}")
             self._running[waba_id] = task
-            task.add_done_callback(lambda _, waba_id=waba_id: self._running.pop(waba_id, None))
+            task.add_done_callback(lambda task, waba_id=waba_id: self._ended(waba_id, task))
+
+    def _ended(self, waba_id: str, task: asyncio.Task[None]) -> None:
+        self._running.pop(waba_id, None)
+        if not task.cancelled():
+            self._answering.pop(waba_id, None)
 
     async def _check(self, waba_id: str) -> None:
         """Check one account; whatever goes wrong, its next check comes in its time."""

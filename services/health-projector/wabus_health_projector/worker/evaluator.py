@@ -17,9 +17,11 @@ from wabus_events import HEALTH
 from wabus_runtime.kafka.end_offsets import end_positions
 from wabus_runtime.kafka.transactions import TransactionalPublisher
 from wabus_runtime.postgres.offsets import offsets, wait_for
-from wabus_runtime.settings import DatabaseSettings, KafkaSettings
+from wabus_runtime.settings import DatabaseSettings, KafkaSettings, ReconcileSettings
 
-from wabus_health_projector.health.judgement import judge_organisation
+from wabus_health_projector.health.judgement import Verdict, judge_organisation
+from wabus_health_projector.health.state import WabaHealth
+from wabus_health_projector.health.traffic import Traffic
 from wabus_health_projector.health.transitions import transition
 from wabus_health_projector.tables import history, reading
 from wabus_health_projector.tables.store import CHANNEL
@@ -38,7 +40,7 @@ CATCH_UP_TIMEOUT = 30.0  # seconds
 log = structlog.get_logger()
 
 
-class EvaluatorSettings(KafkaSettings, DatabaseSettings):
+class EvaluatorSettings(ReconcileSettings, KafkaSettings, DatabaseSettings):
     pass
 
 
@@ -54,6 +56,7 @@ class Evaluator:
         self._pool = pool
         self._lag = lag
         self._publisher = TransactionalPublisher(settings, SOURCE, "health-evaluator")
+        self._reconcile_every = timedelta(seconds=settings.reconcile_interval)
         self._news: set[str] = set()
         self._told = asyncio.Event()
 
@@ -107,6 +110,9 @@ class Evaluator:
             after = page[-1]
         return True
 
+    def _verdict(self, wabas: Sequence[tuple[WabaHealth, Traffic]], now: datetime) -> Verdict:
+        return judge_organisation(wabas, now, reconcile_every=self._reconcile_every)
+
     async def _judge(self, org_ids: Sequence[str]) -> bool:
         """Tell the changes of these organisations; False if the rows are too far behind the log to judge by them."""
         now = datetime.now(UTC)
@@ -118,7 +124,7 @@ class Evaluator:
         changes = [
             change
             for org_id in org_ids
-            if (change := transition(org_id, known.get(org_id), judge_organisation(stored.get(org_id, []), now), now))
+            if (change := transition(org_id, known.get(org_id), self._verdict(stored.get(org_id, []), now), now))
         ]
         if changes:
             positions = await self._publisher.publish(changes)

@@ -11,8 +11,10 @@ from wabus_runtime.projection.recorded import Apply, Recorded, Write
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_health_projector.health.fold import fold_all
+from wabus_health_projector.health.traffic import counts_kept_from
 from wabus_health_projector.tables import store
 from wabus_health_projector.tables.counts import Counter
+from wabus_health_projector.tables.number_errors import errors_in, save_errors
 
 NAME = "health-projector"
 TOPICS = (ACCOUNTS, TEMPLATES, MESSAGES)
@@ -33,7 +35,7 @@ def folding() -> Apply:
         for record in records:
             (messages if record.topic == MESSAGES.name else facts).append(record)
         count = counter.counting(messages)
-        arrivals = arrivals_in(records)
+        arrivals, errors = arrivals_in(records), errors_in(messages)
         spoken = {waba_id for record in messages if (waba_id := record.event.subject)}
 
         async def write(connection: Connection) -> None:
@@ -41,6 +43,8 @@ def folding() -> Apply:
             if messages:
                 await count(connection)
                 await store.notify_owners(connection, spoken)
+            if errors:
+                await save_errors(connection, errors, counts_kept_from(messages[-1].logged_at.date()))
             if arrivals:
                 await store.save_arrivals(connection, arrivals)
 

@@ -65,6 +65,7 @@ MODELS: Mapping[str, ReadModel] = {
             Table("waba_health", "waba_id"),
             Table("message_counts", "waba_id, hour, phone_number_id, kind", "hour >= $1 AND $2::date IS NOT NULL"),
             Table("message_failures", "waba_id, hour, phone_number_id, code", "hour >= $1 AND $2::date IS NOT NULL"),
+            Table("messaging_errors", "waba_id, hour, phone_number_id, code", "hour >= $1 AND $2::date IS NOT NULL"),
             Table("counted_messages", "event_id, day", "day >= $2 AND $1::timestamptz IS NOT NULL"),
         ),
     ),

@@ -28,7 +28,7 @@ from wabus_whatsapp.templates.parse import (
 from wabus_template_sync.templates.comparison import compared
 from wabus_template_sync.templates.fold import TemplateRow
 
-UNREADABLE = Counter("wabus_unreadable_templates_total", "Templates listed without an id or a name.")
+UNREADABLE = Counter("wabus_unreadable_templates_total", "Templates listed that can't be read.")
 
 log = structlog.get_logger()
 
@@ -58,6 +58,8 @@ class Listing:
     aspects: dict[str, Aspects] = field(default_factory=dict[str, Aspects])
     looked_at: dict[str, tuple[bytes, str | None]] = field(default_factory=dict[str, tuple[bytes, str | None]])
     """Each with its fingerprint."""
+    set_apart: set[str] = field(default_factory=set[str])
+    """Those that can't be read as Graph lists them now, which stay as they were told."""
 
     def take(self, page: Iterable[Any]) -> None:
         """Take in a page; of a template listed twice the last stands."""
@@ -73,6 +75,7 @@ class Listing:
                 identifier, storable = readable(raw)
             except UnreadableTemplate as error:
                 UNREADABLE.inc()
+                self.set_apart.add(identifier)
                 log.warning("unreadable template", action="template_skipped", waba_id=self.waba_id, reason=str(error))
                 continue
             # Copied, for orjson's own results hold a buffer of 4 KB, however little is in it.
@@ -81,7 +84,8 @@ class Listing:
 
     def to_compare(self, now: Mapping[str, Listed], observed_at: datetime) -> list[str]:
         """The templates that a comparison must see whole: those that may have changed, and those that are gone."""
-        gone = {template_id for template_id, one in now.items() if one.present and template_id not in self.aspects}
+        listed = self.aspects.keys() | self.set_apart
+        gone = {template_id for template_id, one in now.items() if one.present and template_id not in listed}
         alike = self.aspects.keys() - self.looked_at.keys()
         told_since = {template_id for template_id in alike if now.get(template_id) != self.known[template_id]}
         wanted = self.looked_at.keys() | gone | told_since
@@ -106,7 +110,7 @@ class Listing:
         """How many templates there are, with what became known of some of them since."""
         statuses = {template_id: aspects.status for template_id, aspects in self.aspects.items()}
         for template_id, one in now.items():
-            if _is_later(one, observed_at):
+            if _is_later(one, observed_at) or template_id in self.set_apart:
                 statuses.pop(template_id, None)
                 if one.present and one.status:
                     statuses[template_id] = one.status

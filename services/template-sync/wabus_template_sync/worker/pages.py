@@ -6,11 +6,12 @@ Sources: Meta's "WhatsApp Business Account, message_templates", "Paginated resul
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, NamedTuple, cast
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 import structlog
 from pydantic import SecretStr
 from wabus_runtime.graph.client import Graph, Rest
+from wabus_runtime.graph.pages import next_cursor
 from wabus_whatsapp.graph_errors import MalformedAnswer, TooMuchData, Usage
 
 FIELDS = (
@@ -94,29 +95,3 @@ def _total(page: Mapping[str, Any]) -> int | None:
     summary = page.get("summary")
     total = summary.get("total_count") if isinstance(summary, dict) else None
     return total if isinstance(total, int) and 0 < total < 2**31 else None
-
-
-def next_cursor(page: Mapping[str, Any], graph_url: str, *, full: bool) -> str | None:
-    """Where the next page begins, or None after the last one.
-
-    `paging.next` says that there is one, but is never followed itself: only its cursor is taken, and none from
-    another host. Without `next`, a `full` page that has a cursor is asked on, rather than templates being lost.
-    """
-    paging = page.get("paging")
-    if not isinstance(paging, dict):
-        return None
-    link, cursors = paging.get("next"), paging.get("cursors")
-    after = cursors.get("after") if isinstance(cursors, dict) else None
-    if isinstance(after, str) and after:
-        return after if link or full else None
-    if not isinstance(link, str):
-        return None
-    try:
-        parts = urlsplit(link)
-        same_host = parts.hostname == urlsplit(graph_url).hostname
-    except ValueError:
-        raise MalformedAnswer from None
-    given = parse_qs(parts.query).get("after", [""])[0]
-    if not same_host or not given:
-        raise MalformedAnswer
-    return given

@@ -12,11 +12,9 @@ from typing import Protocol
 import asyncpg
 import structlog
 from prometheus_client import Counter, Gauge
-from pydantic import Field
 from wabus_events import TEMPLATES, TemplateSyncRequested, fact_id
 from wabus_runtime.kafka.clients import KafkaUnavailable, partition_of
 from wabus_runtime.kafka.publisher import Publisher
-from wabus_runtime.settings import LogSettings
 
 from wabus_template_sync.templates.schedule import Due, Schedule, due
 
@@ -27,11 +25,6 @@ OVERDUE = Gauge("wabus_template_sync_overdue_seconds", "How late the scheduled s
 SCHEDULED = Counter("wabus_template_syncs_scheduled_total", "Syncs asked for by the schedule.", ["reason"])
 
 log = structlog.get_logger()
-
-
-class ReconcileSettings(LogSettings):
-    reconcile_interval: float = Field(default=3600, ge=0)
-    """Seconds between two comparisons of an account's templates with Meta's, whatever webhooks say; 0 for none."""
 
 
 class Concurrency(Protocol):

@@ -1,0 +1,63 @@
+"""Errors of a number that Meta told with no message, in PostgreSQL: each hour's first and last.
+
+They say when, not how often, so that the order and repetition of events does not matter.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import orjson
+from wabus_events import MessagingFailed
+from wabus_runtime.postgres.database import Connection
+from wabus_runtime.projection.recorded import Recorded
+
+from wabus_health_projector.health.traffic import counts_kept_from
+
+Place = tuple[str, datetime, str, int]
+"""WABA, hour, phone number id and error code."""
+CODE_MOST = 2**31 - 1
+
+
+def errors_in(records: Sequence[Recorded]) -> dict[Place, tuple[datetime, datetime]]:
+    """The first and the last of each hour; what is older than counts are kept is left out."""
+    found: dict[Place, tuple[datetime, datetime]] = {}
+    for record in records:
+        event = record.event
+        if not isinstance(event, MessagingFailed):
+            continue
+        at = min(event.time.astimezone(UTC), record.logged_at)
+        if at < counts_kept_from(record.logged_at.date()):
+            continue
+        hour = at.replace(minute=0, second=0, microsecond=0)
+        for code in event.error_codes:
+            if abs(code) <= CODE_MOST:
+                place = event.waba_id, hour, event.phone_number_id, code
+                first, last = found.get(place, (at, at))
+                found[place] = min(first, at), max(last, at)
+    return found
+
+
+async def save_errors(connection: Connection, errors: dict[Place, tuple[datetime, datetime]], pruned: datetime) -> None:
+    """Join them to what is stored, and forget what was before `pruned`."""
+    rows = orjson.dumps([(*place, *moments) for place, moments in sorted(errors.items())]).decode()
+    await connection.execute(
+        """
+        INSERT INTO messaging_errors AS held (waba_id, hour, phone_number_id, code, first_at, last_at)
+        SELECT part->>0, (part->>1)::timestamptz AS hour, part->>2, (part->>3)::int AS code, (part->>4)::timestamptz,
+            (part->>5)::timestamptz
+        FROM jsonb_array_elements($1::text::jsonb) AS new(part)
+        ORDER BY (part->>0) COLLATE "C", hour, (part->>2) COLLATE "C", code
+        ON CONFLICT (waba_id, hour, phone_number_id, code) DO UPDATE
+            SET first_at = least(held.first_at, excluded.first_at), last_at = greatest(held.last_at, excluded.last_at)
+        """,
+        rows,
+    )
+    await connection.execute(
+        """
+        DELETE FROM messaging_errors WHERE (waba_id, hour, phone_number_id, code) IN (
+            SELECT waba_id, hour, phone_number_id, code FROM messaging_errors WHERE hour < $1 LIMIT 1000
+            FOR UPDATE SKIP LOCKED
+        )
+        """,
+        pruned,
+    )
