@@ -6,19 +6,22 @@ from collections.abc import Iterator
 
 from deployment import ROOT
 from wabus_events.models import messaging_limit
-from wabus_gateway.webhooks import parse as ingest
+from wabus_gateway.webhooks import parse
 from wabus_gateway.worker import connect
 from wabus_health_projector.health import check
-from wabus_template_sync.worker import pages as graph
+from wabus_template_sync.worker import pages
 
 GATEWAY = "services/gateway/wabus_gateway"
-HEALTH = "services/health-projector/wabus_health_projector"
-TEMPLATES = "services/template-sync/wabus_template_sync"
 EDGES = [
-    *(f"{GATEWAY}/{name}.py" for name in ("ingest", "changes", "lone", "connect", "oauth", "meta_requests")),
-    *(f"{HEALTH}/{name}.py" for name in ("payloads", "check")),
-    *(f"{TEMPLATES}/{name}.py" for name in ("components", "templates", "graph")),
-    *(f"libs/runtime/wabus_runtime/{name}.py" for name in ("graph", "graph_errors", "graph_pages")),
+    *(f"{GATEWAY}/{name}.py" for name in ("webhooks/parse", "webhooks/changes", "fast_path/single_event")),
+    *(f"{GATEWAY}/{name}.py" for name in ("worker/connect", "worker/oauth", "api/meta_requests")),
+    *(f"services/health-projector/wabus_health_projector/health/{name}.py" for name in ("payloads", "check")),
+    "services/template-sync/wabus_template_sync/worker/pages.py",
+    *(
+        f"libs/whatsapp/wabus_whatsapp/{name}.py"
+        for name in ("templates/components", "templates/parse", "graph_errors")
+    ),
+    *(f"libs/runtime/wabus_runtime/graph/{name}.py" for name in ("client", "pages")),
     "libs/events/wabus_events/models/messaging_limit.py",
 ]
 """The modules that read what Meta sends, before it is a model of ours."""
@@ -58,9 +61,9 @@ def test_whatever_the_code_asks_graph_for_is_on_the_page() -> None:
     asked = {
         *connect.PHONE_FIELDS.split(","),
         *check.PHONE_FIELDS.split(","),
-        *graph.FIELDS.split(","),
+        *pages.FIELDS.split(","),
         *messaging_limit.GRAPH_FIELDS,
-        *ingest.PARTICIPANT_IDS,
+        *parse.PARTICIPANT_IDS,
     }
     assert asked - NAMED == set()
 
@@ -76,7 +79,7 @@ def test_the_page_names_no_field_that_nobody_reads() -> None:
 
 
 def test_whatever_webhook_field_has_a_model_is_on_the_page() -> None:
-    changes = (ROOT / GATEWAY / "changes.py").read_text(encoding="utf-8")
+    changes = (ROOT / GATEWAY / "webhooks/changes.py").read_text(encoding="utf-8")
     modelled = set(re.findall(r'case "(\w+)":', changes)) - {"account_settings_update"}  # kept whole
     assert len(modelled) > 8
     assert modelled - NAMED == set()

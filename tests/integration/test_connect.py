@@ -218,7 +218,7 @@ async def test_a_token_that_will_not_do_is_refused_with_a_reason(
 
 async def test_whoever_gives_a_portfolios_id_for_an_account_is_told_that_we_must_repair_it(store: Store) -> None:
     token = next(iter(store.world.tokens.values()))
-    token.waba_ids = []  # as of a system user's token, which names no accounts
+    token.names_targets = False  # as of a system user's
     with pytest.raises(ConnectRefused) as caught:
         await connected(store, waba_id=store.world.wabas[DEMO_WABA].business_id)
     assert caught.value.code == "account_not_found"
