@@ -23,10 +23,10 @@ run: user $(STAMP) ## the whole system on this machine
 	@exec $(BIN)/python -m wabus_local
 
 test-unit: $(STAMP) ## what needs no Kafka, PostgreSQL or browser: under a minute, the loop to work in
-	HYPOTHESIS_PROFILE=unit $(PYTEST) tests/unit
+	HYPOTHESIS_PROFILE=unit $(PYTEST) tests/*/unit
 
-test-one: user $(STAMP) ## some tests: T=tests/unit/test_ui.py, or T=tests/integration/test_auth.py::test_…
-	@test -n "$(T)" || { echo "wabus: say which, as in: make test-one T=tests/unit/test_ui.py" >&2; exit 2; }
+test-one: user $(STAMP) ## some tests: T=tests/gateway/unit/test_status_page_session.py, or T=tests/runtime/integration/test_auth.py::test_…
+	@test -n "$(T)" || { echo "wabus: say which, as in: make test-one T=tests/gateway/unit/test_status_page_session.py" >&2; exit 2; }
 	$(BIN)/pytest $(T)
 
 test: user $(STAMP) browser nginx tools ## all but what takes long, on real Kafka, PostgreSQL and Chromium: twelve minutes
@@ -36,7 +36,7 @@ test-long: user $(STAMP) browser nginx tools ## what kills, upgrades, restores, 
 	HYPOTHESIS_PROFILE=ci $(PYTEST) -m long
 
 chaos: user $(STAMP) ## kill everything in random order, for much longer, and draw the unit tests' examples at random
-	HYPOTHESIS_PROFILE=chaos $(PYTEST) tests/unit
+	HYPOTHESIS_PROFILE=chaos $(PYTEST) tests/*/unit
 	CHAOS_ROUNDS=40 CHAOS_SEED=$${CHAOS_SEED:-$$(date +%s)} $(BIN)/pytest tests/chaos
 
 bench: $(STAMP) ## every benchmark, into docs/benchmarks.md; the gateway's needs wrk

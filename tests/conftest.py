@@ -47,6 +47,13 @@ def calls_as_meta_describes_them() -> Iterator[None]:
     assert [str(finding) for finding in meta_openapi.FINDINGS] == []
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Unit tests decide with pure functions and small servers of their own: they are run again at every change."""
+    stores = {"kafka", "postgres"} & set(getattr(item, "fixturenames", ()))
+    if "unit" in item.path.parts and stores:
+        pytest.fail(f"a unit test starts no {' and no '.join(sorted(stores))}: put the test into integration/")
+
+
 @pytest.fixture(scope="session")
 def stack_home() -> Iterator[Path]:
     """Not under pytest's own temporary folder: a second run would close that to the user that PostgreSQL runs as."""

@@ -1,7 +1,7 @@
 """The most frequent webhook, one message or one status, as its Kafka record without a model in between.
 
 Pure, and only a shortcut: whatever is unusual in the least is left to `ingest`, and what comes out here is, byte for
-byte, what the models make of it (tests/unit/test_lone.py). It takes a fifth of the time.
+byte, what the models make of it (tests/gateway/unit/test_single_event.py). It takes a fifth of the time.
 """
 
 from functools import lru_cache

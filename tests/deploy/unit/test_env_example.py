@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deployment import SETTINGS, settings_of
 
-EXAMPLE = (Path(__file__).parents[2] / ".env.example").read_text()
+EXAMPLE = (Path(__file__).parents[3] / ".env.example").read_text()
 OF_THE_LOCAL_STACK = {
     "KAFKA_CONTROLLER_PORT", "KAFKA_PORT", "META_PORT", "META_RETRY_SCALE", "POSTGRES_PORT", "WABUS_HOME",
     "WORKER_PORT",

@@ -17,9 +17,10 @@ from aiohttp.test_utils import TestClient
 from local_stack import free_ports
 from simulated_meta import Store, new_world
 from simulated_meta.seed import DEMO_WABA
-from support.meta_openapi import create_meta
 from wabus_runtime.service.deadline import STOPPED_WITHIN
 from webhooks import encoded, signed
+
+from support.meta_openapi import create_meta
 
 Serve = Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]]
 MODULES: tuple[str, ...] = ("wabus_gateway", "wabus_template_sync", "wabus_health_projector")

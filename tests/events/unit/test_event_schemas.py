@@ -10,7 +10,7 @@ from wabus_contract.schemas import schema_of
 from wabus_events import EVENTS, Event, MessageReceived, TemplateChanged, TemplatesSynced, encode
 from wabus_events.testing import an, example
 
-SCHEMAS = Path(__file__).parents[2] / "libs/events/schemas"
+SCHEMAS = Path(__file__).parents[3] / "libs/events/schemas"
 
 
 @pytest.mark.parametrize("kind", list(EVENTS.values()), ids=list(EVENTS))

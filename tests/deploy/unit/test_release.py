@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TODAY = date(2026, 12, 1)
 VERSIONED = ("libs", "services", "deploy/local", "deploy/meta", "deploy/helm", "deploy/compose")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / ".ci" / "audit.py"
+SCRIPT = Path(__file__).parents[3] / ".ci" / "audit.py"
 LOCK = "one==1.0 \\\n    --hash=sha256:00\n    # via two\ntwo==2.0 ; sys_platform == 'linux' \\\n    --hash=sha256:00\n"
 
 Answer = Callable[[list[dict[str, Any]]], Any]

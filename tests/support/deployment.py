@@ -13,7 +13,7 @@ import yaml
 from pydantic_settings import BaseSettings
 from wabus_runtime.service.process import Role, Service
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm"
 TOOLS = ROOT / ".tools" / "bin"
 NEED_GO = {"helm", "kubeconform"}

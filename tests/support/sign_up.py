@@ -18,10 +18,11 @@ from aiohttp.test_utils import TestClient
 from local_stack import free_ports
 from simulated_meta import Store, new_world
 from simulated_meta.seed import DEMO_WABA
-from support.meta_openapi import create_meta
 from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
 from wabus_runtime.settings import KafkaSettings, load
+
+from support.meta_openapi import create_meta
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]

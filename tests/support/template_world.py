@@ -14,7 +14,6 @@ from aiohttp.test_utils import TestClient
 from pydantic import SecretStr
 from simulated_meta import Store, new_world
 from simulated_meta.seed import DEMO_WABA
-from support.meta_openapi import create_meta
 from wabus_events import (
     TEMPLATES,
     AccountConnected,
@@ -28,6 +27,8 @@ from wabus_runtime.kafka.transactions import TransactionalPublisher
 from wabus_runtime.settings import CredentialSettings, KafkaSettings, load
 from wabus_template_sync.app import TemplateSyncSettings, create_app
 from waiting import Eventually
+
+from support.meta_openapi import create_meta
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]

@@ -26,7 +26,7 @@ from wabus_runtime.kafka.transactions import TransactionalPublisher
 from wabus_runtime.settings import KafkaSettings
 from waiting import WAIT, Eventually
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
