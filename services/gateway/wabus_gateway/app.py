@@ -16,7 +16,7 @@ from aiohttp import web
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import Field
 from wabus_events import CallbackVerified, fact_id
-from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.http.answers import CHECKS, Problem
 from wabus_runtime.kafka.clients import KafkaUnavailable
 from wabus_runtime.kafka.dead_letters import DeadLetterRefused, DeadLetters, TooManyDeadLetters
@@ -27,11 +27,11 @@ from wabus_runtime.settings import HttpSettings
 
 from wabus_gateway.api.connecting import ConnectApi, ConnectApiSettings
 from wabus_gateway.api.status_page import UiSettings, install_ui
-from wabus_gateway.fast_path.http import Answered, Front
+from wabus_gateway.fast_path.http import Answered, FastPath
 from wabus_gateway.webhooks.bad_signatures import BadSignatures, source_of
 from wabus_gateway.webhooks.signature import is_handshake, is_signed, verify_token_of
 from wabus_gateway.worker.connect import SOURCE
-from wabus_gateway.worker.publish import ANSWERED_WITHIN, LARGE, Done, Intake
+from wabus_gateway.worker.publish import ANSWERED_WITHIN, LARGE, Done, WebhookPublisher
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -79,16 +79,16 @@ class Gateway:
         self._settings = settings
         self._secrets = [secret.get_secret_value().encode() for secret in settings.meta_app_secrets]
         self._publisher = Publisher(settings, SOURCE, patience=ANSWERED_WITHIN)
-        self._replica = CredentialReplica(settings)
+        self._replica = CredentialCache(settings)
         self._dead_letters = DeadLetters(settings, "gateway")
-        self._intake = Intake(self._publisher, self._dead_letters, self._replica, settings.meta_app_id)
+        self._intake = WebhookPublisher(self._publisher, self._dead_letters, self._replica, settings.meta_app_id)
         self._bad_signatures = BadSignatures(settings.gateway_bad_signatures_a_minute)
         self._in_flight = 0
         self._bytes = 0
         self._reading = 0
         self._unverified = 0  # bytes
         self._drained: asyncio.Event | None = None
-        self._front: Front | None = None
+        self._fast_path: FastPath | None = None
         self._slower: set[asyncio.Task[None]] = set()
         IN_FLIGHT.set_function(lambda: self._reading + self._in_flight)
 
@@ -99,8 +99,8 @@ class Gateway:
         app.cleanup_ctx.append(self._publishing)
         if self._settings.gateway_fast_path:
             answers = {200: _received(), 500: _not_storable().response(), 503: _try_again().response()}
-            self._front = Front(self, answers)
-            app[FRONT] = self._front.before
+            self._fast_path = FastPath(self, answers)
+            app[FRONT] = self._fast_path.before
         app[DRAINS].append(self._drain)
         app[CHECKS].append(lambda: None if self._publisher.available else "kafka")
         background(app, "account-owners", self._replica.run)
@@ -242,7 +242,7 @@ class Gateway:
                 answered(_status_after(error))
 
         span = tracing.begin_request("POST", route)
-        if span or not self._intake.submit_lone(body, done):
+        if span or not self._intake.submit_single_event(body, done):
             task = asyncio.create_task(self._take_slower(body, span, route, done))
             self._slower.add(task)
             task.add_done_callback(self._slower.discard)
@@ -287,8 +287,8 @@ class Gateway:
 
     async def _drain(self) -> None:
         """Answer what has begun to arrive. aiohttp alone would read no more of it."""
-        if self._front:
-            await self._front.drain()
+        if self._fast_path:
+            await self._fast_path.drain()
             await asyncio.sleep(0)  # what the front has just handed over begins
         if self._in_flight or self._reading:
             self._drained = asyncio.Event()

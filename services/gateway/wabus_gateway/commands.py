@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import click
 from pydantic import SecretStr
 from wabus_events import AccountConnected
-from wabus_runtime.credentials.credential_cache import CredentialReplica, following_credentials
+from wabus_runtime.credentials.credential_cache import CredentialCache, following_credentials
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.observe.telemetry import configure_logs
@@ -120,7 +120,7 @@ def rotate_keys() -> None:
         raise click.ClickException(f"none of CREDENTIAL_KEYS opens the token of: {', '.join(closed)}; left as they are")
 
 
-async def _resealed(settings: connecting.ConnectSettings, replica: CredentialReplica, waba_id: str) -> bool:
+async def _resealed(settings: connecting.ConnectSettings, replica: CredentialCache, waba_id: str) -> bool:
     """Seal one token again. Whoever changes the account at the same moment goes first."""
     for _ in range(RESEAL_TRIES - 1):
         try:

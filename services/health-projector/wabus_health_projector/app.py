@@ -6,7 +6,7 @@ from datetime import timedelta
 import asyncpg
 from aiohttp import web
 from pydantic import Field
-from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import migrated_pool
@@ -92,7 +92,7 @@ def _install_worker(app: web.Application, settings: HealthWorkerSettings, lag: L
 
         background(app, "health-alerts", alert)
 
-    credentials = CredentialReplica(settings)
+    credentials = CredentialCache(settings)
     # A check that meets a rate limit gives its place to another account, and comes again later.
     patience = settings.model_copy(update={"graph_rate_limit_wait": 0})
 

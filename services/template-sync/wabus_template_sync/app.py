@@ -9,7 +9,7 @@ import asyncpg
 from aiohttp import web
 from pydantic import Field
 from wabus_events import ACCOUNTS, TEMPLATES
-from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.http.streams import OpenStreams
@@ -119,7 +119,7 @@ def _install_api(app: web.Application, settings: TemplateApiSettings) -> None:
 
 
 def _install_worker(app: web.Application, settings: TemplateWorkerSettings) -> None:
-    credentials = CredentialReplica(settings)
+    credentials = CredentialCache(settings)
     keyring = Keyring(settings)
     workload = Workload()
 

@@ -129,7 +129,7 @@ async def test_a_webhook_that_breaks_the_short_cut_is_taken_the_long_way(
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(intake, "lone_fact", broken)
+    monkeypatch.setattr(intake, "single_event_of", broken)
     body = encoded(webhook(conversation(messages=[text("wamid.A")])))
     with capture_logs() as logged:
         assert (await gateway.post(PATH, data=body, headers=signed(body))).status == 200

@@ -10,7 +10,7 @@ from aiohttp.http_parser import HttpRequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from profiles import examples
-from wabus_gateway.fast_path.http import MOST, OWN_PATH, PATH, Front, plain_head
+from wabus_gateway.fast_path.http import MOST, OWN_PATH, PATH, FastPath, plain_head
 
 MARK = "sha256=" + "ab" * 32
 LINE = "POST /webhooks/whatsapp HTTP/1.1"
@@ -149,7 +149,7 @@ async def echo(request: web.BaseRequest) -> web.Response:
 @pytest.fixture
 async def front() -> Any:
     receiver = Answering()
-    front = Front(receiver, {200: web.Response(text="taken"), 503: web.Response(status=503, text="busy")})
+    front = FastPath(receiver, {200: web.Response(text="taken"), 503: web.Response(status=503, text="busy")})
     server = await asyncio.get_running_loop().create_server(front.before(web.Server(echo)), "127.0.0.1", 0)  # type: ignore[arg-type]
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     yield receiver, reader, writer, front
@@ -234,7 +234,7 @@ async def test_a_client_that_leaves_before_its_answer_is_forgotten(front: Any) -
 async def unread() -> Any:
     """As `front`, but each request is answered at once, and with more than the connection holds."""
     receiver = AnsweringAtOnce()
-    front = Front(receiver, {200: web.Response(text="x" * LARGE)})
+    front = FastPath(receiver, {200: web.Response(text="x" * LARGE)})
     server = await asyncio.get_running_loop().create_server(front.before(web.Server(echo)), "127.0.0.1", 0)  # type: ignore[arg-type]
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), limit=1024)
     yield receiver, reader, writer, front

@@ -12,8 +12,8 @@ import pytest
 from wabus_events import Event, MessageStatusChanged, Record, Unrecognised, encode
 from wabus_gateway.webhooks.parse import facts_in_slices, whole
 from wabus_gateway.worker import publish as intake_module
-from wabus_gateway.worker.publish import Intake
-from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_gateway.worker.publish import WebhookPublisher
+from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.kafka.dead_letters import DeadLetters
 from wabus_runtime.kafka.partition_buffer import fits
 from wabus_runtime.kafka.publisher import Publisher
@@ -29,7 +29,7 @@ SLICE_MOST = 0.02  # seconds of the processor, without those in which others had
 def intake() -> Any:
     """Of a gateway that never reached Kafka."""
     settings = KafkaSettings.model_validate({"kafka_bootstrap_servers": "127.0.0.1:9"})
-    return Intake(Publisher(settings, "/test"), DeadLetters(settings, "test"), CredentialReplica(settings))
+    return WebhookPublisher(Publisher(settings, "/test"), DeadLetters(settings, "test"), CredentialCache(settings))
 
 
 @pytest.fixture

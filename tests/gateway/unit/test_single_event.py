@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from profiles import examples
 from wabus_events import encode
-from wabus_gateway.fast_path.single_event import lone_fact
+from wabus_gateway.fast_path.single_event import single_event_of
 from wabus_gateway.webhooks.parse import PARTICIPANT_IDS, facts_in
 from webhooks import PHONE, conversation, encoded, status, template_status, text, webhook
 
@@ -23,7 +23,7 @@ def owner(waba_id: str) -> str | None:
 
 def agree(body: bytes) -> bool:
     """Whether the shortcut was taken; if so, it led to where the models lead."""
-    lone = lone_fact(body, owner=owner, source=SOURCE)
+    lone = single_event_of(body, owner=owner, source=SOURCE)
     if lone is None:
         return False
     (event,) = facts_in(body, received_at=NOW, owner=owner)

@@ -23,7 +23,7 @@ from wabus_events import (
     fact_id,
 )
 from wabus_template_sync.templates.facts import connect_sync_id
-from wabus_template_sync.templates.fold import TemplateRow, fold_template, settle
+from wabus_template_sync.templates.fold import TemplateRow, drop_overruled, fold_template
 from wabus_template_sync.templates.sync_fold import AccountRow, SyncRow, fold_account, fold_sync
 from wabus_whatsapp.templates.parse import parse_template
 
@@ -58,7 +58,7 @@ def row_of(events: Sequence[Event], confirmed: float | None = None) -> TemplateR
     row = TemplateRow("w", "t")
     for event in events:
         row = fold_template(row, event)
-    return settle(row, None if confirmed is None else at(confirmed))
+    return drop_overruled(row, None if confirmed is None else at(confirmed))
 
 
 def status_of(row: TemplateRow) -> str | None:
@@ -168,7 +168,7 @@ def test_settling_after_every_fact_ends_where_settling_at_the_end_does(
     row, latest = TemplateRow("w", "t"), 0
     for fact, at_most in zip(facts, confirmed, strict=False):
         latest = max(latest, at_most)
-        row = settle(fold_template(row, fact), at(latest))
+        row = drop_overruled(fold_template(row, fact), at(latest))
 
     assert row == row_of(facts, latest if facts else None)
 

@@ -24,9 +24,9 @@ READ_TIMEOUT = 30.0  # seconds for a command to read the whole topic
 
 
 @asynccontextmanager
-async def following_credentials(settings: KafkaSettings) -> AsyncGenerator["CredentialReplica"]:
+async def following_credentials(settings: KafkaSettings) -> AsyncGenerator["CredentialCache"]:
     """A replica for the length of a command, whole from the start. Raises `KafkaUnavailable`."""
-    replica = CredentialReplica(settings)
+    replica = CredentialCache(settings)
     read = asyncio.Event()
     following = asyncio.create_task(replica.run(read.set))
     reading = asyncio.create_task(read.wait())
@@ -42,7 +42,7 @@ async def following_credentials(settings: KafkaSettings) -> AsyncGenerator["Cred
         await asyncio.wait([following, reading])
 
 
-class CredentialReplica:
+class CredentialCache:
     """A replica of a compacted topic: small (one record a WABA), always whole, never written to a table."""
 
     def __init__(self, settings: KafkaSettings) -> None:

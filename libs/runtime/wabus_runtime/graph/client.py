@@ -56,7 +56,7 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # as JSON escapes one
 log = structlog.get_logger()
 
 Method = Literal["GET", "POST", "DELETE"]
-Rest = Callable[[float], Awaitable[None]]
+BackOff = Callable[[float], Awaitable[None]]
 """Waits for so many seconds; a caller who holds something that others need gives it back meanwhile."""
 
 
@@ -100,7 +100,7 @@ class Graph:
         query: Mapping[str, str] | None = None,
         *,
         account: str | None = None,
-        rest: Rest = asyncio.sleep,
+        rest: BackOff = asyncio.sleep,
     ) -> tuple[dict[str, Any], Usage]:
         """Graph's answer and how much of the rate limit is used; without a token for the exchange of a code.
 

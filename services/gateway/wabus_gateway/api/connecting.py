@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 from pydantic import SecretStr
 from wabus_events import AccountConnected
-from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.http import bodies
@@ -69,7 +69,7 @@ class ConnectApiSettings(ConnectSettings, AuthSettings):
 class ConnectApi:
     """The handlers, with a client for Graph and the replica of credentials that the gateway follows."""
 
-    def __init__(self, settings: ConnectApiSettings, replica: CredentialReplica) -> None:
+    def __init__(self, settings: ConnectApiSettings, replica: CredentialCache) -> None:
         self._settings = settings
         self._replica = replica
         self._keyring = Keyring(settings)

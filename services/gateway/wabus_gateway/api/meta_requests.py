@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import structlog
 from aiohttp import web
-from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.http import bodies
 from wabus_runtime.http.answers import Problem, json_response
@@ -30,7 +30,7 @@ class MetaRequests:
     def __init__(
         self,
         settings: ConnectSettings,
-        replica: CredentialReplica,
+        replica: CredentialCache,
         disconnect: Callable[[str, str, str], Awaitable[None]],
     ) -> None:
         self._settings = settings

@@ -82,7 +82,7 @@ def plain_head(data: bytes) -> Head | None:
     return Head(OWN_PATH if match[1] else PATH, match.end(), int(length[1]), signature[1].decode())
 
 
-class Front:
+class FastPath:
     """Makes each connection's protocol; `answers` has the response for each status."""
 
     def __init__(self, receiver: Receiver, answers: dict[int, web.Response]) -> None:
@@ -142,10 +142,20 @@ class Front:
 
 
 class _Connection(asyncio.Protocol):
-    __slots__ = ("_busy", "_front", "_last", "_reading_due", "_rest", "_route", "_serving", "_started", "_transport")
+    __slots__ = (
+        "_busy",
+        "_fast_path",
+        "_last",
+        "_reading_due",
+        "_rest",
+        "_route",
+        "_serving",
+        "_started",
+        "_transport",
+    )
 
-    def __init__(self, front: Front) -> None:
-        self._front = front
+    def __init__(self, fast_path: FastPath) -> None:
+        self._fast_path = fast_path
         self._transport: asyncio.Transport | None = None
         self._rest = b""
         self._busy = self._serving = False
@@ -156,12 +166,12 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._front.connections.add(self)
+        self._fast_path.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._is_read()
-        self._front.forget(self)
+        self._fast_path.forget(self)
 
     def pause_writing(self) -> None:
         """Nobody reads the answers: make no more of them until somebody does, for `UNREAD_TIMEOUT` at most."""
@@ -212,13 +222,13 @@ class _Connection(asyncio.Protocol):
                 self._last = time.monotonic()
                 break
             body = self._rest[head.size : end]
-            if not self._front.receiver.is_genuine(body, head.signature):
+            if not self._fast_path.receiver.is_genuine(body, head.signature):
                 self._hand_over()
                 break
             self._rest = self._rest[end:]
             first = True
             self._busy, self._route, self._started = True, head.route, time.perf_counter()
-            self._front.receiver.take(body, head.route, self._answered)
+            self._fast_path.receiver.take(body, head.route, self._answered)
         self._serving = False
 
     def _answered(self, status: int) -> None:
@@ -228,8 +238,8 @@ class _Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         self._last = time.monotonic()
-        transport.write(self._front.answer(status))
-        if self._front.draining:
+        transport.write(self._fast_path.answer(status))
+        if self._fast_path.draining:
             transport.close()
         elif self._rest and not self._serving:
             self._go_on()
@@ -238,10 +248,10 @@ class _Connection(asyncio.Protocol):
         """From here on the connection is aiohttp's."""
         transport, data = self._transport, self._rest
         self._transport, self._rest = None, b""
-        self._front.forget(self)
+        self._fast_path.forget(self)
         if transport is None or transport.is_closing():
             return
-        handler = cast(asyncio.Protocol, self._front.server())
+        handler = cast(asyncio.Protocol, self._fast_path.server())
         transport.set_protocol(handler)
         handler.connection_made(transport)
         transport.resume_reading()

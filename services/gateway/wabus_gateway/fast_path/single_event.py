@@ -17,7 +17,7 @@ from wabus_gateway.webhooks.sliced_json import DEEPEST, has_huge_number
 _TOLD_APART = frozenset({*PARTICIPANT_IDS, "type"})  # what a status may need for its identity: of a group, of a payment
 
 
-class Lone(NamedTuple):
+class SingleEvent(NamedTuple):
     """A webhook with one fact in it. `kind` is the name of the fact's model."""
 
     kind: str
@@ -26,7 +26,7 @@ class Lone(NamedTuple):
     record: Record
 
 
-def lone_fact(body: bytes, *, owner: Owner, source: str) -> Lone | None:
+def single_event_of(body: bytes, *, owner: Owner, source: str) -> SingleEvent | None:
     """The fact of a correctly signed webhook that holds just one message or status in its usual form, else None."""
     if has_huge_number(body) or body.count(b"[") + body.count(b"{") > DEEPEST:
         return None
@@ -77,7 +77,7 @@ def lone_fact(body: bytes, *, owner: Owner, source: str) -> Lone | None:
     org_id = owner(waba_id)
     headers = envelope_headers(identity, source, model.type, time, waba_id, org_id)
     record = Record(MESSAGES.name, f"{phone_number_id}:{contact}".encode(), orjson.dumps(fields), headers)
-    return Lone(model.__name__, waba_id, org_id, record)
+    return SingleEvent(model.__name__, waba_id, org_id, record)
 
 
 def _only_value(payload: Any) -> tuple[str, dict[str, Any]] | None:

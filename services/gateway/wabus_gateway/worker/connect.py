@@ -14,7 +14,7 @@ import structlog
 from pydantic import SecretStr
 from wabus_events import AccountConnected, AccountDisconnected, CredentialStored, PhoneNumber, fact_id, tombstone
 from wabus_events.models import messaging_limit
-from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.graph.client import Graph, GraphSettings
 from wabus_runtime.kafka.transactions import Fenced, TransactionalPublisher
@@ -109,7 +109,7 @@ def permission_missing(scopes: Sequence[str]) -> ConnectRefused:
 async def connect(
     settings: ConnectSettings,
     graph: Graph,
-    replica: CredentialReplica,
+    replica: CredentialCache,
     *,
     org_id: str,
     waba_id: str,
@@ -204,7 +204,7 @@ async def inspect(
 async def disconnect(
     settings: ConnectSettings,
     graph: Graph,
-    replica: CredentialReplica,
+    replica: CredentialCache,
     *,
     org_id: str,
     waba_id: str,
@@ -238,7 +238,7 @@ async def disconnect(
     return disconnected
 
 
-async def reseal(settings: ConnectSettings, replica: CredentialReplica, *, waba_id: str) -> bool:
+async def reseal(settings: ConnectSettings, replica: CredentialCache, *, waba_id: str) -> bool:
     """Seal a WABA's credential under the newest key. Returns whether that was needed.
 
     It keeps its time, for the token is as old as before. Raises `CannotOpen`, and `ConnectRefused` when somebody
@@ -261,7 +261,7 @@ async def reseal(settings: ConnectSettings, replica: CredentialReplica, *, waba_
 
 @asynccontextmanager
 async def _exclusively(
-    settings: ConnectSettings, replica: CredentialReplica, waba_id: str
+    settings: ConnectSettings, replica: CredentialCache, waba_id: str
 ) -> AsyncGenerator[tuple[TransactionalPublisher, CredentialStored | None]]:
     """Change a WABA's connection alone: whoever began before can write no more, and what they wrote is visible."""
     publisher = TransactionalPublisher(settings, SOURCE, f"connect-{waba_id}")

@@ -23,14 +23,14 @@ from wabus_events import (
     encode,
     fact_id,
 )
-from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.kafka.clients import KafkaUnavailable
 from wabus_runtime.kafka.dead_letters import DeadLetters
 from wabus_runtime.kafka.partition_buffer import fits
 from wabus_runtime.kafka.publisher import Overloaded, Publisher, RecordRefused
 from wabus_runtime.observe import tracing
 
-from wabus_gateway.fast_path.single_event import lone_fact
+from wabus_gateway.fast_path.single_event import single_event_of
 from wabus_gateway.webhooks.parse import facts_in_slices, whole
 from wabus_gateway.worker.connect import SOURCE
 
@@ -49,14 +49,14 @@ _DAY_0 = date(1970, 1, 1).toordinal()
 log = structlog.get_logger()
 
 Done = Callable[[Exception | None], None]
-"""Told how a webhook ended: None when Kafka has all of it, else what `Intake.publish` would raise."""
+"""Told how a webhook ended: None when Kafka has all of it, else what `WebhookPublisher.publish` would raise."""
 
 
-class Intake:
+class WebhookPublisher:
     """Publishes what webhooks tell, and remembers whose evidence of today Kafka has."""
 
     def __init__(
-        self, publisher: Publisher, dead_letters: DeadLetters, replica: CredentialReplica, app_id: str | None = None
+        self, publisher: Publisher, dead_letters: DeadLetters, replica: CredentialCache, app_id: str | None = None
     ) -> None:
         self._publisher = publisher
         self._dead_letters = dead_letters
@@ -67,13 +67,13 @@ class Intake:
         self._seen: OrderedDict[str, date] = OrderedDict()
         self._one_large_body = asyncio.Lock()
 
-    def submit_lone(self, body: bytes, done: Done) -> bool:
+    def submit_single_event(self, body: bytes, done: Done) -> bool:
         """Publish a body that holds just one fact of a WABA that has its evidence, without a task.
 
         False where it is any other body: then nothing has happened, and it is one for `publish`.
         """
         try:
-            lone = lone_fact(body, owner=self._owner, source=SOURCE)
+            lone = single_event_of(body, owner=self._owner, source=SOURCE)
         except Exception:
             log.exception("the short cut failed on a webhook", action="short_cut_failed")
             return False

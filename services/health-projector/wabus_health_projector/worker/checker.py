@@ -26,7 +26,7 @@ from wabus_events import (
     UndecodableRecord,
     decode,
 )
-from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.graph.client import Graph, GraphSettings
 from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, partition_of, poll, stop_consumer, topic_name
@@ -70,7 +70,7 @@ class Checker(ConsumerRebalanceListener):
     """One run, from joining the consumer group until something fails or it is cancelled."""
 
     def __init__(
-        self, settings: CheckerSettings, pool: asyncpg.Pool, graph: Graph, credentials: CredentialReplica
+        self, settings: CheckerSettings, pool: asyncpg.Pool, graph: Graph, credentials: CredentialCache
     ) -> None:
         self._settings = settings
         self._pool = pool

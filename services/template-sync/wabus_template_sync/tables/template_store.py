@@ -23,7 +23,7 @@ from wabus_runtime.projection.recorded import Recorded
 from wabus_whatsapp.templates.state import Place
 
 from wabus_template_sync.tables.staging import in_order
-from wabus_template_sync.templates.fold import Aspect, Superseded, TemplateRow, Told, Version, step
+from wabus_template_sync.templates.fold import Aspect, Superseded, TemplateRow, Version, WebhookValue, step
 from wabus_template_sync.templates.sync_fold import Stamp
 
 SLICE = 100  # rows that are made at once: some milliseconds, during which nothing else runs
@@ -170,8 +170,10 @@ def _place(number: int, time: datetime | None, event_id: str | None) -> Place | 
 
 def template_row(row: asyncpg.Record) -> TemplateRow:
     """A row of `templates` as `fold.py` has it."""
-    told: dict[Aspect, Told] = {
-        cast(Aspect, aspect): Told(said["value"], (datetime.fromisoformat(said["at"]), said["id"]), said["reason"])
+    told: dict[Aspect, WebhookValue] = {
+        cast(Aspect, aspect): WebhookValue(
+            said["value"], (datetime.fromisoformat(said["at"]), said["id"]), said["reason"]
+        )
         for aspect, said in row["told"].items()
     }
     return TemplateRow(

@@ -47,7 +47,7 @@ Aspect = Literal["status", "quality", "category"]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class WebhookValue:
     """What a webhook said of one aspect of a template."""
 
     value: str
@@ -88,7 +88,7 @@ class TemplateRow:
     first_listed_at: datetime | None = None
     asked_at: datetime | None = None
     """When Graph was asked for it last, and what it said is in `announced`."""
-    told: dict[Aspect, Told] = field(default_factory=dict[Aspect, Told])
+    told: dict[Aspect, WebhookValue] = field(default_factory=dict[Aspect, WebhookValue])
     version: Version | None = None
     in_doubt: bool = False
     """Whether a superseded version may have been told last, by a release that did not tell them in order."""
@@ -135,12 +135,12 @@ class TemplateRow:
         """The number of a version that what is to be told makes: greater than any told or seen so far."""
         return max(self.told_number, self.version.number if self.version else 0) + 1
 
-    def told_since(self, asked: datetime) -> dict[Aspect, Told]:
+    def told_since(self, asked: datetime) -> dict[Aspect, WebhookValue]:
         """What webhooks told that an answer of Graph's, asked for at `asked`, does not overrule."""
         return {aspect: told for aspect, told in self.told.items() if not is_overruled(told.stamp[0], asked)}
 
 
-def with_webhooks(template: Template, told: Mapping[Aspect, Told]) -> Template:
+def with_webhooks(template: Template, told: Mapping[Aspect, WebhookValue]) -> Template:
     """A template with what webhooks told since. It has no fingerprint then, unless they told what it was already."""
     status, quality, category = told.get("status"), told.get("quality"), told.get("category")
     return with_aspects(
@@ -155,7 +155,7 @@ def with_webhooks(template: Template, told: Mapping[Aspect, Told]) -> Template:
 
 
 def fold_template(row: TemplateRow, event: Event) -> TemplateRow:
-    """Take in what was told whole, or what a webhook says; `settle` afterwards."""
+    """Take in what was told whole, or what a webhook says; `drop_overruled` afterwards."""
     stamp = (event.time, event.id)
     match event:
         case TemplateChanged() | TemplateRemoved():
@@ -170,18 +170,18 @@ def fold_template(row: TemplateRow, event: Event) -> TemplateRow:
             status = status_after(event.event)
             if status is None:
                 return row
-            return _tell(row, "status", Told(status, stamp, rejected_reason_after(event.event, event.reason)))
+            return _tell(row, "status", WebhookValue(status, stamp, rejected_reason_after(event.event, event.reason)))
         case TemplateQualityChanged():
-            return _tell(row, "quality", Told(event.new_quality.upper(), stamp))
+            return _tell(row, "quality", WebhookValue(event.new_quality.upper(), stamp))
         case TemplateCategoryChanged(new_category=str() as category) if category:
-            return _tell(row, "category", Told(category.upper(), stamp))
+            return _tell(row, "category", WebhookValue(category.upper(), stamp))
         case _:
             return row
 
 
 def step(row: TemplateRow, event: Event, confirmed_at: datetime | None) -> tuple[TemplateRow, Superseded | None]:
     """Take in the next event in the order of the log; also the version that it put an end to, if it did."""
-    new = settle(fold_template(row, event), confirmed_at)
+    new = drop_overruled(fold_template(row, event), confirmed_at)
     doubted = _leaves_doubt(event)
     if doubted is not None and doubted != new.in_doubt:
         new = replace(new, in_doubt=doubted)
@@ -207,7 +207,7 @@ def step(row: TemplateRow, event: Event, confirmed_at: datetime | None) -> tuple
     return replace(new, version=version), Superseded(row.version, before) if row.version else None
 
 
-def settle(row: TemplateRow, confirmed_at: datetime | None) -> TemplateRow:
+def drop_overruled(row: TemplateRow, confirmed_at: datetime | None) -> TemplateRow:
     """Forget what webhooks told before Graph was asked, for this template or (`confirmed_at`) for all of the WABA's."""
     asked = _later(row.asked_at, confirmed_at)
     if not row.told or asked is None:
@@ -256,7 +256,7 @@ def _later(one: datetime | None, other: datetime | None) -> datetime | None:
     return max(filter(None, (one, other)), default=None)
 
 
-def _tell(row: TemplateRow, aspect: Aspect, told: Told) -> TemplateRow:
+def _tell(row: TemplateRow, aspect: Aspect, told: WebhookValue) -> TemplateRow:
     known = row.told.get(aspect)
     if known is not None and known.stamp >= told.stamp:
         return row

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import asyncpg
 from pydantic import SecretStr
-from wabus_runtime.credentials.credential_cache import CredentialReplica
+from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 
 from wabus_template_sync.tables.queries import owner
@@ -14,7 +14,7 @@ from wabus_template_sync.templates.failures import CredentialMissing, Credential
 @dataclass(frozen=True)
 class Access:
     pool: asyncpg.Pool
-    credentials: CredentialReplica
+    credentials: CredentialCache
     keyring: Keyring
 
     async def check_owner(self, waba_id: str, org_id: str | None) -> None:

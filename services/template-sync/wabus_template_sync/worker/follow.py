@@ -25,7 +25,7 @@ from wabus_events import (
     WabaEvent,
     fact_id,
 )
-from wabus_runtime.graph.client import Graph, Rest
+from wabus_runtime.graph.client import BackOff, Graph
 from wabus_runtime.kafka.publisher import RecordRefused
 from wabus_whatsapp.graph_errors import AccountNotFound, GraphError
 from wabus_whatsapp.templates.parse import UnreadableTemplate, fingerprint_of, parse_template
@@ -37,7 +37,7 @@ from wabus_template_sync.templates.failures import SyncFailure
 from wabus_template_sync.templates.fold import TemplateRow
 from wabus_template_sync.worker.access import Access
 from wabus_template_sync.worker.pages import one_template
-from wabus_template_sync.worker.slots import Place, rest_outside
+from wabus_template_sync.worker.slots import Slot, back_off_outside
 
 DELETIONS = {DELETED, "PENDING_DELETION"}
 PLAIN_STATUSES = {"REJECTED", "PENDING", "PAUSED", "DISABLED", "IN_APPEAL", "ARCHIVED", "LIMIT_EXCEEDED"}
@@ -81,7 +81,7 @@ def is_deletion(event: AboutTemplate) -> bool:
 
 
 @dataclass(frozen=True)
-class Site:
+class FollowContext:
     """Where webhooks of one WABA are followed: what its worker does for it."""
 
     publish: Publish
@@ -100,7 +100,7 @@ class Follower:
     access: Access
     graph: Graph
 
-    async def follow(self, events: Sequence[tuple[AboutTemplate, datetime]], site: Site) -> None:
+    async def follow(self, events: Sequence[tuple[AboutTemplate, datetime]], context: FollowContext) -> None:
         """Tell what webhooks about templates of one WABA led to, each with when Kafka got it.
 
         The tables must have them. What can't be fetched now is left to a full sync. Raises what `publish` and
@@ -112,14 +112,14 @@ class Follower:
             return
         about: dict[str, Any] = {"org_id": org_id, "waba_id": waba_id}
         latest = {event.template_id: event for event, _ in events}
-        async with site.comparing:
-            await site.catch_up()
+        async with context.comparing:
+            await context.catch_up()
             rows = {row.template_id: row for row in await template_rows(self.access.pool, waba_id, list(latest))}
             told: list[WabaEvent] = []
             for template_id, row in rows.items():
                 event = latest[template_id]
                 told += untold(row, {**about, "traceparent": event.traceparent, "caused_by": event.id})
-            await _publish_each(site, told)
+            await _publish_each(context, told)
         # One answer of Graph's is enough for all that was told of a template before it is asked.
         asked = {
             event.template_id: event
@@ -127,15 +127,15 @@ class Follower:
             if says_too_little(event, row := rows.get(event.template_id))
             and not (row and row.asked_at and row.asked_at > logged_at)
         }
-        await asyncio.gather(*(self._fetch(event, org_id, site) for event in asked.values()))
+        await asyncio.gather(*(self._fetch(event, org_id, context) for event in asked.values()))
 
-    async def _fetch(self, event: AboutTemplate, org_id: str, site: Site) -> None:
+    async def _fetch(self, event: AboutTemplate, org_id: str, context: FollowContext) -> None:
         """Ask Graph for the template, and tell what its answer changes."""
         pool, waba_id = self.access.pool, event.waba_id
         about: dict[str, Any] = {"org_id": org_id, "waba_id": waba_id, "traceparent": event.traceparent}
         try:
-            async with Place(site.fetches) as place:
-                asked_at, template = await self._fetched(event, org_id, partial(rest_outside, places=[place]))
+            async with Slot(context.fetches) as place:
+                asked_at, template = await self._fetched(event, org_id, partial(back_off_outside, places=[place]))
         except UnreadableTemplate:
             FETCHES.labels("unreadable").inc()
             return
@@ -147,22 +147,22 @@ class Follower:
                 after_sync = await last_sync(pool, waba_id)
                 sync_id = fact_id(TemplateSyncRequested.type, waba_id, "webhook", after_sync or "")
                 asked: dict[str, Any] = {"time": datetime.now(UTC), "sync_id": sync_id, "reason": "webhook"}
-                await site.publish(
+                await context.publish(
                     [TemplateSyncRequested(id=fact_id(TemplateSyncRequested.type, sync_id), **asked, **about)]
                 )
             return
         FETCHES.labels("ok").inc()
-        async with site.comparing:
-            await site.catch_up()
+        async with context.comparing:
+            await context.catch_up()
             rows = await template_rows(pool, waba_id, [event.template_id])
             known_at = [row.asked_at for row in rows if row.asked_at]
             if any(known >= asked_at for known in [*known_at, *await asked_for_all(pool, waba_id)]):
                 return
             number = rows[0].next_number if rows else 1
             about["caused_by"] = event.id
-            await site.publish(told_of(rows, template, asked_at, about, "fetched", event.id, str(number)))
+            await context.publish(told_of(rows, template, asked_at, about, "fetched", event.id, str(number)))
 
-    async def _fetched(self, event: AboutTemplate, org_id: str, rest: Rest) -> tuple[datetime, Template | None]:
+    async def _fetched(self, event: AboutTemplate, org_id: str, rest: BackOff) -> tuple[datetime, Template | None]:
         """When Graph was asked, and the template that it gave; None if it is gone, as the webhook said.
 
         Raises `GraphError`, `SyncFailure` where there is no token, and `UnreadableTemplate`.
@@ -178,13 +178,13 @@ class Follower:
         return asked_at, parse_template(raw, fingerprint_of(raw))
 
 
-async def _publish_each(site: Site, events: Sequence[WabaEvent]) -> None:
+async def _publish_each(context: FollowContext, events: Sequence[WabaEvent]) -> None:
     """Publish them together; where Kafka refuses one for good, the others alone."""
     try:
-        await site.publish(events)
+        await context.publish(events)
     except RecordRefused as refused:
         if len(events) == 1:
             log.error("a change was not told", action="event_refused", waba_id=events[0].waba_id, error=str(refused))
             return
         for event in events:
-            await _publish_each(site, [event])
+            await _publish_each(context, [event])

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import structlog
 from pydantic import SecretStr
-from wabus_runtime.graph.client import Graph, Rest
+from wabus_runtime.graph.client import BackOff, Graph
 from wabus_runtime.graph.pages import next_cursor
 from wabus_whatsapp.graph_errors import MalformedAnswer, TooMuchData, Usage
 
@@ -33,7 +33,7 @@ class Page(NamedTuple):
 
 
 async def template_pages(
-    graph: Graph, graph_url: str, waba_id: str, token: SecretStr, rest: Rest = asyncio.sleep
+    graph: Graph, graph_url: str, waba_id: str, token: SecretStr, rest: BackOff = asyncio.sleep
 ) -> AsyncGenerator[Page]:
     """Every page of the WABA's templates.
 
@@ -81,7 +81,7 @@ async def template_pages(
 
 
 async def one_template(
-    graph: Graph, waba_id: str, template_id: str, token: SecretStr, rest: Rest = asyncio.sleep
+    graph: Graph, waba_id: str, template_id: str, token: SecretStr, rest: BackOff = asyncio.sleep
 ) -> dict[str, Any]:
     """A single template as Graph has it now. Raises a `GraphError`; `AccountNotFound` where there is none."""
     path = quote(template_id, safe="")

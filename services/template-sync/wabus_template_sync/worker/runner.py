@@ -34,11 +34,10 @@ from wabus_runtime.settings import KafkaSettings
 from wabus_template_sync.tables.queries import is_finished
 from wabus_template_sync.templates.facts import TRIGGERS, Sync, sync_for
 from wabus_template_sync.worker.catchup import CatchUp
-from wabus_template_sync.worker.follow import FOLLOWED, AboutTemplate, Follower
-from wabus_template_sync.worker.follow import Site as FollowingSite
+from wabus_template_sync.worker.follow import FOLLOWED, AboutTemplate, FollowContext, Follower
 from wabus_template_sync.worker.partition_publisher import PartitionPublisher
-from wabus_template_sync.worker.slots import Place
-from wabus_template_sync.worker.sync import Site, Synchroniser, SyncSettings
+from wabus_template_sync.worker.slots import Slot
+from wabus_template_sync.worker.sync import SyncContext, Synchroniser, SyncSettings
 from wabus_template_sync.worker.workload import Progress, Workload
 
 JOBS_MOST = 2_000  # taken from Kafka and not ended; most of them only wait for their turn
@@ -195,23 +194,23 @@ class Worker(ConsumerRebalanceListener):
         self._workload.syncs += 1
         RUNNING.inc()
         try:
-            async with self._syncing.setdefault(waba_id, asyncio.Lock()), Place(self._listings) as waiting_room:
+            async with self._syncing.setdefault(waba_id, asyncio.Lock()), Slot(self._listings) as listing_slot:
                 publisher = await self._publisher_of(partition)
                 await self._catch_up_with_account(event, record)
                 await self._catch_up_with_ourselves(waba_id)
                 if await is_finished(self._synchroniser.access.pool, sync.sync_id):
                     log.info("already synced", action="sync_skipped", waba_id=waba_id, sync_id=sync.sync_id)
                     return
-                site = Site(
+                context = SyncContext(
                     publish=partial(self._publish, publisher, partition, waba_id),
                     tell=self._publisher.publish,
                     catch_up=partial(self._catch_up_with_ourselves, waba_id, others=partition),
                     catch_up_fully=partial(self._catch_up_fully, partition),
                     comparing=self._comparing.setdefault(waba_id, asyncio.Lock()),
-                    waiting_room=waiting_room,
+                    listing_slot=listing_slot,
                     slots=self._slots,
                 )
-                await self._synchroniser.run(sync, site)
+                await self._synchroniser.run(sync, context)
         finally:
             self._workload.syncs -= 1
             RUNNING.dec()
@@ -221,14 +220,14 @@ class Worker(ConsumerRebalanceListener):
         last = followed[-1][1]
         publisher = await self._publisher_of(last.partition)
         await self._catch_up({(TEMPLATES.name, last.partition): last.offset + 1})
-        site = FollowingSite(
+        context = FollowContext(
             publish=partial(self._publish, publisher, last.partition, waba_id),
             comparing=self._comparing.setdefault(waba_id, asyncio.Lock()),
             catch_up=partial(self._catch_up_with_ourselves, waba_id),
             fetches=self._fetches,
         )
         events = [(event, datetime.fromtimestamp(record.timestamp / 1000, UTC)) for event, record in followed]
-        await self._follower.follow(events, site)
+        await self._follower.follow(events, context)
 
     async def _publisher_of(self, partition: int) -> PartitionPublisher:
         """The partition's publisher; the first time, when the tables hold all that others have published before."""

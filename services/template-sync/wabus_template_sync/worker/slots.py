@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from types import TracebackType
 
 
-class Place:
+class Slot:
     """A place of a semaphore, as an async context manager. First come, first served."""
 
     def __init__(self, places: asyncio.Semaphore) -> None:
         self._places = places
         self._held = False
 
-    async def __aenter__(self) -> "Place":
+    async def __aenter__(self) -> "Slot":
         await self.take()
         return self
 
@@ -29,7 +29,7 @@ class Place:
             self._places.release()
 
 
-async def rest_outside(seconds: float, places: Sequence[Place]) -> None:
+async def back_off_outside(seconds: float, places: Sequence[Slot]) -> None:
     """Wait, leaving the places to others meanwhile. They are taken again in the order given."""
     for place in places:
         place.leave()

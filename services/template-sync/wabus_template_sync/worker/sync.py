@@ -35,7 +35,7 @@ from wabus_template_sync.templates.listing import Listing
 from wabus_template_sync.worker.access import Access
 from wabus_template_sync.worker.pages import template_pages
 from wabus_template_sync.worker.partition_publisher import SOURCE
-from wabus_template_sync.worker.slots import Place, rest_outside
+from wabus_template_sync.worker.slots import Slot, back_off_outside
 
 PROGRESS_EVERY = timedelta(seconds=0.3)
 UNWATCHED = "reconciliation"  # the reason of syncs that nobody waits for: they write their end alone
@@ -66,7 +66,7 @@ class SyncSettings(GraphSettings):
 
 
 @dataclass(frozen=True)
-class Site:
+class SyncContext:
     """Where a sync runs: what its worker does for it, and what it shares with the others."""
 
     publish: Publish
@@ -77,7 +77,7 @@ class Site:
     """Returns when the tables hold all that anybody has published about the WABA."""
     comparing: AbstractAsyncContextManager[Any]
     """Nobody else publishes about the WABA's templates inside."""
-    waiting_room: Place
+    listing_slot: Slot
     """Held from here to the end, for a listing takes memory."""
     slots: asyncio.Semaphore
     """Places to call Graph."""
@@ -91,7 +91,7 @@ class Synchroniser:
     access: Access
     graph: Graph
 
-    async def run(self, sync: Sync, site: Site) -> None:
+    async def run(self, sync: Sync, context: SyncContext) -> None:
         """Carry a sync through to its `TemplatesSynced` or `TemplateSyncFailed`.
 
         Raises what `publish` raises, `RecordRefused` only where Kafka refuses even to hear that the sync failed.
@@ -100,25 +100,27 @@ class Synchroniser:
         started_at = datetime.now(UTC)
         # Kafka takes its time beside the listing; in its order this comes before what the sync will publish. Where the
         # log has a request, that says enough until it is clear that somebody will have to wait.
-        announcing = site.publish([started(sync, started_at)] if sync.reason == "connected" else [])
+        announcing = context.publish([started(sync, started_at)] if sync.reason == "connected" else [])
         announced = asyncio.ensure_future(announcing)
         try:
-            observed_at, listing = await self._listing_in_time(sync, site, started_at)
+            observed_at, listing = await self._listing_in_time(sync, context, started_at)
             await announced
-            async with site.comparing:
-                await site.catch_up()
+            async with context.comparing:
+                await context.catch_up()
                 differing, drift, found = await self._compared(sync, listing, observed_at)
                 await self.access.check_owner(sync.waba_id, sync.org_id)
                 now = datetime.now(UTC)
-                await site.publish([*differing, synced(sync, drift, found, observed_at=observed_at, finished_at=now)])
+                await context.publish(
+                    [*differing, synced(sync, drift, found, observed_at=observed_at, finished_at=now)]
+                )
         except (SyncFailure, GraphError, RecordRefused) as error:
             if not isinstance(error, RecordRefused):
                 await announced
             # A credential may be gone before our tables know that the account is.
-            await site.catch_up_fully()
+            await context.catch_up_fully()
             failure = await self._explained(sync, EventRefused() if isinstance(error, RecordRefused) else error)
             now = datetime.now(UTC)
-            await site.publish([failed(sync, failure, started_at=started_at, finished_at=now)])
+            await context.publish([failed(sync, failure, started_at=started_at, finished_at=now)])
             outcome = failure.code
             about.warning("templates not synced", action="sync_failed", code=failure.code)
         else:
@@ -133,11 +135,13 @@ class Synchroniser:
         SYNCS.labels(sync.reason, outcome).inc()
         SYNC_SECONDS.observe((now - started_at).total_seconds())
 
-    async def _listing_in_time(self, sync: Sync, site: Site, started_at: datetime) -> tuple[datetime, Listing]:
+    async def _listing_in_time(
+        self, sync: Sync, context: SyncContext, started_at: datetime
+    ) -> tuple[datetime, Listing]:
         try:
             async with asyncio.timeout(self.settings.sync_timeout):
                 await self.access.check_owner(sync.waba_id, sync.org_id)
-                return await self._listing(sync, site, started_at)
+                return await self._listing(sync, context, started_at)
         except TimeoutError:
             raise TimedOut from None
         except (SyncFailure, GraphError, KafkaUnavailable, *DATABASE_AWAY):
@@ -147,12 +151,12 @@ class Synchroniser:
             log.exception("a sync broke", action="sync_broke", waba_id=sync.waba_id, sync_id=sync.sync_id)
             raise SyncFailure from error
 
-    async def _listing(self, sync: Sync, site: Site, started_at: datetime) -> tuple[datetime, Listing]:
+    async def _listing(self, sync: Sync, context: SyncContext, started_at: datetime) -> tuple[datetime, Listing]:
         """All templates at Meta, and when we began to ask."""
         token = await self.access.token(sync.waba_id, sync.org_id)
         telling = asyncio.ensure_future(asyncio.sleep(0))
-        async with Place(site.slots) as slot:
-            rest = partial(rest_outside, places=(site.waiting_room, slot))
+        async with Slot(context.slots) as slot:
+            rest = partial(back_off_outside, places=(context.listing_slot, slot))
             observed_at = datetime.now(UTC)
             tell_at = observed_at + (PROGRESS_EVERY if sync.reason == "connected" else QUIET)
             begun = [] if sync.reason == "connected" else [started(sync, observed_at)]
@@ -172,7 +176,7 @@ class Synchroniser:
                         expected = page.total or sum(one.present for one in listing.known.values())
                         expected = max(expected, fetched) if expected else None
                         event = progressed(sync, fetched=fetched, expected=expected, started_at=started_at, at=now)
-                        telling = asyncio.ensure_future(_told(site.tell, [*begun, event]))
+                        telling = asyncio.ensure_future(_told(context.tell, [*begun, event]))
                         tell_at, begun = now + PROGRESS_EVERY, []
         await telling
         return observed_at, listing or Listing(sync.waba_id, await reading)
