@@ -218,6 +218,17 @@ class TemplateHealth(_Frozen):
         known = {"status": status.get("status"), "reason": status.get("reason"), "quality": quality.get("quality")}
         return {"told": {**place, **known}}
 
+    @property
+    def mentions_trouble(self) -> bool:
+        """Whether anybody ever told a trouble of it that may still stand: of thousands of templates few need a look."""
+        told, status, quality, notice = self.told, self.status_told, self.quality_told, self.notice
+        return (
+            (told is not None and (told.status in TROUBLED or told.quality in TROUBLED))
+            or (status is not None and status.status in TROUBLED)
+            or (quality is not None and quality.quality in TROUBLED)
+            or (notice is not None and notice.notice in TROUBLED)
+        )
+
     def shown(self, template_id: str, asked_for_all: datetime | None) -> "ShownTemplate | None":
         """The template by everything we know, or None if Meta has it no more or never had it.
 
@@ -387,6 +398,13 @@ class WabaHealth(_Frozen):
         """The templates that Meta has, by id."""
         shown = (each.shown(template_id, self.templates_asked_at) for template_id, each in self.templates.items())
         return [each for each in shown if each]
+
+    @property
+    def troubled_templates(self) -> dict[str, TemplateHealth]:
+        """What is known of those of them that are not in good order, by id."""
+        suspects = {template_id: each for template_id, each in self.templates.items() if each.mentions_trouble}
+        shown = self.model_copy(update={"templates": suspects}).shown_templates
+        return {each.template_id: suspects[each.template_id] for each in shown if each.troubles}
 
     @property
     def last_failure(self) -> SyncFailure | None:

@@ -133,13 +133,10 @@ def waba_health(state: str) -> WabaHealth:
 
 def _json(health: WabaHealth) -> tuple[str, str, str]:
     """The state without its templates, the templates, and those of them that need attention."""
-    attention = {
-        each.template_id: health.templates[each.template_id] for each in health.shown_templates if each.troubles
-    }
     return (
         health.model_dump_json(exclude={"waba_id", "templates"}, exclude_defaults=True),
         _TEMPLATES.dump_json(health.templates, exclude_defaults=True).decode(),
-        _TEMPLATES.dump_json(attention, exclude_defaults=True).decode(),
+        _TEMPLATES.dump_json(health.troubled_templates, exclude_defaults=True).decode(),
     )
 
 
