@@ -98,6 +98,7 @@ $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off --require-hashes -r requirements.lock
 	@echo "wabus: installing the wabus packages from this folder"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(DISTRIBUTIONS))
+	@$(BIN)/python -m compileall -q $(DISTRIBUTIONS) # or each start compiles, where PYTHONDONTWRITEBYTECODE is set
 	@touch $@
 
 $(TOOLS)/.installed: deploy/tools/requirements.lock Makefile

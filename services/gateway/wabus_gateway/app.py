@@ -96,6 +96,7 @@ class Gateway:
         for path in ("/webhooks/whatsapp", "/webhooks/whatsapp/{waba_id}"):
             app.router.add_get(path, self.handshake, allow_head=False)
             app.router.add_post(path, self.receive)
+        background(app, "account-owners", self._replica.run)  # reads while the publisher connects
         app.cleanup_ctx.append(self._publishing)
         if self._settings.gateway_fast_path:
             answers = {200: _received(), 500: _not_storable().response(), 503: _try_again().response()}
@@ -103,7 +104,6 @@ class Gateway:
             app[FRONT] = self._fast_path.before
         app[DRAINS].append(self._drain)
         app[CHECKS].append(lambda: None if self._publisher.available else "kafka")
-        background(app, "account-owners", self._replica.run)
         ConnectApi(self._settings, self._replica).install(app)
         install_ui(app, self._settings)
 

@@ -99,7 +99,13 @@ async def test_a_worker_that_is_killed_is_replaced_while_the_others_serve(
     assert len(before) == COUNT
     victim = workers.children()[0]
     victim.send_signal(signal.SIGKILL)
-    taken = {wamid for wamid in (f"wamid.{number}" for number in range(20)) if await workers.deliver(wamid)}
+
+    async def dead() -> bool:
+        return not lives(victim)
+
+    await eventually(dead)
+    taken = {f"wamid.{number}" for number in range(20)}
+    assert all([await workers.deliver(wamid) for wamid in sorted(taken)])  # each at once, by those that live
 
     async def replaced() -> bool:
         now = {child.pid for child in workers.children() if lives(child)}

@@ -108,34 +108,35 @@ class CredentialCache:
             **client_options(self._settings),
             isolation_level="read_committed",
             enable_auto_commit=False,
+            auto_offset_reset="earliest",
             fetch_max_wait_ms=250,
         )
         client = Ends(self._settings)
         try:
             await consumer.start()
-            await client.start()
             name = topic_name(self._settings, CREDENTIALS)
             partitions = self._partitions = [TopicPartition(name, number) for number in range(CREDENTIALS.partitions)]
             consumer.assign(partitions)
-            await consumer.seek_to_beginning(*partitions)
-            ends = await client.of(partitions)
-            self._consumer, self._ends = consumer, client
-            self._moved.set()
+            # On the same connection: it has fetched nothing yet, so no fetch goes before the question.
+            ends = await consumer.end_offsets(partitions)
             caught_up = False
             while True:
-                fetched = await poll(consumer, timeout_ms=250)
-                for batch in fetched.values():
-                    for record in batch:
-                        self._take(record.key, record.value, record.headers)
-                self._moved.set()
-                KNOWN.set(len(self._credentials))
-                if not caught_up:
+                if not caught_up:  # asked before each poll, for where nothing is left a poll would only wait
                     positions = [(await consumer.position(partition), ends[partition]) for partition in partitions]
                     caught_up = all(position >= end for position, end in positions)
                     if caught_up:
                         log.info("credentials read", action="replica_ready", accounts=len(self._credentials))
                         self._whole.set()
                         ready()
+                        await client.start()
+                        self._consumer, self._ends = consumer, client
+                        self._moved.set()
+                fetched = await poll(consumer, timeout_ms=250)
+                for batch in fetched.values():
+                    for record in batch:
+                        self._take(record.key, record.value, record.headers)
+                self._moved.set()
+                KNOWN.set(len(self._credentials))
         finally:
             self._consumer = self._ends = None
             await stop_consumer(consumer)

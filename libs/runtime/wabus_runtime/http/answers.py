@@ -15,7 +15,6 @@ from pydantic import BaseModel, ValidationError
 
 from wabus_runtime.kafka.clients import KafkaUnavailable
 from wabus_runtime.observe import liveness, tracing
-from wabus_runtime.postgres.database import DATABASE_AWAY
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -162,7 +161,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
             "The event bus can't be reached right now. Please try again in a moment.",
             headers={"Retry-After": "2"},
         ).response()
-    except DATABASE_AWAY:
+    except _database_away():
         return Problem(
             503,
             "database_unavailable",
@@ -187,6 +186,13 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
             "This is our fault. Please try again; if it goes on, name the incident.",
             incident=incident,
         ).response()
+
+
+def _database_away() -> tuple[type[Exception], ...]:
+    """Looked up where something was raised, and not before: a service without a database never imports its client."""
+    from wabus_runtime.postgres.database import DATABASE_AWAY
+
+    return DATABASE_AWAY
 
 
 def _compressed() -> Problem:

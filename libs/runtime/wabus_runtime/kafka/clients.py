@@ -149,7 +149,8 @@ async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic] = TOPIC
     try:
         await admin.start()
         wanted = {topic_name(settings, topic): topic for topic in topics}
-        missing = set(wanted) - set(await admin.list_topics())
+        there = [topic for topic in await admin.describe_topics() if topic["topic"] in wanted]
+        missing = set(wanted) - {topic["topic"] for topic in there}
         if missing:
             replicas = settings.topic_replication
             durable = {"min.insync.replicas": "2" if replicas > 2 else "1"}
@@ -165,10 +166,10 @@ async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic] = TOPIC
                 if code and error is not TopicAlreadyExistsError:
                     raise KafkaUnavailable(f"Kafka would not create the topic {name}: {error.__name__}")
             log.info("topics created", action="topics_created", topics=sorted(missing))
-        for described in await admin.describe_topics(sorted(set(wanted) - missing)):
-            found, declared = len(described["partitions"]), wanted[described["topic"]].partitions
-            if described["error_code"] == 0 and found != declared:
-                raise TopicMismatch(f"{described['topic']} has {found} partitions, declared are {declared}")
+        for topic in there:
+            found, declared = len(topic["partitions"]), wanted[topic["topic"]].partitions
+            if topic["error_code"] == 0 and found != declared:
+                raise TopicMismatch(f"{topic['topic']} has {found} partitions, declared are {declared}")
     except KafkaError as error:
         raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
     finally:

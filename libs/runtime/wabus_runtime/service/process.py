@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal, cast, get_args
 
-import asyncpg
 import structlog
 import uvloop
 from aiohttp import web
@@ -25,7 +24,6 @@ from wabus_runtime.kafka.dead_letters import TooManyDeadLetters
 from wabus_runtime.observe.liveness import watch_event_loop
 from wabus_runtime.observe.telemetry import BUILD, configure_logs
 from wabus_runtime.observe.tracing import configure_tracing
-from wabus_runtime.postgres.database import TablesTooNew
 from wabus_runtime.service.deadline import end_in_time
 from wabus_runtime.service.workers import supervise, watch_supervisor
 from wabus_runtime.settings import (
@@ -180,10 +178,21 @@ def run(services: Sequence[Service], role: Role = "all", own_port: int | None = 
     log.info("starting", action="starting", role=role, port=http.http_port)
     try:
         uvloop.run(_serve(app, http, own_port))
-    except (TopicMismatch, TablesTooNew, OSError) as error:
+    except (TopicMismatch, OSError) as error:
         sys.exit(f"wabus: {error}")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        sys.exit(f"wabus: PostgreSQL refused: {error}")
+    except Exception as error:
+        # Here, for a process without a database never imports its client.
+        import asyncpg
+
+        from wabus_runtime.postgres.database import TablesTooNew
+
+        match error:
+            case TablesTooNew():
+                sys.exit(f"wabus: {error}")
+            case asyncpg.PostgresError() | asyncpg.InterfaceError():
+                sys.exit(f"wabus: PostgreSQL refused: {error}")
+            case _:
+                raise
     log.info("stopped", action="stopped")
 
 
@@ -204,12 +213,13 @@ async def _serve(app: web.Application, http: HttpSettings, own_port: int | None)
         watch_supervisor(stop)
     try:
         async with serving(app, http.http_host, http.http_port, own_port):
-            # Nothing made so far is ever garbage: let no collection look at it again.
-            gc.collect()
+            # Nothing made so far is ever garbage, or too little for a collection now, which would hold up the first
+            # requests for a tenth of a second: let none look at it again.
             gc.freeze()
             # Events come in batches that are dropped as a whole: to look through one while it is in use, each time that
             # 700 objects are made, is a third of the projector's work; each 50,000, still a fifth of it.
             gc.set_threshold(*GC_THRESHOLD)
+            gc.enable()
             await stopping.wait()  # set already where something swallowed the cancellation while starting
     except asyncio.CancelledError:
         if not stopping.is_set():
@@ -310,6 +320,7 @@ def _run_workers(service: Service, role: Role, count: int, first_port: int | Non
     except SettingsError as error:
         sys.exit(f"wabus: {error}")
     configure_logs(http, service.name)
+    gc.enable()
     module = f"wabus_{service.name.replace('-', '_')}"
     own = first_port or http.http_port + 1
     asyncio.run(
