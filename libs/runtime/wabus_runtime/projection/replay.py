@@ -16,16 +16,13 @@ from wabus_events import Topic, UndecodableRecord
 
 from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, stop_consumer, topic_name
 from wabus_runtime.postgres.database import DATABASE_AWAY, Connection
-from wabus_runtime.postgres.offsets import offsets
+from wabus_runtime.postgres.offsets import Offsets, offsets
 from wabus_runtime.projection.engine import LostPartition
 from wabus_runtime.projection.recorded import Apply, Recorded, recorded_event
 from wabus_runtime.settings import KafkaSettings
 
 REPLAY_BATCH = 2_000  # records in one transaction
 STALLED_AFTER = 60.0  # seconds without a record
-
-Offsets = Mapping[tuple[str, int], int]
-"""The next offset by (topic, partition)."""
 
 log = structlog.get_logger()
 

@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 import asyncpg
 import orjson
 import structlog
+from wabus_runtime.postgres.announcements import Announcements
 from wabus_runtime.postgres.database import DATABASE_AWAY
 from wabus_runtime.postgres.offsets import offsets
 from wabus_runtime.postgres.read_replica import Reads
 
 from wabus_health_projector.api import models as answers
 from wabus_health_projector.tables import reading
-from wabus_health_projector.tables.announcements import Announcements
 from wabus_health_projector.worker import projector
 from wabus_health_projector.worker.lag import Lag
 

@@ -12,8 +12,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 from wabus_runtime.http.streams import EVENT_STREAM, HEARTBEAT, write
-
-from wabus_template_sync.tables.announcements import Announcements
+from wabus_runtime.postgres.announcements import Announcements
 
 LIFETIME = 900.0  # seconds; whoever wants to know more comes back
 STREAMS_PER_ORG = 20  # at a time, in one process

@@ -16,6 +16,7 @@ from wabus_runtime.http.answers import Problem, checked, json_response, preferre
 from wabus_runtime.http.auth import Caller, authenticate, require_admin
 from wabus_runtime.http.streams import OpenStreams
 from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres.announcements import Announcements
 from wabus_runtime.postgres.read_replica import Reads
 from wabus_whatsapp.templates.parse import APPROVED
 
@@ -23,7 +24,6 @@ from wabus_template_sync.api.models import LISTED_IDS, Overall, StatusQuery, Syn
 from wabus_template_sync.api.sync_stream import stream
 from wabus_template_sync.api.templates import json_body
 from wabus_template_sync.tables import reads as queries
-from wabus_template_sync.tables.announcements import Announcements
 
 VISIBLE_WAIT = 2.0  # seconds for a sync just asked for to show in the answers
 JOIN_WINDOW = timedelta(minutes=15)  # a sync asked for longer ago than this is no reason to refuse a new one

@@ -29,11 +29,11 @@ from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, poll, 
 from wabus_runtime.kafka.end_offsets import Ends
 from wabus_runtime.kafka.publisher import Publisher, RecordRefused
 from wabus_runtime.kafka.transactions import Fenced
+from wabus_runtime.postgres.offsets import Offsets, ProjectionOffsets
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_template_sync.tables.queries import is_finished
 from wabus_template_sync.templates.facts import TRIGGERS, Sync, sync_for
-from wabus_template_sync.worker.catchup import CatchUp
 from wabus_template_sync.worker.follow import FOLLOWED, AboutTemplate, Follower
 from wabus_template_sync.worker.follow import Site as FollowingSite
 from wabus_template_sync.worker.partition_publisher import PartitionPublisher
@@ -74,7 +74,7 @@ class Worker(ConsumerRebalanceListener):
         synchroniser: Synchroniser,
         follower: Follower,
         publisher: Publisher,
-        tables: CatchUp,
+        tables: ProjectionOffsets,
         workload: Workload,
     ) -> None:
         self._settings = settings
@@ -252,7 +252,7 @@ class Worker(ConsumerRebalanceListener):
             partition, offset = self._published[waba_id]
             await self._catch_up({(TEMPLATES.name, partition): offset})
         if others is not None:
-            await self._tables.until(await self._ends(others, *self._topics.values()), CATCH_UP_PATIENCE)
+            await self._tables.wait_for(await self._ends(others, *self._topics.values()), CATCH_UP_PATIENCE)
 
     async def _catch_up_with_account(self, event: Event, record: ConsumerRecord[Any, Any]) -> None:
         """Wait until the tables know the account, also where a request is read before the connect that it followed."""
@@ -265,8 +265,8 @@ class Worker(ConsumerRebalanceListener):
         """Wait until the tables hold all that has been published in this partition until now."""
         await self._catch_up(await self._ends(partition, *self._topics.values()))
 
-    async def _catch_up(self, positions: Mapping[tuple[str, int], int]) -> None:
-        if not await self._tables.until(positions, CATCH_UP_TIMEOUT):
+    async def _catch_up(self, positions: Offsets) -> None:
+        if not await self._tables.wait_for(positions, CATCH_UP_TIMEOUT):
             raise NotCaughtUp
 
     async def _ends(self, partition: int, *topics: Topic) -> dict[tuple[str, int], int]:
