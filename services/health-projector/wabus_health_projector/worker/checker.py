@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter
 from pydantic import Field, SecretStr
@@ -29,7 +29,7 @@ from wabus_events import (
 from wabus_runtime.credentials.credential_cache import CredentialReplica
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.graph.client import Graph, GraphSettings
-from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, partition_of, poll, stop_consumer, topic_name
+from wabus_runtime.kafka.clients import KafkaUnavailable, new_consumer, partition_of, poll, stop_consumer, topic_name
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import DATABASE_AWAY
 from wabus_runtime.postgres.offsets import wait_for
@@ -76,13 +76,7 @@ class Checker(ConsumerRebalanceListener):
         self._due: dict[str, datetime] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._look_at = datetime.min.replace(tzinfo=UTC)
-        self._consumer = AIOKafkaConsumer(
-            **client_options(settings),
-            group_id=f"{settings.topic_prefix}{GROUP}",
-            isolation_level="read_committed",
-            auto_offset_reset="latest",
-            fetch_max_wait_ms=250,
-        )
+        self._consumer = new_consumer(settings, group=GROUP, enable_auto_commit=True)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Check for ever."""

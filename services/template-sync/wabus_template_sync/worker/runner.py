@@ -19,13 +19,13 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from prometheus_client import Gauge
 from pydantic import Field
 from wabus_events import ACCOUNTS, TEMPLATES, Event, Record, Topic, UndecodableRecord, WabaEvent, decode
-from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, poll, stop_consumer, topic_name
+from wabus_runtime.kafka.clients import KafkaUnavailable, new_consumer, poll, stop_consumer, topic_name
 from wabus_runtime.kafka.end_offsets import Ends
 from wabus_runtime.kafka.publisher import Publisher, RecordRefused
 from wabus_runtime.kafka.transactions import Fenced
@@ -98,12 +98,10 @@ class Worker(ConsumerRebalanceListener):
         self._failure: BaseException | None = None
         self._log_ends = Ends(settings)
         self._ready: Callable[[], None] = lambda: None
-        self._consumer = AIOKafkaConsumer(
-            **client_options(settings),
-            group_id=f"{settings.topic_prefix}template-sync",
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
+        self._consumer = new_consumer(
+            settings,
+            group="template-sync",
+            start="earliest",
             partition_assignment_strategy=[RangePartitionAssignor],
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=2_000,
