@@ -41,7 +41,7 @@ from wabus_events import TEMPLATES, AccountConnected, CredentialStored, Event, T
 from wabus_local.kafka import EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.credentials.sealing import Keyring
-from wabus_runtime.kafka.clients import client_options, ensure_topics, topic_name
+from wabus_runtime.kafka.clients import ensure_topics, new_consumer, topic_name
 from wabus_runtime.kafka.transactions import TransactionalPublisher
 from wabus_runtime.settings import CredentialSettings, KafkaSettings, load
 from wabus_template_sync.templates.facts import connect_sync_id
@@ -356,7 +356,7 @@ async def running(options: argparse.Namespace) -> AsyncGenerator[Bench]:
             settings = load(KafkaSettings)
             await ensure_topics(settings)
             async with asyncpg.create_pool(postgres.url, min_size=1, max_size=2) as pool:
-                consumer = AIOKafkaConsumer(**client_options(settings), isolation_level="read_committed")
+                consumer = new_consumer(settings)
                 publisher = TransactionalPublisher(settings, "/wabus/benchmark", "benchmark")
                 bench = Bench(pool, publisher, consumer, topic_name(settings, TEMPLATES))
                 await consumer.start()

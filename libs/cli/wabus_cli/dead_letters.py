@@ -8,13 +8,14 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 import click
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from wabus_events import DEADLETTER, Record
 from wabus_events.kafka import with_values
-from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, close_broken, topic_name
+from wabus_runtime.kafka.clients import KafkaUnavailable, close_broken, new_consumer, topic_name
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings, load
 
@@ -80,7 +81,7 @@ async def read_letters(settings: KafkaSettings) -> list[Letter]:
     """All open letters. Raises `KafkaUnavailable`."""
     name = topic_name(settings, DEADLETTER)
     partitions = [TopicPartition(name, number) for number in range(DEADLETTER.partitions)]
-    async with _reading(settings, partitions, "the dead letters", reset="latest") as consumer:
+    async with _reading(settings, partitions, "the dead letters", start="latest") as consumer:
         await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
         records: list[ConsumerRecord[bytes, bytes]] = []
@@ -100,7 +101,7 @@ async def original_of(settings: KafkaSettings, letter: Letter) -> Record:
         return letter.record
     place = TopicPartition(topic_name(settings, about["topic"]), int(about["partition"]))
     offset = int(about["offset"])
-    async with _reading(settings, [place], "the record of a letter", reset="none") as consumer:
+    async with _reading(settings, [place], "the record of a letter", start="none") as consumer:
         begin, end = await consumer.beginning_offsets([place]), await consumer.end_offsets([place])
         if not begin[place] <= offset < end[place]:
             raise OriginalGone(letter)
@@ -115,10 +116,10 @@ async def original_of(settings: KafkaSettings, letter: Letter) -> Record:
 
 @asynccontextmanager
 async def _reading(
-    settings: KafkaSettings, places: Sequence[TopicPartition], what: str, *, reset: str
+    settings: KafkaSettings, places: Sequence[TopicPartition], what: str, *, start: Literal["latest", "none"]
 ) -> AsyncGenerator[AIOKafkaConsumer]:
     """A consumer that has these partitions, for `READ_TIMEOUT`. Raises `KafkaUnavailable`, naming what was read."""
-    consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False, auto_offset_reset=reset)
+    consumer = new_consumer(settings, start=start)
     try:
         async with asyncio.timeout(READ_TIMEOUT):
             await consumer.start()

@@ -22,7 +22,7 @@ from wabus_events import (
     decode,
 )
 from wabus_events.kafka import with_values
-from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, close_broken, poll, topic_name
+from wabus_runtime.kafka.clients import KafkaUnavailable, close_broken, new_consumer, poll, topic_name
 from wabus_runtime.settings import KafkaSettings
 
 PUBLIC = tuple(topic for topic in TOPICS if topic not in PRIVATE_TOPICS and topic != DEADLETTER)
@@ -94,9 +94,7 @@ async def read(
     the partition and offset of the only record to read. Raises `KafkaUnavailable` where Kafka does not answer at
     first, or a topic is not there.
     """
-    consumer = AIOKafkaConsumer(
-        **client_options(settings), enable_auto_commit=False, isolation_level="read_committed", fetch_max_wait_ms=100
-    )
+    consumer = new_consumer(settings, fetch_max_wait_ms=100)
     try:
         try:
             async with asyncio.timeout(START_TIMEOUT):

@@ -16,10 +16,11 @@ from aiohttp import web
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import Field
 from wabus_events import CallbackVerified, fact_id
+from wabus_events.subscriber import TooManyDeadLetters
 from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.http.answers import CHECKS, Problem
 from wabus_runtime.kafka.clients import KafkaUnavailable
-from wabus_runtime.kafka.dead_letters import DeadLetterRefused, DeadLetters, TooManyDeadLetters
+from wabus_runtime.kafka.dead_letters import DeadLetterRefused, DeadLetters
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.observe import tracing
 from wabus_runtime.service.process import DRAIN_TIMEOUT, DRAINS, FRONT, MAX_BODY, Role, Service, background, build_app

@@ -9,6 +9,7 @@ from pydantic import Field
 from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres.announcements import Announcements
 from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.postgres.read_replica import Reads, reads
 from wabus_runtime.service.process import Role, Service, background, build_app
@@ -25,7 +26,7 @@ from wabus_health_projector.api.health import Api
 from wabus_health_projector.api.live import Live
 from wabus_health_projector.api.stream import Streams
 from wabus_health_projector.tables import history
-from wabus_health_projector.tables.announcements import Announcements
+from wabus_health_projector.tables.store import CHANNEL
 from wabus_health_projector.worker import partitions, projector
 from wabus_health_projector.worker.alerts import Alerts, AlertSettings
 from wabus_health_projector.worker.checker import SOURCE, Checker, CheckerSettings
@@ -115,7 +116,7 @@ def _install_api(app: web.Application, settings: HealthApiSettings, lag: Lag) ->
 
     app.cleanup_ctx.append(open_reads)
     background(app, "health-reads", compare)
-    announcements = Announcements(lambda: app[READS])
+    announcements = Announcements(lambda: app[READS], CHANNEL)
     background(app, "health-announcements", announcements.run)
     publisher = Publisher(settings, SOURCE)
 

@@ -14,7 +14,9 @@ from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.http.streams import OpenStreams
 from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres.announcements import Announcements
 from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.postgres.offsets import ProjectionOffsets, channel
 from wabus_runtime.postgres.read_replica import reads
 from wabus_runtime.projection.engine import project
 from wabus_runtime.projection.recorded import unprepared
@@ -33,10 +35,8 @@ from wabus_template_sync.api.routes import add_routes
 from wabus_template_sync.api.sync_stream import STREAMS_PER_ORG
 from wabus_template_sync.api.syncs import SyncApi
 from wabus_template_sync.api.templates import Api
-from wabus_template_sync.tables.announcements import Announcements
 from wabus_template_sync.tables.store import PACKAGE, PROJECTION, apply
 from wabus_template_sync.worker.access import Access
-from wabus_template_sync.worker.catchup import CatchUp
 from wabus_template_sync.worker.follow import Follower
 from wabus_template_sync.worker.partition_publisher import SOURCE
 from wabus_template_sync.worker.reconcile import reconcile
@@ -66,7 +66,7 @@ class TemplateSyncSettings(TemplateApiSettings, TemplateWorkerSettings):
 class _Worker:
     publisher: Publisher
     graph: Graph
-    tables: CatchUp
+    tables: ProjectionOffsets
 
 
 POOL: web.AppKey[asyncpg.Pool] = web.AppKey("template_sync_pool", asyncpg.Pool)
@@ -91,6 +91,8 @@ def install(app: web.Application, settings: TemplateApiSettings | TemplateWorker
 
 
 def _install_api(app: web.Application, settings: TemplateApiSettings) -> None:
+    announcements = Announcements(lambda: app[API].reads, channel(PROJECTION))
+
     async def api(app: web.Application) -> AsyncIterator[None]:
         publisher = Publisher(settings, SOURCE)
         await publisher.start()
@@ -98,15 +100,12 @@ def _install_api(app: web.Application, settings: TemplateApiSettings) -> None:
             app[API] = Api(opened)
             asking = WeakValueDictionary[str, asyncio.Lock]()
             streams = OpenStreams(STREAMS_PER_ORG)
-            app[SYNC_API] = SyncApi(opened, publisher, Announcements(opened, PROJECTION), asking, streams)
+            app[SYNC_API] = SyncApi(opened, publisher, announcements, asking, streams)
             yield
         await publisher.stop()
 
-    async def closing(app: web.Application) -> None:
-        app[SYNC_API].announcements.close()
-
-    async def announcements(ready: Callable[[], None]) -> None:
-        await app[SYNC_API].announcements.run(ready)
+    async def closing(_app: web.Application) -> None:
+        announcements.close()
 
     async def compare(ready: Callable[[], None]) -> None:
         await app[API].reads.run(ready)
@@ -114,7 +113,7 @@ def _install_api(app: web.Application, settings: TemplateApiSettings) -> None:
     app.cleanup_ctx.append(api)
     app.on_shutdown.append(closing)
     background(app, "template-reads", compare)
-    background(app, "template-announcements", announcements)
+    background(app, "template-announcements", announcements.run)
     add_routes(app, lambda: app[API], lambda: app[SYNC_API])
 
 
@@ -127,7 +126,7 @@ def _install_worker(app: web.Application, settings: TemplateWorkerSettings) -> N
         publisher = Publisher(settings, SOURCE)
         await publisher.start()
         async with Graph(settings) as graph:
-            app[WORKER] = _Worker(publisher, graph, CatchUp(app[POOL], PROJECTION))
+            app[WORKER] = _Worker(publisher, graph, ProjectionOffsets(app[POOL], PROJECTION))
             yield
         await publisher.stop()
 

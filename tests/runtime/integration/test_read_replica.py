@@ -23,6 +23,7 @@ from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres import read_replica as reads
+from wabus_runtime.postgres.announcements import Announcements
 from wabus_runtime.postgres.database import open_pool
 from wabus_runtime.settings import DatabaseSettings, load
 from waiting import Eventually
@@ -101,14 +102,23 @@ async def is_unused() -> bool:
     return not used()
 
 
-async def test_a_listener_ends_when_whoever_tells_of_its_news_has_failed(environment: dict[str, str]) -> None:
-    async def tell() -> None:
-        raise ZeroDivisionError
+async def test_a_listener_ends_when_whoever_it_tells_of_its_news_has_failed(environment: dict[str, str]) -> None:
+    heard: list[None] = []
+
+    def changed() -> None:  # at first that it listens, then the news
+        heard.append(None)
+        if len(heard) == 2:
+            raise ZeroDivisionError
 
     pool = await open_pool(load(DatabaseSettings))
-    listening = reads.Reads(pool, None, HEALTH).listen("news", lambda *_: None, tell, lambda _: None)
-    with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(listening, 10)
+    announcements = Announcements(lambda: reads.Reads(pool, None, HEALTH), "news")
+    listening = asyncio.Event()
+    with announcements.heard("demo", changed):
+        running = asyncio.create_task(announcements.run(listening.set))
+        await asyncio.wait_for(listening.wait(), 10)
+        await pool.execute("SELECT pg_notify('news', 'demo')")
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(running, 10)
     await pool.close()
 
 

@@ -193,7 +193,7 @@ async def test_an_organisation_has_so_many_live_syncs_and_none_outlives_its_toke
     )
 
     async with asyncio.timeout(10), service.get(path, headers={"Authorization": f"Bearer {over}"}) as answer:
-        assert b"synced" not in await answer.read()
+        assert (await answer.read()).endswith(b'event: end\ndata: {"reason":"token_expired"}\n\n')
 
     streams = [await service.get(path, headers=bearer()) for _ in range(STREAMS_PER_ORG)]
     assert [stream.status for stream in streams] == [200] * STREAMS_PER_ORG
@@ -202,6 +202,22 @@ async def test_an_organisation_has_so_many_live_syncs_and_none_outlives_its_toke
     assert (await service.get(path, headers=bearer("other"))).status == 404
     for stream in streams:
         stream.close()
+
+
+async def test_who_waits_for_a_sync_is_answered_when_the_process_ends(
+    get: Get, service: Client, meta: Meta, bearer: Bearer, eventually: Eventually
+) -> None:
+    await meta.control("POST", "/faults", latency_ms=20_000)
+    asking = asyncio.create_task(service.post("/templates/sync", headers={**bearer(), "Prefer": "wait=30"}))
+
+    async def under_way() -> bool:
+        return (await get("/templates/status"))[1]["status"] == "syncing"
+
+    await eventually(under_way)
+    async with asyncio.timeout(8):
+        stopping = asyncio.create_task(service.server.close())
+        assert (await asking).status == 202
+    await stopping
 
 
 async def test_a_template_is_filled_in_or_told_what_is_missing(service: Client, get: Get, bearer: Bearer) -> None:

@@ -9,9 +9,53 @@ from typing import Protocol
 
 from wabus_events.subscriber.source import Reader, Received
 
+WINDOW = 600.0  # seconds
+
 
 class TooManyDeadLetters(Exception):
-    """More records than plausible could not be handled: look at the subscriber, not at the records."""
+    """More records than plausible could not be handled: look at the consumer, not at the records."""
+
+
+class DeadLetterLimit:
+    """How much may end in the dead letters: `allowed` in a window, and beyond that `max_share` of what was read.
+
+    The first keeps a quiet topic going whatever the share, the second a busy one that has a few bad records. Pure:
+    `window` and `now` are in seconds, of any clock that does not go back.
+    """
+
+    def __init__(self, allowed: int, max_share: float, window: float = WINDOW) -> None:
+        self._allowed = allowed
+        self._max_share = max_share
+        self._window = window
+        self._slice = window / 60  # seconds counted together
+        self._slices: deque[tuple[float, list[int]]] = deque()
+
+    def handled(self, count: int, now: float) -> None:
+        """So many records were handled."""
+        self._counts(now)[0] += count
+
+    def admits(self, now: float) -> bool:
+        """Whether one more may be set aside; then it counts."""
+        counts = self._counts(now)
+        dead = sum(one[1] for _, one in self._slices) + 1
+        read = sum(one[0] for _, one in self._slices) + dead
+        if dead > self._allowed and dead > self._max_share * read:
+            return False
+        counts[1] += 1
+        return True
+
+    def _counts(self, now: float) -> list[int]:
+        while self._slices and self._slices[0][0] <= now - self._window:
+            self._slices.popleft()
+        if not self._slices or self._slices[-1][0] <= now - self._slice:
+            self._slices.append((now, [0, 0]))
+        return self._slices[-1][1]
+
+
+def dead_letter_notes(consumer: str, topic: str, reason: str, **more: object) -> list[tuple[str, bytes]]:
+    """The headers that a dead letter has beside its record's own: who set it aside, where it was, and why. Pure."""
+    notes = {"consumer": consumer, "topic": topic, **more, "reason": reason}
+    return [(f"wabus_dead_{name}", str(text).encode()) for name, text in notes.items()]
 
 
 @dataclass(frozen=True)
@@ -40,28 +84,21 @@ class DeadLetters:
 
     topic: str
     most: int = 100
-    window: float = 600.0  # seconds in which there may be `most`
-    _times: deque[float] = field(default_factory=deque[float], init=False, repr=False)
+    window: float = WINDOW  # seconds in which there may be `most`
+    _limit: DeadLetterLimit = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._limit = DeadLetterLimit(self.most, 0, self.window)
 
     async def put(self, reader: Reader, received: Received, consumer: str, error: Exception) -> None:
         """Keep a record as it was, with its origin and the error's class. Raises `TooManyDeadLetters`."""
-        now = time.monotonic()
-        self._times.append(now)
-        while self._times[0] < now - self.window:
-            self._times.popleft()
-        if len(self._times) > self.most:
+        if not self._limit.admits(time.monotonic()):
             raise TooManyDeadLetters(
                 f"{consumer}: more than {self.most} dead letters in {self.window:.0f} s, the last at {received.place}"
             ) from error
-        about = {
-            "wabus_dead_consumer": consumer,
-            "wabus_dead_topic": received.topic,
-            "wabus_dead_partition": str(received.partition),
-            "wabus_dead_offset": str(received.offset),
-            "wabus_dead_reason": type(error).__name__,
-        }
-        headers = [*received.headers, *((name, text.encode()) for name, text in about.items())]
-        await reader.put(self.topic, received.key, received.value, headers)
+        place = {"partition": received.partition, "offset": received.offset}
+        notes = dead_letter_notes(consumer, received.topic, type(error).__name__, **place)
+        await reader.put(self.topic, received.key, received.value, [*received.headers, *notes])
 
 
 class Seen(Protocol):

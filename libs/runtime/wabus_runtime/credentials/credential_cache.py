@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import Gauge
 from wabus_events import CREDENTIALS, CredentialStored, UndecodableRecord, decode
 
-from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, poll, stop_consumer, topic_name
+from wabus_runtime.kafka.clients import KafkaUnavailable, new_consumer, poll, stop_consumer, topic_name
 from wabus_runtime.kafka.end_offsets import Ends
 from wabus_runtime.settings import KafkaSettings
 
@@ -104,13 +104,7 @@ class CredentialCache:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Follow the topic for ever; `ready` is called once everything that was there at the start is in."""
-        consumer = AIOKafkaConsumer(
-            **client_options(self._settings),
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=250,
-        )
+        consumer = new_consumer(self._settings)
         client = Ends(self._settings)
         try:
             await consumer.start()

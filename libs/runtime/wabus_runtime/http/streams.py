@@ -1,8 +1,13 @@
-"""The live streams (server-sent events) that a process has open: so many for one organisation, and so many in all."""
+"""Server-sent events: how a stream is written, and those that a process has open, in all and of one organisation.
+
+Source: WHATWG HTML, "Server-sent events". The client may be a browser's `fetch`: it authenticates with a header.
+"""
 
 import asyncio
-from collections.abc import Generator
-from contextlib import contextmanager
+import random
+import time
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
 from itertools import chain
 
 from aiohttp import web
@@ -19,7 +24,50 @@ EVENT_STREAM = {
     "Cache-Control": "private, no-store",
     "X-Accel-Buffering": "no",
 }
-"""The headers of a stream (WHATWG HTML, "Server-sent events"); the last one is for nginx."""
+"""The headers of a stream; the last one is for nginx."""
+
+NextEvent = Callable[[float], Awaitable[bytes | None]]
+"""Gives the next event, or None where there is none yet after so many seconds, or sooner.
+
+Raises StopAsyncIteration after the last one.
+"""
+
+
+async def send_events(
+    request: web.Request, next_event: NextEvent, *, expires_at: float, closing: Callable[[], bool]
+) -> web.StreamResponse:
+    """Send every event, until the client leaves or the last one, or the token expires or the process ends.
+
+    `expires_at` is in Unix seconds. The last two are told by `event: end`.
+    """
+    response = web.StreamResponse(headers=EVENT_STREAM)
+    clock = asyncio.get_running_loop().time
+    ends = clock() + expires_at - time.time()
+    # The client may have gone, or read nothing any more.
+    with suppress(ConnectionError, TimeoutError, StopAsyncIteration):
+        await response.prepare(request)
+        # After a restart not every client shall come back in the same instant.
+        await _write(response, f"retry: {random.randint(1000, 3000)}\n\n".encode())  # noqa: S311
+        beat = clock()
+        while not closing() and clock() < ends:
+            sent = await next_event(max(0.0, min(beat + HEARTBEAT, ends) - clock()))
+            if sent is not None or clock() - beat >= HEARTBEAT:
+                await _write(response, sent or b": alive\n\n")
+                beat = clock()
+        await _write(response, event("end", b'{"reason":"%s"}' % (b"shutting_down" if closing() else b"token_expired")))
+    return response
+
+
+def event(name: str, data: bytes, event_id: str | None = None) -> bytes:
+    """An event as it is sent; `data` is JSON in one line. Pure."""
+    identity = "" if event_id is None else f"id: {event_id}\n"
+    return f"{identity}event: {name}\ndata: ".encode() + data + b"\n\n"
+
+
+async def _write(response: web.StreamResponse, chunk: bytes) -> None:
+    """Raises TimeoutError where the client has read nothing for `WRITE_TIMEOUT`."""
+    async with asyncio.timeout(WRITE_TIMEOUT):
+        await response.write(chunk)
 
 
 class OpenStreams:
@@ -59,12 +107,6 @@ class OpenStreams:
 
 def _is_alive(request: web.Request) -> bool:
     return request.transport is not None and not request.transport.is_closing()
-
-
-async def write(response: web.StreamResponse, chunk: bytes) -> None:
-    """Raises TimeoutError where the client has read nothing for `WRITE_TIMEOUT`."""
-    async with asyncio.timeout(WRITE_TIMEOUT):
-        await response.write(chunk)
 
 
 def no_more_streams() -> Problem:

@@ -5,7 +5,7 @@ import ssl
 import struct
 from collections.abc import Awaitable, Sequence
 from functools import lru_cache, wraps
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 import wabus_events.kafka
@@ -56,6 +56,28 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
             settings.kafka_sasl_password.get_secret_value() if settings.kafka_sasl_password else None
         )
     return options
+
+
+def new_consumer(
+    settings: KafkaSettings,
+    *,
+    group: str | None = None,
+    start: Literal["earliest", "latest", "none"] = "latest",
+    **options: Any,
+) -> AIOKafkaConsumer:
+    """A client that reads what is committed (KIP-98) and commits offsets only when it is told to; not started yet.
+
+    `group` has no prefix yet. Where it has no offset of a partition it begins at `start`. `options` are aiokafka's, and
+    come before those that all consumers share.
+    """
+    shared: dict[str, Any] = {
+        "group_id": group and f"{settings.topic_prefix}{group}",
+        "auto_offset_reset": start,
+        "enable_auto_commit": False,
+        "isolation_level": "read_committed",
+        "fetch_max_wait_ms": 250,
+    }
+    return AIOKafkaConsumer(**client_options(settings) | shared | options)
 
 
 def topic_name(settings: KafkaSettings, topic: Topic | str) -> str:

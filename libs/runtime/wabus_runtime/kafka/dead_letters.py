@@ -14,7 +14,7 @@ import asyncio
 import hashlib
 import time
 import traceback
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,13 +23,12 @@ from aiokafka import ConsumerRecord
 from prometheus_client import Counter
 from wabus_events import DEADLETTER, Record
 from wabus_events.kafka import LEFT_OUT, SMALL_HEADER, with_values
+from wabus_events.subscriber.policy import DeadLetterLimit, TooManyDeadLetters, dead_letter_notes
 
 from wabus_runtime.kafka.partition_buffer import fits
 from wabus_runtime.kafka.publisher import Publisher, RecordRefused
 from wabus_runtime.settings import KafkaSettings
 
-WINDOW = 600.0  # seconds
-SLICE = 10.0  # seconds counted together
 KEPT = ("ce_id", "ce_type")  # headers by which such a letter still tells which event it is about
 
 DEAD = Counter("wabus_dead_letters_total", "Records set aside.", ["consumer", "reason"])
@@ -37,49 +36,11 @@ DEAD = Counter("wabus_dead_letters_total", "Records set aside.", ["consumer", "r
 log = structlog.get_logger()
 
 
-class TooManyDeadLetters(Exception):
-    """More records than plausible could not be handled: look at the consumer, not at the records."""
-
-
 class DeadLetterRefused(Exception):
     """Kafka refuses a record for good, and its dead letter too: it can be kept nowhere."""
 
 
-class Limit:
-    """How much may end in the dead letters: `allowed` in a window, and beyond that `max_share` of what was read.
-
-    The first keeps a quiet topic going whatever the share, the second a busy one that has a few bad records. Pure:
-    `now` is in seconds, of any clock that does not go back.
-    """
-
-    def __init__(self, allowed: int, max_share: float) -> None:
-        self._allowed = allowed
-        self._max_share = max_share
-        self._slices: deque[tuple[float, list[int]]] = deque()
-
-    def handled(self, count: int, now: float) -> None:
-        """So many records were handled."""
-        self._slice(now)[0] += count
-
-    def admits(self, now: float) -> bool:
-        """Whether one more may be set aside; then it counts."""
-        counts = self._slice(now)
-        dead = sum(one[1] for _, one in self._slices) + 1
-        read = sum(one[0] for _, one in self._slices) + dead
-        if dead > self._allowed and dead > self._max_share * read:
-            return False
-        counts[1] += 1
-        return True
-
-    def _slice(self, now: float) -> list[int]:
-        while self._slices and self._slices[0][0] <= now - WINDOW:
-            self._slices.popleft()
-        if not self._slices or self._slices[-1][0] <= now - SLICE:
-            self._slices.append((now, [0, 0]))
-        return self._slices[-1][1]
-
-
-_limits: dict[tuple[str, str], Limit] = {}
+_limits: dict[tuple[str, str], DeadLetterLimit] = {}
 """By topic prefix and consumer."""
 
 
@@ -92,7 +53,8 @@ class DeadLetters:
         self._started = False
         self._starting = asyncio.Lock()
         self._limit = _limits.setdefault(
-            (settings.topic_prefix, consumer), Limit(settings.dead_letters_allowed, settings.dead_letters_max_share)
+            (settings.topic_prefix, consumer),
+            DeadLetterLimit(settings.dead_letters_allowed, settings.dead_letters_max_share),
         )
 
     async def close(self) -> None:
@@ -112,15 +74,9 @@ class DeadLetters:
         reason = type(error).__name__
         self._admit(reason, topic=topic, partition=partition, offset=offset)
         stack = "".join(traceback.format_tb(error.__traceback__))
-        about = {
-            "wabus_dead_consumer": self._consumer,
-            "wabus_dead_topic": topic,
-            "wabus_dead_partition": str(partition),
-            "wabus_dead_offset": str(offset),
-            "wabus_dead_reason": reason,
-            "wabus_dead_stack": hashlib.sha256(stack.encode()).hexdigest()[:16],
-        }
-        await self._publish(_letter(record, about))
+        digest = hashlib.sha256(stack.encode()).hexdigest()[:16]
+        notes = dead_letter_notes(self._consumer, topic, reason, partition=partition, offset=offset, stack=digest)
+        await self._publish(_letter(record, notes))
 
     async def put_refused(self, record: Record, reason: str) -> None:
         """Set a record aside that its topic refuses for good, whole, for it is nowhere else.
@@ -128,12 +84,7 @@ class DeadLetters:
         Raises `DeadLetterRefused`, `TooManyDeadLetters`, `KafkaUnavailable`.
         """
         self._admit(reason, topic=record.topic)
-        about = {
-            "wabus_dead_consumer": self._consumer,
-            "wabus_dead_topic": record.topic,
-            "wabus_dead_reason": reason,
-        }
-        headers = [*record.headers, *((name, text.encode()) for name, text in about.items())]
+        headers = [*record.headers, *dead_letter_notes(self._consumer, record.topic, reason)]
         try:
             await self._publish(replace(record, topic=DEADLETTER.name, headers=headers))
         except RecordRefused as refused:
@@ -154,8 +105,7 @@ class DeadLetters:
         await self._publisher.publish_records([letter])
 
 
-def _letter(record: ConsumerRecord[Any, Any], about: dict[str, str]) -> Record:
-    notes = [(name, text.encode()) for name, text in about.items()]
+def _letter(record: ConsumerRecord[Any, Any], notes: Sequence[tuple[str, bytes]]) -> Record:
     headers = [*with_values(record.headers), *notes]
     if fits(record.key, record.value, headers):
         return Record(DEADLETTER.name, record.key or b"", record.value, headers)

@@ -7,11 +7,11 @@ there is something to fetch, the question would wait for up to `fetch_max_wait_m
 from collections.abc import Sequence
 from typing import cast
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from wabus_events import Topic
 
-from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, stop_consumer, topic_name
+from wabus_runtime.kafka.clients import KafkaUnavailable, new_consumer, stop_consumer, topic_name
 from wabus_runtime.settings import KafkaSettings
 
 
@@ -19,7 +19,7 @@ class Ends:
     """A client that only asks for the ends of partitions: the offset after what is committed there (KIP-98)."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._client = AIOKafkaConsumer(**client_options(settings), isolation_level="read_committed")
+        self._client = new_consumer(settings)
 
     async def start(self) -> None:
         """Connect. Raises `KafkaError`."""

@@ -1,7 +1,7 @@
 """PostgreSQL: a pool that speaks JSON, and each package's own migrations under one advisory lock."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -71,6 +71,17 @@ async def open_pool(settings: DatabaseSettings, schema: str | None = None) -> as
                 server_settings={"search_path": schema} if schema else None,
             )
     raise AssertionError("unreachable")
+
+
+@asynccontextmanager
+async def listening(pool: asyncpg.Pool, channel: str, take: Callable[..., None]) -> AsyncGenerator[Connection]:
+    """A connection that listens on a NOTIFY channel; `take` gets each notification as asyncpg gives it."""
+    async with pool.acquire() as connection:
+        await connection.add_listener(channel, take)
+        try:
+            yield connection
+        finally:
+            await connection.remove_listener(channel, take)
 
 
 def _patiently() -> AsyncIterator[stamina.Attempt]:

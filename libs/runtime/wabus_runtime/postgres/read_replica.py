@@ -8,7 +8,7 @@ rows by key, which the primary has room for, and a refusal would help nobody.
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
@@ -16,14 +16,13 @@ import asyncpg
 import structlog
 from prometheus_client import Counter, Gauge
 
-from wabus_runtime.postgres.database import DATABASE_AWAY, REPLICA_TIMEOUT, close_pool, open_replica
-from wabus_runtime.postgres.offsets import offsets
+from wabus_runtime.postgres.database import REPLICA_TIMEOUT, close_pool, open_replica
+from wabus_runtime.postgres.offsets import has_reached, offsets
 from wabus_runtime.settings import DatabaseSettings
 
 ANSWERED_WITHIN = 10.0  # seconds for an answer of the primary
 LAG_MOST = 2.0  # seconds
 LOOK_EVERY = 1.0  # seconds between two comparisons
-ALIVE_CHECK = 5.0  # seconds between questions that show whether the connection that listens is still there
 LOOK_PAUSES = (0.01, 0.2)  # seconds between two looks at a replica that has to catch up, shorter first
 
 READS = Counter("wabus_reads_total", "Questions of the APIs by the database that answered.", ["projection", "database"])
@@ -83,40 +82,6 @@ class Reads:
             self._wanted.set()
             await self._compared.wait()
 
-    async def listen(
-        self,
-        channel: str,
-        take: Callable[..., None],
-        tell: Callable[[], Coroutine[None, None, None]],
-        listening: Callable[[bool], None],
-    ) -> None:
-        """Listen on the primary for ever. Raises when the connection is lost, unless a replica goes on answering.
-
-        `take` gets each notification as asyncpg gives it; `tell` runs beside, for what has to `follow` first, and
-        raises here;
-        `listening` is told when it begins and when it ends.
-        """
-        while True:
-            try:
-                async with self.primary.acquire() as connection:
-                    await connection.add_listener(channel, take)
-                    telling = asyncio.create_task(tell(), name=f"listen {channel}")
-                    try:
-                        listening(True)
-                        while True:
-                            await asyncio.wait([telling], timeout=ALIVE_CHECK)
-                            if telling.done():
-                                return telling.result()
-                            await connection.execute("SELECT 1")
-                    finally:
-                        telling.cancel()
-                        listening(False)
-                        await connection.remove_listener(channel, take)
-            except DATABASE_AWAY:
-                if not self.replica_used:
-                    raise
-                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
-
     async def run(self, ready: Callable[[], None]) -> None:
         """Compare the two for ever. A primary that is away says nothing against the replica."""
         ready()
@@ -143,10 +108,7 @@ class Reads:
         pause, longest = LOOK_PAUSES
         try:
             async with asyncio.timeout(LAG_MOST):
-                while True:
-                    reached = await offsets(replica, self._projection)
-                    if all(reached.get(place, 0) >= offset for place, offset in wanted.items()):
-                        break
+                while not has_reached(await offsets(replica, self._projection), wanted):
                     await asyncio.sleep(pause)
                     pause = min(1.5 * pause, longest)
         except AWAY as error:

@@ -14,13 +14,13 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter, Histogram
 from wabus_events import Topic, UndecodableRecord, UnknownEventType
 from wabus_events.kafka import with_values
 
-from wabus_runtime.kafka.clients import client_options, poll, stop_consumer, topic_name
+from wabus_runtime.kafka.clients import new_consumer, poll, stop_consumer, topic_name
 from wabus_runtime.kafka.dead_letters import DeadLetters
 from wabus_runtime.observe import tracing
 from wabus_runtime.observe.liveness import watched
@@ -113,16 +113,13 @@ class _Projection(ConsumerRebalanceListener):
         """Why we could not take over what we were assigned."""
         self._writing = asyncio.Lock()
         self._dead_letters = DeadLetters(settings, name)
-        self._consumer = AIOKafkaConsumer(
-            **client_options(settings),
-            group_id=f"{settings.topic_prefix}{name}",
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
+        self._consumer = new_consumer(
+            settings,
+            group=name,
+            start="earliest",
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=2_000,
             max_poll_interval_ms=POLL_INTERVAL_MAX_MS,
-            fetch_max_wait_ms=250,
         )
 
     async def run(self, ready: Callable[[], None]) -> None:

@@ -10,22 +10,19 @@ from typing import Any
 
 import asyncpg
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from wabus_events import Topic, UndecodableRecord
 
-from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, stop_consumer, topic_name
+from wabus_runtime.kafka.clients import KafkaUnavailable, new_consumer, stop_consumer, topic_name
 from wabus_runtime.postgres.database import DATABASE_AWAY, Connection
-from wabus_runtime.postgres.offsets import offsets
+from wabus_runtime.postgres.offsets import Offsets, offsets
 from wabus_runtime.projection.engine import LostPartition
 from wabus_runtime.projection.recorded import Apply, Recorded, recorded_event
 from wabus_runtime.settings import KafkaSettings
 
 REPLAY_BATCH = 2_000  # records in one transaction
 STALLED_AFTER = 60.0  # seconds without a record
-
-Offsets = Mapping[tuple[str, int], int]
-"""The next offset by (topic, partition)."""
 
 log = structlog.get_logger()
 
@@ -55,13 +52,7 @@ async def replay(
         return
     position = {place: next_offsets.get((by_name[place.topic], place.partition), 0) for place in wanted}
     await _known(pool, name, position, by_name)
-    consumer = AIOKafkaConsumer(
-        **client_options(settings),
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        fetch_max_wait_ms=250,
-    )
+    consumer = new_consumer(settings, start="earliest")
     try:
         await consumer.start()
         consumer.assign(list(wanted))

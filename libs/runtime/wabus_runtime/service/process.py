@@ -15,12 +15,12 @@ import structlog
 import uvloop
 from aiohttp import web
 from prometheus_client import Counter, Gauge
+from wabus_events.subscriber import TooManyDeadLetters
 
 from wabus_runtime.http.answers import CHECKS, NOT_READY, add_probes, problems, safe_headers
 from wabus_runtime.http.auth import VERIFIER, Verifier
 from wabus_runtime.http.connections import connections_of
 from wabus_runtime.kafka.clients import KafkaUnavailable, TopicMismatch, ensure_topics
-from wabus_runtime.kafka.dead_letters import TooManyDeadLetters
 from wabus_runtime.observe.liveness import watch_event_loop
 from wabus_runtime.observe.telemetry import BUILD, configure_logs
 from wabus_runtime.observe.tracing import configure_tracing

@@ -10,13 +10,13 @@ from wabus_runtime.http.answers import Problem, checked, json_response, preferre
 from wabus_runtime.http.auth import authenticate, require_admin
 from wabus_runtime.http.openapi import document
 from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres.announcements import Announcements
 from wabus_runtime.postgres.read_replica import Reads
 
 from wabus_health_projector.api import models as answers
 from wabus_health_projector.api.live import detailed_answer
 from wabus_health_projector.api.routes import OPERATIONS, HealthQuery, HistoryQuery
 from wabus_health_projector.tables import history, reading
-from wabus_health_projector.tables.announcements import Announcements
 from wabus_health_projector.worker.lag import Lag
 
 
@@ -60,7 +60,7 @@ class Api:
                 answer = await self._health(caller.org_id, sync_ids)
                 return not answer.awaiting
 
-            await self._announcements.until(caller.org_id, complete, wait)
+            await self._announcements.until(complete, wait, subject=caller.org_id)
         return json_response(answer, headers=waited_for(wait))
 
     async def _health(self, org_id: str, sync_ids: Sequence[str]) -> answers.Health:
@@ -114,7 +114,7 @@ class Api:
             return await reading.count_checked(self._reads().primary, waba_ids, now) == len(waba_ids)
 
         wait = preferred_wait(request)
-        done = bool(wait) and await self._announcements.until(caller.org_id, checked, wait or 0)
+        done = bool(wait) and await self._announcements.until(checked, wait or 0, subject=caller.org_id)
         headers = waited_for(wait)
         content = {"check_id": check_id, "waba_ids": waba_ids, "status": "checked" if done else "checking"}
         return json_response(content, 200 if done else 202, headers)

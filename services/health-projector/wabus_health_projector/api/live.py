@@ -16,13 +16,13 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import orjson
 import structlog
+from wabus_runtime.postgres.announcements import Announcements
 from wabus_runtime.postgres.database import DATABASE_AWAY
 from wabus_runtime.postgres.offsets import offsets
 from wabus_runtime.postgres.read_replica import Reads
 
 from wabus_health_projector.api import models as answers
 from wabus_health_projector.tables import reading
-from wabus_health_projector.tables.announcements import Announcements
 from wabus_health_projector.worker import projector
 from wabus_health_projector.worker.lag import Lag
 
@@ -93,11 +93,13 @@ class Feed:
         self._news.set()
         self._news = asyncio.Event()
 
-    async def news(self, timeout: float) -> None:
-        """Return at the next answer, or after `timeout` seconds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._news.wait()
+    async def newer(self, known: str, timeout: float) -> Snapshot | None:
+        """The newest answer if its digest is not the `known` one; else None after `timeout` seconds, or sooner."""
+        if self.newest is None or self.newest.digest == known:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._news.wait()
+        return self.newest if self.newest is not None and self.newest.digest != known else None
 
     async def fresh(self, timeout: float) -> Snapshot | None:
         """An answer from rows read after now, or None if there is none within `timeout` seconds."""

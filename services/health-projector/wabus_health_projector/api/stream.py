@@ -1,20 +1,12 @@
-"""GET /webhook/health/stream: the detailed answer as server-sent events, whenever it changes.
-
-Source: WHATWG HTML, "Server-sent events". The client may be a browser's `fetch`: it authenticates with a header.
-"""
-
-import asyncio
-import random
-import time
-from contextlib import suppress
+"""GET /webhook/health/stream: the detailed answer as server-sent events, whenever it changes."""
 
 from aiohttp import web
 from prometheus_client import Gauge
 from wabus_runtime.http.answers import Problem
 from wabus_runtime.http.auth import authenticate
-from wabus_runtime.http.streams import EVENT_STREAM, HEARTBEAT, OpenStreams, no_more_streams, write
+from wabus_runtime.http.streams import OpenStreams, event, no_more_streams, send_events
 
-from wabus_health_projector.api.live import Feed, Live, Snapshot, digest_of
+from wabus_health_projector.api.live import Live, digest_of
 
 FIRST_WAIT = 5.0  # seconds for the first answer
 
@@ -43,33 +35,16 @@ class Streams:
                         "The data can't be read right now. Please try again in a moment.",
                         headers={"Retry-After": "2"},
                     )
-                response = web.StreamResponse(headers=EVENT_STREAM)
-                lifetime = caller.expires_at - time.time()
-                # The client may have gone, or read nothing any more: it comes back with the id it has seen last.
-                with suppress(ConnectionError, TimeoutError):
-                    await response.prepare(request)
-                    await self._send(response, feed, digest_of(request.headers.get("Last-Event-ID", "")), lifetime)
-                return response
+                known = digest_of(request.headers.get("Last-Event-ID", ""))
 
-    async def _send(self, response: web.StreamResponse, feed: Feed, known: str, lifetime: float) -> None:
-        """Send every answer newer than the `known` one for `lifetime` seconds."""
-        clock = asyncio.get_running_loop().time
-        ends, beat = clock() + lifetime, clock()
-        # After a restart not every client shall come back in the same instant.
-        await write(response, f"retry: {random.randint(1000, 3000)}\n\n".encode())  # noqa: S311
-        while not self.live.closing and clock() < ends:
-            newest = feed.newest
-            if newest is not None and newest.digest != known:
-                await write(response, _event(newest))
-                known, beat = newest.digest, clock()
-            elif clock() - beat >= HEARTBEAT:
-                await write(response, b": alive\n\n")
-                beat = clock()
-            if feed.newest is newest and not self.live.closing:
-                await feed.news(min(beat + HEARTBEAT, ends) - clock())
-        reason = "shutting_down" if self.live.closing else "token_expired"
-        await write(response, f'event: end\ndata: {{"reason":"{reason}"}}\n\n'.encode())
+                async def next_event(timeout: float) -> bytes | None:
+                    nonlocal known
+                    newest = await feed.newer(known, timeout)
+                    if newest is None:
+                        return None
+                    known = newest.digest
+                    return event("health", newest.body, newest.id)
 
-
-def _event(newest: Snapshot) -> bytes:
-    return b"id: " + newest.id.encode() + b"\nevent: health\ndata: " + newest.body + b"\n\n"
+                return await send_events(
+                    request, next_event, expires_at=caller.expires_at, closing=lambda: self.live.closing
+                )

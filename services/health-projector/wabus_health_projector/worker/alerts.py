@@ -14,12 +14,12 @@ from typing import Any
 
 import aiohttp
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter
 from pydantic import SecretStr, field_validator, model_validator
 from wabus_events import HEALTH, HealthChanged, UndecodableRecord, decode
-from wabus_runtime.kafka.clients import client_options, poll, stop_consumer, topic_name
+from wabus_runtime.kafka.clients import new_consumer, poll, stop_consumer, topic_name
 from wabus_runtime.kafka.dead_letters import DeadLetters
 from wabus_runtime.settings import KafkaSettings, http_url
 
@@ -86,15 +86,7 @@ class Alerts(ConsumerRebalanceListener):
         self._waiting: dict[TopicPartition, Waiting] = {}
         self._broken: KafkaError | None = None
         self._dead_letters = DeadLetters(settings, GROUP)
-        self._consumer = AIOKafkaConsumer(
-            **client_options(settings),
-            group_id=f"{settings.topic_prefix}{GROUP}",
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="latest",
-            max_poll_interval_ms=POLL_INTERVAL_MAX_MS,
-            fetch_max_wait_ms=250,
-        )
+        self._consumer = new_consumer(settings, group=GROUP, max_poll_interval_ms=POLL_INTERVAL_MAX_MS)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Deliver for ever."""

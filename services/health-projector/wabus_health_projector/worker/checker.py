@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 from prometheus_client import Counter
 from pydantic import Field, SecretStr
@@ -29,7 +29,7 @@ from wabus_events import (
 from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.graph.client import Graph, GraphSettings
-from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, partition_of, poll, stop_consumer, topic_name
+from wabus_runtime.kafka.clients import KafkaUnavailable, new_consumer, partition_of, poll, stop_consumer, topic_name
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import DATABASE_AWAY
 from wabus_runtime.postgres.offsets import wait_for
@@ -88,15 +88,8 @@ class Checker(ConsumerRebalanceListener):
         """How far each partition was read."""
         self._committed: dict[TopicPartition, int] = {}
         self._look_at = datetime.min.replace(tzinfo=UTC)
-        self._consumer = AIOKafkaConsumer(
-            **client_options(settings),
-            group_id=f"{settings.topic_prefix}{GROUP}",
-            isolation_level="read_committed",
-            auto_offset_reset="latest",
-            # What asks for a check counts as handled once that has ended: whoever comes after a crash checks again.
-            enable_auto_commit=False,
-            fetch_max_wait_ms=250,
-        )
+        # What asks for a check counts as handled once that has ended: whoever comes after a crash checks again.
+        self._consumer = new_consumer(settings, group=GROUP)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Check for ever."""

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from pydantic import BaseModel
 from wabus_runtime.kafka.clients import topic_name
 from wabus_runtime.kafka.end_offsets import Ends
+from wabus_runtime.postgres.offsets import Offsets, has_reached
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_health_projector.worker.projector import TOPICS
@@ -23,8 +24,6 @@ MEASURES_KEPT = 900
 KAFKA_TIMEOUT = 10.0  # seconds
 
 log = structlog.get_logger()
-
-Offsets = Mapping[tuple[str, int], int]
 
 
 class Freshness(BaseModel):
@@ -56,7 +55,7 @@ def freshness(measures: "deque[Measure]", reached: Offsets, now: datetime) -> Fr
 
 def complete_until(measures: Iterable[Measure], reached: Offsets) -> datetime | None:
     """The newest measure whose ends the offsets `reached` have all passed; None if there is none."""
-    done = (each.at for each in measures if all(reached.get(place, 0) >= end for place, end in each.ends.items()))
+    done = (each.at for each in measures if has_reached(reached, each.ends))
     return max(done, default=None)
 
 

@@ -17,9 +17,9 @@ import asyncpg
 import wabus_events
 from wabus_events import Topic
 from wabus_runtime.postgres.database import Connection, migrate, migrated_pool, open_pool
-from wabus_runtime.postgres.offsets import channel, offsets
+from wabus_runtime.postgres.offsets import Offsets, channel, offsets
 from wabus_runtime.projection.recorded import Apply, unprepared
-from wabus_runtime.projection.replay import Offsets, replay
+from wabus_runtime.projection.replay import replay
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings
 
 from wabus_health_projector.health.traffic import COUNTS_KEPT, EARLY_MOST, LATE_MOST, counts_kept_from

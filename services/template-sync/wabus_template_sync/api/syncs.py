@@ -14,16 +14,16 @@ from aiohttp import web
 from wabus_events import TemplateSyncRequested, fact_id
 from wabus_runtime.http.answers import Problem, checked, json_response, preferred_wait, query_of, waited_for
 from wabus_runtime.http.auth import Caller, authenticate, require_admin
-from wabus_runtime.http.streams import OpenStreams
+from wabus_runtime.http.streams import OpenStreams, send_events
 from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres.announcements import Announcements
 from wabus_runtime.postgres.read_replica import Reads
 from wabus_whatsapp.templates.parse import APPROVED
 
 from wabus_template_sync.api.models import LISTED_IDS, Overall, StatusQuery, SyncBody, SyncPath
-from wabus_template_sync.api.sync_stream import stream
+from wabus_template_sync.api.sync_stream import sync_events
 from wabus_template_sync.api.templates import json_body
 from wabus_template_sync.tables import reads as queries
-from wabus_template_sync.tables.announcements import Announcements
 
 VISIBLE_WAIT = 2.0  # seconds for a sync just asked for to show in the answers
 JOIN_WINDOW = timedelta(minutes=15)  # a sync asked for longer ago than this is no reason to refuse a new one
@@ -63,8 +63,9 @@ class SyncApi:
         sync_id = _sync_id(request)
         with self.streams.admitted(caller.org_id, request):
             first = await self._one_sync(caller, sync_id)
-            return await stream(
-                request, self.announcements, first, lambda: self._one_sync(caller, sync_id), caller.expires_at
+            following = sync_events(self.announcements, first, lambda: self._one_sync(caller, sync_id))
+            return await send_events(
+                request, following, expires_at=caller.expires_at, closing=lambda: self.announcements.closing
             )
 
     async def _one_sync(self, caller: Caller, sync_id: str) -> dict[str, Any]:

@@ -19,21 +19,21 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from prometheus_client import Gauge
 from pydantic import Field
 from wabus_events import ACCOUNTS, TEMPLATES, Event, Record, Topic, UndecodableRecord, WabaEvent, decode
-from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, poll, stop_consumer, topic_name
+from wabus_runtime.kafka.clients import KafkaUnavailable, new_consumer, poll, stop_consumer, topic_name
 from wabus_runtime.kafka.end_offsets import Ends
 from wabus_runtime.kafka.publisher import Publisher, RecordRefused
 from wabus_runtime.kafka.transactions import Fenced
+from wabus_runtime.postgres.offsets import Offsets, ProjectionOffsets
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_template_sync.tables.queries import is_finished
 from wabus_template_sync.templates.facts import TRIGGERS, Sync, sync_for
-from wabus_template_sync.worker.catchup import CatchUp
 from wabus_template_sync.worker.follow import FOLLOWED, AboutTemplate, FollowContext, Follower
 from wabus_template_sync.worker.partition_publisher import PartitionPublisher
 from wabus_template_sync.worker.slots import Slot
@@ -73,7 +73,7 @@ class Worker(ConsumerRebalanceListener):
         synchroniser: Synchroniser,
         follower: Follower,
         publisher: Publisher,
-        tables: CatchUp,
+        tables: ProjectionOffsets,
         workload: Workload,
     ) -> None:
         self._settings = settings
@@ -97,12 +97,10 @@ class Worker(ConsumerRebalanceListener):
         self._failure: BaseException | None = None
         self._log_ends = Ends(settings)
         self._ready: Callable[[], None] = lambda: None
-        self._consumer = AIOKafkaConsumer(
-            **client_options(settings),
-            group_id=f"{settings.topic_prefix}template-sync",
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
+        self._consumer = new_consumer(
+            settings,
+            group="template-sync",
+            start="earliest",
             partition_assignment_strategy=[RangePartitionAssignor],
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=2_000,
@@ -251,7 +249,7 @@ class Worker(ConsumerRebalanceListener):
             partition, offset = self._published[waba_id]
             await self._catch_up({(TEMPLATES.name, partition): offset})
         if others is not None:
-            await self._tables.until(await self._ends(others, *self._topics.values()), CATCH_UP_PATIENCE)
+            await self._tables.wait_for(await self._ends(others, *self._topics.values()), CATCH_UP_PATIENCE)
 
     async def _catch_up_with_account(self, event: Event, record: ConsumerRecord[Any, Any]) -> None:
         """Wait until the tables know the account, also where a request is read before the connect that it followed."""
@@ -264,8 +262,8 @@ class Worker(ConsumerRebalanceListener):
         """Wait until the tables hold all that has been published in this partition until now."""
         await self._catch_up(await self._ends(partition, *self._topics.values()))
 
-    async def _catch_up(self, positions: Mapping[tuple[str, int], int]) -> None:
-        if not await self._tables.until(positions, CATCH_UP_TIMEOUT):
+    async def _catch_up(self, positions: Offsets) -> None:
+        if not await self._tables.wait_for(positions, CATCH_UP_TIMEOUT):
             raise NotCaughtUp
 
     async def _ends(self, partition: int, *topics: Topic) -> dict[tuple[str, int], int]:

@@ -1,0 +1,115 @@
+"""Waiting for rows to change: one connection of a process listens (PostgreSQL LISTEN/NOTIFY) and wakes who waits.
+
+It listens on the primary. Who is woken may read from a replica, so they are once that has what was announced.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
+
+from wabus_runtime.postgres.database import DATABASE_AWAY, listening
+from wabus_runtime.postgres.read_replica import Reads
+
+ALIVE_CHECK = 5.0  # seconds without news until a question shows whether the connection is still there
+LOOK_AGAIN = 1.0  # seconds; a wait outlives a lost connection by looking without being woken
+LOOK_PAUSE = 0.01  # seconds between two looks of all who wait, so that many of them don't drown the database
+
+
+class Announcements:
+    """Who waits for news of which subject. The subject is what a notification carries, as a rule nothing."""
+
+    def __init__(self, reads: Callable[[], Reads], channel: str) -> None:
+        self._reads = reads
+        self._channel = channel
+        self._heard: dict[str, list[Callable[[], None]]] = {}
+        self._announced: set[str] = set()
+        self._news = asyncio.Event()
+        self._waiting = 0
+        self.listening = False
+        self.closing = False
+        """Whether the process is about to end, so that nobody should wait any longer."""
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Listen for ever. Raises when the connection is lost, unless a replica goes on answering.
+
+        Everybody is woken when listening begins, and when it ends.
+        """
+        while True:
+            reads = self._reads()
+            try:
+                async with listening(reads.primary, self._channel, self._take) as connection:
+                    self._set_listening(True)
+                    ready()
+                    try:
+                        while True:
+                            try:
+                                async with asyncio.timeout(ALIVE_CHECK):
+                                    await self._news.wait()
+                            except TimeoutError:
+                                await connection.execute("SELECT 1")
+                            else:
+                                await self._tell(reads)
+                    finally:
+                        self._set_listening(False)
+            except DATABASE_AWAY:
+                if not reads.replica_used:
+                    raise
+                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
+
+    @contextmanager
+    def heard(self, subject: str, changed: Callable[[], None]) -> Generator[None]:
+        """Call `changed` whenever the rows of the subject may be others."""
+        self._heard.setdefault(subject, []).append(changed)
+        try:
+            yield
+        finally:
+            self._heard[subject].remove(changed)
+            if not self._heard[subject]:
+                del self._heard[subject]
+
+    async def until(self, check: Callable[[], Awaitable[bool]], timeout: float, *, subject: str = "") -> bool:
+        """Whether `check`, asked after each change of the subject, comes true within `timeout` seconds."""
+        woken = asyncio.Event()
+        self._waiting += 1
+        try:
+            with self.heard(subject, woken.set):
+                async with asyncio.timeout(timeout):
+                    while not self.closing:
+                        woken.clear()
+                        if await check():
+                            return True
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(LOOK_AGAIN):
+                                await woken.wait()
+                        await asyncio.sleep(LOOK_PAUSE * self._waiting)
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting -= 1
+        return False
+
+    def close(self) -> None:
+        """Let nobody wait any longer."""
+        self.closing = True
+        self._wake(*self._heard)
+
+    def _take(self, _connection: object, _process: int, _channel: str, subject: object) -> None:
+        if str(subject) in self._heard:
+            self._announced.add(str(subject))
+            self._news.set()
+
+    async def _tell(self, reads: Reads) -> None:
+        self._news.clear()
+        announced, self._announced = self._announced, set()
+        await reads.follow()
+        self._wake(*announced)
+
+    def _set_listening(self, now: bool) -> None:
+        self.listening = now
+        self._wake(*self._heard)
+
+    def _wake(self, *subjects: str) -> None:
+        for subject in subjects:
+            for changed in self._heard.get(subject, []):
+                changed()
