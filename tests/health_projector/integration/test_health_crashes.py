@@ -19,17 +19,17 @@ from wabus_runtime.postgres.offsets import wait_for
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 from waiting import Eventually
 
+pytestmark = pytest.mark.long
+
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
 
 WORKER = """
 import asyncio, os, signal, sys
 from wabus_health_projector.tables import counts, store
 from wabus_health_projector.worker import projector
-from wabus_runtime.projection.engine import engine as projection
+from wabus_runtime.projection import engine as projection
 from wabus_runtime.postgres.database import open_pool
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
-
-pytestmark = pytest.mark.long
 
 projection.SESSION_TIMEOUT_MS = 6_000
 projection.MAX_BATCH = 50
