@@ -225,12 +225,12 @@ async def test_what_waits_longer_than_kafka_should_take_is_told_and_then_written
 async def test_stopping_tells_those_whom_kafka_does_not_answer_and_leaves_nothing_that_would_write_later(
     topics: KafkaSettings, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wabus_runtime.kafka.publisher.ACK_TIMEOUT", 0.5)
     behind = topics.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{proxy.port}"})
     others = asyncio.all_tasks()
     publisher = Publisher(behind, "/wabus/test")
     await publisher.start()
     await publisher.publish([status(0)])
+    monkeypatch.setattr("wabus_runtime.kafka.publisher.ACK_TIMEOUT", 0.5)
     proxy.stall()
     publishing = asyncio.create_task(publisher.publish([status(1)]))
     await asyncio.sleep(0)
