@@ -104,7 +104,7 @@ class CredentialCache:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Follow the topic for ever; `ready` is called once everything that was there at the start is in."""
-        consumer = new_consumer(self._settings)
+        consumer = new_consumer(self._settings, start="earliest")
         client = Ends(self._settings)
         try:
             await consumer.start()

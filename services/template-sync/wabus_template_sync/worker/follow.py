@@ -127,7 +127,12 @@ class Follower:
             if says_too_little(event, row := rows.get(event.template_id))
             and not (row and row.asked_at and row.asked_at > logged_at)
         }
-        await asyncio.gather(*(self._fetch(event, org_id, context) for event in asked.values()))
+        fetched = await asyncio.gather(
+            *(self._fetch(event, org_id, context) for event in asked.values()), return_exceptions=True
+        )
+        for failure in fetched:
+            if failure is not None:
+                raise failure
 
     async def _fetch(self, event: AboutTemplate, org_id: str, context: FollowContext) -> None:
         """Ask Graph for the template, and tell what its answer changes."""

@@ -40,7 +40,7 @@ from wabus_template_sync.worker.slots import Slot
 from wabus_template_sync.worker.sync import SyncContext, Synchroniser, SyncSettings
 from wabus_template_sync.worker.workload import Progress, Workload
 
-JOBS_MOST = 2_000  # taken from Kafka and not ended; most of them only wait for their turn
+TAKEN_MOST = 2_000  # records taken from Kafka whose jobs have not ended; most of them only wait for their turn
 LISTINGS_PER_SLOT = 4  # in memory for each sync that can call Graph: some are being published meanwhile
 POLL_MS = 250
 POLL_RECORDS = 500
@@ -92,6 +92,7 @@ class Worker(ConsumerRebalanceListener):
         self._published: dict[str, tuple[int, int]] = {}
         """By WABA, the partition and the offset after what was published about it last."""
         self._jobs: set[asyncio.Task[None]] = set()
+        self._taken = 0  # records whose jobs have not ended
         self._progress: dict[TopicPartition, Progress] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._failure: BaseException | None = None
@@ -143,7 +144,7 @@ class Worker(ConsumerRebalanceListener):
     def _pause_when_full(self) -> None:
         """Read no further while enough is waiting; polling goes on, so that the group knows that we live."""
         assigned, paused = self._consumer.assignment(), self._consumer.paused()
-        if len(self._jobs) >= JOBS_MOST:
+        if self._taken >= TAKEN_MOST:
             self._consumer.pause(*(assigned - paused))
         elif paused:
             self._consumer.resume(*paused)
@@ -168,10 +169,12 @@ class Worker(ConsumerRebalanceListener):
     def _begin(self, work: Coroutine[Any, Any, None], progress: Progress, offsets: Sequence[int]) -> None:
         job = asyncio.create_task(work)
         self._jobs.add(job)
+        self._taken += len(offsets)
         job.add_done_callback(lambda job: self._ended(job, progress, offsets))
 
     def _ended(self, job: "asyncio.Task[None]", progress: Progress, offsets: Sequence[int]) -> None:
         self._jobs.discard(job)
+        self._taken -= len(offsets)
         if job.cancelled():
             return
         error = job.exception()
