@@ -104,8 +104,9 @@ async def test_a_worker_that_is_killed_is_replaced_while_the_others_serve(
         return not lives(victim)
 
     await eventually(dead)
-    taken = {f"wamid.{number}" for number in range(20)}
-    assert all([await workers.deliver(wamid) for wamid in sorted(taken)])  # each at once, by those that live
+    sent = [f"wamid.{number}" for number in range(20)]
+    taken = {wamid for wamid in sent if await workers.deliver(wamid)}
+    assert len(taken) >= len(sent) - 1  # each at once, by those that live, but for one that the dead had been handed
 
     async def replaced() -> bool:
         now = {child.pid for child in workers.children() if lives(child)}
