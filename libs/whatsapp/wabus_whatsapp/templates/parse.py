@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import orjson
 from wabus_events import Body, Footer, Header, Template
 
+from wabus_whatsapp.stored_text import storable
 from wabus_whatsapp.templates.components import Parts, are_objects
 
 MAX_DEPTH = 60  # levels of JSON; a carousel has 8, and serialisers give up at 255
@@ -120,13 +121,13 @@ def readable(raw: Any) -> tuple[str, dict[str, Any]]:
     """
     if not isinstance(raw, dict):
         raise UnreadableTemplate("it is no JSON object")
-    storable: dict[str, Any] = _storable(raw)
-    identifier, name = storable.get("id"), storable.get("name")
+    kept: dict[str, Any] = _storable(raw)
+    identifier, name = kept.get("id"), kept.get("name")
     if isinstance(identifier, int) and not isinstance(identifier, bool):
         identifier = str(identifier)
     if not _is_text(identifier) or not _is_text(name):
         raise UnreadableTemplate("it has no id or no name")
-    return identifier, storable
+    return identifier, kept
 
 
 def fingerprint_of(raw: Any) -> str | None:
@@ -281,7 +282,7 @@ def _without_nul(value: Any, levels: int) -> Any:
         raise UnreadableTemplate("its JSON is too deep")
     match value:
         case str():
-            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+            return storable(value)
         case dict():
             return {_without_nul(key, 1): _without_nul(inner, levels - 1) for key, inner in value.items()}
         case list():

@@ -163,7 +163,7 @@ def fold_template(row: TemplateRow, event: Event) -> TemplateRow:
         case TemplateConfirmed():
             row = replace(row, asked_at=_later(row.asked_at, event.time))
             number = row.announced_place[0] if row.announced_place else 0
-            if row.announced and event.fingerprint and event.version_number == number:
+            if row.announced and event.fingerprint and (event.version_number or 0) == number:
                 row = replace(row, announced=row.announced.model_copy(update={"fingerprint": event.fingerprint}))
             return row
         case TemplateStatusChanged():
