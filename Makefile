@@ -3,8 +3,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-DISTRIBUTIONS := libs/events libs/contract libs/whatsapp libs/runtime libs/cli services/gateway services/template-sync \
-	services/health-projector deploy/meta deploy/local
+DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml deploy/*/pyproject.toml))
 STAMP := .venv/.installed
 TOOLS := .tools
 HELM := v3.22.0
@@ -79,12 +78,12 @@ lock: $(STAMP) ## pin all requirements and Kafka's jars again; no index address 
 	$(BIN)/python -m wabus_local.jars
 	$(UV_COMPILE) --upgrade requirements.in -o requirements.lock
 	$(UV_COMPILE) --upgrade --no-annotate -c requirements.lock deploy/images/requirements.in -o deploy/images/requirements.lock \
-		$(addprefix --no-emit-package ,wabus-events wabus-whatsapp wabus-runtime wabus-cli wabus-gateway wabus-template-sync wabus-health-projector)
+		$(addprefix --no-emit-package ,$(shell sed -n 's|^\./[a-z]*/|wabus-|p' deploy/images/requirements.in))
 	$(UV_COMPILE) --upgrade --no-annotate -c requirements.lock deploy/images/build.in -o deploy/images/build.lock
 	$(UV_COMPILE) --upgrade --no-annotate -c requirements.lock -c deploy/images/build.lock deploy/tools/requirements.in \
 		-o deploy/tools/requirements.lock
 
-release: $(STAMP) tools ## wheels, chart, bills of materials and, where Docker answers, images into dist/
+release: $(STAMP) tools ## wheels, chart, bill of materials and, where Docker answers, the image into dist/
 	@$(BIN)/python deploy/release.py
 
 clean: ## remove all that is made here, the data of `make run` too

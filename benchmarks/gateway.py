@@ -28,10 +28,20 @@ from pathlib import Path
 from statistics import median
 
 import psutil
-from gateway_limits import FIRST, FIRST_CONNECTIONS, cpu_seconds, first_answer, first_webhooks, memory_mb, overload
+from gateway_limits import (
+    FIRST,
+    FIRST_CONNECTIONS,
+    beside_a_history,
+    cpu_seconds,
+    first_answer,
+    first_webhooks,
+    memory_mb,
+    overload,
+)
 from gateway_plot import picture
 from gateway_servers import PORTS, built_benthos, launch, prepared_kafka, start
 from wabus_local.kafka import EmbeddedKafka
+from webhook_records import history
 
 SECRET = "a-secret-for-the-benchmark"
 CAPACITY = 100  # webhooks in flight that the overloaded gateway may hold
@@ -161,9 +171,14 @@ def scaling(environment: dict[str, str], home: Path, script: Path, counts: list[
 
 def request(number: int) -> bytes:
     """One of the signed bodies as it goes over a connection."""
-    mark = hmac.new(SECRET.encode(), body(number), hashlib.sha256).hexdigest()
+    return posted(body(number))
+
+
+def posted(content: bytes) -> bytes:
+    """A body as it goes over a connection, signed."""
+    mark = hmac.new(SECRET.encode(), content, hashlib.sha256).hexdigest()
     head = f"POST /webhooks/whatsapp HTTP/1.1\r\nHost: x\r\nX-Hub-Signature-256: sha256={mark}\r\n"
-    return f"{head}Content-Length: {BODY_BYTES}\r\n\r\n".encode() + body(number)
+    return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
 
 
 def first_answers(environment: dict[str, str], home: Path, names: Sequence[str]) -> str:
@@ -182,6 +197,16 @@ def started(environment: dict[str, str], home: Path) -> str:
     process = start("wabus", environment, home)
     try:
         return first_webhooks(PORTS["wabus"], [request(number) for number in range(BODIES)])
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def imported(environment: dict[str, str], home: Path) -> str:
+    """A gateway of its own that gets the messages of years at once, beside the others' webhooks."""
+    process = start("wabus", environment, home)
+    try:
+        return beside_a_history(process, PORTS["wabus"], posted(history()), request(0))
     finally:
         process.terminate()
         process.wait(30)
@@ -257,6 +282,7 @@ def main() -> None:
             "META_APP_SECRETS": SECRET,
             "META_VERIFY_TOKEN": "v",
             "PUBLIC_URL": "http://127.0.0.1",
+            "IDENTITY_KEY": base64.b64encode(b"i" * 32).decode(),
             "CREDENTIAL_KEYS": "k1:" + base64.b64encode(b"1" * 32).decode(),
             "JWT_SECRET": "x" * 32,
             "LOG_LEVEL": "WARNING",
@@ -291,6 +317,8 @@ def main() -> None:
             print(overloaded(environment, home, kafka, script, 2 * arguments.seconds), flush=True)
             print(f"\nJust started, {FIRST_CONNECTIONS} connections, {FIRST:,} webhooks and {FIRST:,} more, twice:\n")
             print(started(environment, home), flush=True)
+            print(f"\nA history of {len(history()) / 1e6:.1f} MB, one event for each of its messages:\n")
+            print(imported(environment, home), flush=True)
             print("\nFrom the start of a process to its first 200:\n")
             print(first_answers(environment, home, [*(["benthos"] if benthos else []), "wabus"]))
         finally:

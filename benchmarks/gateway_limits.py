@@ -18,6 +18,7 @@ RECOVERED = 5  # answers of 200 in a row
 SILENCE = 4.0  # seconds in which Kafka says nothing
 START_TIMEOUT = 30.0  # seconds
 FIRST = 1_000  # webhooks
+HISTORIES = 9  # that are posted one after the other
 FIRST_CONNECTIONS = 128
 
 
@@ -38,6 +39,7 @@ class Probe:
     port: int
     request: bytes
     new_connections: bool
+    every: float = PROBE_EVERY  # seconds from one answer to the next webhook
     taken: list[float] = field(default_factory=list[float])  # seconds of each answer of 200
     refused: list[float] = field(default_factory=list[float])  # seconds of each 503
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -64,7 +66,7 @@ class Probe:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(PROBE_EVERY):
+        while not self._stop.wait(self.every):
             self.post()
 
     def recovery(self) -> float:
@@ -117,6 +119,25 @@ def overload(
             f"{RECOVERED} webhooks in a row were taken",
         ]
     return "\n".join(lines)
+
+
+def beside_a_history(process: psutil.Process, port: int, history: bytes, request: bytes) -> str:
+    """What a history of 3 MB costs the gateway until Kafka has it, and how long other webhooks wait meanwhile."""
+    costs: list[float] = []
+    others: list[float] = []
+    large = Probe(port, history, new_connections=False)
+    for _ in range(HISTORIES):
+        with Probe(port, request, new_connections=False, every=0.001) as beside:
+            before = cpu_seconds(process)
+            if large.post() != 200:
+                raise SystemExit("the gateway did not take a history")
+        costs.append(cpu_seconds(process) - before)
+        others += beside.taken
+    return (
+        f"- CPU of the process for one, that of the others included: {min(costs) * 1000:.0f} ms at least, "
+        f"{sorted(costs)[len(costs) // 2] * 1000:.0f} ms in the middle (of {len(costs)})\n"
+        f"- until its answer: {spread(large.taken)}\n- a plain webhook beside it: {spread(others)}"
+    )
 
 
 def spread(seconds: Sequence[float]) -> str:

@@ -12,30 +12,22 @@ import argparse
 import asyncio
 import json
 import os
-import secrets
 import sys
-import tempfile
-import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import asyncpg
 import uvloop
-from stack import environment, free_ports, ready, report
+from stack import api_of, free_ports, paced, report, stores
 from wabus_events import AccountConnected, CallbackVerified, Event, TemplatesSynced, fact_id
 from wabus_health_projector.worker.projector import fold_wabas
-from wabus_local.kafka import EmbeddedKafka
-from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.http.auth import make_token
 from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.projection.recorded import Recorded
 from wabus_runtime.settings import AuthSettings, DatabaseSettings, load
 
 GOAL = 5.0
-WARM_UP = 3.0  # seconds
 ACCOUNTS_AT_ONCE = 100
 START = datetime.now(UTC) - timedelta(hours=1)
 
@@ -61,26 +53,6 @@ async def fill(organisations: int) -> None:
             found = [event for number in numbers for event in events(f"{number}", f"org-{number}")]
             async with pool.acquire() as connection, connection.transaction():
                 await fold_wabas(connection, [Recorded(event, event.topic.name, 0, 0, START) for event in found])
-
-
-async def paced(rate: float, seconds: float, ask: Callable[[int], Awaitable[None]]) -> list[float]:
-    """Ask at fixed times; the seconds from when each was due until its answer."""
-    clock = time.perf_counter  # uvloop's own clock has whole milliseconds
-    begun = clock()
-    took: list[float] = []
-
-    async def one(number: int, due: float) -> None:
-        await ask(number)
-        if due - begun >= WARM_UP:
-            took.append(clock() - due)
-
-    tasks: list[asyncio.Task[None]] = []
-    for number in range(int(rate * (seconds + WARM_UP))):
-        due = begun + number / rate
-        await asyncio.sleep(max(0.0, due - clock()))
-        tasks.append(asyncio.create_task(one(number, due)))
-    await asyncio.gather(*tasks)
-    return took
 
 
 async def measure_api(rate: float, seconds: float, organisations: int) -> list[float]:
@@ -133,27 +105,13 @@ async def in_a_process(what: str, options: argparse.Namespace) -> list[float]:
 
 
 async def benchmark(options: argparse.Namespace) -> bool:
-    with tempfile.TemporaryDirectory() as folder:
-        ports = free_ports(4)
-        kafka = EmbeddedKafka(Path(folder), ports[0], controller_port=ports[1], progress=lambda _: None)
-        postgres = EmbeddedPostgres(Path(folder), ports[2], secrets.token_hex(16))
-        api: asyncio.subprocess.Process | None = None
-        try:
-            await asyncio.gather(kafka.start(120), postgres.start(60))
-            os.environ.update(environment(kafka.bootstrap_servers, postgres.url, ports[3], folder))
-            await fill(options.organisations)
-            api = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "wabus_health_projector", "--role", "api", stderr=asyncio.subprocess.DEVNULL
-            )
-            await ready(f"http://127.0.0.1:{ports[3]}")
+    ports = free_ports(4)
+    async with stores(ports):
+        await fill(options.organisations)
+        async with api_of("wabus_health_projector", ports[3]):
             before = await in_a_process("query", options)
             asked = await in_a_process("api", options)
             after = await in_a_process("query", options)
-        finally:
-            if api:
-                api.terminate()
-                await api.wait()
-            await asyncio.gather(kafka.stop(), postgres.stop())
     report("bare query, before", before)
     report("bare query, after", after)
     bare = report("bare query, both", before + after)

@@ -15,14 +15,12 @@ import os
 import random
 import secrets
 import sys
-import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -30,14 +28,12 @@ import psutil
 from aiokafka import AIOKafkaProducer
 from projection_baseline import plain
 from projection_freshness import freshness
-from stack import environment
+from stack import stores
 from wabus_events import Event, MessageReceived, MessageStatusChanged, Record, encode, fact_id
 from wabus_events.models.accounts import AccountConnected, PhoneNumberQualityChanged, WebhookSeen
 from wabus_events.models.templates import TemplatesSynced, TemplateStatusChanged, TemplateSyncRequested
-from wabus_local.kafka import EmbeddedKafka
-from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.kafka.clients import client_options, ensure_topics, partition_of, topic_name
-from wabus_runtime.projection.engine import MAX_BATCH
+from wabus_runtime.projection.declaration import MAX_BATCH
 from wabus_runtime.settings import KafkaSettings, load
 
 GOAL = 0.5
@@ -239,22 +235,15 @@ async def compare(
 
 
 async def benchmark(options: argparse.Namespace) -> bool:
-    with tempfile.TemporaryDirectory(prefix="wabus-bench-", ignore_cleanup_errors=True) as folder:
-        kafka = EmbeddedKafka(Path(folder), options.port, controller_port=options.port + 1, progress=lambda _: None)
-        postgres = EmbeddedPostgres(Path(folder), options.port + 2, secrets.token_hex(16))
-        try:
-            await asyncio.gather(kafka.start(120), postgres.start(60))
-            os.environ.update(environment(kafka.bootstrap_servers, postgres.url, options.port + 3, folder))
-            settings = load(KafkaSettings)
-            await ensure_topics(settings)
-            met = [await compare(name, settings, HISTORIES[name], options) for name in options.histories]
-            async with (
-                process("wabus_health_projector", "--role", "worker", port=options.port + 3),
-                process("wabus_gateway", port=options.port + 4),
-            ):
-                await freshness(f"http://127.0.0.1:{options.port + 4}", options.rate, options.seconds)
-        finally:
-            await asyncio.gather(kafka.stop(), postgres.stop())
+    async with stores(range(options.port, options.port + 4)):
+        settings = load(KafkaSettings)
+        await ensure_topics(settings)
+        met = [await compare(name, settings, HISTORIES[name], options) for name in options.histories]
+        async with (
+            process("wabus_health_projector", "--role", "worker", port=options.port + 3),
+            process("wabus_gateway", port=options.port + 4),
+        ):
+            await freshness(f"http://127.0.0.1:{options.port + 4}", options.rate, options.seconds)
     return all(met)
 
 

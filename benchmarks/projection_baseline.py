@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 from wabus_events import Event, MessageReceived, MessageStatusChanged, WabaEvent
-from wabus_health_projector.worker.rebuild import MODELS
+from wabus_health_projector.worker.projector import PROJECTION
 from wabus_runtime.postgres.database import migrate
 from wabus_runtime.settings import DatabaseSettings, load
 
@@ -25,7 +25,7 @@ async def plain(database: asyncpg.Connection, events: Iterable[Event], size: int
 
     Returns the seconds that the database took, and how many rows were written, each as often as a batch touched it.
     """
-    held = {table.name: await rows_of(database, table.name, table.key) for table in MODELS["health"].tables}
+    held = {table.name: await rows_of(database, table.name, table.key) for table in PROJECTION.tables}
     batches = [touched(batch) for batch in in_batches(events, size)]
     await database.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; CREATE SCHEMA {SCHEMA}")
     await migrate(load(DatabaseSettings), "wabus_health_projector", SCHEMA)
@@ -36,9 +36,7 @@ async def plain(database: asyncpg.Connection, events: Iterable[Event], size: int
             "INSERT INTO projection_offsets (projection, topic, partition, owner) "
             "VALUES ('plain', '', 0, gen_random_uuid())"
         )
-        upserts = {
-            table.name: await prepared_upsert(writer, table.name, table.key) for table in MODELS["health"].tables
-        }
+        upserts = {table.name: await prepared_upsert(writer, table.name, table.key) for table in PROJECTION.tables}
         took, written = 0.0, 0
         for batch in batches:
             rows = {name: [held[name][key] for key in sorted(keys)] for name, keys in batch.items()}
@@ -66,9 +64,13 @@ def touched(events: Sequence[Event]) -> Keys:
                 hour = event.time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
                 kind = event.status if isinstance(event, MessageStatusChanged) else "received"
                 keys.setdefault("counted_messages", set()).add((UUID(event.id), event.time.date()))
+                org_id = event.org_id or ""
                 keys.setdefault("message_counts", set()).add((event.waba_id, hour, event.phone_number_id, kind))
+                own = event.waba_id, hour, event.phone_number_id, kind, org_id
+                keys.setdefault("organisation_counts", set()).add(own)
                 for code in event.error_codes if isinstance(event, MessageStatusChanged) else ():
-                    keys.setdefault("message_failures", set()).add((event.waba_id, hour, event.phone_number_id, code))
+                    failed = event.waba_id, hour, event.phone_number_id, code, org_id
+                    keys.setdefault("organisation_failures", set()).add(failed)
             case WabaEvent(org_id=str(org_id)):
                 keys.setdefault("waba_health", set()).add((event.waba_id,))
                 keys.setdefault("webhook_health", set()).add((org_id,))

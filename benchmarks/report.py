@@ -1,6 +1,7 @@
 """Run every benchmark and write docs/benchmarks.md: the machine, the commands, and what each printed.
 
-    python benchmarks/report.py [gateway template_sync projection health_api]
+    python benchmarks/report.py [gateway webhook_records template_sync projection conversations health_api
+                                 conversations_api media sending feed page]
 
 With names it runs only these and leaves what the page says of the others.
 """
@@ -20,9 +21,16 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 PLOT = HERE.parent / "docs" / "images" / "gateway-benchmark.svg"
 TITLES = {
     "gateway": "Gateway: a durable webhook beside an engine in Go",
+    "webhook_records": "Webhooks: from bytes to records",
     "template_sync": "Template sync beside the bound that Graph sets",
     "projection": "Projection beside plain COPY and upsert",
+    "conversations": "Conversations beside plain COPY and upsert",
     "health_api": "Health API beside its query",
+    "page": "Status page: typing with a slow processor",
+    "conversations_api": "Inbox and threads beside their queries",
+    "media": "Media beside plain aiohttp",
+    "sending": "Sending beside a bare loop, and what a kill doubles",
+    "feed": "Following conversations beside Centrifugo",
 }
 OPTIONS = {"gateway": ["--plot", str(PLOT.relative_to(HERE.parent))]}
 INTRODUCTION = """# Benchmarks

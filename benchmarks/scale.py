@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from scale_inputs import MEASURED, Measured, measure
 from wabus_events import TOPICS
 
-PARTITIONS = min(topic.partitions for topic in TOPICS)
+PARTITIONS = min(topic.partitions for topic in TOPICS if not topic.compacted)
 DAY = 86_400  # seconds
 MONTH = 30 * DAY
 
@@ -40,7 +40,7 @@ class Assumed:
     seen_days: int = 11  # partitions of counted_messages are kept
     hot_days: int = 2  # of them are written to
     kinds: int = 5  # of messages, counted by the hour for each account's number
-    message_days: int = 30
+    message_days: int = 30  # kept in Kafka, and in conversations
     credential_kb: float = 4.0  # of a gateway's memory for each account
     templates: int = 30  # an account
     template_kb: float = 6.0  # in PostgreSQL with versions, and about as much in templates.v1
@@ -72,6 +72,8 @@ class Size:
 
     gateways: int
     projectors: int
+    threaders: int
+    """Workers of conversations."""
     check_slots: int
     syncers: int
     sync_slots: int
@@ -79,10 +81,12 @@ class Size:
     brokers: int
     postgres_cores: float
     postgres_ms: float
-    """A message folded, with the indices in memory or not."""
+    """A message folded, into conversations too, with the indices in memory or not."""
     hot_gb: float
     """Indices of ids that are written to."""
     postgres_gb: float
+    thread_gb: float
+    """Conversations, which are in the cores above too."""
     kafka_gb: float
     yearly_gb: tuple[float, float]
     """What syncs add in a year to PostgreSQL, and to Kafka with its copies; the two above are without."""
@@ -100,11 +104,14 @@ def size(case: Case, measured: Measured = MEASURED, assumed: Assumed = Assumed()
     checking = case.organisations * assumed.checks_a_day / DAY * assumed.check_seconds / assumed.busy
     syncing = case.organisations * assumed.syncs_a_day / DAY * assumed.sync_seconds / assumed.busy
     folders = max(2, _cores(events * measured.projector_ms, assumed))
+    threaders = max(2, _cores(events * measured.thread_ms, assumed))
     projectors, check_slots = _slots(checking, folders, assumed.check_slots, assumed)
     syncers, sync_slots = _slots(syncing, 2, assumed.sync_slots, assumed)
     mean = events * assumed.mean_share
     hot_gb = mean * DAY * assumed.hot_days * measured.index_bytes / 1e9
     postgres_ms = measured.postgres_ms * (assumed.postgres_cold if hot_gb > assumed.postgres_memory_gb else 1)
+    thread_gb = mean * DAY * assumed.message_days * measured.thread_bytes / 1e9
+    postgres_ms += measured.thread_postgres_ms
     postgres_cores = events * postgres_ms / 1000 / assumed.busy
     written = events * measured.record_bytes * assumed.copies
     brokers = max(3, math.ceil(written / 1e6 / assumed.broker_mb_s / assumed.busy))
@@ -120,12 +127,14 @@ def size(case: Case, measured: Measured = MEASURED, assumed: Assumed = Assumed()
     replay = mean * MONTH / min(fold_most, postgres_most) / 3600
     gateway_mb = measured.gateway_mb + case.organisations * assumed.credential_kb / 1e3
     apis = 4
-    cores = gateways + projectors + syncers + apis * 0.5 + brokers * 4 + max(2 * postgres_cores, 4)
-    cost = cores * assumed.core_month + (kafka_gb + 2 * postgres_gb) * assumed.ssd_gb_month
+    cores = gateways + projectors + threaders + syncers + apis * 0.5 + brokers * 4 + max(2 * postgres_cores, 4)
+    cost = cores * assumed.core_month + (kafka_gb + 2 * (postgres_gb + thread_gb)) * assumed.ssd_gb_month
     limits = (
         (events * measured.projector_ms / 1000 / PARTITIONS, f"workers: {PARTITIONS} partitions, a core each"),
+        (events * measured.thread_ms / 1000 / PARTITIONS, f"conversations: {PARTITIONS} partitions, a core each"),
         (events * postgres_ms / 1000 / assumed.postgres_cores, f"PostgreSQL: {assumed.postgres_cores} cores"),
         (postgres_gb / 4_000, "PostgreSQL: 4 TB"),
+        (thread_gb / 16_000, "conversations: 16 TB, a database of their own"),
         (syncing * assumed.busy / assumed.slots_most / PARTITIONS, "syncs at once"),
         (checking * assumed.busy / assumed.slots_most / PARTITIONS, "checks of accounts at once"),
         (gateway_mb / 2_000, "accounts in memory: a gateway of 2 GB"),
@@ -133,6 +142,7 @@ def size(case: Case, measured: Measured = MEASURED, assumed: Assumed = Assumed()
     return Size(
         gateways=gateways,
         projectors=projectors,
+        threaders=threaders,
         check_slots=check_slots,
         syncers=syncers,
         sync_slots=sync_slots,
@@ -142,6 +152,7 @@ def size(case: Case, measured: Measured = MEASURED, assumed: Assumed = Assumed()
         postgres_ms=postgres_ms,
         hot_gb=hot_gb,
         postgres_gb=postgres_gb,
+        thread_gb=thread_gb,
         kafka_gb=kafka_gb,
         yearly_gb=(syncs * measured.sync_bytes / 1e9, syncs * measured.sync_record_bytes * assumed.copies / 1e9),
         gateway_mb=gateway_mb,
@@ -203,10 +214,10 @@ def report(case: Case, outage: int) -> str:
     after = catch_up(minutes, outage)
     lines = [
         case.name,
-        f"  processes: gateway {needed.gateways}, health worker {needed.projectors}, sync worker {needed.syncers}, "
-        f"API {needed.apis}; {needed.brokers} brokers",
+        f"  processes: gateway {needed.gateways}, health worker {needed.projectors}, conversations {needed.threaders}, "
+        f"sync worker {needed.syncers}, API {needed.apis}; {needed.brokers} brokers",
         f"  PostgreSQL {needed.postgres_cores:.1f} cores, {needed.postgres_gb:,.1f} GB, "
-        f"of ids in use {needed.hot_gb:,.1f}; "
+        f"of ids in use {needed.hot_gb:,.1f}; conversations {needed.thread_gb:,.1f} GB; "
         f"Kafka {needed.kafka_gb:,.0f} GB; a gateway {needed.gateway_mb:,.0f} MB",
         "  each year of syncs: PostgreSQL {:,.0f} GB, Kafka {:,.0f} GB".format(*needed.yearly_gb),
         f"  settings: SYNC_CONCURRENCY {needed.sync_slots}, HEALTH_CHECK_CONCURRENCY {needed.check_slots}",

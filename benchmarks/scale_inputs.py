@@ -40,6 +40,9 @@ class Measured:
     sync_bytes: float = 896.0  # a sync's rows in template_syncs and template_sync_requests, with their indices
     sync_record_bytes: float = 893.0  # its two records in templates.v1: asked for, and done without a difference
     gateway_mb: float = 82.0  # the same
+    thread_ms: float = 0.069  # an event folded into conversations, in the worker; benchmarks/conversations.py
+    thread_postgres_ms: float = 0.031  # the same, in PostgreSQL, with the index of texts
+    thread_bytes: float = 1017.0  # the same, in tables with their indices
 
 
 MEASURED = Measured()

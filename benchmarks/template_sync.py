@@ -20,14 +20,11 @@ import argparse
 import asyncio
 import json
 import os
-import secrets
 import sys
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, cast
 
 import asyncpg
@@ -36,10 +33,8 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 from simulated_meta.seed import demo_templates
-from stack import environment, free_ports, ready
+from stack import free_ports, ready, stores
 from wabus_events import TEMPLATES, AccountConnected, CredentialStored, Event, TemplateSyncRequested, fact_id
-from wabus_local.kafka import EmbeddedKafka
-from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.kafka.clients import ensure_topics, new_consumer, topic_name
 from wabus_runtime.kafka.transactions import TransactionalPublisher
@@ -338,14 +333,10 @@ async def large(bench: Bench, memory: Callable[[], float], options: argparse.Nam
 @asynccontextmanager
 async def running(options: argparse.Namespace) -> AsyncGenerator[Bench]:
     """Everything that a worker needs, on this machine."""
-    with tempfile.TemporaryDirectory() as folder:
-        ports = free_ports(5)
-        kafka = EmbeddedKafka(Path(folder), ports[0], controller_port=ports[1], progress=lambda _: None)
-        postgres = EmbeddedPostgres(Path(folder), ports[2], secrets.token_hex(16))
+    ports = free_ports(5)
+    async with stores(ports) as postgres:
         graph: asyncio.subprocess.Process | None = None
         try:
-            await asyncio.gather(kafka.start(120), postgres.start(60))
-            os.environ.update(environment(kafka.bootstrap_servers, postgres.url, ports[3], folder))
             os.environ.update({"META_GRAPH_URL": f"http://127.0.0.1:{ports[4]}", "RECONCILE_INTERVAL": "0"})
             numbers = [f"--{name}={getattr(options, name)}" for name in ("templates", "page", "latency", "large")]
             graph = await asyncio.create_subprocess_exec(
@@ -371,7 +362,6 @@ async def running(options: argparse.Namespace) -> AsyncGenerator[Bench]:
                 with suppress(ProcessLookupError):
                     graph.terminate()
                 await graph.wait()
-            await asyncio.gather(kafka.stop(), postgres.stop())
 
 
 def main() -> None:

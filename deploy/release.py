@@ -1,6 +1,6 @@
-"""Makes a release of the version that the distributions have: wheels, images, chart, bills of materials, checksums.
+"""Makes a release of the version that the distributions have: wheels, image, chart, bill of materials, checksums.
 
-    make release            everything into dist/; images only where a Docker engine answers
+    make release            everything into dist/; the image only where a Docker engine answers
 
 Refuses to begin while the version is not the same everywhere, the CHANGELOG does not have it with its date, or the
 folder has changes that are not committed. Tagging and pushing are left to a person; the last lines say how.
@@ -20,18 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-DISTRIBUTIONS = (
-    "libs/events",
-    "libs/contract",
-    "libs/whatsapp",
-    "libs/runtime",
-    "libs/cli",
-    "services/gateway",
-    "services/template-sync",
-    "services/health-projector",
-    "deploy/meta",
-)
-SERVICES = ("gateway", "template-sync", "health-projector")
+RELEASED = ("libs/*", "services/*", "deploy/meta")
+"""Where the distributions are that become wheels; the local stack, `deploy/local`, only has their version."""
 HEADING = re.compile(r"^## \[?(?P<version>[^\]\s]+)\]?(?: - (?P<date>\d{4}-\d{2}-\d{2}))?$", re.MULTILINE)
 
 
@@ -42,19 +32,26 @@ class NotReady(Exception):
 def version_of(root: Path) -> str:
     """The version that everything released has. Raises `NotReady` naming two places that differ."""
     found: dict[str, str] = {}
-    for distribution in (*DISTRIBUTIONS, "deploy/local"):
-        project = tomllib.loads((root / distribution / "pyproject.toml").read_text())["project"]
-        found[f"{distribution}/pyproject.toml"] = project["version"]
+    for distribution in (*distributions(root), root / "deploy/local"):
+        path = distribution / "pyproject.toml"
+        found[str(path.relative_to(root))] = tomllib.loads(path.read_text())["project"]["version"]
     chart = (root / "deploy/helm/Chart.yaml").read_text()
     for field in ("version", "appVersion"):
         found[f"{field} of deploy/helm/Chart.yaml"] = _only(rf"^{field}: (\S+)$", chart)
     compose = (root / "deploy/compose/compose.yaml").read_text()
     found["WABUS_VERSION of deploy/compose/compose.yaml"] = _only(r"\$\{WABUS_VERSION:-([^}]+)\}", compose)
+    image = (root / "deploy/images/Dockerfile").read_text()
+    found["deploy/images/Dockerfile"] = _only(r'org\.opencontainers\.image\.version="([^"]+)"', image)
     first, version = next(iter(found.items()))
     for place, other in found.items():
         if other != version:
             raise NotReady(f"{first} has version {version}, {place} has {other}")
     return version
+
+
+def distributions(root: Path) -> list[Path]:
+    """The folders of what is released as wheels."""
+    return sorted(path.parent for place in RELEASED for path in root.glob(f"{place}/pyproject.toml"))
 
 
 def changes_of(version: str, changelog: str, today: datetime.date) -> str:
@@ -75,9 +72,9 @@ def changes_of(version: str, changelog: str, today: datetime.date) -> str:
 
 
 def build(root: Path, out: Path, version: str) -> None:
-    """Wheels, the chart, and a bill of materials for each service, into `out`."""
-    for distribution in DISTRIBUTIONS:
-        _run([root / ".venv/bin/hatchling", "build", "-t", "wheel", "-d", out], cwd=root / distribution)
+    """Wheels, the chart, and the bill of materials of the image, into `out`."""
+    for distribution in distributions(root):
+        _run([root / ".venv/bin/hatchling", "build", "-t", "wheel", "-d", out], cwd=distribution)
     helm = root / ".tools/bin/helm"
     if helm.exists():
         _run([helm, "package", root / "deploy/helm", "--destination", out])
@@ -90,33 +87,31 @@ def build(root: Path, out: Path, version: str) -> None:
             for name in names:
                 (tools / name).symlink_to(root / place / name)
         env = {**os.environ, "TOOLS": str(tools.parent)}
-        for service in SERVICES:
-            target = Path(scratch) / service
-            _run([root / "deploy/images/assemble", "packages", target], cwd=root, env=env)
-            _run([root / "deploy/images/assemble", "service", service, target], cwd=root, env=env)
-            shutil.copy(target / "sbom.cdx.json", out / f"wabus-{service}-{version}.cdx.json")
+        target = Path(scratch) / "wabus"
+        for step in ("packages", "wheels", "bill"):
+            _run([root / "deploy/images/assemble", step, target], cwd=root, env=env)
+        shutil.copy(target / "sbom.cdx.json", out / f"wabus-{version}.cdx.json")
 
 
-def build_images(root: Path, out: Path, version: str, registry: str) -> bool:
-    """Whether a Docker engine was there to build the images."""
+def build_image(root: Path, out: Path, version: str, registry: str) -> bool:
+    """Whether a Docker engine was there to build the image."""
     docker = shutil.which("docker")
     if not docker or subprocess.run([docker, "info"], capture_output=True, check=False).returncode:  # noqa: S603
-        print("release: no Docker engine answers: the images are not built")
+        print("release: no Docker engine answers: the image is not built")
         return False
     revision = _said(["git", "rev-parse", "HEAD"], root)
-    for service in SERVICES:
-        image = f"{registry}wabus-{service}:{version}"
-        _run(
-            ["docker", "build", "--file", root / "deploy/images/Dockerfile", "--target", service, "--tag", image,
-             "--build-arg", f"VERSION={version}", "--build-arg", f"REVISION={revision}", root],
-        )  # fmt: skip
-        _run(["docker", "save", "--output", out / f"wabus-{service}-{version}.tar", image])
+    image = f"{registry}wabus:{version}"
+    _run(
+        ["docker", "build", "--file", root / "deploy/images/Dockerfile", "--target", "wabus", "--tag", image,
+         "--build-arg", f"REVISION={revision}", root],
+    )  # fmt: skip
+    _run(["docker", "save", "--output", out / f"wabus-{version}.tar", image])
     return True
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    arguments.add_argument("--registry", default="", help="in front of the images' names, with a slash at its end")
+    arguments.add_argument("--registry", default="", help="in front of the image's name, with a slash at its end")
     given = arguments.parse_args()
     try:
         version = version_of(ROOT)
@@ -129,7 +124,7 @@ def main() -> None:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     build(ROOT, out, version)
-    build_images(ROOT, out, version, given.registry)
+    build_image(ROOT, out, version, given.registry)
     (out / "CHANGES.md").write_text(changes + "\n")
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(out.iterdir())]
     (out / "SHA256SUMS").write_text("".join(sums))

@@ -1,7 +1,6 @@
 """Kafka and PostgreSQL started once for the whole run; each test gets topics and a database of its own on them."""
 
 import asyncio
-import base64
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -9,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
-import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -20,6 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from profiles import load_profile
 from support import meta_openapi
+from support.of_a_test import administer, forget_topics, settings_of_a_test
 from system import System, beside_meta
 from wabus_events import Event, Topic, decode
 from wabus_local.kafka import EmbeddedKafka
@@ -28,10 +27,24 @@ from wabus_runtime.http.auth import make_token
 from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, ensure_topics, topic_name
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.observe import tracing
-from wabus_runtime.settings import AuthSettings, KafkaSettings, load
+from wabus_runtime.settings import AuthSettings, IdentitySettings, KafkaSettings, load
 from waiting import Eventually, wait_until
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 load_profile()
+
+
+class ByFile(LoadFileScheduling):
+    """Each file's tests in one process; all that run containers in the same one, for they share one system."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "containers" if "/containers/" in file else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -78,14 +91,6 @@ def postgres(stack_home: Path) -> Iterator[EmbeddedPostgres]:
     asyncio.run(embedded.stop())
 
 
-async def administer(postgres: EmbeddedPostgres, statement: str) -> None:
-    connection = await asyncpg.connect(postgres.url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
 @pytest.fixture
 async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
     """An empty database of this test's own."""
@@ -98,33 +103,20 @@ async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
 @pytest.fixture
 def environment(
     kafka: EmbeddedKafka, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> dict[str, str]:
+) -> Iterator[dict[str, str]]:
     """Every setting a service needs, in the environment: real Kafka under a topic prefix of its own."""
-    values = {
-        "WABUS_HOME": str(tmp_path),
-        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "TOPIC_PREFIX": f"test-{uuid4().hex[:12]}.",
-        "TOPIC_REPLICATION": "1",
-        "DATABASE_URL": database_url,
-        "META_APP_ID": "1234567890",
-        "META_APP_SECRETS": "an-app-secret-for-tests,the-one-before-it",
-        "META_VERIFY_TOKEN": "a-verify-token-for-tests",
-        "META_GRAPH_URL": "http://127.0.0.1:9",
-        "PUBLIC_URL": "http://127.0.0.1:8080",
-        "CREDENTIAL_KEYS": "k1:" + base64.b64encode(b"1" * 32).decode(),
-        "JWT_SECRET": "a-secret-of-at-least-32-characters-for-tests",
-        "LOG_FORMAT": "console",
-    }
+    values = settings_of_a_test(kafka.bootstrap_servers, database_url, tmp_path)
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    return values
+    yield values
+    asyncio.run(forget_topics(values["KAFKA_BOOTSTRAP_SERVERS"], values["TOPIC_PREFIX"]))
 
 
 @pytest.fixture
-async def topics(environment: dict[str, str]) -> KafkaSettings:
+async def topics(environment: dict[str, str]) -> IdentitySettings:
     """The settings of a Kafka on which this test's topics exist."""
-    loaded = load(KafkaSettings)
+    loaded = load(IdentitySettings)
 
     async def made() -> bool:
         try:

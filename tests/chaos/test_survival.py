@@ -5,27 +5,30 @@ time it runs. A failing run names its seed (`CHAOS_SEED`).
 """
 
 import asyncio
-import os
 import random
 import signal
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import asyncpg
 import pytest
 from blows import Blows, Stores
+from healing import HEALED, ROUNDS, SEED, healed, within
 from machine import Clock, Disk, Network
 from system import MODULES, System, connect_demo
 from traffic import Traffic
 from wabus_events import MESSAGES, Event, MessageReceived, MessageStatusChanged, Topic
 
-ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "3"))
-SEED = int(os.environ.get("CHAOS_SEED", "7"))
-HEALED = 120.0  # seconds for everything to be well again after the last blow
-TABLES = ("waba_health", "webhook_health", "message_counts", "message_failures", "counted_messages", "templates")
+TABLES = (
+    "waba_health",
+    "webhook_health",
+    "message_counts",
+    "organisation_counts",
+    "organisation_failures",
+    "counted_messages",
+    "templates",
+)
 READS = (("wabus_health_projector", "/webhook/health"), ("wabus_template_sync", "/templates"))
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180 + 40 * ROUNDS)]
@@ -108,29 +111,6 @@ async def everything_counts_once(
     assert traffic.acknowledged <= received | delivered
     assert not traffic.refused & received
     await within(HEALED, lambda: counts(system, headers), (len(received), len(delivered)))
-
-
-async def healed(system: System, stores: Stores) -> None:
-    async def unready() -> dict[str, str]:
-        await stores.revive()
-        return await system.unready()
-
-    await within(HEALED, unready, {})
-
-
-async def within(seconds: float, look: Callable[[], Awaitable[Any]], expected: object) -> None:
-    """Wait until looking gives what is expected; otherwise show what it gave."""
-    deadline = time.monotonic() + seconds
-    seen: object = None
-    while time.monotonic() < deadline:
-        try:
-            seen = await look()
-        except (aiohttp.ClientError, AssertionError, OSError) as error:
-            seen = error
-        if seen == expected:
-            return
-        await asyncio.sleep(0.2)
-    assert seen == expected
 
 
 async def counts(system: System, headers: dict[str, str]) -> tuple[int, int]:

@@ -18,7 +18,14 @@ from wabus_events.testing import an, example
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/catalogue/index.html"
 PUBLIC = [kind for kind in EVENTS.values() if kind.topic not in PRIVATE_TOPICS]
-SERVICES = {"gateway", "template-sync", "health-projector"}
+SERVICES = {
+    "gateway",
+    "template-sync",
+    "health-projector",
+    "sender",
+    "conversations",
+    "wabus",
+}  # the last is the command
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from wabus_contract.schemas import schema_of
 from wabus_events import ACCOUNTS, EVENTS, TEMPLATES, Event, Topic, UndecodableRecord, WabaEvent, decode, encode, upcast
 from wabus_events.models.event import fact_id
 from wabus_events.testing import NOW, an, only_here
+from wabus_events.wire.plain_names import plain_names
 from wabus_events.wire.upcasting import Fields
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +67,8 @@ def test_a_record_of_long_ago_is_read_as_it_was_meant(event_type: str) -> None:
     assert (event.id, event.org_id) == (golden["headers"]["ce_id"], golden["headers"]["ce_orgid"])
     if event_type in EVENTS:
         assert event.key == golden["key"]
-        assert includes(event.model_dump(mode="json"), golden["value"])
+        nameless = dict.fromkeys(plain_names(golden["value"]))  # who asked is read as nobody since 0.3
+        assert includes(event.model_dump(mode="json"), {**golden["value"], **nameless})
 
 
 def as_kafka_has_them(headers: dict[str, str]) -> list[tuple[str, bytes]]:

@@ -21,8 +21,8 @@ RUNBOOK = (ROOT / "docs" / "operations.md").read_text()
 OF_PROMETHEUS = {"up": set[str](), "ALERTS": {"alertstate", "alertname"}}
 ADDED_BY_PROMETHEUS = {"job", "instance", "le"}
 LOW_CARDINALITY = {
-    "consumer", "database", "kind", "loop", "method", "outcome", "partition", "projection", "reason", "route",
-    "status", "topic", "type",
+    "consumer", "database", "event", "kind", "lane", "loop", "method", "outcome", "partition", "projection", "reason",
+    "route", "status", "topic", "type",
 }  # fmt: skip
 SUFFIXES = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_count", "_sum"], "info": ["_info"]}
 
@@ -31,7 +31,7 @@ SELECTOR = re.compile(r"\b([A-Za-z_]+)\{([^}]*)\}")
 MATCHER = re.compile(r'([a-z_]+)(=~|!~|!=|=)"([^"]*)"')
 GROUPING = re.compile(r"\bby \(([^)]*)\)")
 
-for service in ("gateway", "template_sync", "health_projector"):
+for service in ("gateway", "template_sync", "health_projector", "conversations", "subscriptions", "sender"):
     import_module(f"wabus_{service}.app")
 
 

@@ -1,21 +1,23 @@
 """The chart renders to what Kubernetes, Strimzi, KEDA and Prometheus take, and to what the code needs and no more."""
 
-import base64
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from deployment import (
     CHART,
     KUBERNETES,
     ROOT,
+    SETTINGS,
     TOOLS,
     VALUES,
     Manifest,
+    addresses,
     manifests,
     named,
     rendered,
@@ -25,35 +27,39 @@ from deployment import (
     values,
 )
 from deployment import settings_of as settings_class
+from wabus_cli.main import wabus
+from wabus_cli.serve import chosen
+from wabus_conversations.worker.projector import NAME as CONVERSATIONS_PROJECTION
 from wabus_events import TOPICS
-from wabus_gateway.app import create_app as gateway
-from wabus_health_projector.app import create_app as health_projector
 from wabus_health_projector.tables import history
 from wabus_health_projector.worker import alerts, checker, projector
-from wabus_runtime.settings import load
-from wabus_template_sync.app import create_app as template_sync
-from wabus_template_sync.tables.store import PROJECTION
+from wabus_sender.worker.projector import NAME as SENDER_PROJECTION
+from wabus_subscriptions.tables.subscriptions import NAME as SUBSCRIPTIONS_PROJECTION
+from wabus_template_sync.worker.projector import NAME as TEMPLATES_PROJECTION
 
 CRDS = Path(__file__).parent / "kubernetes"
 REFERENCE = re.compile(r'"\$ref": "[^"#]*#/\$defs/([^"]+)"')
 OF_OPENTELEMETRY = "OTEL_"
-EXAMPLES = {
-    "CREDENTIAL_KEYS": "k1:" + base64.b64encode(bytes(32)).decode(),
-    "JWT_SECRET": "a" * 32,
-    "META_APP_SECRETS": "a",
-    "META_VERIFY_TOKEN": "a",
-}
 PROCESSES = {
     "gateway": "gateway",
     "template-sync-api": "template-sync",
     "template-sync-worker": "template-sync",
     "health-projector-api": "health-projector",
     "health-projector-worker": "health-projector",
+    "conversations-api": "conversations",
+    "conversations-worker": "conversations",
+    "subscriptions-api": "subscriptions",
+    "subscriptions-worker": "subscriptions",
+    "sender-api": "sender",
+    "sender-worker": "sender",
 }
 GROUPS = {
     "gateway": set[str](),
-    "template-sync": {"template-sync", PROJECTION},
-    "health-projector": {projector.NAME, history.NAME, checker.GROUP, alerts.GROUP},
+    "template-sync": {"template-sync", TEMPLATES_PROJECTION},
+    "health-projector": {projector.NAME, history.NAME, checker.GROUP, alerts.NAME},
+    "conversations": {CONVERSATIONS_PROJECTION},
+    "subscriptions": {SUBSCRIPTIONS_PROJECTION},
+    "sender": {SENDER_PROJECTION},
 }
 
 
@@ -155,7 +161,11 @@ def test_an_uninstalled_release_leaves_the_log() -> None:
 def test_each_service_may_join_the_groups_it_has_and_no_others() -> None:
     for service, user in named("strimzi", "KafkaUser").items():
         acls = user["spec"]["authorization"]["acls"]
-        groups = {each["resource"]["name"] for each in acls if each["resource"]["type"] == "group"}
+        groups = {
+            each["resource"]["name"]
+            for each in acls
+            if each["resource"]["type"] == "group" and each["operations"] != ["Describe"]  # of the operator, to see
+        }
         assert groups == {f"wabus.{group}" for group in GROUPS.get(service, set())}
 
 
@@ -197,8 +207,12 @@ def test_each_process_is_told_what_it_needs_and_nothing_else(name: str) -> None:
         assert {each for each in env if not each.startswith(OF_OPENTELEMETRY)} <= set(known), process
     assert "DATABASE_URL" not in env_of(told["gateway"])
     reading = {process for process in PROCESSES if "READ_DATABASE_URL" in env_of(told[process])}
-    assert reading == ({"template-sync-api", "health-projector-api"} if name == "managed" else set())
-    assert set(env_of(told["template-sync-migrate"])) == {"DATABASE_URL"}
+    assert reading == (
+        {"template-sync-api", "health-projector-api", "conversations-api", "subscriptions-api"}
+        if name == "managed"
+        else set()
+    )
+    assert set(env_of(told["migrate"])) == {"DATABASE_URL"}
 
 
 def fields(service: str, process: str) -> list[tuple[str, Any]]:
@@ -207,7 +221,7 @@ def fields(service: str, process: str) -> list[tuple[str, Any]]:
 
 @pytest.mark.parametrize("name", VALUES)
 def test_secrets_come_from_secrets(name: str) -> None:
-    secret = re.compile(r"SECRET|PASSWORD|KEYS|TOKEN$|DATABASE_URL")
+    secret = re.compile(r"SECRET|PASSWORD|KEYS?$|TOKEN$|DATABASE_URL")
     for process, pod in pods(name):
         for variable, entry in env_of(pod).items():
             if secret.search(variable):
@@ -235,7 +249,7 @@ def test_a_rollout_never_has_more_workers_than_partitions() -> None:
         if process.endswith("worker"):
             assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
     for scaled in manifests("strimzi", "ScaledObject"):
-        assert scaled["spec"]["maxReplicaCount"] <= min(topic.partitions for topic in TOPICS)
+        assert scaled["spec"]["maxReplicaCount"] <= min(topic.partitions for topic in TOPICS if not topic.compacted)
 
 
 def test_each_process_has_one_thing_that_scales_it_and_a_disruption_budget() -> None:
@@ -243,12 +257,20 @@ def test_each_process_has_one_thing_that_scales_it_and_a_disruption_budget() -> 
     assert scaled == set(PROCESSES) == set(named("strimzi", "PodDisruptionBudget"))
     for process in PROCESSES:
         assert "replicas" not in named("strimzi", "Deployment")[process]["spec"]
-    assert set(named("managed", "HorizontalPodAutoscaler")) == {"gateway", "template-sync-api", "health-projector-api"}
+    assert set(named("managed", "HorizontalPodAutoscaler")) == {
+        "gateway", "template-sync-api", "health-projector-api", "conversations-api", "subscriptions-api", "sender-api",
+    }  # fmt: skip
     assert named("managed", "Deployment")["health-projector-worker"]["spec"]["replicas"] == 2
 
 
 def test_workers_scale_by_lag_that_the_code_measures() -> None:
-    expected = {"template-sync-worker": PROJECTION, "health-projector-worker": projector.NAME}
+    expected = {
+        "template-sync-worker": TEMPLATES_PROJECTION,
+        "health-projector-worker": projector.NAME,
+        "conversations-worker": CONVERSATIONS_PROJECTION,
+        "subscriptions-worker": SUBSCRIPTIONS_PROJECTION,
+        "sender-worker": SENDER_PROJECTION,
+    }
     for process, scaled in named("strimzi", "ScaledObject").items():
         query = scaled["spec"]["triggers"][0]["metadata"]["query"]
         assert query == f'sum(wabus_projection_lag_records{{projection="{expected[process]}",namespace="whatsapp"}})'
@@ -273,6 +295,13 @@ def test_every_pod_has_its_network_policy_and_only_some_reach_postgresql() -> No
     }
     assert with_database == labels - {"gateway"}
     assert selected["migrate"]["ingress"] == []
+    to_meta = {
+        component
+        for component, spec in selected.items()
+        if any(port["port"] == 443 for rule in spec["egress"] for port in rule["ports"])
+    }
+    # Also the operator, who disconnects whom they forget.
+    assert to_meta == labels - {"migrate"}
 
 
 def test_where_peers_are_named_no_pod_reaches_another_kafka_or_postgresql() -> None:
@@ -289,11 +318,9 @@ def test_where_peers_are_named_no_pod_reaches_another_kafka_or_postgresql() -> N
 
 
 def test_tables_are_migrated_before_the_new_release_starts() -> None:
-    jobs = named("strimzi", "Job")
-    assert set(jobs) == {"template-sync-migrate", "health-projector-migrate"}
-    for job in jobs.values():
-        assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
-        assert job["spec"]["template"]["spec"]["containers"][0]["command"] == ["wabus", "migrate"]
+    [job] = manifests("strimzi", "Job")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert job["spec"]["template"]["spec"]["containers"][0]["args"] == ["migrate"]
 
 
 def test_prometheus_finds_every_process_under_a_job_that_the_alerts_count_on() -> None:
@@ -318,11 +345,6 @@ def test_the_alerts_come_with_the_chart_as_they_are() -> None:
 def test_every_endpoint_is_reached_from_outside_except_probes_and_metrics(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    for line in (ROOT / ".env.example").read_text().splitlines():
-        name, separator, value = line.partition("=")
-        if separator and not name.startswith("#"):
-            monkeypatch.setenv(name, value or EXAMPLES.get(name, ""))
     [ingress] = manifests("strimzi", "Ingress")
     rules = ingress["spec"]["rules"][0]["http"]["paths"]
 
@@ -336,15 +358,37 @@ def test_every_endpoint_is_reached_from_outside_except_probes_and_metrics(
         chosen = max(fits, key=lambda rule: len(rule["path"]), default=None)
         return chosen and chosen["backend"]["service"]["name"].removeprefix("wabus-")
 
-    apps: dict[str, Any] = {
-        "gateway": gateway, "template-sync-api": template_sync, "health-projector-api": health_projector,
-    }  # fmt: skip
     inside = {"/healthz", "/readyz", "/metrics"}
     assert backend("/openapi.json") == "template-sync-api"
-    for process, create in apps.items():
-        app = create(load(settings_class(PROCESSES[process])))
-        for resource in app.router.resources():
-            path = resource.canonical
-            if path == "/openapi.json":
-                continue  # each process has one of its own
+    for process in (process for process in PROCESSES if not process.endswith("worker")):
+        for path in addresses(PROCESSES[process], monkeypatch, tmp_path) - {"/openapi.json"}:
             assert backend(path) == (None if path in inside else process), path
+
+
+def test_no_service_is_forgotten() -> None:
+    assert set(PROCESSES.values()) == set(SETTINGS)
+    assert set(named("strimzi", "KafkaUser")) == set(SETTINGS) | {"operator"}
+    assert set(named("strimzi", "ServiceAccount")) == set(SETTINGS)
+    assert set(named("strimzi", "Deployment")) == set(PROCESSES) | {"operator"}
+
+
+def test_commands_user_and_port_are_those_of_the_image() -> None:
+    image = (ROOT / "deploy" / "images" / "Dockerfile").read_text()
+    assert 'ENTRYPOINT ["wabus"]' in image
+    for process, pod in pods("strimzi"):
+        spec = pod["spec"]
+        [container] = spec["containers"]
+        assert container["image"] == "registry.example.com/wabus/wabus:0.2.0"
+        assert f"USER {spec['securityContext']['runAsUser']}:{spec['securityContext']['runAsGroup']}\n" in image
+        if process == "operator":
+            continue
+        assert "command" not in container
+        name, *arguments = container["args"]
+        command = wabus.get_command(click.Context(wabus), name)
+        assert command is not None
+        words = command.make_context(name, list(arguments)).params
+        if process != "migrate":
+            service = PROCESSES[process]
+            assert (words["role"], chosen(sorted(SETTINGS), words["services"], [])) == (role_of(process), [service])
+            assert f"EXPOSE {container['ports'][0]['containerPort']}\n" in image
+            assert container["livenessProbe"]["httpGet"]["path"] in image

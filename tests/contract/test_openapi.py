@@ -1,20 +1,34 @@
 """What `/openapi.json` says is what the API does: schemathesis asks the real one, with good and with bad requests."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 import schemathesis
+from aiohttp import ClientSession, web
 from hypothesis import HealthCheck, Phase, given, settings
+from pydantic_settings import BaseSettings
 from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.checks import negative_data_rejection, positive_data_acceptance
 from template_world import ORDER, Bearer, Client, Meta, Publish, Serve, connection, synced_status
+from threads import ANNA, ANNA_ID, START, WABA, echoed, received, status
+from wabus_conversations.app import create_app as create_conversations
+from wabus_conversations.settings import ConversationsSettings
+from wabus_events import AccountConnected, Event, SendRequested
 from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
 from wabus_health_projector.app import HealthProjectorSettings
 from wabus_health_projector.app import create_app as create_health
+from wabus_runtime.http.openapi import description, installed_operations
 from wabus_runtime.settings import KafkaSettings, load
+from wabus_sender.app import create_app as create_sender
+from wabus_sender.settings import SenderSettings
+from wabus_subscriptions.app import create_app as create_subscriptions
+from wabus_subscriptions.settings import SubscriptionsSettings
+from wabus_template_sync.app import TemplateSyncSettings
+from wabus_template_sync.app import create_app as create_templates
 from waiting import Eventually
 
 pytest_plugins = ["template_world"]
@@ -24,9 +38,34 @@ pytestmark = pytest.mark.filterwarnings("ignore:Do not use the .random. module i
 EXAMPLES = 12  # of each operation and mode
 EXAMPLES_OF_SYNC = 4  # each of them publishes
 ADDRESS_MAX = 8_000  # characters; longer ones the HTTP server refuses before anybody looks at them
-REFUSED = {"/templates", "/templates/{template_id}/render", "/whatsapp/connect"}
+BODY_MAX = 64 * 1024  # bytes; larger ones are refused for that alone
+FRAMING = {"transfer-encoding", "upgrade", "expect"}
+"""Headers about the connection: made up, the HTTP server refuses them before anybody looks at them."""
+REFUSED = {
+    "/templates",
+    "/conversations",
+    "/conversations/search",
+    "/conversations/ws",
+    "/contacts",
+    "/conversations/{conversation_id}/messages",
+    "/subscriptions",
+    "/subscriptions/{subscription_id}",
+    "/subscriptions/{subscription_id}/deliveries",
+    "/subscriptions/{subscription_id}/replay",
+    "/messages",
+    "/messages/batch",
+    "/messages/check",
+    "/messages/read",
+    "/sends",
+    "/sends/{send_id}/again",
+    "/templates/{template_id}/render",
+    "/whatsapp/connect",
+    "/whatsapp/setup",
+    "/whatsapp/setup/{waba_id}",
+}
 """What is valid and refused all the same: a cursor that is none of ours, parameters that another template has, a code
-that Meta has not given."""
+that Meta has not given, a sign-up that nobody began, an address that is none, a name that no event has, a moment in the
+future."""
 NOT_NEGATED = {"/templates/{template_id}/render"}
 """Where schemathesis can't make up wrong bodies: it gives up on a list that is either of two kinds."""
 UNCHECKED = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large, HealthCheck.nested_given)
@@ -43,15 +82,23 @@ async def address(service: Client, meta: Meta, publish: Publish, bearer: Bearer,
     return str(service.make_url("")).rstrip("/")
 
 
-def operations(address: str) -> Iterator[APIOperation[Any, Any, Any, Any]]:
+def operations(address: str, *prefixes: str) -> Iterator[APIOperation[Any, Any, Any, Any]]:
+    """What the document describes below these prefixes: one service's part of it."""
     schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
     for found in schema.get_all_operations():
-        yield cast(Any, found).ok()
+        operation = cast(Any, found).ok()
+        if operation.path.startswith(prefixes):
+            yield operation
 
 
-def explore(operation: APIOperation[Any, Any, Any, Any], address: str, headers: dict[str, str]) -> None:
+def explore(
+    operation: APIOperation[Any, Any, Any, Any],
+    address: str,
+    headers: dict[str, str],
+    known: Mapping[str, str] = KNOWN,
+) -> None:
     """Ask with made-up requests, and hold every answer against the document."""
-    ids = {name: KNOWN[name] for name in KNOWN if f"{{{name}}}" in operation.path}
+    ids = {name: value for name, value in known.items() if f"{{{name}}}" in operation.path}
 
     excluded = [positive_data_acceptance] if operation.path in REFUSED else []
     if operation.method == "get":
@@ -60,7 +107,10 @@ def explore(operation: APIOperation[Any, Any, Any, Any], address: str, headers: 
 
     def holds(case: Case[Any]) -> None:
         answer = case.call(base_url=address, headers=headers, timeout=30)
-        if len(str(answer.request.url)) > ADDRESS_MAX:
+        body = answer.request.body
+        if len(str(answer.request.url)) > ADDRESS_MAX or (isinstance(body, bytes | str) and len(body) > BODY_MAX):
+            return
+        if FRAMING & {name.lower() for name in answer.request.headers} and answer.status_code == 400:
             return
         case.validate_response(answer, excluded_checks=excluded)
 
@@ -102,22 +152,181 @@ async def gateway_address(meta: Meta, topics: KafkaSettings, serve: Serve, event
 
 
 async def test_the_gateways_endpoints_answer_as_the_document_says(gateway_address: str, bearer: Bearer) -> None:
-    found = await asyncio.to_thread(lambda: list(operations(gateway_address)))
+    found = await asyncio.to_thread(lambda: list(operations(gateway_address, "/whatsapp", "/webhooks")))
     for operation in found:
         await asyncio.to_thread(explore, operation, gateway_address, bearer())
 
-    assert len(found) == 6
+    assert len(found) == 8
 
 
 async def test_no_request_gets_a_500_and_every_answer_is_as_the_document_says(address: str, bearer: Bearer) -> None:
-    for operation in await asyncio.to_thread(lambda: list(operations(address))):
+    for operation in await asyncio.to_thread(lambda: list(operations(address, "/templates"))):
         await asyncio.to_thread(explore, operation, address, bearer())
 
 
+@pytest.fixture
+async def inbox_address(topics: KafkaSettings, publish: Publish, serve: Serve, bearer: Bearer,
+                        eventually: Eventually) -> str:  # fmt: skip
+    """Of an API that has a conversation."""
+    client = await serve(create_conversations(load(ConversationsSettings)))
+    await publish([*connected_with_a_message()])
+
+    async def known() -> bool:
+        return bool((await (await client.get("/conversations", headers=bearer())).json())["conversations"])
+
+    await eventually(known)
+    return str(client.make_url("")).rstrip("/")
+
+
+def connected_with_a_message() -> Iterator[Event]:
+    """An account, what somebody wrote to it, what was answered, and what was said about both."""
+    now = datetime.now(UTC) - timedelta(minutes=1)
+    yield AccountConnected(id="c", time=now - timedelta(days=1), org_id="demo", waba_id=WABA)
+    for event in (
+        received("a", 1, ANNA, ANNA_ID, name="Anna", referral={"source_type": "ad"}),
+        received("b", 2, ANNA, ANNA_ID, context="a"),
+        echoed("c", 3, ANNA, ANNA_ID, text={"body": "c"}),
+        status("c", "delivered", 4, ANNA, ANNA_ID),
+        status("c", "failed", 5, ANNA, ANNA_ID, codes=[131026]),
+        received("d", 6, ANNA, ANNA_ID, kind="reaction", reaction={"message_id": "c", "emoji": "+"}),
+        received("e", 7, ANNA, ANNA_ID, group="g"),
+    ):
+        yield event.model_copy(update={"time": event.time - START + now, "org_id": "demo"})
+
+
+INBOX = ("/conversations", "/contacts", "/stream", "/media")
+
+
+async def test_the_endpoints_of_conversations_answer_as_the_document_says(inbox_address: str, bearer: Bearer) -> None:
+    async with ClientSession(inbox_address, headers=bearer()) as session:
+        async with session.get("/conversations") as answer:
+            conversation = next(each for each in (await answer.json())["conversations"] if each["contact"] is not None)
+        async with session.get(f"/conversations/{conversation['conversation_id']}/messages") as answer:
+            message = next(each for each in (await answer.json())["messages"] if each["direction"] == "out")
+    known = {
+        "conversation_id": conversation["conversation_id"],
+        "message_id": message["message_id"],
+        "contact_id": conversation["contact"]["contact_id"],
+    }
+    found = await asyncio.to_thread(lambda: list(operations(inbox_address, *INBOX)))
+    for operation in sorted(found, key=lambda each: each.method == "delete"):
+        if operation.path.endswith("/stream"):  # which has no end
+            continue
+        await asyncio.to_thread(explore, operation, inbox_address, bearer(), known)
+
+    assert len(found) == 14
+
+
+async def test_the_endpoints_of_subscriptions_answer_as_the_document_says(
+    topics: KafkaSettings, serve: Serve, bearer: Bearer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUBSCRIPTIONS_PRIVATE_ADDRESSES", "true")  # or each made-up host would be looked up
+    client = await serve(create_subscriptions(load(SubscriptionsSettings), "api"))
+    receiver = {"url": "http://localhost:9/"}
+    async with client.post("/subscriptions", json=receiver, headers=bearer()) as answer:
+        known = {"subscription_id": (await answer.json())["subscription_id"]}
+    here = str(client.make_url("")).rstrip("/")
+    found = await asyncio.to_thread(lambda: list(operations(here, "/subscriptions")))
+    for operation in sorted(found, key=lambda each: each.method == "delete"):
+        await asyncio.to_thread(explore, operation, here, bearer(), known)
+
+    assert len(found) == 10
+
+
+@pytest.fixture
+async def sender_address(topics: KafkaSettings, publish: Publish, serve: Serve, bearer: Bearer,
+                         eventually: Eventually) -> str:  # fmt: skip
+    """Of an API that has a send."""
+    client = await serve(create_sender(load(SenderSettings)))
+    await publish([asked_to_send()])
+
+    async def known() -> bool:
+        return (await client.get(f"/sends/{SEND}", headers=bearer())).status == 200
+
+    await eventually(known)
+    return str(client.make_url("")).rstrip("/")
+
+
+SEND = "7c1d2f3e-8a55-4d0c-9d4f-1f3f8f8f2a10"
+
+
+def asked_to_send() -> SendRequested:
+    now = datetime.now(UTC)
+    return SendRequested(
+        id="s", time=now, org_id="demo", waba_id=WABA, phone_number_id="1", send_id=SEND, lane="service", kind="text",
+        to=ANNA, message={"type": "text", "text": {"body": "a"}}, not_before=now + timedelta(hours=1),
+        expires_at=now + timedelta(hours=2),
+    )  # fmt: skip
+
+
+async def test_the_endpoints_of_the_sender_answer_as_the_document_says(sender_address: str, bearer: Bearer) -> None:
+    found = await asyncio.to_thread(lambda: list(operations(sender_address, "/messages", "/sends", "/numbers")))
+    for operation in found:
+        await asyncio.to_thread(explore, operation, sender_address, bearer(), {"send_id": SEND})
+
+    assert len(found) == 11
+
+
 async def test_the_health_endpoints_answer_as_the_document_says(health_address: str, bearer: Bearer) -> None:
-    found = await asyncio.to_thread(lambda: list(operations(health_address)))
+    found = await asyncio.to_thread(lambda: list(operations(health_address, "/webhook/health")))
     for operation in found:
         if not operation.path.endswith("/stream"):  # which has no end
             await asyncio.to_thread(explore, operation, health_address, bearer())
 
     assert len(found) == 5
+
+
+NOT_FOR_CLIENTS = {
+    "/", "/favicon.ico", "/healthz", "/metrics", "/openapi.json", "/readyz", "/ui/session", "/ui/{folder}/{file}",
+    "/ui/{release}/{folder}/{file}",
+    "/webhooks/whatsapp/{waba_id}", "/whatsapp/callback", "/whatsapp/data-deletion",
+    "/whatsapp/deauthorize",
+}  # fmt: skip
+"""The page, probes, and what Meta and the browser that comes back from Meta call."""
+
+
+@pytest.mark.parametrize(
+    ("create", "settings_class"),
+    [
+        (create_gateway, GatewaySettings),
+        (create_templates, TemplateSyncSettings),
+        (create_health, HealthProjectorSettings),
+        (create_conversations, ConversationsSettings),
+        (create_subscriptions, SubscriptionsSettings),
+        (create_sender, SenderSettings),
+    ],
+)
+def test_whichever_service_is_asked_no_address_that_clients_can_call_is_missing_from_the_document(
+    environment: dict[str, str], create: Callable[[Any], web.Application], settings_class: type[BaseSettings]
+) -> None:
+    described = description(installed_operations())["paths"]
+    routed = {
+        (resource.canonical, route.method.lower())
+        for resource in create(load(settings_class)).router.resources()
+        for route in resource
+    }
+
+    asked_for = {(path, method) for path, method in routed if path not in NOT_FOR_CLIENTS and method != "head"}
+    assert asked_for
+    assert asked_for == {(path, method) for path in described for method in described[path]} & asked_for
+    assert "/openapi.json" in {path for path, _ in routed}
+
+
+def test_the_document_describes_nothing_that_nobody_answers(environment: dict[str, str]) -> None:
+    applications = (
+        create_gateway(load(GatewaySettings)),
+        create_templates(load(TemplateSyncSettings)),
+        create_health(load(HealthProjectorSettings)),
+        create_conversations(load(ConversationsSettings)),
+        create_subscriptions(load(SubscriptionsSettings)),
+        create_sender(load(SenderSettings)),
+    )
+    answered = {
+        (resource.canonical, route.method.lower())
+        for application in applications
+        for resource in application.router.resources()
+        for route in resource
+    }
+
+    described = description(installed_operations())["paths"]
+    assert {(path, method) for path in described for method in described[path]} <= answered

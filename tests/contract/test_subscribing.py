@@ -10,14 +10,18 @@ import pytest
 from wabus_contract.catalogue_page import SUBSCRIBER
 from wabus_events import (
     AccountConnected,
+    CallReported,
     CredentialStored,
     Event,
     MessageReceived,
     MessageStatusChanged,
+    OrganisationForgotten,
     TemplatesSynced,
     TemplateSyncFailed,
     UndecodableRecord,
+    Unrecognised,
     encode,
+    identity_of,
 )
 from wabus_events.subscriber import (
     DeadLetters,
@@ -323,8 +327,32 @@ async def test_the_documents_test_passes_and_its_subscriber_is_that_of_the_catal
     text = (Path(__file__).parents[2] / "docs/subscribe.md").read_text(encoding="utf-8")
     subscriber, test, *others = (block.partition("```")[0] for block in text.split("```python\n")[1:])
     compile(subscriber, "subscribe.md", "exec")
-    assert ["NewTopic" in block for block in others] == [False, False, True]
+    assert ["NewTopic" in block for block in others] == [False, False, False, False, False, False, True]
     assert next(line for line in SUBSCRIBER.splitlines() if "async for" in line) in subscriber
     names: dict[str, Any] = {}
     exec(test, names)
     await names["test_approved_templates_are_billed"]()
+
+
+def test_the_documents_way_to_see_who_was_forgotten_sees_it() -> None:
+    text = (Path(__file__).parents[2] / "docs/subscribe.md").read_text(encoding="utf-8")
+    [block] = [block for block in text.split("```python\n")[1:] if "def meant(" in block]
+    names: dict[str, Any] = {}
+    exec(block.partition("```")[0], names)
+    key = b"k" * 32
+    line = an(OrganisationForgotten, identity=identity_of(key, OrganisationForgotten, "acme"))
+    assert names["meant"](line, ["another", "acme"], key) == ["acme"]
+    assert names["meant"](line, ["another", "acme"], b"j" * 32) == []
+
+
+async def test_the_documents_way_to_read_what_had_no_model_before_the_upgrade_reads_it() -> None:
+    text = (Path(__file__).parents[2] / "docs/subscribe.md").read_text(encoding="utf-8")
+    [block] = [block for block in text.split("```python\n")[1:] if "from_unrecognised(" in block]
+    names: dict[str, Any] = {}
+    exec(block.partition("```")[0], names)
+    call = {"id": "wacid.A", "event": "connect", "from": "1", "direction": "USER_INITIATED"}
+    value = {"metadata": {"phone_number_id": "9"}, "calls": [call]}
+    bus = MemoryBus()
+    await bus.publish(an(Unrecognised, field="calls", value=value, waba_id="1"), an(CallReported, call_id="wacid.B"))
+    await bus.end()
+    assert [event.call_id async for event in names["calls"](bus)] == ["wacid.A", "wacid.B"]

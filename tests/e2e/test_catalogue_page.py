@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.test_status_page import ARGUMENTS, chromium_path
+from browser import ARGUMENTS, chromium_path
 from playwright.sync_api import Page, sync_playwright
 
 CATALOGUE = Path(__file__).parents[2] / "docs/catalogue/index.html"

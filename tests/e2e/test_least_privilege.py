@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
@@ -19,7 +20,7 @@ from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.protocol.admin import CreateAclsRequest
 from deployment import named
 from local_stack import free_ports
-from system import MODULES, System, beside_meta, connect_demo
+from system import System, beside_meta, connect_demo
 from wabus_local.kafka import EmbeddedKafka
 from wabus_runtime.kafka.clients import client_options, ensure_topics
 from wabus_runtime.settings import KafkaSettings, load
@@ -35,6 +36,8 @@ USERS = {
     "wabus_gateway": "wabus-gateway",
     "wabus_template_sync": "wabus-template-sync",
     "wabus_health_projector": "wabus-health-projector",
+    "wabus_conversations": "wabus-conversations",
+    "wabus_subscriptions": "wabus-subscriptions",
 }
 # The numbers of Kafka's protocol: ResourceType, PatternType, AclOperation, AclPermissionType.
 RESOURCE = {"topic": 2, "group": 3, "cluster": 4, "transactionalId": 5}
@@ -112,6 +115,7 @@ def become(monkeypatch: pytest.MonkeyPatch, guarded: tuple[str, str], user: str)
 
 async def test_each_service_does_all_its_work_and_nothing_else_with_its_rights(
     environment: dict[str, str],
+    database_url: str,
     guarded: tuple[str, str],
     serve: Serve,
     monkeypatch: pytest.MonkeyPatch,
@@ -121,6 +125,9 @@ async def test_each_service_does_all_its_work_and_nothing_else_with_its_rights(
     async with beside_meta(serve, monkeypatch, tmp_path) as system:
         monkeypatch.setenv("ALERT_WEBHOOK_URL", os.environ["META_GRAPH_URL"] + "/nobody")
         monkeypatch.setenv("ALERT_WEBHOOK_SECRET", "whsec_" + "YSBzZWNyZXQgb2YgdGhlIHRlc3RzIG9mIHRoZSBjaGFydA==")
+        monkeypatch.setenv("SUBSCRIPTIONS_URL", os.environ["META_GRAPH_URL"] + "/nobody")
+        monkeypatch.setenv("SUBSCRIPTIONS_SECRET", "whsec_" + "YSBzZWNyZXQgb2YgdGhlIHRlc3RzIG9mIHRoZSBjaGFydA==")
+        system.ports["wabus_conversations"], system.ports["wabus_subscriptions"] = free_ports(2)
         for module, user in reversed(USERS.items()):
             become(monkeypatch, guarded, user)
             await system.start(module)
@@ -142,13 +149,41 @@ async def test_each_service_does_all_its_work_and_nothing_else_with_its_rights(
             return received == [1] and health["status"] == "healthy" and bool(history["changes"])
 
         await eventually(all_is_told)
-    for module in MODULES:
+
+        async def has_the_message() -> bool:
+            connection = await asyncpg.connect(database_url)
+            try:
+                return await connection.fetchval("SELECT count(*) FROM conversations.messages") == 1
+            finally:
+                await connection.close()
+
+        await eventually(has_the_message)
+
+        async def has_told_of_it() -> bool:
+            connection = await asyncpg.connect(database_url)
+            try:
+                return bool(await connection.fetchval("SELECT count(*) FROM subscriptions.deliveries"))
+            finally:
+                await connection.close()
+
+        await eventually(has_told_of_it)
+        found = await system.get("wabus_conversations", "/conversations", headers)
+        contact = found["conversations"][0]["contact"]["contact_id"]
+        forget = system.url("wabus_conversations", f"/contacts/{contact}")
+        async with system.http.delete(forget, headers={**headers, "Prefer": "wait=30"}) as answer:
+            assert (answer.status, (await answer.json())["status"]) == (200, "forgotten")
+    for module in USERS:
         assert "AuthorizationFailed" not in (tmp_path / f"{module}.log").read_text(), module
 
-    for user, topic in (("wabus-gateway", "messages.v1"), ("wabus-template-sync", "messages.v1")):
+    for user, topic in (
+        ("wabus-gateway", "messages.v1"),
+        ("wabus-template-sync", "messages.v1"),
+        ("wabus-conversations", "templates.v1"),
+    ):
         assert not await may_read(become(monkeypatch, guarded, user), f"wabus.{topic}"), user
     for user, topic in (("wabus-template-sync", "credentials.v1"), ("wabus-health-projector", "credentials.v1"),
-                        ("wabus-health-projector", "messages.v1"), ("wabus-gateway", "health.v1")):  # fmt: skip
+                        ("wabus-health-projector", "messages.v1"), ("wabus-gateway", "health.v1"),
+                        ("wabus-conversations", "credentials.v1")):  # fmt: skip
         assert not await may_write(become(monkeypatch, guarded, user), f"wabus.{topic}"), user
     assert await may_read(become(monkeypatch, guarded, "wabus-health-projector"), "wabus.messages.v1")
     assert await may_write(become(monkeypatch, guarded, "wabus-gateway"), "wabus.messages.v1")

@@ -183,7 +183,9 @@ async def read_all(settings: KafkaSettings) -> list[Any]:
     )
     await consumer.start()
     try:
-        places = [TopicPartition(topic_name(settings, topic), each) for topic in TOPICS for each in range(12)]
+        places = [
+            TopicPartition(topic_name(settings, topic), each) for topic in TOPICS for each in range(topic.partitions)
+        ]
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
         records: list[Any] = []

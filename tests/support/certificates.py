@@ -34,12 +34,13 @@ class Authority:
         self.certificate = folder / f"{name}.pem"
         self.certificate.write_bytes(_pem(built.sign(self._key, hashes.SHA256())))
 
-    def issue(self, name: str) -> Issued:
-        """A certificate for a server on 127.0.0.1, or for a client."""
+    def issue(self, name: str, host: str | None = None) -> Issued:
+        """A certificate for a server on 127.0.0.1 and at a host's name, or for a client."""
         key = ec.generate_private_key(ec.SECP256R1())
         built = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key.public_key())
         address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        built = built.add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        names = [address, *([x509.DNSName(host)] if host else [])]
+        built = built.add_extension(x509.SubjectAlternativeName(names), critical=False)
         built = built.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         built = built.add_extension(_usage(signs_certificates=False), critical=True)
         issued = Issued(*(self._folder / f"{name}{end}" for end in (".key", ".crt", ".both")))

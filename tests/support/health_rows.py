@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import asyncpg
-from wabus_health_projector.worker import projector, rebuild
+from wabus_health_projector.worker import projector
 from wabus_runtime.kafka.publisher import Position
 from wabus_runtime.postgres.offsets import wait_for
 from waiting import WAIT
 
-TABLES = [table.name for table in rebuild.MODELS["health"].tables]
+TABLES = [table.name for table in projector.PROJECTION.tables]
 
 
 async def reached(pool: asyncpg.Pool, positions: Sequence[Position]) -> bool:

@@ -29,7 +29,7 @@ DOCUMENT = Path(os.environ.get("META_OPENAPI") or BESIDE)
 DEVIATIONS = Path(__file__).with_name("meta_deviations.toml")
 VERSION = re.compile(r"v\d+\.\d+")
 NOT_GRAPH = ("_control", "dialog")
-WRONG_CALL = (100, 2500)  # codes of Graph: it has noticed itself
+WRONG_CALL = (100, 2500, 131008, 131009)  # codes of Graph: it has noticed itself
 
 
 def missing() -> str | None:
@@ -91,13 +91,14 @@ def deviations() -> tuple[Deviation, ...]:
 def _checking(store: Store) -> Any:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        body = await request.read()  # kept by aiohttp: the handler reads it again
-        response = await handler(request)
+        streamed = request.content_type == "multipart/form-data"
+        body = b"" if streamed else await request.read()  # kept by aiohttp: the handler reads it again
         parts = [part for part in request.path.split("/") if part]
         version = parts.pop(0) if parts and VERSION.fullmatch(parts[0]) else None
         if version is None or not parts or parts[0] in NOT_GRAPH:
-            return response
-        template = template_of(store.world, parts)
+            return await handler(request)
+        template = template_of(store.world, parts)  # now: what it deletes is nothing any more afterwards
+        response = await handler(request)
         for finding in _findings(request, body, response, template):
             accepted = next((each for each in deviations() if each.covers(finding)), None)
             if accepted:
@@ -116,6 +117,8 @@ def template_of(world: World, parts: list[str]) -> str:
         name = "{WABA-ID}"
     elif world.phone(first):
         name = "{Phone-Number-ID}"
+    elif first in world.media:
+        name = "{Media-ID}"
     elif world.waba_of_template(first):
         name = "{TEMPLATE_ID}"
     elif world.business(first):
@@ -143,7 +146,7 @@ def _findings(request: web.Request, body: bytes, response: web.StreamResponse, p
         yield from _request_findings(called, operation, request, body)
     schema: Json = {"$ref": "#/components/schemas/GraphAPIError"}
     if operation and not failed:
-        schema = operation["responses"][str(response.status)]["content"]["application/json"]["schema"]
+        schema = _resolved(operation["responses"][str(response.status)])["content"]["application/json"]["schema"]
     for at, says in _invalid(schema, answer):
         yield Finding(called, f"answer {at}", says)
 
@@ -165,12 +168,12 @@ def _request_findings(called: str, operation: Json, request: web.Request, body: 
         given = json.loads(body)
         members |= given if isinstance(given, dict) else {}
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
-    schema = _resolved(content["schema"]) if content else {"properties": {}}
+    schema = _whole(_resolved(content["schema"]), members) if content else {"properties": {}}
     for name in sorted(members.keys() - schema.get("properties", {}).keys()):
         yield Finding(called, f"parameter {name}", "is not described")
     if content:
         known = {name: value for name, value in members.items() if name in schema["properties"]}
-        for at, says in _invalid(content["schema"], known):
+        for at, says in _invalid(schema, known):
             yield Finding(called, f"body {at}", says)
     for each in described:
         if each["in"] == "header":
@@ -202,6 +205,28 @@ def _validator(schema: str) -> jsonschema_rs.Draft202012Validator:
 @functools.cache
 def _components() -> Json:
     return {"schemas": document()["components"]["schemas"]}
+
+
+def _whole(schema: Json, members: Json) -> Json:
+    """One schema of an object of which the document has parts.
+
+    Where it chooses by a member (`discriminator`), that one is taken; what is in `allOf` is put together, for each part
+    alone forbids what the others have.
+    """
+    if "discriminator" in schema:
+        mapping = schema["discriminator"]["mapping"]
+        kind = members.get(schema["discriminator"]["propertyName"])
+        whole = _whole(_resolved({"$ref": mapping.get(kind) or next(iter(mapping.values()))}), members)
+        return whole if kind in mapping else whole | {"required": []}
+    if "allOf" not in schema:
+        return schema
+    parts = [_whole(_resolved(part), members) for part in schema["allOf"]]
+    properties = {name: each for part in parts for name, each in part.get("properties", {}).items()}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [name for part in parts for name in part.get("required", [])],
+    }
 
 
 def _resolved(part: Json) -> Json:

@@ -37,6 +37,8 @@ class SignUp:
     store: Store
     gateway: str
     browser: aiohttp.ClientSession
+    meta: Client
+    runner: web.AppRunner | None = None
 
     async def start(self, headers: dict[str, str]) -> str:
         """The address of Meta's dialog."""
@@ -56,9 +58,57 @@ class SignUp:
         async with self.browser.get(url, allow_redirects=False) as answer:
             return answer.status, await answer.text(), answer.headers.get("Location", "")
 
+    async def come_back(self, url: str) -> tuple[int, str, list[str]]:
+        """What comes of the way back from Meta as the status page goes on with it: each account that was granted is
+        connected. The status, what a person reads, and which accounts were connected.
+        """
+        status, text, target = await self.visit(url)
+        if status != 303:
+            return status, text, []
+        status, found = await self.granted(target)
+        if status != 200:
+            return status, _words(found), []
+        connected: list[str] = []
+        for account in found["accounts"]:
+            status, answer = await self.connect(found["setup"], account["waba_id"])
+            if status != 201:
+                return status, _words(answer), connected
+            connected.append(account["waba_id"])
+        return status, "", connected
+
+    async def granted(self, target: str) -> tuple[int, Any]:
+        """The first step after the way back, which led to `target`."""
+        return await self.step("", target.removeprefix("/#setup="))
+
+    async def connect(self, setup: str, waba_id: str) -> tuple[int, Any]:
+        """The second step, for one account."""
+        return await self.step(f"/{waba_id}", setup)
+
+    async def step(self, path: str, setup: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        url = f"{self.gateway}/whatsapp/setup{path}"
+        async with self.browser.post(url, json={"setup": setup}, headers=headers) as answer:
+            return answer.status, await answer.json()
+
+    async def trouble(self, **faults: Any) -> None:
+        """What goes wrong at Meta from now on; nothing, if nothing is given."""
+        async with self.meta.request("POST" if faults else "DELETE", "/_control/faults", json=faults) as answer:
+            assert answer.status == 200
+
+    async def replace_gateway(self) -> None:
+        """End the gateway's process, so to say, and let another one answer at the same address."""
+        if self.runner:
+            await self.runner.cleanup()
+        self.runner = web.AppRunner(create_gateway(load(GatewaySettings)), access_log=None)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", int(self.gateway.rpartition(":")[2])).start()
+
     async def connections(self, headers: dict[str, str]) -> list[str]:
         async with self.browser.get(f"{self.gateway}/whatsapp/connection", headers=headers) as answer:
             return [connection["waba_id"] for connection in (await answer.json())["connections"]]
+
+
+def _words(problem: Any) -> str:
+    return " ".join(problem.get(name, "") for name in ("title", "detail", "way_on"))
 
 
 @pytest.fixture
@@ -70,12 +120,12 @@ async def world(topics: KafkaSettings, serve: Serve, monkeypatch: pytest.MonkeyP
     meta = await serve(create_meta(store))
     monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
     monkeypatch.setenv("PUBLIC_URL", url)
-    runner = web.AppRunner(create_gateway(load(GatewaySettings)), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
-        yield SignUp(store, url, browser)
-    await runner.cleanup()
+        world = SignUp(store, url, browser, meta)
+        await world.replace_gateway()
+        yield world
+        if world.runner:
+            await world.runner.cleanup()
 
 
 def connected(world: SignUp, bearer: dict[str, str], waba_id: str = DEMO_WABA) -> Callable[[], Awaitable[object]]:

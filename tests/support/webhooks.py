@@ -66,3 +66,16 @@ def template_status(
             "reason": reason,
         },
     }
+
+
+def history(messages: int) -> bytes:
+    """Threads of 50 messages each, as somebody shares them who used the WhatsApp Business app for years."""
+    body = "Here's the info you requested! https://www.meta.com/quest/quest-3/"
+    threads: list[dict[str, Any]] = []
+    for start in range(0, messages, 50):
+        person = f"1650{start}"
+        told = [text(f"wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQzQTRBNjU5OUFFR{start + n}", person, body) for n in range(50)]
+        read = {"history_context": {"status": "READ"}}
+        threads.append({"id": person, "messages": [message | read for message in told]})
+    value = conversation(history=[{"metadata": {"phase": 1, "chunk_order": 1, "progress": 55}, "threads": threads}])
+    return encoded(webhook({**value, "field": "history"}))

@@ -1,4 +1,9 @@
-{{/* The processes of wabus. Each: service, role, the values of its service and of the process itself. */}}
+{{/*
+The processes of wabus: a service that is added has an entry here for each of its roles, one in `wabus.rights`, and values.
+Each: service and role as `wabus serve` has them, the values of its service and of the process itself, what of it is reached
+from outside, whether it has tables, whether it speaks to Meta, whether it reads or writes media, and whether it makes nobody's name (then it has no
+IDENTITY_KEY).
+*/}}
 {{- define "wabus.processes" -}}
 gateway:
   service: gateway
@@ -6,6 +11,8 @@ gateway:
   values: gateway
   serves: true
   paths: ["/webhooks", "/whatsapp", "/ui"]
+  tables: false
+  meta: true
 template-sync-api:
   service: template-sync
   role: api
@@ -13,12 +20,15 @@ template-sync-api:
   process: api
   serves: true
   paths: ["/templates", "/openapi.json"]
+  tables: true
 template-sync-worker:
   service: template-sync
   role: worker
   values: templateSync
   process: worker
   serves: false
+  tables: true
+  meta: true
   projection: template-sync-projection
 health-projector-api:
   service: health-projector
@@ -27,13 +37,69 @@ health-projector-api:
   process: api
   serves: true
   paths: ["/webhook/health"]
+  tables: true
 health-projector-worker:
   service: health-projector
   role: worker
   values: healthProjector
   process: worker
   serves: false
+  tables: true
+  meta: true
   projection: health-projector
+conversations-api:
+  service: conversations
+  role: api
+  values: conversations
+  process: api
+  serves: true
+  paths: ["/conversations", "/contacts", "/stream-tickets", "/media"]
+  tables: true
+  namesNobody: true
+  media: true
+conversations-worker:
+  service: conversations
+  role: worker
+  values: conversations
+  process: worker
+  serves: false
+  tables: true
+  meta: true
+  media: true
+  projection: conversations
+subscriptions-api:
+  service: subscriptions
+  role: api
+  values: subscriptions
+  process: api
+  serves: true
+  paths: ["/subscriptions"]
+  tables: true
+subscriptions-worker:
+  service: subscriptions
+  role: worker
+  values: subscriptions
+  process: worker
+  serves: false
+  tables: true
+  projection: subscriptions
+sender-api:
+  service: sender
+  role: api
+  values: sender
+  process: api
+  serves: true
+  paths: ["/messages", "/sends", "/numbers"]
+  tables: true
+sender-worker:
+  service: sender
+  role: worker
+  values: sender
+  process: worker
+  serves: false
+  tables: true
+  meta: true
+  projection: sender
 {{- end }}
 
 {{- define "wabus.fullname" -}}
@@ -52,10 +118,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
-{{/* image: (list root service) */}}
 {{- define "wabus.image" -}}
-{{- $root := index . 0 -}}
-{{- with $root.Values.image.registry }}{{ . }}/{{ end }}wabus-{{ index . 1 }}:{{ $root.Values.image.tag | default $root.Chart.AppVersion }}
+{{- with .Values.image.registry }}{{ . }}/{{ end }}wabus:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{/* The names of the services, each once, as JSON. */}}
+{{- define "wabus.services" -}}
+{{- $names := list -}}
+{{- range include "wabus.processes" . | fromYaml }}{{ $names = append $names .service }}{{ end -}}
+{{ $names | uniq | sortAlpha | toJson }}
 {{- end }}
 
 {{/* The Secret with a service's name and password for Kafka: (list root service valuesKey) */}}
@@ -90,10 +161,15 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $root := index . 0 -}}
 {{- $process := index . 1 -}}
 {{- $values := $root.Values -}}
+{{- if not $process.namesNobody }}
+{{ include "wabus.fromSecret" (list $root "IDENTITY_KEY") }}
+{{- end }}
+{{- if or $process.serves $process.meta }}
 - name: PUBLIC_URL
   value: {{ $values.publicUrl | quote }}
+{{- end }}
 {{- /* APIs neither speak to Meta nor open a token; workers are asked by nobody. */}}
-{{- if ne $process.role "api" }}
+{{- if $process.meta }}
 - name: META_APP_ID
   value: {{ $values.metaAppId | quote }}
 {{ include "wabus.fromSecret" (list $root "META_APP_SECRETS") }}
@@ -115,17 +191,39 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - name: JWT_ISSUER
   value: {{ . | quote }}
 {{- end }}
+{{- with $values.allowedOrigins }}
+- name: ALLOWED_ORIGINS
+  value: {{ join "," . | quote }}
 {{- end }}
-{{- if ne $process.service "gateway" }}
+{{- end }}
+{{- if $process.tables }}
 {{ include "wabus.fromSecret" (list $root "DATABASE_URL") }}
-{{- if and $values.readReplica (eq $process.role "api") }}
+{{- if and $values.conversations.database (eq $process.service "conversations") }}
+{{ include "wabus.fromSecret" (list $root "CONVERSATIONS_DATABASE_URL") }}
+{{- end }}
+{{- if and $values.sender.database (eq $process.service "sender") }}
+{{ include "wabus.fromSecret" (list $root "SENDER_DATABASE_URL") }}
+{{- end }}
+{{- if and $values.readReplica (eq $process.role "api") (ne $process.service "sender") }}
 {{ include "wabus.fromSecret" (list $root "READ_DATABASE_URL") }}
+{{- end }}
+{{- if and $values.conversations.readReplica (eq $process.service "conversations") (eq $process.role "api") }}
+{{ include "wabus.fromSecret" (list $root "CONVERSATIONS_READ_DATABASE_URL") }}
 {{- end }}
 {{- end }}
 {{- if and $values.alertWebhookUrl (eq $process.service "health-projector") (eq $process.role "worker") }}
 - name: ALERT_WEBHOOK_URL
   value: {{ $values.alertWebhookUrl | quote }}
 {{ include "wabus.fromSecret" (list $root "ALERT_WEBHOOK_SECRET") }}
+{{- end }}
+{{- if and $values.subscriptions.url (eq $process.service "subscriptions") (eq $process.role "worker") }}
+- name: SUBSCRIPTIONS_URL
+  value: {{ $values.subscriptions.url | quote }}
+{{ include "wabus.fromSecret" (list $root "SUBSCRIPTIONS_SECRET") }}
+{{- end }}
+{{- if $process.media }}
+- name: MEDIA_STORE_URL
+  value: {{ ternary "file:/media" $values.conversations.media.storeUrl (ne $values.conversations.media.claim "") | quote }}
 {{- end }}
 - name: KAFKA_BOOTSTRAP_SERVERS
   value: {{ $values.kafka.bootstrapServers | quote }}
@@ -201,27 +299,42 @@ priorityClassName: {{ . }}
 {{- define "wabus.topics" -}}
 accounts.v1: {cleanup: delete, retention: "-1"}
 templates.v1: {cleanup: delete, retention: "-1"}
-messages.v1: {cleanup: delete, retention: "2592000000"}
+messages.v1: {cleanup: delete, retention: "2505600000", segment: "43200000"}
+sends.v1: {cleanup: delete, retention: "2505600000", segment: "43200000"}
 credentials.v1: {cleanup: compact, retention: "-1"}
 health.v1: {cleanup: delete, retention: "-1"}
-deadletter.v1: {cleanup: delete, retention: "7776000000"}
+erasures.v1: {cleanup: compact, retention: "-1", partitions: "1"}
+keys.v1: {cleanup: compact, retention: "-1", partitions: "1"}
+deadletter.v1: {cleanup: delete, retention: "2505600000", segment: "43200000"}
 {{- end }}
 
 {{/* What each service does in Kafka. Every one of them looks at every topic; nothing else is allowed. */}}
 {{- define "wabus.rights" -}}
 gateway:
-  reads: [credentials.v1]
-  writes: [accounts.v1, credentials.v1, deadletter.v1, messages.v1, templates.v1]
+  reads: [credentials.v1, erasures.v1, keys.v1]
+  writes: [accounts.v1, credentials.v1, deadletter.v1, keys.v1, messages.v1, templates.v1]
   groups: []
   transactions: connect-
 template-sync:
-  reads: [accounts.v1, credentials.v1, templates.v1]
-  writes: [deadletter.v1, templates.v1]
+  reads: [accounts.v1, credentials.v1, erasures.v1, keys.v1, templates.v1]
+  writes: [deadletter.v1, keys.v1, templates.v1]
   groups: [template-sync, template-sync-projection]
   transactions: template-sync-
 health-projector:
-  reads: [accounts.v1, credentials.v1, health.v1, messages.v1, templates.v1]
-  writes: [accounts.v1, deadletter.v1, health.v1]
+  reads: [accounts.v1, credentials.v1, erasures.v1, health.v1, keys.v1, messages.v1, templates.v1]
+  writes: [accounts.v1, deadletter.v1, health.v1, keys.v1]
   groups: [health-alerts, health-checks, health-history, health-projector]
   transactions: health-evaluator
+conversations:
+  reads: [accounts.v1, credentials.v1, erasures.v1, messages.v1, sends.v1]
+  writes: [deadletter.v1, erasures.v1, messages.v1]
+  groups: [conversations]
+subscriptions:
+  reads: [accounts.v1, erasures.v1, health.v1, messages.v1, sends.v1, templates.v1]
+  writes: [deadletter.v1]
+  groups: [subscriptions]
+sender:
+  reads: [accounts.v1, credentials.v1, erasures.v1, keys.v1, messages.v1, sends.v1, templates.v1]
+  writes: [deadletter.v1, keys.v1, sends.v1]
+  groups: [sender]
 {{- end }}

@@ -167,6 +167,8 @@ async def _coordinators_answer(bootstrap_servers: str) -> bool:
     client = AIOKafkaClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=2000)
     try:
         await client.bootstrap()
+        if not client.cluster.brokers():  # it answers before it knows of itself
+            return False
         for kind in (CoordinationType.GROUP, CoordinationType.TRANSACTION):
             await client.coordinator_lookup(kind, "wabus-local-readiness")
     except KafkaError:

@@ -72,7 +72,7 @@ def resolve(given: Mapping[str, str]) -> Stack:
     if not own_meta and not {"META_APP_ID", "META_APP_SECRETS"} <= given.keys():
         raise StackError("META_GRAPH_URL is given, so META_APP_ID and META_APP_SECRETS must be given too")
 
-    env = {"WABUS_HOME": str(home)} | ports
+    env = {"WABUS_HOME": str(home), "MEDIA_STORE_URL": given.get("MEDIA_STORE_URL", f"file:{home}/media")} | ports
     for name, value in _generated().items():
         env[name] = given.get(name) or kept.get(name) or value
     if "JWT_JWKS_URL" in given and "JWT_SECRET" not in given:
@@ -85,6 +85,8 @@ def resolve(given: Mapping[str, str]) -> Stack:
     if own_meta:
         env["META_GRAPH_URL"] = f"http://127.0.0.1:{ports['META_PORT']}"
     env["UI_LOCAL_ORG"] = given.get("UI_LOCAL_ORG", "demo")
+    # Who tries webhooks here has the receiver on this machine.
+    env["SUBSCRIPTIONS_PRIVATE_ADDRESSES"] = given.get("SUBSCRIPTIONS_PRIVATE_ADDRESSES", "true")
     env["PUBLIC_URL"] = given.get("PUBLIC_URL", f"http://127.0.0.1:{ports['HTTP_PORT']}")
     for name in _PASSED_ON & given.keys():
         env[name] = given[name]
@@ -118,6 +120,7 @@ def _generated() -> dict[str, str]:
         "META_APP_SECRETS": secrets.token_hex(16),
         "META_VERIFY_TOKEN": secrets.token_hex(16),
         "CREDENTIAL_KEYS": "local1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        "IDENTITY_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
         "JWT_SECRET": secrets.token_hex(32),
         "POSTGRES_PASSWORD": secrets.token_hex(16),
     }

@@ -1,6 +1,7 @@
 """`python -m simulated_meta`: the simulated Meta as a process of its own, on `--host` and `--port`."""
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from aiohttp import web
 from simulated_meta.app import create_app
 from simulated_meta.seed import new_world
 from simulated_meta.state import Store
+from simulated_meta.webhooks.delivery import Way
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,13 +44,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         world.redirect_uris = [public_url]
     store = Store(world, path)
     store.save()
+    loop = None
+    with contextlib.suppress(ImportError):  # it is twice as fast where it is there
+        import uvloop
+
+        loop = uvloop.new_event_loop()
     web.run_app(
-        create_app(store, delay_scale=delay_scale),
+        create_app(
+            store, delay_scale=delay_scale, way=Way(public_url, env.get("META_CALLBACK_THROUGH", "").rstrip("/"))
+        ),
         host=given.host,
         port=port,
         access_log=None,
         print=None,
         shutdown_timeout=1.0,
+        loop=loop,
     )
 
 

@@ -21,6 +21,8 @@ def new_world(app_id: str, app_secrets: list[str]) -> World:
         name="Lucky Shrub",
         business_id=world.business_id,
         message_template_namespace="58f2e1a4_0b4c_4f4e_9d0a_7f1c2f0a9b1e",
+        timezone_id="47",  # "Ad account, timezone IDs": TZ_EUROPE_BERLIN
+        country="DE",
         templates={template["id"]: template for template in demo_templates()},
     )
     waba.phones[DEMO_PHONE] = Phone(

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from simulated_meta.media import Medium
+
 SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging", "business_management", "public_profile")
 SAVE_DELAY = 0.2  # seconds in which further changes go into the same write
 
@@ -17,11 +19,39 @@ RETIRED: dict[str, FieldState] = {"WhatsAppBusinessPhoneNumber.messaging_limit_t
 """What Meta has retired by today: "Messaging limits"; pywa#221 shows the null."""
 
 
+# "Webhooks reference", Fields, and the pages of `standby`, `messaging_handovers` and `account_offboarded`.
+# `user_id_update` is none of them: "Changelog", Aug 11, 2026.
+WEBHOOK_FIELDS = (
+    *("account_alerts", "account_offboarded", "account_review_update", "account_settings_update", "account_update"),
+    *("automatic_events", "business_capability_update", "business_username_update", "calls", "flows"),
+    *("group_lifecycle_update", "group_participants_update", "group_settings_update", "group_status_update", "history"),
+    *("message_template_components_update", "message_template_quality_update", "message_template_status_update"),
+    *("messages", "messaging_handovers", "partner_solutions", "payment_configuration_update"),
+    *("phone_number_name_update", "phone_number_quality_update", "security", "smb_app_state_sync"),
+    *("smb_message_echoes", "standby", "template_category_update", "user_id_update", "user_preferences"),
+)
+
+
 class Business(BaseModel):
     """A business portfolio."""
 
     id: str
     name: str
+
+
+class Relation(BaseModel):
+    """What there is between a person and one business number."""
+
+    wrote_at: float = 0
+    """When they last wrote or called, in Unix seconds: "Send messages", customer service windows."""
+    stopped_marketing: bool = False
+    """ "user_preferences webhook reference": they want no marketing messages."""
+    blocked_by_business: bool = False
+    """ "Block users"."""
+    blocked_business: bool = False
+    """They blocked the business: to it they look as if they could not be reached."""
+    owner: Literal["us", "another"] = "us"
+    """Who may answer: "Conversation Routing"."""
 
 
 class Person(BaseModel):
@@ -38,6 +68,12 @@ class Person(BaseModel):
     username: str | None = None
     parent_user_id: str | None = None
     shows_phone: bool = True
+    on_whatsapp: bool = True
+    relations: dict[str, Relation] = Field(default_factory=dict[str, Relation])
+    """By the business number's id."""
+
+    def relation(self, phone_number_id: str) -> Relation:
+        return self.relations.setdefault(phone_number_id, Relation())
 
     @property
     def shown_phone(self) -> str | None:
@@ -65,6 +101,20 @@ class Phone(BaseModel):
     messaging_limit_tier: str = "TIER_2K"
     name_status: str = "APPROVED"
     code_verification_status: str = "VERIFIED"
+    registered: bool = True
+    """Whether it was registered for the Cloud API with its PIN; until then no API of Meta's serves it."""
+    is_on_biz_app: bool = False
+    """Whether it is in use in the WhatsApp Business app too (coexistence)."""
+    unusable_until: float = 0
+    """Unix seconds until when its throughput is being raised: "Throughput", Higher throughput."""
+
+
+class SendingHealth(BaseModel):
+    """What Meta's own `health_status` says of one entity. Source: "Messaging and Calling Health Status"."""
+
+    can_send_message: Literal["AVAILABLE", "LIMITED", "BLOCKED"] = "AVAILABLE"
+    errors: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    additional_info: list[str] = Field(default_factory=list[str])
 
 
 class Subscription(BaseModel):
@@ -83,10 +133,13 @@ class Waba(BaseModel):
     status: str = "ACTIVE"
     currency: str = "EUR"
     timezone_id: str = "1"
+    country: str = "US"
     message_template_namespace: str = ""
     templates: dict[str, dict[str, Any]] = Field(default_factory=dict[str, dict[str, Any]])
     phones: dict[str, Phone] = Field(default_factory=dict[str, Phone])
     subscribed_apps: dict[str, Subscription] = Field(default_factory=dict[str, Subscription])
+    disable_marketing_messages_on_cloud_api: bool = False
+    """Marketing templates go through the Marketing Messages API only (131063)."""
 
 
 class Token(BaseModel):
@@ -127,8 +180,10 @@ class World(BaseModel):
     callback_url: str | None = None
     verify_token: str | None = None
     callback_verified: bool = False
-    has_messages_callback: bool = True
-    """Whether the app is subscribed to the field `messages` in the App Dashboard."""
+    app_fields: list[str] = Field(default_factory=lambda: list(WEBHOOK_FIELDS))
+    """The webhook fields that the app is subscribed to, in the App Dashboard or by `/{app}/subscriptions`."""
+    offered_fields: list[str] = Field(default_factory=lambda: list(WEBHOOK_FIELDS))
+    """The webhook fields that there are: another version of Graph, or an app without a product, has fewer."""
     redirect_uris: list[str] = Field(default_factory=list[str])
     wabas: dict[str, Waba] = Field(default_factory=dict[str, Waba])
     tokens: dict[str, Token] = Field(default_factory=dict[str, Token])
@@ -138,6 +193,8 @@ class World(BaseModel):
     persons: dict[str, Person] = Field(default_factory=dict[str, Person])
     """By `user_id`."""
     groups: dict[str, Group] = Field(default_factory=dict[str, Group])
+    media: dict[str, Medium] = Field(default_factory=dict[str, Medium])
+    """By id."""
     graph_version: str = "v26.0"
     """The newest version that Graph knows, and that of the webhooks."""
     retired: dict[str, FieldState] = Field(default_factory=RETIRED.copy)
@@ -145,6 +202,13 @@ class World(BaseModel):
     has_parent_user_ids: bool = False
     """Whether the portfolio has parent BSUIDs."""
     next_id: int = 1000000000000001
+
+    health: dict[str, SendingHealth] = Field(default_factory=dict[str, SendingHealth])
+    """What is not all right with sending, by the id of a number, account, portfolio or app."""
+
+    @property
+    def has_messages_callback(self) -> bool:
+        return "messages" in self.app_fields
 
     @property
     def app_secret(self) -> str:

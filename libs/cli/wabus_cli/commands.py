@@ -1,41 +1,23 @@
-"""Commands that belong to no single service: run them all, make a token, create the topics, migrate the tables."""
+"""Commands that belong to no single service: make a token, create the topics, migrate the tables."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import entry_points
 
 import asyncpg
 import click
 from wabus_events import TOPICS
 from wabus_runtime.http.auth import make_token
+from wabus_runtime.http.roles import ROLES
 from wabus_runtime.kafka.clients import ensure_topics, topic_name
-from wabus_runtime.postgres.database import DATABASE_AWAY, TablesTooNew, packages_with_tables
+from wabus_runtime.kafka.topic_settings import apply_settings, differing_settings
+from wabus_runtime.postgres.database import DATABASE_AWAY, TablesTooNew, database_settings, packages_with_tables
 from wabus_runtime.postgres.database import migrate as migrate_tables
-from wabus_runtime.service.process import ROLES, Role, run
-from wabus_runtime.settings import AuthSettings, DatabaseSettings, KafkaSettings, load
-
-
-@click.command()
-@click.option("--role", type=click.Choice(ROLES), default="all", show_default=True, help="API, worker, or both.")
-@click.argument("services", nargs=-1)
-def serve(role: Role, services: tuple[str, ...]) -> None:
-    """Run SERVICES (all of them unless named) in one process, with the same code as each alone.
-
-    \b
-    wabus serve                                  everything
-    wabus serve gateway --role api               one service's HTTP side
-    wabus serve template-sync health-projector --role worker
-    """
-    found = {entry.name: entry for entry in entry_points(group="wabus.services")}
-    unknown = sorted(set(services) - set(found))
-    if unknown:
-        raise click.UsageError(f"no service is called {unknown[0]!r}; there are: {', '.join(sorted(found))}")
-    run([found[name].load() for name in services or sorted(found)], role)
+from wabus_runtime.settings import AuthSettings, KafkaSettings, load
 
 
 @click.command()
 @click.option("--org", required=True, help="The organisation, as `orgId`.")
-@click.option("--role", type=click.Choice(["admin", "member"]), default="member", show_default=True)
+@click.option("--role", type=click.Choice(ROLES), default="member", show_default=True)
 @click.option("--hours", type=click.IntRange(1, 24 * 30), default=12, show_default=True)
 def token(org: str, role: str, hours: int) -> None:
     """Print a JWT for the read and command endpoints, signed with JWT_SECRET. For local use.
@@ -53,19 +35,29 @@ def token(org: str, role: str, hours: int) -> None:
 
 
 @click.command()
-def topics() -> None:
-    """Create the topics that are missing, and list them.
+@click.option("--apply", is_flag=True, help="Alter topics that are there already to what is declared.")
+def topics(apply: bool) -> None:
+    """Create the topics that are missing, list them, and say where one is not as declared.
 
-    Safe at any time. Stops where a topic has other partitions than it must.
+    Safe at any time. Stops where a topic has other partitions than it must. A topic that keeps its records for longer
+    than declared keeps what is about people for longer than docs/privacy.md promises: --apply ends that.
 
     \b
     wabus topics
+    wabus topics --apply
     KAFKA_BOOTSTRAP_SERVERS=kafka-1:9092 TOPIC_REPLICATION=3 wabus topics
     """
     settings = load(KafkaSettings)
     asyncio.run(ensure_topics(settings))
     for topic in TOPICS:
         click.echo(f"{topic_name(settings, topic):30} key: {topic.key}")
+    differences = asyncio.run(apply_settings(settings) if apply else differing_settings(settings))
+    for each in differences:
+        was = "was" if apply else "is"
+        now = f"is now {each.declared}" if apply else f"declared is {each.declared}"
+        click.echo(f"{topic_name(settings, each.topic)}: {each.setting} {was} {each.found}, {now}")
+    if differences and not apply:
+        click.echo("wabus topics --apply makes them as declared", err=True)
 
 
 @click.command()
@@ -76,8 +68,8 @@ def migrate() -> None:
     wabus migrate
     DATABASE_URL=postgresql://wabus:…@postgres:5432/wabus wabus migrate
     """
-    settings = load(DatabaseSettings)
     for package in packages_with_tables():
+        settings = load(database_settings(package))
         try:
             asyncio.run(migrate_tables(settings, package))
         except TablesTooNew as error:

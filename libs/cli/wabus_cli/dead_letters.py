@@ -8,16 +8,18 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import click
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from wabus_events import DEADLETTER, Record
 from wabus_events.kafka import with_values
+from wabus_runtime.identity.lines import read_lines
 from wabus_runtime.kafka.clients import KafkaUnavailable, close_broken, new_consumer, topic_name
 from wabus_runtime.kafka.publisher import Publisher
-from wabus_runtime.settings import KafkaSettings, load
+from wabus_runtime.settings import IdentitySettings, KafkaSettings, load
+from wabus_whatsapp.forgotten_records import record_respecting, without_persons
 
 PREFIX = "wabus_dead_"
 SETTLED = "wabus_dead_settled"
@@ -131,28 +133,43 @@ async def _reading(
         await close_broken(consumer.stop())
 
 
-async def settle(settings: KafkaSettings, letters: Sequence[Letter], how: str) -> list[Letter]:
-    """`replayed`: back to the topics they came from, with the same ids. `dropped`: not. Then note it. At least once.
+class Settled(NamedTuple):
+    """What became of letters that were to be replayed or dropped."""
 
-    Returns those that could not be replayed, because their records are neither in them nor where they were.
-    """
+    done: int
+    gone: list[Letter]
+    """Not replayed, because their records are neither in them nor where they were."""
+    forgotten: int
+    """Dropped instead of replayed: they are of somebody who was forgotten since."""
+
+
+async def settle(settings: IdentitySettings, letters: Sequence[Letter], how: str) -> Settled:
+    """`replayed`: back to the topics they came from, with the same ids. `dropped`: not. Then note it. At least once."""
+    lines = await read_lines(settings) if how == "replayed" else None
     publisher = Publisher(settings, "/wabus/deadletter")
     await publisher.start()
     gone: list[Letter] = []
+    forgotten = 0
     try:
         for letter in letters:
-            if how == "replayed":
+            became = how
+            if lines is not None:
                 try:
                     original = await original_of(settings, letter)
                 except OriginalGone:
                     gone.append(letter)
                     continue
-                await publisher.publish_records([original])
-            note = [(SETTLED, how.encode()), (f"{PREFIX}letter", letter.id.encode())]
-            await publisher.publish_records([Record(DEADLETTER.name, letter.record.key, None, note)])
+                left = record_respecting(original, lines, letter.at)
+                if left is None:
+                    became, forgotten = "dropped", forgotten + 1
+                else:
+                    await publisher.publish_records([left])
+            note = [(SETTLED, became.encode()), (f"{PREFIX}letter", letter.id.encode())]
+            # Not under the letter's key: that may be somebody's number, and the note is kept longer than the letter.
+            await publisher.publish_records([Record(DEADLETTER.name, letter.id.encode(), None, note)])
     finally:
         await publisher.stop()
-    return gone
+    return Settled(len(letters) - len(gone) - forgotten, gone, forgotten)
 
 
 @click.group()
@@ -204,7 +221,7 @@ def show(letter_id: str, content: bool) -> None:
             original = asyncio.run(original_of(settings, letter))
         except OriginalGone as gone:
             raise click.ClickException(str(gone)) from None
-        click.echo((original.value or b"").decode(errors="replace"))
+        click.echo((without_persons(original).value or b"").decode(errors="replace"))
 
 
 def _settling(how: str, help_: str) -> click.Command:
@@ -213,18 +230,22 @@ def _settling(how: str, help_: str) -> click.Command:
     @click.option("--all", "everything", is_flag=True, help="All open ones.")
     @click.option("--consumer", help="With --all: only of this consumer.")
     def command(letter_ids: tuple[str, ...], everything: bool, consumer: str | None) -> None:
-        settings = load(KafkaSettings)
+        settings = load(IdentitySettings)
         letters = _chosen(asyncio.run(read_letters(settings)), letter_ids, consumer, everything=everything)
-        gone = asyncio.run(settle(settings, letters, how))
-        click.echo(f"{len(letters) - len(gone)} {how}")
-        if gone:
-            names = ", ".join(letter.id for letter in gone)
+        settled = asyncio.run(settle(settings, letters, how))
+        click.echo(f"{settled.done} {how}")
+        if settled.forgotten:
+            click.echo(f"{settled.forgotten} dropped: of somebody who was forgotten since")
+        if settled.gone:
+            names = ", ".join(letter.id for letter in settled.gone)
             raise click.ClickException(f"no longer where they were, and too large for their letters: {names}")
 
     return command
 
 
 REPLAY = """Put letters back where they came from, with the same event ids: who has handled one drops it.
+
+Letters of somebody who was forgotten since are dropped instead.
 
 \b
 wabus deadletter replay 3:17 5:2

@@ -15,6 +15,7 @@ from wabus_events import (
     DEADLETTER,
     MESSAGES,
     PRIVATE_TOPICS,
+    SENDS,
     TOPICS,
     Record,
     Topic,
@@ -22,14 +23,19 @@ from wabus_events import (
     decode,
 )
 from wabus_events.kafka import with_values
+from wabus_events.wire.plain_names import plain_names
 from wabus_runtime.kafka.clients import KafkaUnavailable, close_broken, new_consumer, poll, topic_name
 from wabus_runtime.settings import KafkaSettings
 
 PUBLIC = tuple(topic for topic in TOPICS if topic not in PRIVATE_TOPICS and topic != DEADLETTER)
 """The topics that these tools know. Credentials and dead letters are not among them, whatever is asked."""
 
-PERSONAL = frozenset({"value", "body", "contact", "wamid"})
-"""What the fields of a message say about people, or quote of them. A wamid has the customer's number in it (base64)."""
+PERSONAL = frozenset({"value", "body", "contact", "wamid", "to", "recipient", "message", "metadata", "wa_id"})
+ABOUT_PEOPLE = (MESSAGES, SENDS)
+"""The topics that hold what people write, or is written to them, and which of their fields say so.
+
+A wamid has the customer's number in it (base64).
+"""
 
 NAMING = ("name", "language", "status", "code", "display_phone_number")
 """What tells one part of an event, such as a template or a reason, from another."""
@@ -104,7 +110,7 @@ async def read(
             where = settings.kafka_bootstrap_servers
             raise KafkaUnavailable(f"Kafka at {where} could not be read: {type(error).__name__}") from error
         until_ms = None if until is None else until.timestamp() * 1000
-        async for record in _history(consumer, ends):
+        async for record in history(consumer, ends):
             if (until_ms is None or record.timestamp < until_ms) and (found := _found(settings, record)):
                 yield found
         while follow:
@@ -145,8 +151,8 @@ async def _assign(
     return ends
 
 
-async def _history(
-    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+async def history(
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int], quiet_most: float = QUIET_MOST
 ) -> AsyncGenerator[ConsumerRecord[bytes, bytes], None]:
     """Each record before `ends` by the time it was logged. One batch a partition is in memory, however long it is.
 
@@ -164,8 +170,8 @@ async def _history(
         if wanting := [place for place in empty if place not in over]:
             fetched = await poll(consumer, *wanting, timeout_ms=POLL_MS)
             waited = 0.0 if fetched else waited + POLL_MS / 1000
-            if waited > QUIET_MOST:
-                raise KafkaUnavailable(f"Kafka has given nothing for {QUIET_MOST:.0f} s")
+            if waited > quiet_most:
+                raise KafkaUnavailable(f"Kafka has given nothing for {quiet_most:.0f} s")
             for place, batch in fetched.items():
                 batches[place].extend(record for record in batch if record.offset < ends[place])
         elif batches:
@@ -204,7 +210,8 @@ def in_words(found: Found, *, content: bool, whole: bool = False) -> str:
 
 def exported(found: Found) -> bytes:
     """A record as a line of an export: everything that putting it back needs. Raises ValueError where it is no JSON."""
-    orjson.loads(found.value)
+    data = orjson.loads(found.value)
+    names = plain_names(data) if isinstance(data, dict) else ()
     record = {
         "topic": found.topic,
         "partition": found.partition,
@@ -212,7 +219,7 @@ def exported(found: Found) -> bytes:
         "timestamp_ms": found.timestamp_ms,
         "key": found.key.decode(errors="replace"),
         "headers": {name: value.decode(errors="replace") for name, value in found.headers},
-        "value": orjson.Fragment(found.value),
+        "value": {**data, **dict.fromkeys(names)} if names else orjson.Fragment(found.value),
     }
     return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
 
@@ -242,7 +249,10 @@ def _data(found: Found, content: bool) -> Any:
         data = orjson.loads(found.value)
     except orjson.JSONDecodeError:
         return None
-    if content or found.topic != MESSAGES.name or not isinstance(data, dict):
+    if not isinstance(data, dict):
+        return data
+    data |= dict.fromkeys(plain_names(data))
+    if content or found.topic not in (topic.name for topic in ABOUT_PEOPLE):
         return data
     return {name: part for name, part in data.items() if name not in PERSONAL}
 

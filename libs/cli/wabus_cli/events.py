@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
-from wabus_events import MESSAGES, TOPICS, Event, Record, Topic
+from wabus_events import TOPICS, Event, Record, Topic
+from wabus_runtime.identity.lines import read_lines
 from wabus_runtime.kafka.clients import KafkaUnavailable
 from wabus_runtime.kafka.publisher import Publisher
-from wabus_runtime.settings import KafkaSettings, load
+from wabus_runtime.settings import IdentitySettings, KafkaSettings, load
+from wabus_whatsapp.forgotten_records import record_respecting
 
 from wabus_cli.event_arguments import EventType, Moment
-from wabus_cli.event_records import PUBLIC, Wanted, as_cloudevent, exported, imported, in_words, read
+from wabus_cli.event_records import ABOUT_PEOPLE, PUBLIC, Wanted, as_cloudevent, exported, imported, in_words, read
 from wabus_cli.output import is_dash, new_file, while_read
 
 REPLAY_CHUNK = 200  # records published at once
@@ -173,15 +175,15 @@ def export(
     """Write events to FILE, one JSON record a line, as they are in Kafka, in the order they were logged.
 
     The file must not exist, only you may read it, and it is gone again if it can't be finished. - is standard output.
-    Messages are left out unless you ask for --content.
+    Messages and sends are left out unless you ask for --content.
 
     \b
     wabus events export --since 2026-01-31 --until 2026-02-01 --org acme january.jsonl
     wabus events export -t TemplatesSynced --since 7d - | jq -c '[.headers.ce_time, .value.approved]'
     """
-    topics = [topic for topic in _topics(types) if content or topic != MESSAGES]
+    topics = [topic for topic in _topics(types) if content or topic not in ABOUT_PEOPLE]
     if not topics:
-        raise click.UsageError("messages are exported only with --content")
+        raise click.UsageError("messages and sends are exported only with --content")
     wanted = Wanted(tuple(kind.type for kind in types), org, waba)
 
     async def write(out: BinaryIO) -> int:
@@ -212,14 +214,19 @@ def replay(file: Path, yes: bool) -> None:
     """Publish an export's events to the topics they came from, under this TOPIC_PREFIX.
 
     Ids, keys and times are kept: who drops duplicates by id drops what it knows already; tables count nothing twice.
-    The whole file is read before anything is sent. Credentials are refused. Safe to run again.
+    The whole file is read before anything is sent. Credentials are refused. What is of somebody who was forgotten since
+    is left out. Safe to run again.
 
     \b
     wabus events replay january.jsonl
     KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:19092 wabus events replay --yes january.jsonl
     """
-    records = _records(file)
-    settings = load(KafkaSettings)
+    settings = load(IdentitySettings)
+    in_file = _records(file)
+    lines = asyncio.run(read_lines(settings))
+    records = [left for record in in_file if (left := record_respecting(record, lines)) is not None]
+    if forgotten := len(in_file) - len(records):
+        click.echo(f"{forgotten:>8}  left out: of somebody who was forgotten since", err=True)
     counts = Counter(record.topic for record in records)
     for topic, number in sorted(counts.items()):
         click.echo(f"{number:>8}  {settings.topic_prefix}{topic}", err=True)

@@ -9,12 +9,19 @@ OWNERS = {
     "accounts.v1": "gateway",
     "templates.v1": "template-sync",
     "messages.v1": "gateway",
+    "sends.v1": "sender",
     "credentials.v1": "gateway",
     "health.v1": "health-projector",
+    "erasures.v1": "wabus",
 }
-"""The service that publishes to a topic, but for what Meta's webhooks tell: that is always the gateway."""
+"""The service that publishes to a topic, or the command `wabus`; what Meta's webhooks tell is always the gateway's."""
 
-OTHER_OWNERS = {"AccountChecked": "health-projector", "AccountCheckRequested": "health-projector"}
+OTHER_OWNERS = {
+    "AccountChecked": "health-projector",
+    "AccountCheckRequested": "health-projector",
+    "MediumStored": "conversations",
+    "MediumLost": "conversations",
+}
 
 WHEN = {
     "AccountConnected": "At the end of Meta's login dialog, of Embedded Signup, or of `wabus connect`; again when it "
@@ -27,7 +34,14 @@ WHEN = {
     "with the same id.",
     "MessageReceived": "Once for each message in a webhook of the field `messages`.",
     "MessageStatusChanged": "Once for each status in a webhook of the field `messages`.",
-    "MessagingFailed": "When a webhook of the field `messages` has errors, and neither messages nor statuses.",
+    "MessagingFailed": "When a webhook of the field `messages` has errors of its own, alone or beside messages "
+    "and statuses.",
+    "HistoryProgressed": "Once for each chunk in a webhook of the field `history`, and when the business shares none.",
+    "MessageImported": "Once for each message in a webhook of the field `history`.",
+    "MediumStored": "Once a medium was fetched from Meta, or is the same as one that is stored; perhaps twice.",
+    "MediumLost": "When a medium is given up: in the end it could not be fetched, or it is not taken; perhaps twice.",
+    "ContactIdentityChanged": "With a `system` message that tells of another number or id, beside its "
+    "`MessageReceived`; or once for each change in a webhook of the field `user_id_update`.",
     "Unrecognised": "When a signed webhook, or a part of one, is of a kind that this version does not know.",
     "TemplateSyncRequested": "When an admin clicks Sync Now (`POST /templates/sync`), by schedule, after a failure "
     "that may pass, or after a webhook.",
@@ -38,6 +52,21 @@ WHEN = {
     "TemplateRemoved": "In the transaction that ends a sync, once for each template that is gone; or after a webhook.",
     "TemplatesSynced": "At the end of each sync that went well, in one transaction with its changes.",
     "TemplateSyncFailed": "At the end of each sync that did not.",
+    "SendRequested": "When `POST /messages` has taken a message, or a person wants one to be sent again.",
+    "SendCancelled": "When somebody cancels a send.",
+    "SendClaimed": "Before each call to Meta.",
+    "SendReturned": "After a call of which it is certain that it has sent nothing, and that is made again later.",
+    "MessageAccepted": "When Meta has answered that it takes the message.",
+    "SendRefused": "When Meta has refused it, or the second check before the call has.",
+    "SendExpired": "When its time is over before Meta was asked.",
+    "SendUnknown": "When Meta was asked and no answer came, or the process that asked has ended before it told of one.",
+    "SendSettled": "When a status tells that a message was sent whose answer is not known.",
+    "ReadMarkRequested": "When somebody has read a conversation, or begins to write in it.",
+    "LabelPaused": "Once for each number of the organisation, when it pauses a label.",
+    "LabelResumed": "Once for each number of the organisation, when it resumes a label.",
+    "OrganisationForgotten": "When an organisation is forgotten; perhaps twice, and the later one counts.",
+    "AccountForgotten": "When an account is forgotten, or the organisation that had it.",
+    "ContactForgotten": "When a contact is forgotten.",
     "HealthChanged": "When the status of an organisation or the reasons for it change; not at every look.",
 }  # fmt: skip
 
@@ -51,9 +80,11 @@ def owner_of(kind: type[Event]) -> str:
 
 def when_published(kind: type[Event]) -> str:
     """On what occasion it is published, in one sentence."""
+    if said := WHEN.get(kind.__name__):
+        return said
     if field := webhook_field(kind):
         return f"When Meta sends a webhook of the field `{field}`."
-    return WHEN.get(kind.__name__) or what_it_says(kind).partition("\n")[0]
+    return what_it_says(kind).partition("\n")[0]
 
 
 def what_it_says(kind: type[Event]) -> str:

@@ -22,7 +22,7 @@ def schema_of(kind: type[Event]) -> dict[str, Any]:
     schema = kind.model_json_schema(mode="serialization")
     for name in Event.model_fields:
         schema["properties"].pop(name, None)
-    models = {model.__name__: model for model in _models(kind)}
+    models = {model.__name__: model for model in models_in(kind)}
     _describe(schema, kind)
     for name, part in schema.get("$defs", {}).items():
         if name in models:
@@ -65,6 +65,14 @@ def field_docs(model: type[BaseModel]) -> dict[str, str]:
     return docs
 
 
+def models_in(annotation: Any) -> set[type[BaseModel]]:
+    """Every model that an annotation reaches."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        parts = (models_in(field.annotation) for field in annotation.model_fields.values())
+        return {annotation}.union(*parts)
+    return set[type[BaseModel]]().union(*map(models_in, getattr(annotation, "__args__", ())))
+
+
 def _describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
     docs = field_docs(model)
     if model.__doc__ and "__doc__" in model.__dict__:
@@ -73,11 +81,3 @@ def _describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
         part.pop("title", None)
         if "$ref" not in part and (about := docs.get(name) or FIELDS.get(name)):
             part["description"] = about
-
-
-def _models(annotation: Any) -> set[type[BaseModel]]:
-    """Every model that an annotation reaches."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        parts = (_models(field.annotation) for field in annotation.model_fields.values())
-        return {annotation}.union(*parts)
-    return set[type[BaseModel]]().union(*map(_models, getattr(annotation, "__args__", ())))

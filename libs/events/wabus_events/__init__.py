@@ -16,12 +16,38 @@ from wabus_events.models.accounts import (
     PhoneNumberNameReviewed,
     PhoneNumberQualityChanged,
     SecurityChanged,
+    SendingError,
+    SendingRestriction,
     WebhookSeen,
 )
-from wabus_events.models.credentials import PRIVATE_TOPICS, CredentialStored
+from wabus_events.models.coexistence import ContactSynced, HistoryProgressed, MessageEchoed, MessageImported
+from wabus_events.models.credentials import PRIVATE_TOPICS, CredentialStored, OrganisationKey
+from wabus_events.models.erasures import (
+    AccountForgotten,
+    ContactForgotten,
+    Forgotten,
+    OrganisationForgotten,
+    contact_id,
+    identity_of,
+)
 from wabus_events.models.event import EVENTS, Event, WabaEvent, fact_id
 from wabus_events.models.health import HealthChanged, HealthReason
+from wabus_events.models.media import MediumLost, MediumStored
 from wabus_events.models.messages import MessageReceived, MessageStatusChanged, MessagingFailed, Unrecognised
+from wabus_events.models.sends import (
+    LabelPaused,
+    LabelResumed,
+    MessageAccepted,
+    ReadMarkRequested,
+    SendCancelled,
+    SendClaimed,
+    SendExpired,
+    SendRefused,
+    SendRequested,
+    SendReturned,
+    SendSettled,
+    SendUnknown,
+)
 from wabus_events.models.templates import (
     Body,
     Button,
@@ -43,20 +69,44 @@ from wabus_events.models.templates import (
     TemplateSyncRequested,
     TemplateSyncStarted,
 )
-from wabus_events.models.topics import ACCOUNTS, CREDENTIALS, DEADLETTER, HEALTH, MESSAGES, TEMPLATES, TOPICS, Topic
+from wabus_events.models.threads import (
+    CallReported,
+    ContactIdentityChanged,
+    MarketingPreferenceChanged,
+    StandbyReceived,
+    ThreadControlChanged,
+)
+from wabus_events.models.topics import (
+    ACCOUNTS,
+    CREDENTIALS,
+    DEADLETTER,
+    ERASURES,
+    HEALTH,
+    KEYS,
+    MESSAGES,
+    SENDS,
+    TEMPLATES,
+    TOPICS,
+    Topic,
+)
 from wabus_events.wire.envelope import Record, UndecodableRecord, UnknownEventType, decode, encode, tombstone
 from wabus_events.wire.upcasting import upcast
 
 __all__ = [
-    "ACCOUNTS", "CREDENTIALS", "DEADLETTER", "EVENTS", "HEALTH", "MESSAGES", "PRIVATE_TOPICS", "TEMPLATES", "TOPICS",
-    "AccountAlerted", "AccountCheckRequested", "AccountChecked", "AccountConnected", "AccountDisconnected",
-    "AccountReviewed", "AccountSettingsChanged", "AccountUpdated", "Body", "Button", "CallbackVerified",
-    "CapabilityChanged", "Card", "CheckedNumber", "CredentialStored", "Event", "Footer", "Header",
-    "HealthChanged", "HealthReason", "LimitedTimeOffer", "MessageReceived", "MessageStatusChanged", "MessagingFailed",
-    "PhoneNumber", "PhoneNumberNameReviewed", "PhoneNumberQualityChanged", "Record", "SecurityChanged",
-    "Template", "TemplateCategoryChanged", "TemplateChanged", "TemplateComponentsChanged",
-    "TemplateConfirmed",    "TemplateQualityChanged", "TemplateRemoved", "TemplateStatusChanged", "TemplateSyncFailed",
-    "TemplateSyncProgressed", "TemplateSyncRequested", "TemplateSyncStarted", "TemplatesSynced", "Topic",
-    "UndecodableRecord", "UnknownEventType", "Unrecognised", "WabaEvent", "WebhookSeen", "decode", "encode",
-    "fact_id", "tombstone", "upcast",
+    "ACCOUNTS", "CREDENTIALS", "DEADLETTER", "ERASURES", "EVENTS", "HEALTH", "KEYS", "MESSAGES", "PRIVATE_TOPICS",
+    "SENDS", "TEMPLATES", "TOPICS", "AccountAlerted", "AccountCheckRequested", "AccountChecked", "AccountConnected",
+    "AccountDisconnected", "AccountForgotten", "AccountReviewed", "AccountSettingsChanged", "AccountUpdated", "Body",
+    "Button", "CallReported", "CallbackVerified", "CapabilityChanged", "Card", "CheckedNumber", "ContactForgotten",
+    "ContactIdentityChanged", "ContactSynced", "CredentialStored", "Event", "Footer", "Forgotten", "Header",
+    "HealthChanged", "HealthReason", "HistoryProgressed", "LabelPaused", "LabelResumed", "LimitedTimeOffer",
+    "MarketingPreferenceChanged", "MediumLost", "MediumStored", "MessageAccepted", "MessageEchoed", "MessageImported",
+    "MessageReceived", "MessageStatusChanged", "MessagingFailed", "OrganisationForgotten", "OrganisationKey",
+    "PhoneNumber", "PhoneNumberNameReviewed", "PhoneNumberQualityChanged", "ReadMarkRequested", "Record",
+    "SecurityChanged", "SendCancelled", "SendClaimed", "SendExpired", "SendRefused", "SendRequested", "SendReturned",
+    "SendSettled", "SendUnknown", "SendingError", "SendingRestriction", "StandbyReceived", "Template",
+    "TemplateCategoryChanged", "TemplateChanged", "TemplateComponentsChanged", "TemplateConfirmed",
+    "TemplateQualityChanged", "TemplateRemoved", "TemplateStatusChanged", "TemplateSyncFailed",
+    "TemplateSyncProgressed", "TemplateSyncRequested", "TemplateSyncStarted", "TemplatesSynced",
+    "ThreadControlChanged", "Topic", "UndecodableRecord", "UnknownEventType", "Unrecognised", "WabaEvent",
+    "WebhookSeen", "contact_id", "decode", "encode", "fact_id", "identity_of", "tombstone", "upcast",
 ]  # fmt: skip

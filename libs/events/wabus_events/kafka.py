@@ -176,7 +176,11 @@ class KafkaReader(ConsumerRebalanceListener):
 
 
 async def poll(
-    consumer: AIOKafkaConsumer, *partitions: TopicPartition, timeout_ms: int, max_records: int | None = None
+    consumer: AIOKafkaConsumer,
+    *partitions: TopicPartition,
+    timeout_ms: int,
+    max_records: int | None = None,
+    join_timeout: float = JOIN_TIMEOUT,
 ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
     """`getmany` of a client that may be broken and does not say so. Raises `KafkaAway` where it is.
 
@@ -184,10 +188,10 @@ async def poll(
     has ended, as under uvloop when a connection is reset, it keeps its partitions and gives no record any more.
     """
     try:
-        async with asyncio.timeout(JOIN_TIMEOUT):
+        async with asyncio.timeout(join_timeout):
             fetched = await consumer.getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
     except TimeoutError:
-        raise KafkaAway(f"the client has not joined its group for {JOIN_TIMEOUT:.0f} s") from None
+        raise KafkaAway(f"the client has not joined its group for {join_timeout:.0f} s") from None
     inner: Any = consumer
     for part, name in ((inner._fetcher, "error_future"), (inner._client, "_sync_task")):
         task: asyncio.Task[Any] | None = getattr(part, name, None)

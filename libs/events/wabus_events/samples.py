@@ -10,16 +10,27 @@ TEMPLATE = {
 }
 WAMID = "wamid.HBgLMTY1MDU1NTEyMzQVAgASGBQzQTdBMTIzNAA="
 METADATA = {"display_phone_number": "15550783881", "phone_number_id": NUMBER}
+USER, PARENT, USERNAME = "US.13491208655302741918", "US.ENT.11815799212886844830", "anna.smith"
+CONTACTS = [{"profile": {"name": "Anna", "username": USERNAME}, "wa_id": CUSTOMER, "user_id": USER}]
+GROUP = "Y2FwaV9ncm91cDoxNzA1NTU1MDEzOToxMjAzNjM0MDQ2OTQyMzM4MjAZD"
 
 SAMPLES: dict[str, Any] = {
     "verified_name": "Lucky Shrub",
     "quality_rating": "GREEN",
     "messaging_limit": "TIER_2K",
     "scope": "whatsapp_business_messaging",
-    "connected_by": "user-7",
-    "requested_by": "user-7",
+    "connected_by": "hmac:5f2b0c1d9e7a4f3386c2d1b0a9e8f7c6",
+    "requested_by": "hmac:5f2b0c1d9e7a4f3386c2d1b0a9e8f7c6",
+    "identity": "0f6a3c1e5b7d9f2046a8c0e2f4b6d8091b3d5f70921436587a9cbedf01234567",
+    "secret": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=",
     "portfolio_id": "506914307656634",
-    "group_id": "Y2FwaV9ncm91cDoxNzA1NTU1MDEzOToxMjAzNjM0MDQ2OTQyMzM4MjAZD",
+    "group_id": GROUP,
+    "user_id": USER,
+    "parent_user_id": PARENT,
+    "username": USERNAME,
+    "participant": CUSTOMER,
+    "participant_user_id": USER,
+    "original_wamid": "wamid.HBgLMTY1MDU1NTEyMzQVAgASGBQzQUNCNjk5RDUwAA==",
     "reason": "connected",
     "decision": "APPROVED",
     "status": "APPROVED",
@@ -34,6 +45,7 @@ SAMPLES: dict[str, Any] = {
     "AccountDisconnected.reason": "disconnected by an admin",
     "WebhookSeen.field": "MessageReceived",
     "AccountUpdated.event": "ACCOUNT_RESTRICTION",
+    "AccountUpdated.reason": "USER_INITIATED",
     "AccountUpdated.value": {
         "event": "ACCOUNT_RESTRICTION",
         "restriction_info": [{"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING", "expiration": 1767500000}],
@@ -66,15 +78,30 @@ SAMPLES: dict[str, Any] = {
         "rejection_reason": "NAME_EMPLOYEE_ISSUE",
     },
     "SecurityChanged.event": "PIN_CHANGED",
-    "SecurityChanged.value": {
-        "display_phone_number": "15550783881", "event": "PIN_CHANGED", "requester": "61555822107539",
-    },
+    "SecurityChanged.value": {"display_phone_number": "15550783881", "event": "PIN_CHANGED"},
     "AccountCheckRequested.check_id": "7c1d2f3e-8a55-4d0c-9d4f-1f3f8f8f2a10",
+    "time_zone_id": 47,
+    "time_zone": "Europe/Berlin",
+    "currency": "EUR",
+    "country": "DE",
+    "platform_type": "CLOUD_API",
+    "throughput": "STANDARD",
+    "PhoneNumber.status": "CONNECTED",
+    "AccountChecked.can_send_message": "BLOCKED",
+    "CheckedNumber.can_send_message": "AVAILABLE",
+    "AccountChecked.fields_missing": ["smb_message_echoes"],
+    "AccountChecked.app_callback_host": "elsewhere.example.com",
+    "SendingRestriction.entity_type": "WABA",
+    "SendingRestriction.entity_id": "102290129340398",
+    "SendingRestriction.can_send_message": "BLOCKED",
+    "SendingRestriction.additional_info": ["The limit rises once the display name is approved."],
+    "SendingError.error_code": 141006,
+    "SendingError.description": "There is an error with the payment method.",
+    "SendingError.possible_solution": "Please add a new payment method to the account.",
     "AccountChecked.our_callback_url": "https://wabus.example.com/webhooks/whatsapp",
     "AccountChecked.error_code": "token_expired",
     "AccountChecked.error_message": "The access token has expired.",
     "CheckedNumber.status": "CONNECTED",
-    "CheckedNumber.throughput": "STANDARD",
     "CheckedNumber.messaging_limit": "TIER_2K",
     "CheckedNumber.messaging_limit_before": "TIER_250",
     "CheckedNumber.name_status": "APPROVED",
@@ -108,6 +135,171 @@ SAMPLES: dict[str, Any] = {
         "messaging_product": "whatsapp", "metadata": METADATA,
         "errors": [{"code": 130429, "title": "Rate limit hit", "message": "Rate limit hit"}],
     },
+    "MessageEchoed.message_type": "edit",
+    "MessageEchoed.value": {
+        "messaging_product": "whatsapp", "metadata": METADATA, "contacts": CONTACTS,
+        "message_echoes": [
+            {
+                "from": "15550783881", "to": CUSTOMER, "to_user_id": USER, "id": WAMID, "timestamp": "1767323045",
+                "type": "edit",
+                "edit": {
+                    "original_message_id": "wamid.HBgLMTY1MDU1NTEyMzQVAgASGBQzQUNCNjk5RDUwAA==",
+                    "message": {"type": "text", "text": {"body": "It comes at nine."}},
+                },
+            }
+        ],
+    },
+    "MessageImported.message_type": "text",
+    "MessageImported.original_wamid": None,
+    "MessageImported.status": "READ",
+    "MessageImported.value": {
+        "messaging_product": "whatsapp", "metadata": METADATA,
+        "history": [
+            {
+                "metadata": {"phase": 0, "chunk_order": 1, "progress": 55},
+                "threads": [
+                    {
+                        "id": CUSTOMER,
+                        "messages": [
+                            {
+                                "from": CUSTOMER, "id": WAMID, "timestamp": "1767323045", "type": "text",
+                                "text": {"body": "Thanks!"}, "history_context": {"status": "READ"},
+                            }
+                        ],
+                    }
+                ],
+            }
+        ],
+    },
+    "HistoryProgressed.phase": 0,
+    "HistoryProgressed.chunk_order": 1,
+    "HistoryProgressed.progress": 55,
+    "HistoryProgressed.messages": 3,
+    "HistoryProgressed.error_code": 2593109,
+    "HistoryProgressed.value": {
+        "messaging_product": "whatsapp", "metadata": METADATA,
+        "history": [
+            {
+                "errors": [
+                    {
+                        "code": 2593109,
+                        "title": "History sync is turned off by the business from the WhatsApp Business App",
+                    }
+                ]
+            }
+        ],
+    },
+    "ContactSynced.action": "add",
+    "ContactSynced.full_name": "Anna Smith",
+    "ContactSynced.first_name": "Anna",
+    "ContactSynced.value": {
+        "messaging_product": "whatsapp", "metadata": METADATA,
+        "state_sync": [
+            {
+                "type": "contact", "action": "add", "metadata": {"timestamp": "1767323045"},
+                "contact": {
+                    "full_name": "Anna Smith", "first_name": "Anna", "phone_number": CUSTOMER, "user_id": USER,
+                },
+            }
+        ],
+    },
+    "ContactIdentityChanged.previous_user_id": "US.10000000000000000001",
+    "ContactIdentityChanged.current_user_id": USER,
+    "ContactIdentityChanged.previous_parent_user_id": "US.ENT.10000000000000000001",
+    "ContactIdentityChanged.current_parent_user_id": PARENT,
+    "ContactIdentityChanged.previous_wa_id": "16505550000",
+    "ContactIdentityChanged.current_wa_id": CUSTOMER,
+    "ContactIdentityChanged.value": {
+        "messaging_product": "whatsapp", "metadata": METADATA,
+        "messages": [
+            {
+                "from": "16505550000", "id": WAMID, "timestamp": "1767323045", "type": "system",
+                "system": {
+                    "body": "User Anna changed from 16505550000 to 16505551234", "type": "user_changed_number",
+                    "wa_id": CUSTOMER, "user_id": USER, "previous_user_id": "US.10000000000000000001",
+                },
+            }
+        ],
+    },
+    "MarketingPreferenceChanged.category": "marketing_messages",
+    "MarketingPreferenceChanged.choice": "stop",
+    "MarketingPreferenceChanged.signup_id": "24230790383178626",
+    "MarketingPreferenceChanged.value": {
+        "messaging_product": "whatsapp", "metadata": METADATA, "contacts": CONTACTS,
+        "user_preferences": [
+            {
+                "wa_id": CUSTOMER, "user_id": USER, "detail": "User requested to stop marketing messages",
+                "category": "marketing_messages", "value": "stop", "timestamp": 1767323045,
+            }
+        ],
+    },
+    "ThreadControlChanged.change": "control_passed",
+    "ThreadControlChanged.previous_owner_role": "ai_agent",
+    "ThreadControlChanged.new_owner_role": "escalation",
+    "ThreadControlChanged.previous_owner_app_id": "1066355071287456",
+    "ThreadControlChanged.new_owner_app_id": "1066355071287457",
+    "ThreadControlChanged.metadata": "Asked for a person",
+    "ThreadControlChanged.value": {
+        "messaging_product": "whatsapp", "recipient": METADATA, "sender": {"phone_number": CUSTOMER},
+        "timestamp": "1767323045", "type": "control_passed",
+        "control_passed": {
+            "previous_owner_role": "ai_agent", "new_owner_role": "escalation", "metadata": "Asked for a person",
+        },
+    },
+    "StandbyReceived.kind": "message",
+    "StandbyReceived.message_type": "text",
+    "StandbyReceived.status": "delivered",
+    "StandbyReceived.error_code": 131047,
+    "StandbyReceived.value": {
+        "messaging_product": "whatsapp", "metadata": METADATA,
+        "standby": {
+            "contacts": CONTACTS,
+            "messages": [
+                {"from": CUSTOMER, "id": WAMID, "timestamp": "1767323045", "type": "text", "text": {"body": "Hello"}}
+            ],
+        },
+    },
+    "CallReported.call_id": "wacid.HBgLMTY1MDU1NTEyMzQVAgASGBQzQTdBMTIzNAA=",
+    "CallReported.event": "terminate",
+    "CallReported.direction": "USER_INITIATED",
+    "CallReported.status": "COMPLETED",
+    "CallReported.duration": 60,
+    "CallReported.error_code": 138007,
+    "CallReported.value": {
+        "messaging_product": "whatsapp", "metadata": METADATA, "contacts": CONTACTS,
+        "calls": [
+            {
+                "id": "wacid.HBgLMTY1MDU1NTEyMzQVAgASGBQzQTdBMTIzNAA=", "from": CUSTOMER, "to": "15550783881",
+                "event": "terminate", "direction": "USER_INITIATED", "timestamp": "1767323045",
+                "status": "COMPLETED", "start_time": "1767322985", "end_time": "1767323045", "duration": 60,
+            }
+        ],
+    },
+    "send_id": "7c1d2f3e-8a55-4d0c-9d4f-1f3f8f8f2a10",
+    "SendRequested.kind": "template",
+    "SendRequested.to": CUSTOMER,
+    "SendRequested.recipient": USER,
+    "SendRequested.conversation_id": "0d5a1f0e-8a55-8d0c-9d4f-1f3f8f8f2a10",
+    "SendRequested.message": {
+        "type": "template", "template": {"name": "order_confirmation", "language": {"code": "en_US"}},
+    },
+    "SendRequested.template_name": "order_confirmation",
+    "SendRequested.template_language": "en_US",
+    "SendRequested.label": "spring",
+    "label": "spring",
+    "SendRequested.metadata": "order 42",
+    "SendRequested.again_of": None,
+    "SendReturned.reason": "not_connected",
+    "SendReturned.error_code": None,
+    "MessageAccepted.message_status": "accepted",
+    "MessageAccepted.kind": "template",
+    "MessageAccepted.wa_id": CUSTOMER,
+    "SendSettled.wa_id": CUSTOMER,
+    "SendSettled.kind": "template",
+    "SendRefused.stage": "graph",
+    "SendRefused.code": "window_closed",
+    "SendRefused.error_code": 131047,
+    "SendUnknown.reason": "answer_lost",
     "Unrecognised.field": "new_field_of_meta",
     "Unrecognised.reason": "no model covers the field",
     "Unrecognised.value": {"anything": "as Meta sent it"},
@@ -158,5 +350,16 @@ SAMPLES: dict[str, Any] = {
     "TemplateCategoryChanged.new_category": "MARKETING",
     "TemplateCategoryChanged.correct_category": "MARKETING",
     "TemplateCategoryChanged.value": {**TEMPLATE, "previous_category": "UTILITY", "new_category": "MARKETING"},
+    "MediumStored.kind": "image",
+    "MediumStored.message_id": "0c7bbd39-2f5a-5d0c-9d4f-1f3f8f8f2a10",
+    "MediumStored.media_id": "5ad2c5b1-93c0-5b07-8b5e-0d3a4c1be1f4",
+    "MediumStored.bytes": 303833,
+    "MediumStored.sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+    "MediumStored.type_told": "image/jpeg",
+    "MediumStored.type_found": "image/jpeg",
+    "MediumLost.kind": "video",
+    "MediumLost.message_id": "0c7bbd39-2f5a-5d0c-9d4f-1f3f8f8f2a10",
+    "MediumLost.media_id": "5ad2c5b1-93c0-5b07-8b5e-0d3a4c1be1f4",
+    "MediumLost.reason": "id_ended",
     "TemplateComponentsChanged.value": {**TEMPLATE, "message_template_element": "Hello {{1}}, your order has left us."},
 }  # fmt: skip

@@ -6,7 +6,7 @@ import os
 import re
 import ssl
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -21,6 +21,7 @@ class SettingsError(Exception):
     """A setting is missing or malformed. The message is one line that names it and never quotes its value."""
 
 
+KEY_BYTES = 32  # of AES-256 and of HMAC-SHA256
 LONGEST_INTERVAL = 10 * 365 * 86_400  # seconds
 
 
@@ -43,9 +44,12 @@ class KafkaSettings(LogSettings):
     topic_prefix: str = Field(default="wabus.", pattern=r"^[A-Za-z0-9._-]{0,200}$")
     topic_replication: int = Field(default=3, ge=1, lt=2**15)
     dead_letters_allowed: int = Field(default=100, ge=0)
-    """Records that a consumer may set aside in ten minutes, whatever their share."""
+    """Records of one organisation that a consumer may set aside in ten minutes, whatever their share."""
     dead_letters_max_share: float = Field(default=0.1, ge=0, le=1)
-    """Of what a consumer reads in ten minutes, the share that it may set aside beyond that; more stop it."""
+    """Of what a consumer reads of it in ten minutes, the share that it may set aside beyond that; more is skipped.
+
+    The same of many organisations stops the consumer.
+    """
 
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> "KafkaSettings":
@@ -104,6 +108,9 @@ class DatabaseSettings(LogSettings):
     """A read replica of it, which the APIs ask while it keeps up."""
     database_pool_size: int = Field(default=8, ge=1)
 
+    database_schema: ClassVar[str | None] = None
+    """The schema in which the tables are; None for the first in the database's search path."""
+
     @field_validator("database_url", "read_database_url")
     @classmethod
     def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
@@ -129,6 +136,8 @@ class ReconcileSettings(LogSettings):
 class HttpSettings(LogSettings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8080, ge=0, le=65535)
+    watchdog_timeout: float = Field(default=60, ge=0, le=86_400, allow_inf_nan=False)
+    """Seconds that the process may be stuck until it ends itself, for whoever runs it to start it again; 0: never."""
 
 
 class AuthSettings(LogSettings):
@@ -136,6 +145,20 @@ class AuthSettings(LogSettings):
     jwt_jwks_url: str | None = None
     jwt_audience: str | None = None
     jwt_issuer: str | None = None
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins, comma separated, whose pages may ask and follow from a browser: `https://inbox.example.com`."""
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, given: object) -> object:
+        return tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"https?://[^/?#@*\s,]+", origin) for origin in origins):
+            raise ValueError("must be origins without a path: https://inbox.example.com,https://other.example.com")
+        return tuple(origin.lower() for origin in origins)
 
     @field_validator("jwt_jwks_url")
     @classmethod
@@ -196,6 +219,24 @@ class CredentialSettings(LogSettings):
         return keys
 
 
+class IdentitySettings(KafkaSettings):
+    """Under which key it is written down in Kafka who was forgotten: all processes must be told the same, for ever."""
+
+    identity_key: SecretStr
+    """32 bytes in base64. Whoever has another one does not know who was forgotten."""
+
+    @field_validator("identity_key")
+    @classmethod
+    def _is_a_key(cls, key: SecretStr) -> SecretStr:
+        if _key_in(key.get_secret_value()) is None:
+            raise ValueError(f"must be {KEY_BYTES} bytes in base64")
+        return key
+
+    @property
+    def identity_bytes(self) -> bytes:
+        return base64.b64decode(self.identity_key.get_secret_value())
+
+
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 
@@ -230,14 +271,20 @@ def parse_keys(keys: SecretStr) -> dict[str, bytes]:
     parsed: dict[str, bytes] = {}
     for position, entry in enumerate(keys.get_secret_value().split(","), start=1):
         key_id, separator, encoded = entry.strip().partition(":")
-        try:
-            key = base64.b64decode(encoded, validate=True)
-        except (ValueError, binascii.Error):
-            key = b""
-        if not separator or not key_id or len(key) != 32:
+        key = _key_in(encoded)
+        if not separator or not key_id or key is None:
             raise ValueError(f"entry {position} must be keyid:base64-of-32-bytes")
         parsed[key_id] = key
     return parsed
+
+
+def _key_in(encoded: str) -> bytes | None:
+    """The 32 bytes that are written in base64; None where they are anything else."""
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except (ValueError, binascii.Error):
+        return None
+    return key if len(key) == KEY_BYTES else None
 
 
 def _sentence(error: ErrorDetails) -> str:

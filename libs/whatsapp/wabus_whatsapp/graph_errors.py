@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 
 import orjson
 
+from wabus_whatsapp.sending.errors import kind_of
+
 RETRY_AFTER_UNKNOWN = 60.0  # seconds to leave an account alone when Meta does not say how long
 RETRY_AFTER_MAX = 24 * 3600.0  # seconds; Meta's own longest window
 
@@ -158,10 +160,22 @@ class BadRequest(GraphError):
 
 
 class FieldUnknown(BadRequest):
+    """`field` is the one that the object has not; of several Graph names the first."""
+
     message = (
         "WhatsApp does not have something that we asked for. This is for whoever runs this service to repair, perhaps "
         "with another META_GRAPH_VERSION; trying again will not help."
     )
+
+    def __init__(
+        self,
+        graph_code: int | None = None,
+        graph_subcode: int | None = None,
+        trace_id: str | None = None,
+        field: str | None = None,
+    ):
+        super().__init__(graph_code, graph_subcode, trace_id)
+        self.field = field
 
 
 class GraphUnavailable(GraphError):
@@ -235,10 +249,10 @@ def _classify(status: int, body: bytes, headers: Mapping[str, str]) -> GraphErro
         case 100 if refused := NO_SUCH_FIELD.search(message):
             # Any account has these lists. Any other field is ours to ask for rightly.
             is_no_account = refused[1] in ACCOUNT_EDGES and refused[2] != ACCOUNT_NODE
-            return NotAnAccount(*about) if is_no_account else FieldUnknown(*about)
+            return NotAnAccount(*about) if is_no_account else FieldUnknown(*about, field=refused[1])
         case 190 | 102 | 463 | 467:
             return TokenExpired(*about)
-        case 4 | 17 | 32 | 613 | 80007 | 80008 | 130429 | 131056:
+        case int() if kind_of(code) in ("busy_number", "busy_pair"):
             return RateLimited(*about, retry_after=_retry_after(headers))
         case 3 | 10:
             return PermissionLost(*about)

@@ -5,12 +5,14 @@ from datetime import UTC, datetime
 
 import click
 from pydantic import SecretStr
-from wabus_events import AccountConnected
+from wabus_events import AccountConnected, PhoneNumber
+from wabus_events.models.erasures import BY_COMMAND
 from wabus_runtime.credentials.credential_cache import CredentialCache, following_credentials
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.observe.telemetry import configure_logs
 from wabus_runtime.settings import LogSettings, load
+from wabus_whatsapp.accounts import is_registered
 
 from wabus_gateway.worker import connect as connecting
 
@@ -51,7 +53,7 @@ def connect(org: str, waba: str, token: str, subscribe: bool) -> None:
                 waba_id=waba,
                 token=SecretStr(token.strip()),
                 clock=lambda: datetime.now(UTC),
-                connected_by="wabus connect",
+                connected_by=BY_COMMAND,
                 subscribe=subscribe,
             )
 
@@ -59,8 +61,13 @@ def connect(org: str, waba: str, token: str, subscribe: bool) -> None:
         connected = asyncio.run(run())
     except connecting.ConnectRefused as refused:
         raise click.ClickException(f"{refused.message} ({refused.code})") from None
-    numbers = ", ".join(phone.display_phone_number or phone.phone_number_id for phone in connected.phone_numbers)
+    numbers = ", ".join(map(_shown, connected.phone_numbers))
     click.echo(f"{waba} is connected to {org}; phone numbers: {numbers or 'none'}. Its templates are being synced.")
+
+
+def _shown(phone: PhoneNumber) -> str:
+    unregistered = is_registered(phone.status, phone.platform_type) is False
+    return (phone.display_phone_number or phone.phone_number_id) + (" (not registered yet)" if unregistered else "")
 
 
 @click.command()
@@ -93,6 +100,8 @@ def disconnect(org: str, waba: str) -> None:
 @click.command("rotate-keys")
 def rotate_keys() -> None:
     """Seal every stored token under the first of CREDENTIAL_KEYS, while everything runs.
+
+    Ids of Facebook users that releases before 0.3 stored beside the tokens become HMACs by this too.
 
     Put the new key in front of the old one, restart the services, run this, then take the old key out. It may be run
     again at any time, and names the tokens that no key opens.

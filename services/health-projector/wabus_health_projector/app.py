@@ -8,16 +8,19 @@ from aiohttp import web
 from pydantic import Field
 from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.graph.client import Graph
+from wabus_runtime.identity.pseudonyms import Pseudonyms
 from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.outbox.outbox import deliver
 from wabus_runtime.postgres.announcements import Announcements
 from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.postgres.read_replica import Reads, reads
+from wabus_runtime.projection.engine import project as run_projection
 from wabus_runtime.service.process import Role, Service, background, build_app
 from wabus_runtime.settings import (
     AuthSettings,
     DatabaseSettings,
     HttpSettings,
-    KafkaSettings,
+    IdentitySettings,
     PublicSettings,
     ReconcileSettings,
 )
@@ -28,20 +31,22 @@ from wabus_health_projector.api.stream import Streams
 from wabus_health_projector.tables import history
 from wabus_health_projector.tables.store import CHANNEL
 from wabus_health_projector.worker import partitions, projector
-from wabus_health_projector.worker.alerts import Alerts, AlertSettings
+from wabus_health_projector.worker.alerts import AlertSettings, alerts
 from wabus_health_projector.worker.checker import SOURCE, Checker, CheckerSettings
 from wabus_health_projector.worker.evaluator import Evaluator, EvaluatorSettings
 from wabus_health_projector.worker.lag import Lag
 
 
-class HealthApiSettings(ReconcileSettings, KafkaSettings, DatabaseSettings, PublicSettings, HttpSettings, AuthSettings):
+class HealthApiSettings(
+    ReconcileSettings, IdentitySettings, DatabaseSettings, PublicSettings, HttpSettings, AuthSettings
+):
     """What answering takes; nothing that opens a token or speaks to Meta."""
 
     health_streams_per_org: int = Field(default=20, ge=1)
     """Live streams that an organisation can have open at a time, in one process."""
 
 
-class HealthWorkerSettings(EvaluatorSettings, AlertSettings, CheckerSettings, HttpSettings):
+class HealthWorkerSettings(EvaluatorSettings, AlertSettings, CheckerSettings, IdentitySettings, HttpSettings):
     """What folding, checking and alerting take."""
 
 
@@ -85,13 +90,16 @@ def _install_worker(app: web.Application, settings: HealthWorkerSettings, lag: L
     background(app, "health-partitions", keep_partitions)
     background(app, history.NAME, remember)
     background(app, "health-evaluator", evaluate)
-    url, secret = settings.alert_webhook_url, settings.alert_webhook_secret
-    if url and secret:
+    if outbox := alerts(settings):
+
+        async def enqueue(ready: Callable[[], None]) -> None:
+            await run_projection(settings, app[POOL], outbox.projection, ready)
 
         async def alert(ready: Callable[[], None]) -> None:
-            await Alerts(settings, url, secret).run(ready)
+            await deliver(settings, app[POOL], outbox, ready)
 
-        background(app, "health-alerts", alert)
+        background(app, outbox.name, enqueue)
+        background(app, f"{outbox.name}-delivery", alert)
 
     credentials = CredentialCache(settings)
     # A check that meets a rate limit gives its place to another account, and comes again later.
@@ -127,7 +135,9 @@ def _install_api(app: web.Application, settings: HealthApiSettings, lag: Lag) ->
 
     app.cleanup_ctx.append(publishing)
     reconcile_every = timedelta(seconds=settings.reconcile_interval)
-    Api(lambda: app[READS], lag, announcements, publisher, reconcile_every).install(app)
+    pseudonyms = Pseudonyms(settings, publisher)
+    background(app, "health-names", pseudonyms.run)
+    Api(lambda: app[READS], lag, announcements, publisher, pseudonyms, reconcile_every).install(app)
     live = Live(lambda: app[READS], lag, announcements, reconcile_every)
     app.router.add_get(
         "/webhook/health/stream", Streams(live, settings.health_streams_per_org).stream, allow_head=False

@@ -3,30 +3,30 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from weakref import WeakValueDictionary
 
 import asyncpg
 from aiohttp import web
 from pydantic import Field
-from wabus_events import ACCOUNTS, TEMPLATES
 from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.http.streams import OpenStreams
+from wabus_runtime.identity.pseudonyms import Pseudonyms
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.announcements import Announcements
 from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.postgres.offsets import ProjectionOffsets, channel
 from wabus_runtime.postgres.read_replica import reads
 from wabus_runtime.projection.engine import project
-from wabus_runtime.projection.recorded import unprepared
 from wabus_runtime.service.process import Role, Service, background, build_app
 from wabus_runtime.settings import (
     AuthSettings,
     CredentialSettings,
     DatabaseSettings,
     HttpSettings,
-    KafkaSettings,
+    IdentitySettings,
     PublicSettings,
     ReconcileSettings,
 )
@@ -35,7 +35,8 @@ from wabus_template_sync.api.routes import add_routes
 from wabus_template_sync.api.sync_stream import STREAMS_PER_ORG
 from wabus_template_sync.api.syncs import SyncApi
 from wabus_template_sync.api.templates import Api
-from wabus_template_sync.tables.store import PACKAGE, PROJECTION, apply
+from wabus_template_sync.tables.store import PACKAGE
+from wabus_template_sync.worker import projector
 from wabus_template_sync.worker.access import Access
 from wabus_template_sync.worker.follow import Follower
 from wabus_template_sync.worker.partition_publisher import SOURCE
@@ -50,11 +51,15 @@ class TablesSettings(DatabaseSettings):
     """Two connections wait most of the time, and the projection must never wait for them."""
 
 
-class TemplateApiSettings(PublicSettings, KafkaSettings, TablesSettings, HttpSettings, AuthSettings):
+class TemplateApiSettings(
+    PublicSettings, IdentitySettings, ReconcileSettings, TablesSettings, HttpSettings, AuthSettings
+):
     """What answering takes; nothing that opens a token or speaks to Meta."""
 
 
-class TemplateWorkerSettings(WorkerSettings, ReconcileSettings, TablesSettings, HttpSettings, CredentialSettings):
+class TemplateWorkerSettings(
+    WorkerSettings, IdentitySettings, ReconcileSettings, TablesSettings, HttpSettings, CredentialSettings
+):
     """What syncing takes."""
 
 
@@ -91,16 +96,18 @@ def install(app: web.Application, settings: TemplateApiSettings | TemplateWorker
 
 
 def _install_api(app: web.Application, settings: TemplateApiSettings) -> None:
-    announcements = Announcements(lambda: app[API].reads, channel(PROJECTION))
+    announcements = Announcements(lambda: app[API].reads, channel(projector.NAME))
+    publisher = Publisher(settings, SOURCE)
+    pseudonyms = Pseudonyms(settings, publisher)
+    interval = timedelta(seconds=settings.reconcile_interval)
 
     async def api(app: web.Application) -> AsyncIterator[None]:
-        publisher = Publisher(settings, SOURCE)
         await publisher.start()
-        async with reads(settings, app[POOL], PROJECTION) as opened:
+        async with reads(settings, app[POOL], projector.NAME) as opened:
             app[API] = Api(opened)
             asking = WeakValueDictionary[str, asyncio.Lock]()
             streams = OpenStreams(STREAMS_PER_ORG)
-            app[SYNC_API] = SyncApi(opened, publisher, announcements, asking, streams)
+            app[SYNC_API] = SyncApi(opened, publisher, pseudonyms, announcements, asking, streams, interval)
             yield
         await publisher.stop()
 
@@ -114,6 +121,7 @@ def _install_api(app: web.Application, settings: TemplateApiSettings) -> None:
     app.on_shutdown.append(closing)
     background(app, "template-reads", compare)
     background(app, "template-announcements", announcements.run)
+    background(app, "template-names", pseudonyms.run)
     add_routes(app, lambda: app[API], lambda: app[SYNC_API])
 
 
@@ -126,20 +134,18 @@ def _install_worker(app: web.Application, settings: TemplateWorkerSettings) -> N
         publisher = Publisher(settings, SOURCE)
         await publisher.start()
         async with Graph(settings) as graph:
-            app[WORKER] = _Worker(publisher, graph, ProjectionOffsets(app[POOL], PROJECTION))
+            app[WORKER] = _Worker(publisher, graph, ProjectionOffsets(app[POOL], projector.NAME))
             yield
         await publisher.stop()
 
     async def projection(ready: Callable[[], None]) -> None:
-        await project(
-            settings, app[POOL], name=PROJECTION, topics=(ACCOUNTS, TEMPLATES), apply=unprepared(apply), ready=ready
-        )
+        await project(settings, app[POOL], projector.PROJECTION, ready)
 
     async def catch_up(ready: Callable[[], None]) -> None:
         await app[WORKER].tables.run(ready)
 
     async def worker(ready: Callable[[], None]) -> None:
-        parts, access = app[WORKER], Access(app[POOL], credentials, keyring)
+        parts, access = app[WORKER], Access(app[POOL], credentials, keyring, settings.identity_bytes)
         synchroniser, follower = Synchroniser(settings, access, parts.graph), Follower(access, parts.graph)
         await Worker(settings, synchroniser, follower, parts.publisher, parts.tables, workload).run(ready)
 
@@ -148,7 +154,7 @@ def _install_worker(app: web.Application, settings: TemplateWorkerSettings) -> N
 
     app.cleanup_ctx.append(parts)
     background(app, "template-credentials", credentials.run)
-    background(app, PROJECTION, projection)
+    background(app, projector.NAME, projection)
     background(app, "template-catch-up", catch_up)
     background(app, "template-sync-worker", worker)
     background(app, "template-reconciliation", reconciliation)

@@ -284,16 +284,14 @@ async def test_a_moment_before_the_calendar_is_said_to_be_none(environment: dict
 
 
 async def test_a_log_that_gives_no_more_of_what_it_has_is_not_waited_for_for_ever(
-    topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+    topics: KafkaSettings,
 ) -> None:
-    monkeypatch.setattr(event_records, "QUIET_MOST", 0.5)
     consumer = AIOKafkaConsumer(**client_options(topics))
     await consumer.start()
     place = TopicPartition(topic_name(topics, ACCOUNTS), 0)
     consumer.assign([place])
-    history = event_records._history(consumer, {place: 10})  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(KafkaUnavailable):
-        await asyncio.wait_for(anext(history), 10)
+        await asyncio.wait_for(anext(event_records.history(consumer, {place: 10}, quiet_most=0.5)), 10)
     await consumer.stop()
 
 

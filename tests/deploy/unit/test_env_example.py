@@ -36,5 +36,5 @@ def test_no_secret_in_the_example_would_do() -> None:
         if "SecretStr" in str(field.annotation) and not name.endswith("database_url")
     }
 
-    assert {"META_APP_SECRETS", "META_VERIFY_TOKEN", "CREDENTIAL_KEYS", "JWT_SECRET"} <= secrets
+    assert {"META_APP_SECRETS", "META_VERIFY_TOKEN", "CREDENTIAL_KEYS", "IDENTITY_KEY", "JWT_SECRET"} <= secrets
     assert {name for name in secrets if values[name]} == set()

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 TODAY = date(2026, 12, 1)
-VERSIONED = ("libs", "services", "deploy/local", "deploy/meta", "deploy/helm", "deploy/compose")
+VERSIONED = ("libs", "services", "deploy/local", "deploy/meta", "deploy/helm", "deploy/compose", "deploy/images")
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +31,17 @@ def test_everything_that_is_released_has_one_version(release: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["services/gateway/pyproject.toml", "deploy/helm/Chart.yaml", "deploy/compose/compose.yaml"]
-)
+    "place",
+    [
+        "services/gateway/pyproject.toml", "deploy/helm/Chart.yaml", "deploy/compose/compose.yaml",
+        "deploy/images/Dockerfile",
+    ],
+)  # fmt: skip
 def test_a_place_with_another_version_is_named(release: Any, tmp_path: Path, place: str) -> None:
     version = release.version_of(ROOT)
     for folder in VERSIONED:
-        for path in (ROOT / folder).glob("**/*.*"):
-            if path.name in ("pyproject.toml", "Chart.yaml", "compose.yaml"):
+        for path in (ROOT / folder).glob("**/*"):
+            if path.name in ("pyproject.toml", "Chart.yaml", "compose.yaml", "Dockerfile"):
                 copy = tmp_path / path.relative_to(ROOT)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, copy)

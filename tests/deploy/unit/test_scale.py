@@ -43,9 +43,16 @@ def test_the_inputs_are_what_the_benchmarks_have_measured(scale: Any) -> None:
 def test_the_document_names_the_inputs(scale: Any) -> None:
     text, measured = (ROOT / "docs" / "scale.md").read_text(), scale.Measured()
 
-    for milliseconds in (measured.gateway_ms, measured.projector_ms, measured.postgres_ms, measured.kafka_ms):
+    of_threads = measured.thread_ms, measured.thread_postgres_ms
+    for milliseconds in (
+        measured.gateway_ms,
+        measured.projector_ms,
+        measured.postgres_ms,
+        measured.kafka_ms,
+        *of_threads,
+    ):
         assert f"| {milliseconds:g} ms | {1000 / milliseconds:,.0f}"[:-4] in text
-    for size in (measured.record_bytes, measured.count_bytes):
+    for size in (measured.record_bytes, measured.count_bytes, measured.thread_bytes):
         assert f"| {size:.0f} bytes |" in text
     for pair in ((measured.seen_bytes, measured.index_bytes), (measured.sync_bytes, measured.sync_record_bytes)):
         assert "| {:.0f}, {:.0f} bytes |".format(*pair) in text
@@ -63,6 +70,8 @@ def test_more_of_anything_never_needs_less(scale: Any) -> None:
                     "gateways",
                     "brokers",
                     "postgres_gb",
+                    "thread_gb",
+                    "threaders",
                     "kafka_gb",
                     "yearly_gb",
                     "gateway_mb",
@@ -87,7 +96,7 @@ def test_an_outage_of_nothing_leaves_nothing_behind(scale: Any) -> None:
 
 
 def test_the_limits_are_sorted_and_one_is_passed_when_too_much_comes(scale: Any) -> None:
-    fits, too_much = scale.size(scale.Case(100_000, 50_000)), scale.size(scale.Case(100_000, 5_000_000))
+    fits, too_much = scale.size(scale.Case(100_000, 2_000)), scale.size(scale.Case(100_000, 5_000_000))
 
     assert fits.limits[0][0] < 1 < too_much.limits[0][0]
     assert list(too_much.limits) == sorted(too_much.limits, reverse=True)

@@ -21,7 +21,8 @@ from wabus_events.subscriber import Retry, run, subscribe
 from wabus_events.subscriber.source import KafkaAway, NoSuchTopic
 from wabus_events.testing import an
 from wabus_runtime.kafka.clients import client_options
-from wabus_runtime.kafka.publisher import Publisher, new_producer
+from wabus_runtime.kafka.producer_session import new_producer
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.kafka.transactions import TransactionalPublisher
 from wabus_runtime.settings import KafkaSettings
 from waiting import WAIT, Eventually

@@ -35,6 +35,9 @@ def test_an_event_without_an_id_is_none_even_where_kafka_has_a_header_for_it(con
         decode([(name, content if name == "ce_id" else value) for name, value in RECORD.headers], RECORD.value)
 
 
+COMPACTED = ["credentials.v1", "erasures.v1", "keys.v1"]
+
+
 def test_an_attribute_that_may_be_missing_may_have_no_value() -> None:
     nothing: Any = None
     event = decode([*RECORD.headers, ("ce_orgid", nothing), ("ce_traceparent", nothing)], RECORD.value)
@@ -63,12 +66,13 @@ def test_a_field_that_a_reader_does_not_know_is_ignored() -> None:
 def test_what_a_tombstone_removes_is_off_the_disk_within_a_day() -> None:
     lags = {topic.name: topic.config().get("max.compaction.lag.ms") for topic in TOPICS}
 
-    assert {name: lag for name, lag in lags.items() if lag} == {"credentials.v1": str(24 * 60 * 60 * 1000)}
+    day = str(24 * 60 * 60 * 1000)
+    assert {name: lag for name, lag in lags.items() if lag} == dict.fromkeys(COMPACTED, day)
 
 
-def test_topic_names_are_unique_and_compaction_is_for_credentials_alone() -> None:
+def test_topic_names_are_unique_and_compaction_is_for_what_is_replaced_by_its_key() -> None:
     assert len({topic.name for topic in TOPICS}) == len(TOPICS)
-    assert [topic.name for topic in TOPICS if topic.compacted] == ["credentials.v1"]
+    assert [topic.name for topic in TOPICS if topic.compacted] == COMPACTED
 
 
 @given(st.text(), st.lists(st.text() | st.integers(), max_size=4))

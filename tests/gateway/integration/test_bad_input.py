@@ -1,10 +1,12 @@
 """Nothing that anybody sends answers 500, ends a process, stops a consumer, or brings its words into a log."""
 
 import asyncio
+import base64
 import contextlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from local_stack import free_ports
 from raw_http import MARK, ODD, PATH, SENTINEL, answered, answers, request
+from sign_up import sign
 from structlog.testing import capture_logs
 from system import MODULES, System, ended
 from wabus_cli.dead_letters import read_letters
@@ -185,6 +188,50 @@ async def test_who_guesses_verify_tokens_is_told_to_wait_and_meta_never_is(
     assert await ask(settings.meta_verify_token.get_secret_value()) == 200
 
 
+@pytest.mark.parametrize("fast_path", ["true", "false"])
+async def test_what_meta_signs_for_a_person_who_signs_in_is_no_webhook(
+    topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch, serve: Serve, events_in: EventsIn, fast_path: str
+) -> None:
+    monkeypatch.setenv("GATEWAY_FAST_PATH", fast_path)
+    signature, _, payload = sign({"user_id": "7", "code": "x", "issued_at": 1}, SECRET).partition(".")
+    claimed = base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4)).hex()
+    assert signed(payload.encode())["X-Hub-Signature-256"] == f"sha256={claimed}"
+    async with serving(create_app(load(GatewaySettings)), "127.0.0.1", 0) as (port,):
+        posted = request(payload.encode(), signature=b"sha256=" + claimed.encode())
+        assert await answers(port, posted + request() + SENTINEL) == [403, 200, 200]
+    assert [event.type for event in await events_in(MESSAGES)] == ["wabus.MessageReceived.v1"]
+
+
+async def test_forged_signed_requests_and_states_are_answered_and_logged_so_often_and_no_more(
+    topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch, serve: Serve
+) -> None:
+    monkeypatch.setenv("GATEWAY_BAD_SIGNATURES_A_MINUTE", "3")
+    client = await serve(create_app(load(GatewaySettings)))
+
+    async def forged(path: str) -> int:
+        if path == "callback":
+            async with client.get("/whatsapp/callback", params={"state": MARK, "code": "x"}) as answer:
+                return answer.status
+        if path.startswith("setup"):
+            async with client.post(f"/whatsapp/{path}", json={"setup": MARK}) as answer:
+                return answer.status
+        async with client.post(f"/whatsapp/{path}", data={"signed_request": f"{MARK}.{MARK}"}) as answer:
+            return answer.status
+
+    for path, action in (
+        ("deauthorize", "not_from_meta"),
+        ("data-deletion", "not_from_meta"),
+        ("callback", "state_refused"),
+        ("setup", "state_refused"),
+        ("setup/102290129340398", "state_refused"),
+    ):
+        with capture_logs() as logged:
+            assert sorted([await forged(path) for _ in range(150)])[3:] == [429] * 147
+        lines = [line for line in logged if line["action"] == action]
+        assert len(lines) <= 3
+        assert MARK not in str(logged)
+
+
 async def test_a_slow_body_is_given_up_and_others_are_not_held_up(gateway: System, eventually: Eventually) -> None:
     await ready(gateway, eventually)
     port = gateway.ports["wabus_gateway"]
@@ -220,6 +267,35 @@ async def test_bodies_announced_but_never_sent_keep_no_webhook_out(
             assert await taken(size) == [200, 200]
         for _, writer in idle:
             writer.close()
+
+
+@pytest.mark.parametrize("sent", [0, 1_000_000], ids=["many bodies", "large bodies"])
+async def test_bodies_that_do_not_go_on_keep_no_webhook_out(
+    topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch, eventually: Eventually, sent: int
+) -> None:
+    monkeypatch.setenv("GATEWAY_MAX_IN_FLIGHT", "4")
+    monkeypatch.setenv("GATEWAY_MAX_BYTES_IN_FLIGHT", str(MAX_BODY))
+    async with serving(create_app(load(GatewaySettings)), "127.0.0.1", 0) as (port,):
+
+        async def taken(size: int) -> bool:
+            body = encoded(webhook(conversation(messages=[text("wamid.1", body="x" * size)])))
+            return await answers(port, request(body) + SENTINEL) == [200, 200]
+
+        await eventually(lambda: taken(10))
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+        for reader, writer in idle:
+            writer.write(request(b"", b"Expect: 100-continue", length=b"Content-Length: %d" % MAX_BODY))
+            assert (await reader.readline()).startswith(b"HTTP/1.1 100")
+            writer.write(b"x" * sent)
+        for size in (20_000, 1_000_000):
+            await eventually(partial(taken, size))  # as soon as none of the others is fresh any more
+        given_up = [asyncio.create_task(reader.read()) for reader, _ in idle]
+        done, _ = await asyncio.wait(given_up, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        assert done
+        assert all(b" 408 " in each.result() for each in done)
+        for _, writer in idle:
+            writer.close()
+        await asyncio.wait(given_up)
 
 
 async def test_whatever_a_signed_body_holds_is_kept_and_counted_by_nobody_wrongly(
@@ -259,11 +335,11 @@ async def test_whatever_a_signed_body_holds_is_kept_and_counted_by_nobody_wrongl
             return answer.status
 
     for body in bodies:
-        assert await post(body) == 200, body[:300]
+        assert await post(body) == (200 if body.lstrip(b" \t\r\n").startswith(b"{") else 403), body[:300]
     good = webhook(conversation(messages=[text("wamid.good")]))
     assert await system.deliver(good) == 200
     kept = len(await events_in(MESSAGES))
-    assert kept >= len({bytes(body) for body in bodies if body}) // 2
+    assert kept >= len({bytes(body) for body in bodies if body.startswith(b"{")}) // 2
     await eventually(lambda: caught_up(system))
     assert_alive_and_discreet(system)
 

@@ -18,11 +18,19 @@ from support.meta_openapi import create_meta
 from wabus_events import ACCOUNTS, CREDENTIALS, AccountConnected, AccountDisconnected, CallbackVerified, Event, Topic
 from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
-from wabus_gateway.worker.connect import ConnectRefused, ConnectSettings, connect, disconnect, reseal
+from wabus_gateway.worker.connect import (
+    ConnectRefused,
+    ConnectSettings,
+    connect,
+    disconnect,
+    granted_by_of,
+    reseal,
+)
 from wabus_runtime.credentials.credential_cache import following_credentials
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.kafka.clients import client_options, topic_name
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings, load
 from waiting import WAIT, Eventually
 
@@ -96,6 +104,32 @@ async def test_connecting_verifies_the_callback_and_writes_credential_and_fact(
         assert replica.owner(DEMO_WABA) == "demo"
 
 
+async def test_a_later_service_can_not_tell_by_which_days_an_account_is_charged_or_whose_it_is(store: Store) -> None:
+    waba = store.world.wabas[DEMO_WABA]
+    waba.timezone_id, waba.currency, waba.country = "71", "INR", "IN"
+    phone = next(iter(waba.phones.values()))
+    phone.is_on_biz_app, phone.throughput = True, "HIGH"
+
+    account = await connected(store)
+
+    told = (account.portfolio_id, account.time_zone_id, account.time_zone, account.currency, account.country)
+    assert told == (store.world.business_id, 71, "Asia/Kolkata", "INR", "IN")
+    (number,) = account.phone_numbers
+    details = (number.status, number.platform_type, number.throughput, number.coexistence)
+    assert details == ("CONNECTED", "CLOUD_API", "HIGH", True)
+
+
+async def test_nobody_can_connect_because_graph_has_a_field_no_more(store: Store) -> None:
+    gone = ("country", "owner_business_info", "on_behalf_of_business_info", "currency", "timezone_id")
+    store.world.retired |= {f"WhatsAppBusinessAccount.{name}": "gone" for name in gone}
+    store.world.retired["WhatsAppBusinessPhoneNumber.is_on_biz_app"] = "gone"
+
+    account = await connected(store)
+
+    assert (account.portfolio_id, account.time_zone, account.currency, account.country) == (None, None, None, None)
+    assert [(phone.platform_type, phone.coexistence) for phone in account.phone_numbers] == [("CLOUD_API", None)]
+
+
 async def test_nobody_can_connect_when_meta_wants_the_app_subscribed_before_its_callback(store: Store) -> None:
     assert store.world.wabas[DEMO_WABA].subscribed_apps == {}
     account = await connected(store)
@@ -115,7 +149,7 @@ async def test_an_account_connects_again_after_it_was_disconnected(store: Store)
 async def test_an_app_that_gets_no_messages_at_meta_is_not_taken_for_a_callback_that_meta_cannot_reach(
     store: Store, events_in: EventsIn
 ) -> None:
-    store.world.has_messages_callback = False
+    store.world.app_fields.remove("messages")
     with pytest.raises(ConnectRefused, match="App Dashboard") as caught:
         await connected(store)
     assert caught.value.code == "app_not_subscribed"
@@ -270,6 +304,28 @@ async def test_keys_are_rotated_while_everything_runs(store: Store, monkeypatch:
         assert Keyring(settings).open(credential) == token_of(store)
         assert credential.org_id == "demo"
         assert credential.time == stored_at  # the token is as old as before
+
+
+async def test_the_id_of_a_facebook_user_that_an_earlier_release_stored_becomes_one_that_names_nobody(
+    store: Store, publisher: Publisher
+) -> None:
+    await connected(store)
+    settings = load(ConnectSettings)
+    async with following_credentials(settings) as replica:
+        credential = replica.credential(DEMO_WABA)
+        assert credential is not None
+        granted_by = credential.granted_by
+        assert granted_by is not None
+        old = credential.model_copy(update={"id": "old", "meta_user_id": "61555822107539", "granted_by": None})
+        await publisher.publish([old])
+        await replica.refresh()
+        assert await reseal(settings, replica, waba_id=DEMO_WABA)
+        assert not await reseal(settings, replica, waba_id=DEMO_WABA)
+        renewed = replica.credential(DEMO_WABA)
+        assert renewed is not None
+        assert renewed.meta_user_id is None
+        assert renewed.granted_by == granted_by_of(settings.identity_bytes, "61555822107539") != granted_by
+        assert Keyring(settings).open(renewed) == token_of(store)
 
 
 async def test_keys_are_rotated_while_somebody_connects_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import aiohttp
 import psutil
@@ -10,6 +11,7 @@ import pytest
 from local_stack import free_ports
 from wabus_gateway.app import GatewaySettings, create_app
 from wabus_local.kafka import EmbeddedKafka
+from wabus_runtime.kafka.publisher import Patience
 from wabus_runtime.service.process import serving
 from wabus_runtime.settings import load
 from waiting import Eventually
@@ -17,8 +19,7 @@ from webhooks import conversation, encoded, signed, text, webhook
 
 MOST = 40
 MEGABYTE = 1024 * 1024
-STALLED_AFTER = "wabus_runtime.kafka.publisher.STALLED_AFTER"
-PATIENCE = (STALLED_AFTER, "wabus_gateway.app.ANSWERED_WITHIN", "wabus_gateway.worker.publish.ANSWERED_WITHIN")
+PATIENT = Patience(publish=60.0, acknowledge=60.0, stalled=60.0)
 
 
 @pytest.fixture
@@ -38,15 +39,18 @@ def halt(broker: EmbeddedKafka, number: signal.Signals = signal.SIGSTOP) -> None
 
 
 @pytest.fixture
+def patience() -> Patience:
+    return PATIENT
+
+
+@pytest.fixture
 async def gateway(
-    environment: dict[str, str], broker: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch
+    environment: dict[str, str], broker: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch, patience: Patience
 ) -> AsyncIterator[aiohttp.ClientSession]:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
     monkeypatch.setenv("GATEWAY_MAX_IN_FLIGHT", str(MOST))
-    for name in ("wabus_runtime.kafka.publisher.ACK_TIMEOUT", *PATIENCE):
-        monkeypatch.setattr(name, 60.0)
     monkeypatch.setenv("GATEWAY_MAX_BYTES_IN_FLIGHT", str(3 * MEGABYTE))
-    async with serving(create_app(load(GatewaySettings)), "127.0.0.1", 0) as ports:
+    async with serving(create_app(load(GatewaySettings), patience=patience), "127.0.0.1", 0) as ports:
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{ports[0]}", connector=connector) as client:
             yield client
@@ -82,11 +86,11 @@ async def test_beyond_its_capacity_it_answers_503_at_once_and_afterwards_serves_
     assert await eventually(taken)
 
 
+@pytest.mark.parametrize("patience", [replace(PATIENT, stalled=3.0)])
 async def test_when_kafka_is_silent_nothing_more_is_let_in_to_wait(
-    gateway: aiohttp.ClientSession, broker: EmbeddedKafka, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+    gateway: aiohttp.ClientSession, broker: EmbeddedKafka, eventually: Eventually
 ) -> None:
     assert await deliver(gateway, "wamid.before") == 200
-    monkeypatch.setattr(STALLED_AFTER, 0.3)
     halt(broker)
     waiting = [asyncio.create_task(deliver(gateway, "wamid.first"))]
 
@@ -114,12 +118,9 @@ async def test_what_kafka_does_not_take_in_time_is_answered_503_and_can_be_deliv
     size: int,
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
-    for name in ("wabus_runtime.kafka.publisher.ACK_TIMEOUT", STALLED_AFTER):
-        monkeypatch.setattr(name, 120.0)
-    for name in PATIENCE[1:]:
-        monkeypatch.setattr(name, 1.0)
+    in_a_hurry = Patience(publish=1.0, acknowledge=120.0, stalled=120.0)
     async with (
-        serving(create_app(load(GatewaySettings)), "127.0.0.1", 0) as ports,
+        serving(create_app(load(GatewaySettings), patience=in_a_hurry), "127.0.0.1", 0) as ports,
         aiohttp.ClientSession(f"http://127.0.0.1:{ports[0]}") as client,
     ):
 

@@ -10,7 +10,7 @@ from aiohttp.http_parser import HttpRequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from profiles import examples
-from wabus_gateway.fast_path.http import MOST, OWN_PATH, PATH, FastPath, plain_head
+from wabus_gateway.fast_path.http import MOST, OWN_PATH, PATH, FastPath, Patience, plain_head
 
 MARK = "sha256=" + "ab" * 32
 LINE = "POST /webhooks/whatsapp HTTP/1.1"
@@ -125,9 +125,13 @@ class Answering:
 
     def __init__(self) -> None:
         self.taken: list[tuple[bytes, Any]] = []
+        self.slow = 0
 
     def is_genuine(self, body: bytes, signature: str) -> bool:
         return body.endswith(b"}")
+
+    def note_slow(self) -> None:
+        self.slow += 1
 
     def take(self, body: bytes, route: str, answered: Any) -> None:
         self.taken.append((body, answered))
@@ -147,9 +151,17 @@ async def echo(request: web.BaseRequest) -> web.Response:
 
 
 @pytest.fixture
-async def front() -> Any:
+def patience() -> Patience:
+    """How long a client is waited for, unless a test says otherwise."""
+    return Patience()
+
+
+@pytest.fixture
+async def front(patience: Patience) -> Any:
     receiver = Answering()
-    front = FastPath(receiver, {200: web.Response(text="taken"), 503: web.Response(status=503, text="busy")})
+    answers = {200: web.Response(text="taken"), 503: web.Response(status=503, text="busy")}
+    answers[408] = web.Response(status=408, text="slow")
+    front = FastPath(receiver, answers, patience)
     server = await asyncio.get_running_loop().create_server(front.before(web.Server(echo)), "127.0.0.1", 0)  # type: ignore[arg-type]
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     yield receiver, reader, writer, front
@@ -182,6 +194,31 @@ async def test_a_request_in_two_pieces_is_put_together(front: Any) -> None:
     writer.write(b"{}")
     await until(lambda: receiver.taken)
     assert receiver.taken[0][0] == b"{}"
+
+
+@pytest.mark.parametrize("patience", [Patience(whole=0.3, look_every=0.05)])
+async def test_a_request_that_comes_byte_by_byte_is_answered_in_its_time_or_given_up(front: Any) -> None:
+    receiver, reader, writer, _ = front
+    writer.write(head(Content_Length="9999"))
+    for _ in range(500):
+        if receiver.slow:
+            break
+        writer.write(b" ")
+        await asyncio.sleep(0.01)
+    assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+    assert (receiver.slow, receiver.taken) == (1, [])
+
+
+async def test_who_has_said_all_still_gets_the_answers_that_are_due(front: Any) -> None:
+    receiver, reader, writer, _ = front
+    writer.write((head() + b"{}") * 2 + head())
+    writer.write_eof()
+    for number in range(2):
+        await until(lambda number=number: len(receiver.taken) > number)
+        receiver.taken[number][1](200)
+    answers = await asyncio.wait_for(reader.read(), 5)
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    assert len(receiver.taken) == 2
 
 
 @pytest.mark.parametrize(
@@ -226,15 +263,16 @@ async def test_a_client_that_leaves_before_its_answer_is_forgotten(front: Any) -
     writer.write(head() + b"{}")
     await until(lambda: receiver.taken)
     writer.close()
-    await until(lambda: not served.connections)
+    await until(lambda: any(each._half_closed for each in served.connections))  # or wants only to hear the answer
     receiver.taken[0][1](200)
+    await until(lambda: not served.connections)
 
 
 @pytest.fixture
-async def unread() -> Any:
+async def unread(patience: Patience) -> Any:
     """As `front`, but each request is answered at once, and with more than the connection holds."""
     receiver = AnsweringAtOnce()
-    front = FastPath(receiver, {200: web.Response(text="x" * LARGE)})
+    front = FastPath(receiver, {200: web.Response(text="x" * LARGE)}, patience)
     server = await asyncio.get_running_loop().create_server(front.before(web.Server(echo)), "127.0.0.1", 0)  # type: ignore[arg-type]
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), limit=1024)
     yield receiver, reader, writer, front
@@ -256,8 +294,8 @@ async def test_no_more_is_taken_than_answers_are_read_and_in_the_end_all_are_the
     assert len(receiver.taken) == 120
 
 
-async def test_who_never_reads_answers_is_given_up(unread: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wabus_gateway.fast_path.http.UNREAD_TIMEOUT", 0.2)
+@pytest.mark.parametrize("patience", [Patience(unread=0.2)])
+async def test_who_never_reads_answers_is_given_up(unread: Any) -> None:
     receiver, _, writer, served = unread
     writer.write((head() + b"{}") * 120)
     await until(lambda: receiver.taken)

@@ -15,22 +15,31 @@ from wabus_events import (
     AccountReviewed,
     AccountSettingsChanged,
     AccountUpdated,
+    CallReported,
     CapabilityChanged,
+    ContactIdentityChanged,
+    ContactSynced,
     Event,
+    HistoryProgressed,
+    MarketingPreferenceChanged,
+    MessageEchoed,
+    MessageImported,
     MessageReceived,
     MessageStatusChanged,
     MessagingFailed,
     PhoneNumberNameReviewed,
     PhoneNumberQualityChanged,
     SecurityChanged,
+    StandbyReceived,
     TemplateCategoryChanged,
     TemplateComponentsChanged,
     TemplateQualityChanged,
     TemplateStatusChanged,
+    ThreadControlChanged,
     Unrecognised,
 )
 from wabus_gateway.webhooks.parse import facts_in
-from webhooks import WABA, conversation, encoded, status, template_status, text, webhook
+from webhooks import PHONE, WABA, conversation, encoded, status, template_status, text, webhook
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = datetime(2026, 1, 8, tzinfo=UTC)
@@ -162,9 +171,9 @@ def test_who_lost_an_account_hears_of_that_account_and_not_of_the_partners_portf
 
 @pytest.mark.parametrize("value", TOLD_OF_THE_ENTRY, ids=json.dumps)
 def test_an_update_that_names_no_other_account_is_about_its_entrys(value: Json) -> None:
-    event = only({"field": "account_update", "value": value})
+    event, *more = facts(webhook({"field": "account_update", "value": value}))
     assert isinstance(event, AccountUpdated)
-    assert (event.subject, event.portfolio_id) == (WABA, None)
+    assert {(each.subject, getattr(each, "portfolio_id", None)) for each in (event, *more)} == {(WABA, None)}
 
 
 def test_a_partners_portfolio_is_never_taken_for_an_account() -> None:
@@ -232,6 +241,30 @@ PINNED: dict[str, tuple[str, Json]] = {
 }
 
 
+KEYS = {
+    "a message": f"{PHONE}:16505551234",
+    "a status": f"{PHONE}:16505551234",
+    "a failure": f"{PHONE}:16505551234",
+    "a status of somebody without a number": f"{PHONE}:BR.1",
+    "a status of a group as a whole": f"{PHONE}:{GROUP}",
+    "a status of a participant with a number": f"{PHONE}:{GROUP}",
+    "a status of a participant with both": f"{PHONE}:{GROUP}",
+    "a template": WABA,
+    "a template without a time": WABA,
+    "an account of the entry": WABA,
+    "an account that the entry is of": WABA,
+    "a field without a model or a time": WABA,
+    "an entry without changes": "",
+    "another object": "",
+}
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_a_conversation_is_in_the_partition_in_which_it_was(name: str) -> None:
+    (event,) = facts(PINNED[name][1])
+    assert event.key == KEYS[name]
+
+
 @pytest.mark.parametrize(("pinned", "payload"), PINNED.values(), ids=PINNED)
 def test_ids_of_before_are_still_those_of_the_same_facts(pinned: str, payload: Json) -> None:
     (event,) = facts(payload)
@@ -256,6 +289,37 @@ def of_field(made: type[Event], field: str, **parts: list[Any]) -> Told:
 
 def without_entry(drawn: Json) -> Json:
     return {name: part for name, part in drawn.items() if name not in ENTRY}
+
+
+def of_number(
+    made: type[Event],
+    field: str,
+    kind: str,
+    item: Callable[[Json], Json],
+    *,
+    when_told: bool = True,
+    **parts: list[Any],
+) -> Told:
+    """What an item in a list of a value about a number tells; `when_told` is whether only its entry says when."""
+
+    def change(drawn: Json) -> Json:
+        about = conversation()["value"] | {kind: [item(without_entry(drawn))]}
+        return {"field": field, "value": about}
+
+    times = ENTRY["time"] if when_told else ENTRY["time"][:1]
+    return Told(made, {"time": times, **parts}, change)
+
+
+def of_copy(kind: str, always: Json, **parts: list[Any]) -> Told:
+    return Told(
+        StandbyReceived,
+        parts,
+        lambda drawn: {"field": "standby", "value": conversation()["value"] | {"standby": {kind: [always | drawn]}}},
+    )
+
+
+def echo(drawn: Json) -> Json:
+    return {"from": "15550783881", "to": "1", "type": "text", **drawn}
 
 
 OF_TEMPLATE: dict[str, list[Any]] = {
@@ -362,16 +426,18 @@ TOLD = {
     ),
     "a field without a model": Told(
         Unrecognised,
-        {**ENTRY, "field": ["flows", "calls"], "value": [{"a": 1}, {"a": 2}, {}]},
+        {**ENTRY, "field": ["flows", "group_settings_update"], "value": [{"a": 1}, {"a": 2}, {}]},
         without_entry,
     ),
     "a field without what its model needs": of_field(Unrecognised, "security", odd=[1, 2]),
     "a partner's solution": of_field(Unrecognised, "partner_solutions", solution_id=["1", "2"]),
     "a change with more than field and value": Told(
-        Unrecognised, {**ENTRY, "field": ["flows", "calls"], "odd": [1, 2]}, without_entry
+        Unrecognised, {**ENTRY, "field": ["flows", "group_settings_update"], "odd": [1, 2]}, without_entry
     ),
     "a change that JSON cannot carry on": Told(
-        Unrecognised, {**ENTRY, "field": ["flows", "calls"], "value": [{"a": 10**400}, {"a": 10**401}]}, without_entry
+        Unrecognised,
+        {**ENTRY, "field": ["flows", "group_settings_update"], "value": [{"a": 10**400}, {"a": 10**401}]},
+        without_entry,
     ),
     "errors without a message": Told(
         MessagingFailed,
@@ -381,10 +447,120 @@ TOLD = {
     "a message without what its model needs": Told(
         Unrecognised, {**ENTRY, "from": ["1", "2"]}, lambda drawn: conversation(messages=[without_entry(drawn)])
     ),
-    "parts beside several messages": Told(
-        Unrecognised,
+    "errors beside several messages": Told(
+        MessagingFailed,
         {**ENTRY, "errors": [[{"code": 130429}], [{"code": 131000}]]},
         lambda drawn: conversation(messages=[text("wamid.A"), text("wamid.B")], **without_entry(drawn)),
+    ),
+    "parts beside several messages": Told(
+        Unrecognised,
+        {**ENTRY, "conversation_context": [{"type": "summary"}, {}]},
+        lambda drawn: conversation(messages=[text("wamid.A"), text("wamid.B")], **without_entry(drawn)),
+    ),
+    "an account that left": of_field(AccountUpdated, "account_offboarded", reason=["USER_INITIATED", "OTHER"]),
+    "an echo": of_number(
+        MessageEchoed, "smb_message_echoes", "message_echoes", echo, id=["wamid.A", "wamid.B"], when_told=False
+    ),
+    "a message of before": of_number(
+        MessageImported,
+        "history",
+        "history",
+        lambda drawn: {"metadata": {"phase": 0}, "threads": [{"id": "1", "messages": [{**text("?", "1"), **drawn}]}]},
+        id=["wamid.A", "wamid.B"],
+        type=["text", "media_placeholder", "image"],
+        history_context=[{"status": "SENT"}, {"status": "READ"}, {}],
+        when_told=False,
+    ),
+    "a chunk of history": of_number(
+        HistoryProgressed,
+        "history",
+        "history",
+        lambda drawn: {"metadata": drawn},
+        phase=[0, 1],
+        chunk_order=[1, 2],
+        progress=[50, 100],
+    ),
+    "a history that is not shared": of_number(
+        HistoryProgressed, "history", "history", lambda drawn: drawn, errors=[[{"code": 2593109}], [{"code": 1}]]
+    ),
+    "a contact of the address book": of_number(
+        ContactSynced,
+        "smb_app_state_sync",
+        "state_sync",
+        lambda drawn: {
+            "type": "contact",
+            "action": drawn["action"],
+            "contact": {"phone_number": drawn["phone_number"], "full_name": drawn["full_name"]},
+            "metadata": {"timestamp": drawn["timestamp"]},
+        },
+        action=["add", "remove"],
+        phone_number=["1", "2"],
+        full_name=["A", "B"],
+        timestamp=["1739321024", "1739321025"],
+        when_told=False,
+    ),
+    "an id that was replaced": of_number(
+        ContactIdentityChanged,
+        "user_id_update",
+        "user_id_update",
+        lambda drawn: {"user_id": {"previous": drawn["previous"], "current": drawn["current"]}},
+        previous=["BR.1", "BR.2"],
+        current=["BR.3", "BR.4"],
+    ),
+    "a number that was replaced": Told(
+        ContactIdentityChanged,
+        {"id": ["wamid.A", "wamid.B"]},
+        lambda drawn: conversation(
+            messages=[{**text("?"), "type": "system", "system": {"type": "user_changed_number", "wa_id": "2"}, **drawn}]
+        ),
+    ),
+    "a preference": of_number(
+        MarketingPreferenceChanged,
+        "user_preferences",
+        "user_preferences",
+        lambda drawn: {"category": "marketing_messages", **drawn},
+        wa_id=["1", "2"],
+        value=["stop", "resume"],
+        timestamp=[1_739_321_024, 1_739_321_025],
+        when_told=False,
+    ),
+    "a handover": Told(
+        ThreadControlChanged,
+        {
+            "waba_id": [WABA],
+            "type": ["control_passed", "control_taken"],
+            "sender": [{"phone_number": "1"}, {"phone_number": "2"}],
+            "timestamp": ["1750101000", "1750101001"],
+        },
+        lambda drawn: {
+            "field": "messaging_handovers",
+            "value": {"recipient": {"phone_number_id": PHONE}, **without_entry(drawn)},
+        },
+    ),
+    "a copy of a message": of_copy("messages", {"from": "1"}, id=["wamid.A", "wamid.B"]),
+    "a copy of a status": of_copy("statuses", {}, **STATUS, recipient_id=["1", "2"]),
+    "a copy of what another responder sent": of_copy(
+        "message_echoes", {"message": {"to": "1"}}, id=["wamid.A", "wamid.B"]
+    ),
+    "a call": of_number(
+        CallReported,
+        "calls",
+        "calls",
+        lambda drawn: {"from": "1", "direction": "USER_INITIATED", **drawn},
+        id=["wacid.A", "wacid.B"],
+        event=["connect", "terminate"],
+        timestamp=["1739321024", "1739321025"],
+        when_told=False,
+    ),
+    "a status of a call": of_number(
+        CallReported,
+        "calls",
+        "statuses",
+        lambda drawn: {"type": "call", "recipient_id": "1", **drawn},
+        id=["wacid.A", "wacid.B"],
+        status=["RINGING", "ACCEPTED"],
+        timestamp=["1739321024", "1739321025"],
+        when_told=False,
     ),
 }
 

@@ -16,6 +16,8 @@ from wabus_events import (
     AccountUpdated,
     CapabilityChanged,
     Event,
+    HistoryProgressed,
+    MessageImported,
     MessageReceived,
     MessageStatusChanged,
     MessagingFailed,
@@ -229,9 +231,42 @@ def test_a_field_with_a_model_becomes_its_event(field: str, value: dict[str, Any
 
 @pytest.mark.parametrize("field", [change[0] for change in CHANGES if change[1]])
 def test_a_known_field_without_what_it_needs_is_kept_whole(field: str) -> None:
-    (event,) = facts(webhook({"field": field, "value": {"odd": True}}))
+    *_, event = facts(webhook({"field": field, "value": {"odd": True}}))
     value = event.model_dump()["value"]
     assert value == {"odd": True}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "kept"),
+    [
+        (
+            "security",
+            {"display_phone_number": "1", "event": "PIN_RESET_REQUEST", "requester": "61555822107539"},
+            {"display_phone_number": "1", "event": "PIN_RESET_REQUEST"},
+        ),
+        (
+            "account_update",
+            {"event": "DISABLED_UPDATE", "contact": {"wa_id": "16505551234", "name": "Ann"}},
+            {"event": "DISABLED_UPDATE"},
+        ),
+        (
+            "account_update",
+            {"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "DISABLE", "by": "Ann"}, "country": {"a": 1}},
+            {"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "DISABLE"}},
+        ),
+    ],
+)
+def test_a_person_in_an_accounts_webhook_is_not_kept_for_ever_and_nothing_of_it_is_lost(
+    field: str, value: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    modelled, rest = facts(webhook({"field": field, "value": value}))
+    assert modelled.topic.retention is None
+    assert modelled.model_dump()["value"] == kept
+    assert isinstance(rest, Unrecognised)
+    assert rest.topic.retention is not None
+    assert (rest.field, rest.value, rest.waba_id, rest.org_id) == (field, value, WABA, "demo")
+    alone, *others = facts(webhook({"field": field, "value": kept}))
+    assert (type(alone), others) == (type(modelled), [])
 
 
 def test_a_field_never_seen_before_is_kept_whole() -> None:
@@ -241,13 +276,54 @@ def test_a_field_never_seen_before_is_kept_whole() -> None:
 
 
 def test_what_belongs_to_no_single_message_is_kept_once() -> None:
-    change = conversation(
-        messages=[text("wamid.A"), text("wamid.B")], errors=[{"code": 1}], contacts=[{"wa_id": "else"}]
-    )
+    change = conversation(messages=[text("wamid.A"), text("wamid.B")], hints=[1], contacts=[{"wa_id": "else"}])
     kept = [event for event in facts(webhook(change)) if isinstance(event, Unrecognised)]
-    assert [(event.value["errors"], event.value["contacts"]) for event in kept] == [
-        ([{"code": 1}], [{"wa_id": "else"}])
-    ]
+    assert [(event.value["hints"], event.value["contacts"]) for event in kept] == [([1], [{"wa_id": "else"}])]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_errors_of_a_number_are_not_missed_because_messages_come_along(count: int) -> None:
+    messages = [text(f"wamid.{number}") for number in range(count)]
+    change = conversation(messages=messages, errors=[RATE_LIMIT])
+    *received, failed = facts(webhook(change))
+    assert [type(event) for event in received] == [MessageReceived] * count
+    assert isinstance(failed, MessagingFailed)
+    assert (failed.error_codes, failed.phone_number_id, failed.value["errors"]) == ([130429], PHONE, [RATE_LIMIT])
+    assert "messages" not in failed.value
+    alone = conversation(errors=[RATE_LIMIT])
+    assert failed.id == facts(webhook(alone))[0].id
+
+
+@pytest.mark.parametrize("own", [{}, {"errors": [{"code": 131026}]}])
+def test_a_number_is_not_refused_because_the_error_of_one_failed_message_stands_beside_it(own: dict[str, Any]) -> None:
+    change = conversation(statuses=[status("wamid.A", "failed", **own)], errors=[{"code": 131026}])
+    (event,) = facts(webhook(change))
+    assert isinstance(event, MessageStatusChanged)
+    assert event.error_codes == [131026]
+
+
+def test_another_error_beside_a_failed_message_is_the_numbers() -> None:
+    change = conversation(
+        statuses=[status("wamid.A", "failed", errors=[{"code": 131026}])], errors=[{"code": 131026}, RATE_LIMIT]
+    )
+    failed, refused = facts(webhook(change))
+    assert isinstance(failed, MessageStatusChanged)
+    assert isinstance(refused, MessagingFailed)
+    assert (failed.error_codes, refused.error_codes) == ([131026], [130429])
+
+
+@pytest.mark.parametrize("errors", [7, [7], [{}], [{"code": "x"}]])
+def test_a_failed_message_is_not_lost_because_what_stands_beside_it_is_odd(errors: Any) -> None:
+    (event,) = facts(webhook(conversation(statuses=[status("wamid.A", "failed")], errors=errors)))
+    assert isinstance(event, MessageStatusChanged)
+    assert event.error_codes == []
+
+
+@pytest.mark.parametrize("errors", [7, [7], [{}], [{"code": "x"}]])
+def test_what_is_no_error_beside_messages_is_kept(errors: Any) -> None:
+    change = conversation(messages=[text("wamid.A"), text("wamid.B")], errors=errors)
+    kept = [event for event in facts(webhook(change)) if isinstance(event, Unrecognised)]
+    assert [event.value["errors"] for event in kept] == [errors]
 
 
 @pytest.mark.parametrize(
@@ -267,6 +343,37 @@ def test_a_change_that_json_cannot_carry_on_is_kept_as_bytes_and_the_others_as_u
     assert (kept.waba_id, kept.field) == (WABA, "new")
     assert json.loads(base64.b64decode(kept.body or "")) == {"field": "new", "value": {"odd": json.loads(odd)}}
     assert isinstance(other, MessageStatusChanged)
+
+
+@pytest.mark.parametrize("odd", ["123456789012345678901234567890", '"\\ud83d"', "[" * 260 + "]" * 260])
+@pytest.mark.parametrize("many", [2, 600])  # in a small body, and in one that is read in slices
+def test_half_an_emoji_in_one_message_does_not_take_the_history_of_years_with_it(odd: str, many: int) -> None:
+    messages = [text(f"wamid.{number}") | {"odd": 0 if number else "ODD"} for number in range(many)]
+    chunk = {
+        "metadata": {"phase": 0, "chunk_order": 1, "progress": 100},
+        "threads": [{"id": "1", "messages": messages}],
+    }
+    change = {**conversation(history=[chunk]), "field": "history"}
+    body = encoded(webhook(change, template_status())).replace(b'"ODD"', odd.encode())
+    kept, *imported, progress, template = facts(body)
+    assert isinstance(kept, Unrecognised)
+    assert (kept.field, kept.waba_id) == ("history", WABA)
+    assert json.loads(base64.b64decode(kept.body or "")) == messages[0] | {"odd": json.loads(odd)}
+    assert [type(event) for event in imported] == [MessageImported] * (many - 1)
+    assert isinstance(progress, HistoryProgressed)
+    assert progress.messages == many
+    assert isinstance(template, TemplateStatusChanged)
+    for event in (kept, *imported, progress):
+        record = encode(event, "/wabus/gateway")
+        assert decode(record.headers, record.value).id == event.id
+
+
+def test_what_is_odd_in_a_history_and_not_in_a_message_takes_it_whole() -> None:
+    chunk = {"metadata": {"phase": "ODD"}, "threads": [{"id": "1", "messages": [text("wamid.A")]}]}
+    body = encoded(webhook({**conversation(history=[chunk]), "field": "history"})).replace(b"ODD", b"\\ud83d")
+    (kept,) = facts(body)
+    assert isinstance(kept, Unrecognised)
+    assert json.loads(base64.b64decode(kept.body or ""))["field"] == "history"
 
 
 def test_a_number_of_19_digits_stays_exact() -> None:

@@ -64,6 +64,7 @@ def test_the_short_cut_can_be_switched_off(on: bool) -> None:
         meta_verify_token="v",  # pyright: ignore[reportArgumentType]
         public_url="https://wabus.example",  # pyright: ignore[reportArgumentType]
         credential_keys="k1:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=",  # pyright: ignore[reportArgumentType]
+        identity_key="MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=",  # pyright: ignore[reportArgumentType]
         jwt_secret="a-secret-of-at-least-32-characters-for-tests",  # pyright: ignore[reportArgumentType]
         gateway_fast_path=on,
     )

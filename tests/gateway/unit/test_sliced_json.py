@@ -4,11 +4,13 @@ import json
 from collections.abc import Generator
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wabus_events.webhooks.values import Unwritable
 from wabus_gateway.webhooks import sliced_json as payload
-from wabus_gateway.webhooks.sliced_json import DEEPEST, TooManyParts, Unwritable, parsed
+from wabus_gateway.webhooks.sliced_json import DEEPEST, TooManyParts, parsed
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=40)
@@ -92,3 +94,27 @@ def test_only_the_change_that_events_cannot_carry_is_set_apart_in_a_large_body()
     found = returned(parsed(body))["entry"][0]["changes"]
     assert found[-1] == Unwritable("g", b'{"field": "g", "value": "\\ud83d"}')
     assert [type(change) for change in found[:-1]] == [dict] * 100
+
+
+@pytest.mark.parametrize(
+    ("text", "huge"),
+    [
+        ('{"user_id": "US.13491208655302741918"}', False),  # in every webhook since April 2026
+        ('{"user_id": "US.ENT.11815799212886844830"}', False),
+        ('{"a": 0.12345678901234567890}', False),
+        ('{"a": 12345678901234567890123}', True),
+        ('{"a": -12345678901234567890123}', True),
+        ('{"a": "US.13491208655302741918", "b": 12345678901234567890123}', True),
+        ('{"a": "12345678901234567890123"}', True),  # a text, but looked at like a number
+        ("12345678901234567890123", True),
+        ("{}", False),
+    ],
+)
+def test_only_a_number_that_may_not_be_passed_on_exactly_takes_the_slow_parser(text: str, huge: bool) -> None:
+    assert payload.has_huge_number(text.encode()) is huge
+
+
+@given(st.from_regex(r"-?(0|[1-9][0-9]{0,16})\.[0-9]{19,40}(e-?[0-9]{1,2})?", fullmatch=True))
+def test_a_long_fraction_is_the_same_number_for_every_parser(number: str) -> None:
+    assert not payload.has_huge_number(number.encode())
+    assert orjson.loads(number) == json.loads(number)

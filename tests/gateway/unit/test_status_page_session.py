@@ -11,14 +11,15 @@ import jwt
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from wabus_gateway.api.status_page import UiSettings, canonical_address, install_ui, is_at_this_machine, read_assets
+from wabus_gateway.api.status_page import UiSettings, canonical_address, install_ui, is_at_this_machine
+from wabus_pages.assets import read_assets
 from wabus_runtime.http.answers import problems
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
 
 SECRET = "a-secret-of-at-least-32-characters-for-tests"
-FIRST_LOAD_MAX = 50_000  # bytes, compressed
+FIRST_LOAD_MAX = 60_000  # bytes, compressed
 
 
 def settings(**changes: Any) -> UiSettings:
@@ -45,7 +46,7 @@ def page(serve: Serve) -> Callable[..., Awaitable[Client]]:
 async def test_the_page_and_its_parts_are_served_under_a_strict_policy(page: Callable[..., Awaitable[Client]]) -> None:
     client = await page()
 
-    for path in ("/", *(f"/ui/{name}" for name in read_assets())):
+    for path in ("/", *(f"/ui/{name}" for name in read_assets().files)):
         async with client.get(path) as answer:
             policy = answer.headers["Content-Security-Policy"].split("; ")
             assert answer.status == 200
@@ -59,26 +60,40 @@ async def test_the_page_and_its_parts_are_served_under_a_strict_policy(page: Cal
 async def test_a_file_that_has_not_changed_is_not_sent_again(page: Callable[..., Awaitable[Client]]) -> None:
     client = await page()
 
-    async with client.get("/ui/app.js") as first:
+    async with client.get("/ui/status/app.js") as first:
         tag = first.headers["ETag"]
-    async with client.get("/ui/app.js", headers={"If-None-Match": tag}) as again:
+    async with client.get("/ui/status/app.js", headers={"If-None-Match": tag}) as again:
         assert (again.status, again.headers["ETag"], await again.read()) == (304, tag, b"")
-    async with client.get("/ui/app.js", headers={"If-None-Match": 'W/"another"'}) as changed:
+    async with client.get("/ui/status/app.js", headers={"If-None-Match": 'W/"another"'}) as changed:
         assert changed.status == 200
 
 
 async def test_files_are_sent_compressed_to_those_who_can_read_that(page: Callable[..., Awaitable[Client]]) -> None:
     client = await page()
 
-    async with client.get("/ui/style.css", headers={"Accept-Encoding": "gzip"}) as small:
+    async with client.get("/ui/shared/base.css", headers={"Accept-Encoding": "gzip"}) as small:
         assert (small.headers["Content-Encoding"], small.headers["Vary"]) == ("gzip", "Accept-Encoding")
         compressed = await small.text()
-    async with client.get("/ui/style.css", headers={"Accept-Encoding": "identity"}) as plain:
+    async with client.get("/ui/shared/base.css", headers={"Accept-Encoding": "identity"}) as plain:
         assert "Content-Encoding" not in plain.headers
         assert await plain.text() == compressed
 
 
-@pytest.mark.parametrize("name", ["../ui.py", "..%2fui.py", "%2e%2e/app.py", "ui.py", "__init__.py", "nothing.js", "."])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../assets.py",
+        "..%2fassets.py",
+        "%2e%2e/app.py",
+        "assets.py",
+        "status",
+        "status/nothing.js",
+        "status/../assets.py",
+        "shared/..%2fassets.py",
+        "shared/__init__.py",
+        ".",
+    ],
+)
 async def test_nothing_but_the_pages_own_files_can_be_had(page: Callable[..., Awaitable[Client]], name: str) -> None:
     client = await page()
 
@@ -87,16 +102,22 @@ async def test_nothing_but_the_pages_own_files_can_be_had(page: Callable[..., Aw
 
 
 def test_a_first_load_is_small() -> None:
-    assets = read_assets()
+    assets = read_assets().files
 
-    assert {"index.html", "style.css", "app.js", "icon.svg"} <= assets.keys()
+    assert {
+        "status/index.html",
+        "shared/base.css",
+        "status/status.css",
+        "status/app.js",
+        "shared/icon.svg",
+    } <= assets.keys()
     assert sum(len(asset.compressed) for asset in assets.values()) < FIRST_LOAD_MAX
     assert all(gzip.decompress(asset.compressed) == asset.plain for asset in assets.values())
 
 
 def test_the_page_holds_no_script_or_style_and_asks_nobody_else() -> None:
-    assets = {name: asset.plain.decode() for name, asset in read_assets().items()}
-    html = assets["index.html"]
+    assets = {name: asset.plain.decode() for name, asset in read_assets().files.items()}
+    html = assets["status/index.html"]
 
     assert re.findall(r"<script(?![^>]*\bsrc=)", html) == []
     assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:", html) == []
@@ -110,11 +131,23 @@ def test_the_page_holds_no_script_or_style_and_asks_nobody_else() -> None:
 
 def test_every_module_is_loaded_ahead() -> None:
     assets = read_assets()
-    html = assets["index.html"].plain.decode()
+    html = assets.files["status/index.html"].plain.decode()
 
-    asked = set(re.findall(r'href="/ui/(\w+\.js)"', html)) | set(re.findall(r'src="/ui/(\w+\.js)"', html))
+    asked = set(re.findall(rf'(?:href|src)="/ui/{assets.release}/(\w+/\w+\.js)"', html))
 
-    assert asked == {name for name in assets if name.endswith(".js")}
+    assert asked == {name for name in assets.files if name.endswith(".js")}
+
+
+async def test_a_page_that_is_opened_again_asks_for_nothing_that_it_has(page: Callable[..., Awaitable[Client]]) -> None:
+    client, release = await page(), read_assets().release
+
+    async with client.get("/") as answer:
+        assert answer.headers["Cache-Control"] == "no-cache"
+        assert f'src="/ui/{release}/status/app.js"' in await answer.text()
+    async with client.get(f"/ui/{release}/status/app.js") as answer:
+        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    async with client.get("/ui/another/status/app.js") as answer:
+        assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-cache")
 
 
 async def test_a_person_at_this_machine_is_an_administrator_of_the_local_organisation(

@@ -15,10 +15,12 @@ from wabus_health_projector.health.traffic import EARLY_MOST, LATE_MOST, counted
 from wabus_health_projector.tables.counts import Counter
 from wabus_health_projector.worker import partitions, projector
 from wabus_health_projector.worker.lag import Lag
+from wabus_health_projector.worker.projector import COUNTED
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import migrate, migrated_pool, open_pool
+from wabus_runtime.postgres.day_partitions import days, make_days
 from wabus_runtime.projection.recorded import Recorded
-from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
+from wabus_runtime.settings import DatabaseSettings, IdentitySettings, KafkaSettings, load
 from waiting import Eventually
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -84,7 +86,7 @@ async def test_deliveries_in_any_order_and_batches_count_as_the_plain_reference_
         apart = max(apart, await remembered_apart(pool))
         if position < len(log):
             assert await partitions.forget(pool, remembered_from(log[position].logged_at))
-            await partitions.make(pool, log[position].logged_at.date() - DAY, log[position].logged_at.date() + DAY)
+            await make_days(pool, COUNTED, log[position].logged_at.date() - DAY, log[position].logged_at.date() + DAY)
     rows = await pool.fetch("SELECT hour, count FROM message_counts")
     assert {row["hour"]: row["count"] for row in rows} == hours_of(log)
     assert apart
@@ -100,7 +102,7 @@ def hours_of(log: Iterable[Recorded]) -> dict[datetime, int]:
     hours = (
         at.replace(minute=0, second=0, microsecond=0)
         for at in first.values()
-        if at.date() >= TODAY - timedelta(days=29)
+        if at.date() >= TODAY - timedelta(days=28)
     )
     return dict(Multiset(hours))
 
@@ -118,9 +120,9 @@ async def test_a_day_without_a_partition_loses_nothing_and_is_forgotten_as_a_who
     for _ in range(2):
         await count(pool, [delivery(1, old), delivery(2, old + DAY)])
     assert (await counted(pool), await remembered_apart(pool)) == (2, 2)
-    assert await partitions.make(pool, old.date(), old.date())
+    assert await make_days(pool, COUNTED, old.date(), old.date())
     async with pool.acquire() as connection:
-        assert old.date() not in await partitions.days(connection)
+        assert old.date() not in await days(connection, COUNTED)
     assert await partitions.forget(pool, old.date() + DAY)
     assert await remembered_apart(pool) == 2
     assert await partitions.forget(pool, old.date() + 2 * DAY)
@@ -129,10 +131,10 @@ async def test_a_day_without_a_partition_loses_nothing_and_is_forgotten_as_a_who
 
 async def test_partitions_are_made_ahead_and_dropped_behind(pool: asyncpg.Pool) -> None:
     await count(pool, [delivery(1, NOW - 9 * DAY), delivery(2, NOW)])
-    assert await partitions.make(pool, TODAY - DAY, TODAY + 6 * DAY)
+    assert await make_days(pool, COUNTED, TODAY - DAY, TODAY + 6 * DAY)
     assert await partitions.forget(pool, TODAY)
     async with pool.acquire() as connection:
-        assert await partitions.days(connection) == [TODAY + number * DAY for number in range(7)]
+        assert await days(connection, COUNTED) == [TODAY + number * DAY for number in range(7)]
     assert await pool.fetchval("SELECT count(*) FROM counted_messages") == 1
 
 
@@ -141,7 +143,7 @@ async def test_workers_that_keep_partitions_at_once_disturb_neither_each_other_n
 ) -> None:
     async def keep(number: int) -> None:
         for round_ in range(6):
-            await partitions.make(pool, TODAY - 10 * DAY, TODAY + (3 + round_ + number % 2) * DAY)
+            await make_days(pool, COUNTED, TODAY - 10 * DAY, TODAY + (3 + round_ + number % 2) * DAY)
             await partitions.forget(pool, TODAY - (10 - round_) * DAY)
 
     async def deliver(partition: int) -> None:
@@ -173,22 +175,19 @@ async def test_nothing_is_forgotten_before_all_that_kafka_has_was_counted(
     topics: KafkaSettings,
     pool: asyncpg.Pool,
     publisher: Publisher,
-    monkeypatch: pytest.MonkeyPatch,
     eventually: Eventually,
 ) -> None:
-    monkeypatch.setattr(partitions, "LOOK_AGAIN", 0.05)
-    monkeypatch.setattr(partitions, "LOOK_EVERY", 0.05)
     lag = Lag(topics)
     await publisher.publish([delivery(1, NOW).event])
-    await partitions.make(pool, TODAY - 14 * DAY, TODAY)
+    await make_days(pool, COUNTED, TODAY - 14 * DAY, TODAY)
 
     async def first_day() -> date:
         async with pool.acquire() as connection:
-            return (await partitions.days(connection))[0]
+            return (await days(connection, COUNTED))[0]
 
     async def a_look_is_over() -> bool:
         async with pool.acquire() as connection:
-            return TODAY + partitions.AHEAD in await partitions.days(connection)
+            return TODAY + projector.DAYS_AHEAD in await days(connection, COUNTED)
 
     async def measured() -> bool:
         return lag.of({}, datetime.now(UTC)) is not None
@@ -198,12 +197,12 @@ async def test_nothing_is_forgotten_before_all_that_kafka_has_was_counted(
 
     async with running(lag.run(lambda: None)):
         await eventually(measured)
-        async with running(partitions.run(pool, lag, lambda: None)):
+        async with running(partitions.run(pool, lag, lambda: None, look_every=0.05, look_again=0.05)):
             for _ in range(2):
-                await pool.execute(f"DROP TABLE counted_messages_{TODAY + partitions.AHEAD:%Y%m%d}")
+                await pool.execute(f"DROP TABLE counted_messages_{TODAY + projector.DAYS_AHEAD:%Y%m%d}")
                 await eventually(a_look_is_over)
             assert await first_day() == TODAY - 14 * DAY
-            async with running(projector.run(topics, pool, lambda: None)):
+            async with running(projector.run(load(IdentitySettings), pool, lambda: None)):
                 await eventually(forgotten)
 
 
@@ -211,19 +210,17 @@ async def test_a_replay_from_long_ago_gets_partitions_for_its_days(
     topics: KafkaSettings,
     pool: asyncpg.Pool,
     publisher: Publisher,
-    monkeypatch: pytest.MonkeyPatch,
     eventually: Eventually,
 ) -> None:
-    monkeypatch.setattr(partitions, "LOOK_AGAIN", 0.05)
-    monkeypatch.setattr(partitions, "REPLAYING", 1)
     lag = Lag(topics)
     await publisher.publish([delivery(number, NOW).event for number in range(3)])
 
     async def of_all_days_that_kafka_has() -> bool:
         async with pool.acquire() as connection:
-            return await partitions.days(connection) == [TODAY + number * DAY for number in range(-29, 4)]
+            return await days(connection, COUNTED) == [TODAY + number * DAY for number in range(-28, 4)]
 
-    async with running(lag.run(lambda: None)), running(partitions.run(pool, lag, lambda: None)):
+    keeping = partitions.run(pool, lag, lambda: None, replaying=1, look_again=0.05)
+    async with running(lag.run(lambda: None)), running(keeping):
         await eventually(of_all_days_that_kafka_has)
 
 
@@ -270,10 +267,10 @@ async def test_a_rebuild_has_partitions_of_its_own(pool: asyncpg.Pool) -> None:
     await migrate(settings, "wabus_health_projector", "rebuild_test")
     beside = await open_pool(settings, "rebuild_test")
     try:
-        assert await partitions.make(beside, TODAY - 29 * DAY, TODAY)
+        assert await make_days(beside, COUNTED, TODAY - 29 * DAY, TODAY)
         await count(beside, [delivery(1, NOW - 25 * DAY)])
         assert (await remembered_apart(beside), await counted(beside), await counted(pool)) == (0, 1, 0)
         async with pool.acquire() as connection:
-            assert TODAY - 25 * DAY not in await partitions.days(connection)
+            assert TODAY - 25 * DAY not in await days(connection, COUNTED)
     finally:
         beside.terminate()

@@ -13,11 +13,14 @@ from aiohttp.test_utils import TestServer
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 from wabus_events import DEADLETTER, HealthChanged, fact_id
-from wabus_health_projector.worker import alerts
-from wabus_health_projector.worker.standard_webhook import headers_of, secrets_of
+from wabus_health_projector.worker.alerts import AlertSettings, alerts
 from wabus_runtime.kafka.clients import client_options, topic_name
 from wabus_runtime.kafka.publisher import Publisher
-from wabus_runtime.settings import KafkaSettings, load
+from wabus_runtime.outbox.outbox import Retries, deliver
+from wabus_runtime.outbox.standard_webhook import headers_of, secrets_of
+from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.projection.engine import project
+from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 from waiting import WAIT, Eventually
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
@@ -63,27 +66,31 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield found
 
 
-@pytest.fixture
-def publisher(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> Publisher:
-    """The alerts that it leads to are tried again soon."""
-    monkeypatch.setattr(alerts, "BACK_OFF_FIRST", 0.01)
-    monkeypatch.setattr(alerts, "BACK_OFF_MOST", 0.1)
-    return publisher
+SOON = Retries(first=0.01, longest=0.1)
 
 
 @asynccontextmanager
-async def alerting(url: str) -> AsyncGenerator[None]:
+async def alerting(url: str, retries: Retries = SOON) -> AsyncGenerator[None]:
+    settings = load(AlertSettings).model_copy(
+        update={"alert_webhook_url": url, "alert_webhook_secret": SecretStr(SECRET)}
+    )
+    outbox = alerts(settings, retries)
+    assert outbox
     ready = asyncio.Event()
-    task = asyncio.create_task(alerts.Alerts(load(alerts.AlertSettings), url, SecretStr(SECRET)).run(ready.set))
-    waiting = asyncio.create_task(ready.wait())
-    await asyncio.wait([task, waiting], timeout=WAIT, return_when=asyncio.FIRST_COMPLETED)
-    try:
-        assert ready.is_set(), task.done() and task.exception()
-        yield
-    finally:
-        task.cancel()
-        waiting.cancel()
-        await asyncio.wait([task, waiting])
+    async with migrated_pool(load(DatabaseSettings), "wabus_health_projector") as pool:
+        tasks = [
+            asyncio.create_task(project(settings, pool, outbox.projection, ready.set)),
+            asyncio.create_task(deliver(settings, pool, outbox, lambda: None)),
+        ]
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait([*tasks, waiting], timeout=WAIT, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            assert ready.is_set(), [task.exception() for task in tasks if task.done()]
+            yield
+        finally:
+            for task in (*tasks, waiting):
+                task.cancel()
+            await asyncio.wait([*tasks, waiting])
 
 
 async def dead_letters(settings: KafkaSettings) -> int:
@@ -134,14 +141,14 @@ async def test_what_the_receiver_never_takes_is_set_aside_and_the_rest_goes_on(
             return receiver.taken == [change(2).id]
 
         await eventually(second_taken)
-    assert receiver.seen.count(change(1).id) == alerts.ATTEMPTS_REFUSED
+    assert receiver.seen.count(change(1).id) == SOON.attempts_refused
     assert await dead_letters(topics) == 1
 
 
+@pytest.mark.long
 async def test_what_was_not_delivered_before_a_stop_is_delivered_after_it(
-    publisher: Publisher, receiver: Receiver, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+    publisher: Publisher, receiver: Receiver, eventually: Eventually
 ) -> None:
-    monkeypatch.setattr(alerts, "BACK_OFF_FIRST", 60)
     receiver.answers = [204, 503]
 
     async def tried() -> bool:
@@ -150,7 +157,7 @@ async def test_what_was_not_delivered_before_a_stop_is_delivered_after_it(
     async def all_taken() -> bool:
         return list(dict.fromkeys(receiver.taken)) == [change(number).id for number in range(3)]
 
-    async with alerting(receiver.url):
+    async with alerting(receiver.url, Retries(first=2)):
         await publisher.publish([change(number) for number in range(3)])
         await eventually(tried)
     async with alerting(receiver.url):

@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from simulated_meta import Store, new_world
 from simulated_meta.seed import DEMO_WABA
+from simulated_meta.state import SendingHealth
 from support.meta_openapi import create_meta
 from wabus_events import ACCOUNTS, HEALTH, AccountChecked, Event, HealthChanged, TemplatesSynced, Topic
 from wabus_gateway.app import GatewaySettings
@@ -25,6 +26,7 @@ from wabus_runtime.credentials.credential_cache import following_credentials
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.settings import KafkaSettings, load
+from wabus_whatsapp.webhook_fields import FIELDS
 from waiting import Eventually
 
 Client = TestClient[web.Request, web.Application]
@@ -40,6 +42,8 @@ async def store(topics: KafkaSettings, serve: Serve, monkeypatch: pytest.MonkeyP
     gateway = await serve(create_gateway(load(GatewaySettings)))
     monkeypatch.setenv("PUBLIC_URL", str(gateway.make_url("")).rstrip("/"))
     store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))
+    store.world.callback_url = str(gateway.make_url("/webhooks/whatsapp"))
+    store.world.verify_token, store.world.callback_verified = os.environ["META_VERIFY_TOKEN"], True
     meta = await serve(create_meta(store))
     monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")))
     return store
@@ -97,6 +101,94 @@ async def test_a_check_of_an_account_in_order_is_evidence_and_is_told_once(
         "messaging_limit": "TIER_2K",
     }
     assert len([event for event in await events_in(ACCOUNTS) if isinstance(event, AccountChecked)]) == 1
+
+
+async def test_an_account_that_was_connected_before_learns_whose_it_is_and_its_zone_from_the_next_check(
+    client: Client, store: Store, bearer: Bearer, events_in: EventsIn
+) -> None:
+    waba = store.world.wabas[DEMO_WABA]
+    await checked(client, bearer())
+    waba.timezone_id, waba.currency, waba.country = "71", "INR", "IN"
+    next(iter(waba.phones.values())).is_on_biz_app = True
+
+    (account,) = (await checked(client, bearer()))["wabas"]
+
+    details = {"portfolio_id": store.world.business_id, "time_zone": "Asia/Kolkata", "currency": "INR", "country": "IN"}
+    assert {name: account[name] for name in details} == details
+    assert account["phones"][0]["coexistence"] is True
+    event = [each for each in await events_in(ACCOUNTS) if isinstance(each, AccountChecked)][-1]
+    assert (event.time_zone_id, event.time_zone, event.portfolio_id) == (71, "Asia/Kolkata", store.world.business_id)
+    assert (event.can_send_message, event.restrictions, event.fields_missing) == ("AVAILABLE", [], [])
+
+
+async def test_a_check_fails_wholly_because_graph_has_some_fields_no_more(
+    client: Client, store: Store, bearer: Bearer
+) -> None:
+    numbers = ("health_status", "is_on_biz_app", "throughput", "name_status", "webhook_configuration")
+    accounts = ("health_status", "country", "on_behalf_of_business_info")
+    store.world.retired |= {f"WhatsAppBusinessPhoneNumber.{name}": "gone" for name in numbers}
+    store.world.retired |= {f"WhatsAppBusinessAccount.{name}": "gone" for name in accounts}
+    store.world.wabas[DEMO_WABA].subscribed_apps.clear()
+
+    health = await checked(client, bearer())
+
+    assert "webhook_unsubscribed" in codes(health)
+    assert (health["wabas"][0]["currency"], health["wabas"][0]["phones"][0]["status"]) == ("EUR", "CONNECTED")
+
+
+async def test_a_number_that_nobody_registered_is_named_with_what_to_do(
+    client: Client, store: Store, bearer: Bearer
+) -> None:
+    phone = next(iter(store.world.wabas[DEMO_WABA].phones.values()))
+    phone.registered = False
+    health = await checked(client, bearer())
+    assert (health["status"], codes(health)) == ("pending", {"number_not_registered"})
+    (reason,) = [each for each in health["reasons"] if each["code"] == "number_not_registered"]
+    assert phone.display_phone_number in reason["message"]
+    assert "PIN" in reason["remedy"]
+    phone.registered = True
+    assert codes(await checked(client, bearer())) == set()
+
+
+async def test_what_meta_says_keeps_an_account_from_sending_is_told_with_its_advice(
+    client: Client, store: Store, bearer: Bearer
+) -> None:
+    advice = {"error_code": 141006, "error_description": "The card was declined.", "possible_solution": "Add a card."}
+    store.world.health[DEMO_WABA] = SendingHealth(can_send_message="BLOCKED", errors=[advice])
+    info = ["Your display name is not approved yet."]
+    store.world.health[store.world.business_id] = SendingHealth(can_send_message="LIMITED", additional_info=info)
+
+    health = await checked(client, bearer())
+
+    assert (health["status"], codes(health)) == ("failing", {"payment_problem", "sending_limited"})
+    told = {reason["code"]: reason for reason in health["reasons"]}
+    assert told["payment_problem"]["remedy"] == "Add a card."
+    assert "not approved yet" in told["sending_limited"]["message"]
+    store.world.health.clear()
+    assert codes(await checked(client, bearer())) == set()
+
+
+async def test_fields_that_the_app_lacks_are_subscribed_to_by_the_check(
+    client: Client, store: Store, bearer: Bearer
+) -> None:
+    store.world.app_fields = ["messages"]
+    assert codes(await checked(client, bearer())) == set()
+    assert set(store.world.app_fields) == set(FIELDS)
+
+
+async def test_fields_that_it_can_not_subscribe_to_are_named_until_somebody_has(
+    client: Client, store: Store, bearer: Bearer
+) -> None:
+    ours, store.world.callback_url = store.world.callback_url, "https://elsewhere.example/hook"
+    health = await checked(client, bearer())
+    assert (health["status"], codes(health)) == ("degraded", {"fields_missing"})
+    told = " ".join(reason["message"] for reason in health["reasons"] if reason["code"] == "fields_missing")
+    assert "elsewhere.example" in told
+    assert "“account_update”" in told
+    assert store.world.callback_url == "https://elsewhere.example/hook"
+    assert health["wabas"][0]["fields_missing"]
+    store.world.callback_url = ours
+    assert codes(await checked(client, bearer())) == set()
 
 
 async def test_a_callback_url_that_somebody_changed_is_named_until_it_is_right_again(

@@ -1,21 +1,19 @@
-"""Projectors killed with SIGKILL, between any two steps and at random moments: the rows are as if none were."""
+"""Projectors killed with SIGKILL, around any statement and at random moments: the rows are as if none were."""
 
 import asyncio
 import random
-import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+from dying import dying_worker
 from wabus_events import AccountConnected, Event, MessageReceived, TemplateStatusChanged, fact_id
-from wabus_health_projector.worker import projector, rebuild
+from wabus_health_projector.worker import projector
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.postgres.offsets import wait_for
+from wabus_runtime.projection.rebuild import RebuildSettings, rebuild
 from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 from waiting import Eventually
 
@@ -24,50 +22,31 @@ pytestmark = pytest.mark.long
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
 
 WORKER = """
-import asyncio, os, signal, sys
-from wabus_health_projector.tables import counts, store
-from wabus_health_projector.worker import projector
-from wabus_runtime.projection import engine as projection
+from dataclasses import replace
+from wabus_health_projector.worker.projector import PROJECTION
 from wabus_runtime.postgres.database import open_pool
-from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
-
-projection.SESSION_TIMEOUT_MS = 6_000
-projection.MAX_BATCH = 50
-owner, name, moment, nth = sys.argv[1:]
-calls = 0
-
-def dying(step):
-    async def wrapped(*arguments, **named):
-        global calls
-        calls += 1
-        if moment == "before" and calls == int(nth):
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = await step(*arguments, **named)
-        if moment == "after" and calls == int(nth):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-    return wrapped
-
-owners = {"store": store, "counts": counts, "Projection": projection._Projection}
-if owner in owners:
-    setattr(owners[owner], name, dying(getattr(owners[owner], name)))
+from wabus_runtime.projection.engine import project
+from wabus_runtime.settings import DatabaseSettings, IdentitySettings, KafkaSettings, load
 
 async def main():
     pool = await open_pool(load(DatabaseSettings))
-    await projector.run(load(KafkaSettings), pool, lambda: None)
+    in_small_batches = replace(PROJECTION, max_batch=50)
+    await project(load(IdentitySettings), pool, in_small_batches, lambda: None, session_timeout_ms=6_000)
 
 asyncio.run(main())
 """
 POINTS = [
-    ("Projection", "_claim", "after", 1),
-    ("Projection", "_transaction", "before", 2),
-    ("store", "locked_wabas", "after", 1),
-    ("store", "save_wabas", "after", 1),
-    ("store", "refresh_organisations", "after", 1),
-    ("counts", "_remember", "after", 2),
-    ("counts", "_add", "after", 2),
-    ("Projection", "_transaction", "after", 2),
+    ("INSERT INTO projection_offsets", "after", 1),
+    ("UPDATE projection_offsets", "before", 2),
+    ("FROM waba_health WHERE waba_id = ANY($1) ORDER BY waba_id FOR UPDATE", "after", 1),
+    ("UPDATE waba_health", "after", 1),
+    ("INSERT INTO counted_messages", "after", 2),
+    ("INSERT INTO message_counts", "after", 2),
+    ("SELECT pg_notify($1, '')", "after", 1),
+    ("COMMIT", "before", 2),
+    ("COMMIT", "after", 2),
 ]
+"""Statements, and whether the worker is killed before or after PostgreSQL has answered the nth one of its life."""
 
 
 def fact(kind: type[Event], waba_id: str, second: int, **details: Any) -> Event:
@@ -95,19 +74,6 @@ def round_of_events(number: int) -> list[Event]:
     return wabas + messages + messages[::10]
 
 
-@asynccontextmanager
-async def worker(*point: str | int) -> AsyncGenerator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", WORKER, *map(str, point), stderr=asyncio.subprocess.DEVNULL, cwd=Path.cwd()
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
 @pytest.mark.timeout(900)
 async def test_rows_are_the_same_whenever_projectors_are_killed(topics: KafkaSettings, eventually: Eventually) -> None:
     settings = load(DatabaseSettings)
@@ -124,7 +90,7 @@ async def test_rows_are_the_same_whenever_projectors_are_killed(topics: KafkaSet
     async with migrated_pool(settings, "wabus_health_projector") as pool:
         for number, point in enumerate(POINTS):
             await publish(number)
-            async with worker(*point) as process, asyncio.timeout(200):
+            async with dying_worker(WORKER, *point) as process, asyncio.timeout(200):
                 assert await process.wait() == -9
         for number in range(len(POINTS), len(POINTS) + 3):
             await publish(number)
@@ -133,18 +99,18 @@ async def test_rows_are_the_same_whenever_projectors_are_killed(topics: KafkaSet
             async def moved(before: int = before) -> bool:
                 return await progress(pool) > before
 
-            async with worker("nobody", "", "", 0):
+            async with dying_worker(WORKER, "", "", 0):
                 await eventually(moved)
                 await asyncio.sleep(chance.uniform(0, 0.2))
-        async with worker("nobody", "", "", 0):
+        async with dying_worker(WORKER, "", "", 0):
             assert await wait_for(pool, projector.NAME, ends, 300)
         await publisher.stop()
         rounds = len(POINTS) + 3
         assert await pool.fetchval("SELECT sum(count)::int FROM message_counts") == 300 * rounds
         assert await pool.fetchval("SELECT count(*) FROM waba_health WHERE org_id IS NOT NULL") == 10
         said: list[str] = []
-        await rebuild.rebuild(load(rebuild.RebuildSettings), rebuild.MODELS["health"], said.append)
-        assert len([line for line in said if line.endswith("are the same")]) == len(rebuild.MODELS["health"].tables)
+        await rebuild(load(RebuildSettings), projector.PROJECTION, said.append)
+        assert len([line for line in said if line.endswith("are the same")]) == len(projector.PROJECTION.tables)
 
 
 async def progress(pool: asyncpg.Pool) -> int:

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
-import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from wabus_events import (
@@ -20,11 +20,14 @@ from wabus_events import (
 )
 from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_health_projector.tables import history
-from wabus_health_projector.worker import evaluator, rebuild
+from wabus_health_projector.worker import projector
+from wabus_health_projector.worker.evaluator import Evaluator, EvaluatorSettings
+from wabus_health_projector.worker.lag import Lag
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.postgres.offsets import wait_for
-from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
+from wabus_runtime.projection.rebuild import RebuildSettings, rebuild
+from wabus_runtime.settings import DatabaseSettings, IdentitySettings, load
 from waiting import WAIT, Eventually
 
 Client = TestClient[web.Request, web.Application]
@@ -68,7 +71,7 @@ def last_status(client: Client, headers: dict[str, str], status: str) -> Callabl
 
 
 async def test_the_history_tells_when_it_turned_red_and_why_and_when_green_again(
-    topics: KafkaSettings, publisher: Publisher, serve: Serve, bearer: Bearer, eventually: Eventually
+    topics: IdentitySettings, publisher: Publisher, serve: Serve, bearer: Bearer, eventually: Eventually
 ) -> None:
     client = await serve(create_app(load(HealthProjectorSettings)))
     await publisher.publish(good())
@@ -91,20 +94,25 @@ async def test_the_history_tells_when_it_turned_red_and_why_and_when_green_again
 
 
 async def test_of_several_workers_one_tells_what_time_alone_has_changed(
-    topics: KafkaSettings,
+    topics: IdentitySettings,
     publisher: Publisher,
     serve: Serve,
     bearer: Bearer,
     eventually: Eventually,
     events_in: EventsIn,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(evaluator, "JUDGE_EVERY", 1.0)
-    client = await serve(create_app(load(HealthProjectorSettings)))
-    await serve(create_app(load(HealthProjectorSettings), "worker"))
-    expires = datetime.now(UTC) + timedelta(seconds=8)
-    await publisher.publish(good(token_expires_at=expires))
-    answer: Any = await eventually(last_status(client, bearer(), "failing"))
+    client = await serve(create_app(load(HealthProjectorSettings), "api"))
+    settings, lag = load(EvaluatorSettings), Lag(topics)
+    async with migrated_pool(settings, "wabus_health_projector") as pool:
+        judges = [Evaluator(settings, pool, lag, judge_every=1.0) for _ in range(2)]
+        loops = [lag.run, partial(projector.run, topics, pool), partial(history.run, topics, pool)]
+        running = [asyncio.create_task(run(lambda: None)) for run in (*loops, *(judge.run for judge in judges))]
+        expires = datetime.now(UTC) + timedelta(seconds=8)
+        await publisher.publish(good(token_expires_at=expires))
+        answer: Any = await eventually(last_status(client, bearer(), "failing"))
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
     change = answer["changes"][0]
     assert [reason["code"] for reason in change["reasons"]] == ["token_expired"]
     assert datetime.fromisoformat(change["since"]) == expires
@@ -114,7 +122,7 @@ async def test_of_several_workers_one_tells_what_time_alone_has_changed(
 
 
 async def test_when_the_worker_that_judges_stops_another_takes_over(
-    topics: KafkaSettings, publisher: Publisher, serve: Serve, bearer: Bearer, eventually: Eventually
+    topics: IdentitySettings, publisher: Publisher, serve: Serve, bearer: Bearer, eventually: Eventually
 ) -> None:
     first = await serve(create_app(load(HealthProjectorSettings), "worker"))
     client = await serve(create_app(load(HealthProjectorSettings)))
@@ -125,11 +133,11 @@ async def test_when_the_worker_that_judges_stops_another_takes_over(
     await eventually(last_status(client, bearer(), "failing"))
 
 
-async def test_a_change_told_twice_is_one_row(topics: KafkaSettings, publisher: Publisher) -> None:
+async def test_a_change_told_twice_is_one_row(topics: IdentitySettings, publisher: Publisher) -> None:
     async with migrated_pool(load(DatabaseSettings), "wabus_health_projector") as pool:
         change = HealthChanged(id=fact_id("x"), time=START, org_id="demo", to_status="healthy", since=START)
         again = change.model_copy(update={"time": START + timedelta(hours=1)})
-        task = asyncio.create_task(history.run(topics, pool, lambda: None))
+        task = asyncio.create_task(history.run(load(IdentitySettings), pool, lambda: None))
         positions = await publisher.publish([change, again])
         ends = {(positions[-1].topic, positions[-1].partition): positions[-1].offset + 1}
         assert await wait_for(pool, history.NAME, ends, WAIT)
@@ -137,6 +145,6 @@ async def test_a_change_told_twice_is_one_row(topics: KafkaSettings, publisher: 
         await asyncio.wait([task])
         assert [row["at"] for row in await pool.fetch("SELECT at FROM health_history")] == [START]
         said: list[str] = []
-        await rebuild.rebuild(load(rebuild.RebuildSettings), rebuild.MODELS["history"], said.append)
+        await rebuild(load(RebuildSettings), history.PROJECTION, said.append)
         assert said == ["verified health_history: 1 rows are the same", "swapped: health_history"]
         assert [row["at"] for row in await pool.fetch("SELECT at FROM health_history")] == [START]

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,28 +17,35 @@ from wabus_events import (
     MESSAGES,
     AccountConnected,
     AccountDisconnected,
+    AccountUpdated,
     CallbackVerified,
+    CallReported,
     Event,
+    MessageEchoed,
+    MessageImported,
     MessageReceived,
     MessageStatusChanged,
     MessagingFailed,
+    StandbyReceived,
     Template,
     TemplateChanged,
     TemplatesSynced,
     TemplateStatusChanged,
     TemplateSyncFailed,
+    Unrecognised,
     WebhookSeen,
     fact_id,
 )
+from wabus_events.testing import an
 from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_health_projector.tables.counts import Counter
 from wabus_health_projector.worker import projector
 from wabus_runtime.kafka.publisher import Position, Publisher
 from wabus_runtime.postgres.database import Connection, migrated_pool
 from wabus_runtime.postgres.offsets import channel
-from wabus_runtime.projection import engine as projection
+from wabus_runtime.projection.engine import project
 from wabus_runtime.projection.recorded import Recorded
-from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
+from wabus_runtime.settings import DatabaseSettings, IdentitySettings, KafkaSettings, load
 from waiting import Eventually
 
 Client = TestClient[web.Request, web.Application]
@@ -84,7 +92,7 @@ async def pool(topics: KafkaSettings) -> AsyncIterator[asyncpg.Pool]:
 
 @asynccontextmanager
 async def projecting(settings: KafkaSettings, pool: asyncpg.Pool) -> AsyncGenerator[None]:
-    task = asyncio.create_task(projector.run(settings, pool, lambda: None))
+    task = asyncio.create_task(projector.run(load(IdentitySettings), pool, lambda: None))
     try:
         yield
     finally:
@@ -188,6 +196,35 @@ async def test_a_number_that_meta_throttles_looks_healthy(
     assert datetime.fromisoformat(reason["since"]) == throttled[1].time
 
 
+async def test_what_others_got_or_wrote_is_not_counted_and_an_account_that_left_before_the_upgrade_has_left(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher, serve: Serve, bearer: Bearer
+) -> None:
+    client = await serve(create_app(load(HealthProjectorSettings)))
+    number: dict[str, Any] = {"phone_number_id": "9", "waba_id": "1", "time": START + timedelta(seconds=20)}
+    elsewhere = [an(kind, **number) for kind in (StandbyReceived, MessageEchoed, MessageImported, CallReported)]
+    assert await reached(pool, await publisher.publish([*good(), received(1), *elsewhere]))
+    began = await (await client.get("/webhook/health/detailed", headers=bearer())).json()
+    assert began["status"] == "healthy"
+    assert await counts(pool) == {"received": 1}
+    assert datetime.fromisoformat(began["wabas"][0]["last_events"]["message_at"]) == START + timedelta(seconds=5)
+    before = datetime.fromisoformat(began["last_webhook_at"])
+
+    value = {"reason": "USER_INITIATED", "timestamp": int((START + timedelta(seconds=30)).timestamp())}
+    left = fact(Unrecognised, 30, field="account_offboarded", reason="no model for this field").model_copy(
+        update={"value": value}
+    )
+    assert await reached(pool, await publisher.publish([left]))
+    health = await (await client.get("/webhook/health", headers=bearer())).json()
+    assert [reason["code"] for reason in health["reasons"]] == ["account_offboarded"]
+    assert "comes back by itself" in health["reasons"][0]["remedy"]
+    assert datetime.fromisoformat(health["last_webhook_at"]) > before
+
+    back = fact(AccountUpdated, 40, event="ACCOUNT_RECONNECTED")
+    assert await reached(pool, await publisher.publish([back]))
+    health = await (await client.get("/webhook/health", headers=bearer())).json()
+    assert (health["status"], health["reasons"]) == ("healthy", [])
+
+
 async def test_the_detailed_answer_says_what_is_behind_the_verdict(
     topics: KafkaSettings,
     pool: asyncpg.Pool,
@@ -218,7 +255,7 @@ async def test_the_detailed_answer_says_what_is_behind_the_verdict(
     health: Any = await eventually(fresh)
     waba = health["wabas"][0]
     assert health["status"] == waba["status"] == "degraded"
-    assert [reason["code"] for reason in waba["reasons"]] == ["sync_failing", "template_paused"]
+    assert [reason["code"] for reason in waba["reasons"]] == ["template_paused", "sync_failing"]
     assert waba["counts"]["last_24h"] == {"received": 3, "sent": 0, "delivered": 0, "read": 0, "failed": 1}
     assert waba["counts_by_phone"]["9"]["last_30d"]["received"] == 3
     assert [proof["kind"] for proof in waba["evidence"]] == ["callback_handshake", "signed_webhook"]
@@ -277,12 +314,9 @@ async def test_a_waba_that_moves_to_another_organisation_leaves_the_first(
 
 
 async def test_a_projector_stopped_at_random_moments_counts_nothing_twice(
-    topics: KafkaSettings,
-    pool: asyncpg.Pool,
-    publisher: Publisher,
-    monkeypatch: pytest.MonkeyPatch,
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
 ) -> None:
-    monkeypatch.setattr(projection, "MAX_BATCH", 200)
+    in_small_batches = replace(projector.PROJECTION, max_batch=200)
     chance = random.Random(11)
     wabas = [event for waba in range(10) for event in good(str(waba))]
     positions: list[Position] = []
@@ -301,7 +335,7 @@ async def test_a_projector_stopped_at_random_moments_counts_nothing_twice(
         for round_ in range(5):
             messages = [received(round_ * 2000 + number) for number in range(2000)]
             positions += await publisher.publish([*wabas, *messages])
-            task = asyncio.create_task(projector.run(topics, pool, lambda: None))
+            task = asyncio.create_task(project(load(IdentitySettings), pool, in_small_batches, lambda: None))
             for _ in range(chance.randint(1, 4)):  # of ten transactions and more
                 await asyncio.wait_for(written.get(), 20)
             await asyncio.wait([task], timeout=chance.uniform(0, 0.005))

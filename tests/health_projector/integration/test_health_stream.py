@@ -10,17 +10,20 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiohttp import ClientResponse, ClientSession, web
+from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient
 from wabus_events import AccountConnected, CallbackVerified, Event, TemplatesSynced, TemplateSyncFailed, fact_id
 from wabus_health_projector.api import live
 from wabus_health_projector.app import HealthProjectorSettings, create_app
-from wabus_runtime.http import streams
+from wabus_health_projector.tables.store import CHANNEL
+from wabus_health_projector.worker.lag import Lag
 from wabus_runtime.http.auth import make_token
 from wabus_runtime.kafka.publisher import Publisher
-from wabus_runtime.service.process import serving
+from wabus_runtime.postgres.announcements import Announcements
+from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.postgres.read_replica import Reads
 from wabus_runtime.settings import AuthSettings, KafkaSettings, load
-from waiting import Eventually
+from waiting import WAIT
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
@@ -161,31 +164,6 @@ async def test_without_a_token_there_is_no_stream_and_an_organisation_has_so_man
             assert (await anext(elsewhere)).data["org_id"] == "another"
 
 
-async def test_an_organisation_that_comes_and_goes_leaves_room_for_the_others(
-    bearer: Bearer, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, eventually: Eventually
-) -> None:
-    monkeypatch.setenv("HEALTH_STREAMS_PER_ORG", "2")
-    monkeypatch.setattr(streams, "STREAMS_MAX", 6)
-    app = create_app(load(HealthProjectorSettings), "api")
-    # Served as processes are: there nobody ends a handler whose client has left.
-    async with serving(app, "127.0.0.1", 0) as (port,), ClientSession(f"http://127.0.0.1:{port}") as client:
-
-        async def come_and_go(org: str) -> int:
-            async with client.get(PATH, headers=bearer(org)) as answer:
-                answer.close()
-                return answer.status
-
-        async def refused() -> bool:
-            return [await come_and_go("greedy") for _ in range(3)] == [429] * 3
-
-        async def admitted() -> bool:
-            return await come_and_go("another") == 200
-
-        async with asyncio.timeout(streams.HEARTBEAT - 3):  # until the first of them ends by itself
-            await eventually(refused)
-            await eventually(admitted)
-
-
 async def test_the_streams_survive_the_loss_of_the_listening_connection(
     topics: KafkaSettings, publisher: Publisher, serve: Serve, bearer: Bearer, database_url: str
 ) -> None:
@@ -205,19 +183,37 @@ async def test_the_streams_survive_the_loss_of_the_listening_connection(
 
 
 async def test_the_same_rows_are_judged_again_as_time_passes(
-    topics: KafkaSettings, publisher: Publisher, serve: Serve, bearer: Bearer, monkeypatch: pytest.MonkeyPatch
+    topics: KafkaSettings, publisher: Publisher, serve: Serve
 ) -> None:
-    monkeypatch.setattr(live, "JUDGE_AGAIN", 0.5)
-    client = await serve(create_app(load(HealthProjectorSettings)))
+    settings = load(HealthProjectorSettings)
+    await serve(create_app(settings, "worker"))
     expires = datetime.now(UTC) + timedelta(seconds=6)
     expiring = [event.model_copy(update={"token_expires_at": expires}) for event in good()]
     await publisher.publish(expiring)
-    async with streaming(client, bearer()) as stream:
-        before = await of_status(stream, "degraded")
-        after = await of_status(stream, "failing")
-    assert "token_expires_soon" in [reason["code"] for reason in before.data["reasons"]]
-    assert "token_expired" in [reason["code"] for reason in after.data["reasons"]]
+    async with migrated_pool(settings, "wabus_health_projector") as pool:
+        databases = Reads(pool, None, "health-projector")
+        announcements = Announcements(lambda: databases, CHANNEL)
+        listening = asyncio.create_task(announcements.run(lambda: None))
+        followed = live.Live(lambda: databases, Lag(topics), announcements, timedelta(hours=1), judge_again=0.5)
+        async with followed.follow("demo") as feed:
+            before = await snapshot_of(feed, "degraded")
+            after = await snapshot_of(feed, "failing")
+        listening.cancel()
+        await asyncio.wait([listening])
+    assert "token_expires_soon" in [reason["code"] for reason in json.loads(before.body)["reasons"]]
+    assert "token_expired" in [reason["code"] for reason in json.loads(after.body)["reasons"]]
     assert before.id < after.id
+
+
+async def snapshot_of(feed: live.Feed, status: str) -> live.Snapshot:
+    """The next answer with this status."""
+    known = ""
+    async with asyncio.timeout(WAIT):
+        while True:
+            newest = await feed.newer(known, 5)
+            if newest and json.loads(newest.body)["status"] == status:
+                return newest
+            known = newest.digest if newest else known
 
 
 async def test_a_client_that_reads_late_gets_the_newest_answer_and_no_backlog() -> None:

@@ -6,29 +6,22 @@ from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from typing import Any
 
+from health_events import KINDS, LISTING, START, details_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from profiles import examples
 from wabus_events import (
-    AccountAlerted,
     AccountChecked,
     AccountConnected,
     AccountDisconnected,
     AccountReviewed,
     AccountUpdated,
     CallbackVerified,
-    CapabilityChanged,
-    CheckedNumber,
     Event,
-    PhoneNumber,
-    PhoneNumberNameReviewed,
     PhoneNumberQualityChanged,
-    SecurityChanged,
-    Template,
     TemplateChanged,
     TemplateConfirmed,
-    TemplateQualityChanged,
     TemplateRemoved,
     TemplatesSynced,
     TemplateStatusChanged,
@@ -38,10 +31,9 @@ from wabus_events import (
     WebhookSeen,
     fact_id,
 )
-from wabus_health_projector.health.fold import SYNCS_KEPT, fold
-from wabus_health_projector.health.state import WabaHealth, order
+from wabus_health_projector.health.fold import SYNCS_KEPT, after, fold, without_organisation
+from wabus_health_projector.health.state import WabaHealth, facts, order
 
-START = datetime(2026, 3, 1, tzinfo=UTC)
 Log = list[tuple[Event, datetime]]
 
 
@@ -49,116 +41,10 @@ def folded(log: Sequence[tuple[Event, datetime]]) -> WabaHealth:
     return reduce(lambda health, entry: fold(health, *entry), log, WabaHealth(waba_id="1"))
 
 
-def _details(kind: type[Event]) -> st.SearchStrategy[dict[str, Any]]:
-    """The fields of an event beside its envelope, from pools small enough that facts meet."""
-    one_of = st.sampled_from
-    template = {"template_id": one_of("tu"), "name": st.just("offer"), "language": one_of(["en", "de"])}
-    number = {"display_phone_number": one_of(["15550001", "15550002"]), "value": st.just({})}
-    sync = {"sync_id": one_of("xyz"), "reason": st.just("manual")}
-    value = {"value": st.just({})}
-    told = {"version_number": one_of([None, 1, 2]), "observed": st.booleans()}
-    fields: dict[type[Event], dict[str, Any]] = {
-        AccountConnected: {
-            "org_id": one_of(["org-a", "org-b"]),
-            "token_expires_at": one_of([None, START + timedelta(days=60)]),
-            "scopes": one_of([[], ["b", "a"]]),
-            "phone_numbers": one_of([[], [PhoneNumber(phone_number_id="9", display_phone_number="+1 555-0001")]]),
-        },
-        AccountDisconnected: {"org_id": one_of(["org-a", "org-b", None]), "reason": st.just("asked")},
-        CallbackVerified: {"callback_url": one_of(["https://a.example", "https://b.example"])},
-        WebhookSeen: {"day": one_of([date(2026, 3, day) for day in range(1, 9)]), "field": st.just("messages")},
-        TemplateSyncRequested: sync,
-        TemplateSyncStarted: sync,
-        TemplatesSynced: {
-            **sync,
-            "total": one_of([3, 5]),
-            "approved": one_of([1, 2]),
-            "by_status": st.just({"APPROVED": 1}),
-            **{name: st.just(0) for name in ("added", "changed", "removed")},
-            "started_at": st.just(START),
-        },
-        TemplateSyncFailed: {
-            **sync,
-            "code": one_of(["token_expired", "rate_limited", "app_refused"]),
-            "message": st.just("It failed."),
-            "retryable": st.booleans(),
-            "started_at": st.just(START),
-        },
-        TemplateChanged: {
-            "template": st.builds(
-                Template,
-                template_id=one_of("tu"),
-                name=st.just("offer"),
-                language=st.just("en"),
-                category=st.just("UTILITY"),
-                status=one_of(["APPROVED", "PAUSED"]),
-                quality=one_of([None, "GREEN", "RED"]),
-            ),
-            "added": st.booleans(),
-            **told,
-        },
-        TemplateRemoved: {**template, **told},
-        TemplateConfirmed: {"template_id": one_of("tu")},
-        TemplateStatusChanged: {
-            **template,
-            **value,
-            "event": one_of(["APPROVED", "PAUSED", "REINSTATED", "DISABLED", "LOCKED", "UNLOCKED", "FLAGGED"]),
-        },
-        TemplateQualityChanged: {**template, **value, "new_quality": one_of(["GREEN", "RED"])},
-        PhoneNumberQualityChanged: {
-            **number,
-            "event": one_of(["FLAGGED", "UNFLAGGED", "UPGRADE", "DOWNGRADE"]),
-            "current_limit": one_of([None, "TIER_250", "TIER_1K"]),
-        },
-        PhoneNumberNameReviewed: {**number, "decision": one_of(["APPROVED", "REJECTED"])},
-        SecurityChanged: {**number, "event": one_of(["PIN_CHANGED", "PIN_RESET_REQUEST"])},
-        AccountUpdated: {
-            "event": one_of(["DISABLED_UPDATE", "ACCOUNT_RESTRICTION"]),
-            "value": one_of(
-                [
-                    {"ban_info": {"waba_ban_state": "DISABLE"}},
-                    {"restriction_info": [{"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING"}]},
-                ]
-            ),
-        },
-        AccountReviewed: {**value, "decision": one_of(["APPROVED", "REJECTED"])},
-        AccountAlerted: {**value, "alert_type": one_of(["OBA_REJECTED", None]), "severity": st.just("CRITICAL")},
-        AccountChecked: {
-            "our_callback_url": st.just("https://us.example"),
-            "error_code": one_of([None, None, "token_expired"]),
-            "subscribed": st.booleans(),
-            "numbers": one_of(
-                [
-                    [],
-                    [CheckedNumber(phone_number_id="9", quality_rating="RED", callback_url="https://us.example/1")],
-                    [CheckedNumber(phone_number_id="9", callback_url="https://elsewhere.example")],
-                ]
-            ),
-        },
-        CapabilityChanged: {
-            **value,
-            "max_daily_conversation_per_phone": one_of([None, -1, 250, 1000]),
-            "max_daily_conversations_per_business": one_of([None, -1, 250, 2000]),
-        },
-    }
-    return st.fixed_dictionaries(fields[kind])
-
-
-KINDS: tuple[type[Event], ...] = (
-    AccountConnected, AccountDisconnected, CallbackVerified, WebhookSeen, TemplateSyncRequested, TemplateSyncStarted,
-    TemplatesSynced, TemplateSyncFailed, TemplateChanged, TemplateRemoved, TemplateConfirmed, TemplateStatusChanged,
-    TemplateQualityChanged, PhoneNumberQualityChanged, PhoneNumberNameReviewed, SecurityChanged, AccountUpdated,
-    AccountReviewed, AccountAlerted, CapabilityChanged, AccountChecked,
-)  # fmt: skip
-
-LISTING = (TemplateChanged, TemplateRemoved, TemplateConfirmed)
-"""What we say ourselves of templates, to the microsecond; Meta's webhooks tell whole seconds."""
-
-
 @st.composite
 def events(draw: st.DrawFn) -> Event:
     kind = draw(st.sampled_from(KINDS))
-    details = draw(_details(kind))
+    details = draw(details_of(kind))
     time = START + timedelta(seconds=draw(st.integers(0, 6)), milliseconds=300 if kind in LISTING else 0)
     return kind.model_validate(
         {"waba_id": "1", "id": fact_id(kind.type, str(details), time.isoformat()), "time": time, **details}
@@ -191,6 +77,38 @@ def test_events_delivered_again_do_not_matter(log: Log) -> None:
 def test_a_state_that_went_through_json_folds_on_like_one_that_did_not(log: Log, cut: int) -> None:
     stored = WabaHealth.model_validate_json(folded(log[:cut]).model_dump_json(exclude_defaults=True))
     assert reduce(lambda health, entry: fold(health, *entry), log[cut:], stored) == folded(log)
+
+
+def split(log: Log, line: datetime) -> tuple[Log, Log]:
+    return [entry for entry in log if entry[0].time <= line], [entry for entry in log if entry[0].time > line]
+
+
+@given(logs(), st.integers(0, 6))
+def test_of_a_forgotten_account_nothing_is_left_and_who_comes_again_is_new(log: Log, second: int) -> None:
+    line = START + timedelta(seconds=second)
+    before, since = split(log, line)
+    forgotten = after(folded(before), line)
+    assert forgotten == WabaHealth(waba_id="1")
+    assert reduce(lambda health, entry: fold(health, *entry), since, forgotten) == folded(since)
+
+
+@given(logs(), st.integers(0, 6))
+def test_what_came_before_the_line_was_known_leaves_only_what_is_newer(log: Log, second: int) -> None:
+    line = START + timedelta(seconds=second)
+    left = after(folded(log), line)
+    assert all(fact.at > line for fact in facts(left))
+    assert after(left, line) == left
+    assert (left == WabaHealth(waba_id="1")) or split(log, line)[1]
+    assert left.connection is None or left.connection == folded(log).connection
+
+
+@given(logs(), st.integers(0, 6))
+def test_of_a_forgotten_organisation_an_account_that_moved_on_knows_nothing(log: Log, second: int) -> None:
+    line = START + timedelta(seconds=second)
+    left = without_organisation(folded(log), "org-a", line)
+    of_it = [held["org-a"] for held in (left.connections, left.disconnections) if "org-a" in held]
+    assert all(fact.at > line for fact in of_it)
+    assert left.connections.get("org-b") == folded(log).connections.get("org-b")
 
 
 def naive(log: Log) -> dict[str, Any]:

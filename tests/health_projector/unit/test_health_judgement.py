@@ -32,10 +32,10 @@ from wabus_events import (
 from wabus_health_projector.health.account import numbers
 from wabus_health_projector.health.fold import fold
 from wabus_health_projector.health.judgement import Verdict, judge, judge_organisation
-from wabus_health_projector.health.message_errors import MEANINGS, meaning
 from wabus_health_projector.health.state import WabaHealth
 from wabus_health_projector.health.summary import summarise
 from wabus_health_projector.health.traffic import ErrorCount, NumberError, Traffic
+from wabus_whatsapp.sending.errors import MEANINGS, meaning
 
 CONNECTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = CONNECTED + timedelta(hours=2)
@@ -421,7 +421,7 @@ def test_a_failing_sync_fails_since_its_first_failure_after_the_last_success() -
     failures = [failed("graph_unavailable", CONNECTED + HOUR * hours / 4, retryable=True) for hours in (1, 2, 3)]
     verdict = judge(state(*GOOD, *failures), NOW)
     assert verdict.reasons[0].since == CONNECTED + HOUR / 4
-    assert verdict.reasons[0].message == "A sentence about graph_unavailable."
+    assert verdict.reasons[0].message == "Meta is not answering."
 
 
 def test_an_app_of_ours_that_graph_refuses_is_no_reason_and_hides_none() -> None:

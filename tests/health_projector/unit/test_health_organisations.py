@@ -60,9 +60,25 @@ class Account:
     owner: str | None = None
     connected: bool = False
     connected_at: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    ended_at: dict[str | None, datetime] = field(default_factory=dict[str | None, datetime])
+    """When each organisation, or nobody that is named, gave it up last since the owner had it."""
+    own_since: datetime = START
+    """Since when it is no other organisation's: then that one gave it up, or lost it."""
     proofs: list[datetime] = field(default_factory=list[datetime])
-    synced: TemplatesSynced | None = None
-    error: tuple[datetime, str, str] | None = None
+    syncs: list[TemplatesSynced] = field(default_factory=list[TemplatesSynced])
+    errors: list[tuple[datetime, str, str]] = field(default_factory=list[tuple[datetime, str, str]])
+
+    def connect(self, org_id: str, time: datetime) -> None:
+        """Another organisation's words of before are none of the new owner's."""
+        if self.owner not in (None, org_id):
+            given_up = [end for ended, end in self.ended_at.items() if ended in (self.owner, None)]
+            self.own_since = min(given_up, default=time)
+            self.proofs = [each for each in self.proofs if each >= self.own_since]
+            self.syncs = [each for each in self.syncs if each.time >= self.own_since]
+            self.errors = [each for each in self.errors if each[0] >= self.own_since]
+        self.owner, self.connected = org_id, True
+        self.connected_at[org_id] = time
+        self.ended_at = {}
 
 
 def naive(log: Log) -> dict[str, dict[str, Any]]:
@@ -72,16 +88,16 @@ def naive(log: Log) -> dict[str, dict[str, Any]]:
         account = accounts[event.subject or ""]
         match event:
             case AccountConnected(org_id=str(org_id)):
-                account.owner, account.connected = org_id, True
-                account.connected_at[org_id] = event.time
-            case AccountDisconnected() if event.org_id in (account.owner, None):
-                account.connected = False
+                account.connect(org_id, event.time)
+            case AccountDisconnected():
+                account.ended_at[event.org_id] = event.time
+                account.connected = account.connected and event.org_id not in (account.owner, None)
             case CallbackVerified() | WebhookSeen():
                 account.proofs.append(event.time)
             case TemplatesSynced():
-                account.synced = event
+                account.syncs.append(event)
             case TemplateSyncFailed():
-                account.error = event.time, event.id, event.message
+                account.errors.append((event.time, event.id, event.message))
             case _:
                 pass
     found: dict[str, dict[str, Any]] = {}
@@ -90,8 +106,8 @@ def naive(log: Log) -> dict[str, dict[str, Any]]:
         if not owned:
             continue
         live = [each for each in owned.values() if each.connected]
-        synced = [each.synced for each in live if each.synced]
-        errors = [each.error for each in live if each.error]
+        synced = [each.syncs[-1] for each in live if each.syncs]
+        errors = [each.errors[-1] for each in live if each.errors]
         newest = {key: each for key, each in owned.items() if each.connected} or owned
         found[org_id] = {
             "waba_id": max(newest, key=lambda key: (newest[key].connected_at[org_id], key)),

@@ -169,7 +169,14 @@ def test_secrets_are_made_once_and_readable_by_the_owner_only(tmp_path: Path) ->
 
     second = stack_on(tmp_path)
 
-    secret_names = ("META_APP_SECRETS", "META_VERIFY_TOKEN", "CREDENTIAL_KEYS", "JWT_SECRET", "POSTGRES_PASSWORD")
+    secret_names = (
+        "META_APP_SECRETS",
+        "META_VERIFY_TOKEN",
+        "CREDENTIAL_KEYS",
+        "IDENTITY_KEY",
+        "JWT_SECRET",
+        "POSTGRES_PASSWORD",
+    )
     assert {name: first.env[name] for name in secret_names} == {name: second.env[name] for name in secret_names}
     assert stat.S_IMODE((tmp_path / "local.env").stat().st_mode) == 0o600
 
@@ -199,7 +206,7 @@ def test_what_is_given_from_outside_is_not_started(
 
 def test_a_command_in_another_terminal_is_told_how_kafka_and_who_calls_are_known(tmp_path: Path) -> None:
     names = {name.upper() for kind in (KafkaSettings, AuthSettings) for name in kind.model_fields}
-    own = {"DEAD_LETTERS_ALLOWED", "DEAD_LETTERS_MAX_SHARE"}  # of consumers, which no command is
+    own = {"DEAD_LETTERS_ALLOWED", "DEAD_LETTERS_MAX_SHARE", "ALLOWED_ORIGINS"}  # of processes, which no command is
     given = dict.fromkeys(names - own, "given")
     assert given.items() <= stack_on(tmp_path, **given).env.items()
 

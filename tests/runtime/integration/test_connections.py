@@ -12,6 +12,7 @@ from aiohttp import web
 from raw_http import MARK, ODD, SENTINEL, form
 from wabus_gateway.app import GatewaySettings, create_app
 from wabus_runtime.http import connections
+from wabus_runtime.http.connections import Patience
 from wabus_runtime.service.process import KEEP_ALIVE, build_app, serving
 from wabus_runtime.settings import load
 from webhooks import signed
@@ -22,14 +23,20 @@ ANSWER = re.compile(rb"HTTP/1\.[01] ([0-9]{3}) [^\r]*\r\n((?:[^\r]+\r\n)*)\r\n")
 
 @pytest.fixture(params=["gateway", "any other service"])
 async def port(
-    request: pytest.FixtureRequest, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, patience: Patience
 ) -> AsyncIterator[int]:
     """Kafka is away: what is signed is answered 503, which is enough here."""
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
     app = create_app(load(GatewaySettings)) if request.param == "gateway" else build_app([])
     app.router.add_get("/large", large)
-    async with serving(app, "127.0.0.1", 0) as ports:
+    async with serving(app, "127.0.0.1", 0, patience=patience) as ports:
         yield ports[0]
+
+
+@pytest.fixture
+def patience() -> Patience:
+    """How long a client is waited for, unless a test says otherwise."""
+    return Patience()
 
 
 async def large(request: web.Request) -> web.Response:
@@ -118,17 +125,15 @@ async def test_a_refusal_names_what_is_wrong(port: int, line: bytes, detail: str
 @pytest.mark.parametrize(
     "head", [b"GET /healthz HTTP/1.1\r\nX-A: " + b"a" * 5_000, b"POST /webhooks/whatsapp HTTP/1.1\r"]
 )
-async def test_a_head_that_comes_byte_by_byte_is_given_up(
-    port: int, head: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.3)
+@pytest.mark.parametrize("patience", [Patience(head=0.3)])
+async def test_a_head_that_comes_byte_by_byte_is_given_up(port: int, head: bytes) -> None:
     began = time.monotonic()
     assert await said(port, *(head[at : at + 1] for at in range(len(head))), pause=0.02, wait=30) == b""
     assert time.monotonic() - began < KEEP_ALIVE / 3
 
 
-async def test_a_second_head_has_its_time_too(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.3)
+@pytest.mark.parametrize("patience", [Patience(head=0.3)])
+async def test_a_second_head_has_its_time_too(port: int) -> None:
     one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     received = await said(
         port, one, *(bytes([each]) for each in b"GET /healthz HTTP/1.1\r\n" * 500), pause=0.02, wait=30
@@ -136,10 +141,8 @@ async def test_a_second_head_has_its_time_too(port: int, monkeypatch: pytest.Mon
     assert received.count(b"HTTP/1.1 200") == 1
 
 
-async def test_a_head_in_pieces_is_answered_and_who_is_silent_between_requests_stays(
-    port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 2.0)
+@pytest.mark.parametrize("patience", [Patience(head=2.0)])
+async def test_a_head_in_pieces_is_answered_and_who_is_silent_between_requests_stays(port: int) -> None:
     one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for pause in (0.0, 2.3):  # longer than a head may take, with nothing begun
@@ -151,15 +154,15 @@ async def test_a_head_in_pieces_is_answered_and_who_is_silent_between_requests_s
     writer.close()
 
 
-async def test_a_slow_body_is_no_slow_head(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.2)
+@pytest.mark.parametrize("patience", [Patience(head=0.2)])
+async def test_a_slow_body_is_no_slow_head(port: int) -> None:
     whole = form(b"signed_request=a.b")  # read by the one, refused by the other before it is here
     received = await said(port, whole[:-9], *(bytes([each]) for each in whole[-9:]), SENTINEL, pause=0.05)
     assert [int(status) for status, _ in ANSWER.findall(received)] in ([403, 200], [404, 200])
 
 
-async def test_who_does_not_read_answers_loses_the_connection(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "UNREAD_TIMEOUT", 0.2)
+@pytest.mark.parametrize("patience", [Patience(unread=0.2)])
+async def test_who_does_not_read_answers_loses_the_connection(port: int) -> None:
     asked = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n"
     loop = asyncio.get_running_loop()
     with socket.socket() as client:
@@ -174,3 +177,99 @@ async def test_who_does_not_read_answers_loses_the_connection(port: int, monkeyp
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(ask_on(), 10)
     assert await said(port, asked, SENTINEL) != b""
+
+
+HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def large_head(size: int) -> bytes:
+    """A head of so many bytes, none of whose lines is long."""
+    return (
+        HEALTHZ[:-2] + b"".join(b"X-%04d: %s\r\n" % (number, b"a" * 1000) for number in range(size // 1010)) + b"\r\n"
+    )
+
+
+async def test_a_head_that_is_large_in_all_is_refused_whether_or_not_it_ends(port: int) -> None:
+    largest, too_large = large_head(connections.LONGEST_HEAD - 1_100), large_head(connections.LONGEST_HEAD + 1_100)
+    assert statuses(await said(port, largest, SENTINEL)) == [200, 200]
+    for raw in (too_large + SENTINEL, too_large[:-2]):
+        received = await said(port, HEALTHZ, raw, pause=0.1)
+        assert statuses(received) == [200, 431]
+        assert b"X-0" not in received
+
+
+def statuses(received: bytes) -> list[int]:
+    return [int(status) for status, _ in ANSWER.findall(received)]
+
+
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"identity, chunked", b"x, chunked", b"gzip,chunked"])
+async def test_a_transfer_coding_that_nobody_undoes_is_refused(port: int, coding: bytes) -> None:
+    head = b"POST /whatsapp/deauthorize HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " + coding + b"\r\n\r\n"
+    assert statuses(await said(port, head + b"0\r\n\r\n" + SENTINEL)) == [501]
+
+
+@pytest.mark.parametrize("body", [b"", b"abc"])
+async def test_what_stands_behind_an_upgrade_that_is_not_made_is_never_read_as_another_request(
+    port: int, body: bytes
+) -> None:
+    head = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+    upgrade = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    behind = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 300\r\n\r\n"
+    for pieces in ((upgrade + behind + HEALTHZ,), (upgrade + behind, HEALTHZ), (upgrade, HEALTHZ)):
+        received = await said(port, *pieces, pause=0.1)
+        assert statuses(received) == [200]
+        assert b"Connection: close\r\n" in received
+
+
+async def half_closed(port: int, raw: bytes, wait: float = 10.0) -> bytes:
+    """All that is answered to who says this and that there is no more to come."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(raw)
+    writer.write_eof()
+    try:
+        return await asyncio.wait_for(reader.read(), wait)
+    finally:
+        writer.close()
+
+
+async def test_who_closes_their_own_side_gets_the_answers_to_what_they_asked(port: int) -> None:
+    assert statuses(await half_closed(port, HEALTHZ)) == [200]
+    assert statuses(await half_closed(port, HEALTHZ * 3)) == [200, 200, 200]
+    assert statuses(await half_closed(port, HEALTHZ + HEALTHZ[:-2])) == [200]
+    assert statuses(await half_closed(port, form(b"signed_request=a.b"))) in ([403], [404])
+    large = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n"
+    answered = await half_closed(port, large * 20)
+    assert len(answered) > 20 * 65536 or statuses(answered) == [404] * 20
+
+
+async def test_half_a_request_of_who_sends_no_more_is_dropped_at_once(port: int) -> None:
+    for raw in (HEALTHZ[:-2], form(b"signed_request=a.b")[:-3], b""):
+        assert statuses(await half_closed(port, raw, wait=3)) in ([], [404])
+
+
+async def test_a_body_that_goes_on_behind_its_answer_is_not_read_for_long(port: int) -> None:
+    head = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert await taken_of(port, head, b"1000\r\n" + b"a" * 4096 + b"\r\n") < 3 * connections.REQUEST_MOST
+    began = time.monotonic()
+    received = await said(port, head, *[b"1\r\na\r\n"] * 1000, pause=0.05, wait=30)
+    assert statuses(received) == [404]
+    assert time.monotonic() - began < 5 * connections.LINGER
+
+
+async def taken_of(port: int, head: bytes, piece: bytes) -> int:
+    """How many bytes of an endless body are taken until the connection is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head)
+    taken = 0
+    try:
+        while taken < 100 * connections.REQUEST_MOST:
+            writer.write(piece * 16)
+            await asyncio.wait_for(writer.drain(), 10)
+            taken += 16 * len(piece)
+            await asyncio.sleep(0)
+    except ConnectionError:
+        pass
+    finally:
+        writer.transport.abort()
+    del reader
+    return taken

@@ -11,7 +11,7 @@ from aiokafka.client import AIOKafkaClient
 from cluster import Cluster
 from wabus_events import MESSAGES, Record
 from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, partition_of, topic_name
-from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.kafka.publisher import Patience, Publisher
 from wabus_runtime.settings import KafkaSettings
 from waiting import Eventually
 
@@ -19,7 +19,7 @@ PATIENCE = 2.0  # seconds
 HANGS = 8.0  # seconds: longer than it takes the controller to find that partitions have no leader any more
 PROMPT = 1.0  # seconds; without a broker that hangs it is some milliseconds
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 async def publisher(topics: KafkaSettings) -> AsyncIterator[Publisher]:
-    publisher = Publisher(topics, "/wabus/test", patience=PATIENCE)
+    publisher = Publisher(topics, "/wabus/test", Patience(PATIENCE))
     await publisher.start()
     yield publisher
     await publisher.stop()

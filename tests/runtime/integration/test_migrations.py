@@ -85,7 +85,10 @@ async def test_the_migration_job_makes_every_table_and_may_run_again(settings: D
     for _ in range(2):
         said = await wabus("migrate")
         assert said.splitlines() == [
+            "wabus_conversations: the tables are up to date",
             "wabus_health_projector: the tables are up to date",
+            "wabus_sender: the tables are up to date",
+            "wabus_subscriptions: the tables are up to date",
             "wabus_template_sync: the tables are up to date",
         ]
 

@@ -19,9 +19,11 @@ from wabus_runtime.kafka.publisher import Position, Publisher, RecordRefused
 from wabus_runtime.kafka.transactions import Fenced, TransactionalPublisher
 from wabus_runtime.postgres.database import Connection, migrate, open_pool
 from wabus_runtime.postgres.offsets import wait_for
-from wabus_runtime.projection.engine import LostPartition, project
+from wabus_runtime.projection.claims import LostPartition
+from wabus_runtime.projection.declaration import Projection
+from wabus_runtime.projection.engine import project
 from wabus_runtime.projection.recorded import Recorded, unprepared
-from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
+from wabus_runtime.settings import DatabaseSettings, IdentitySettings, load
 from waiting import WAIT, Eventually
 
 NAME = "counter"
@@ -48,7 +50,7 @@ async def count(connection: Connection, records: Sequence[Recorded]) -> None:
 
 
 @pytest.fixture
-async def pool(topics: KafkaSettings) -> AsyncIterator[asyncpg.Pool]:
+async def pool(topics: IdentitySettings) -> AsyncIterator[asyncpg.Pool]:
     settings = load(DatabaseSettings)
     pool = await open_pool(settings)
     await migrate(settings, "wabus_runtime")
@@ -59,13 +61,13 @@ async def pool(topics: KafkaSettings) -> AsyncIterator[asyncpg.Pool]:
 
 @asynccontextmanager
 async def projecting(
-    settings: KafkaSettings,
+    settings: IdentitySettings,
     pool: asyncpg.Pool,
     apply: Callable[[Connection, Sequence[Recorded]], Awaitable[None]] = count,
 ) -> AsyncGenerator["asyncio.Task[None]"]:
     ready = asyncio.Event()
-    projecting = project(settings, pool, name=NAME, topics=[MESSAGES], apply=unprepared(apply), ready=ready.set)
-    task = asyncio.create_task(projecting)
+    projection = Projection(NAME, [MESSAGES], lambda: unprepared(apply), "wabus_runtime")
+    task = asyncio.create_task(project(settings, pool, projection, ready.set))
     waiting = asyncio.create_task(ready.wait())
     await asyncio.wait([task, waiting], timeout=WAIT, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -85,7 +87,7 @@ def after(positions: Sequence[Position]) -> dict[tuple[str, int], int]:
 
 
 async def test_a_reader_can_wait_for_what_it_wrote(
-    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher
 ) -> None:
     async with projecting(topics, pool):
         positions = await publisher.publish([message(number, str(number)) for number in range(100)])
@@ -93,13 +95,13 @@ async def test_a_reader_can_wait_for_what_it_wrote(
         assert await pool.fetchval("SELECT count(*) FROM counted WHERE times = 1") == 100
 
 
-async def test_a_wait_for_what_never_comes_ends(topics: KafkaSettings, pool: asyncpg.Pool) -> None:
+async def test_a_wait_for_what_never_comes_ends(topics: IdentitySettings, pool: asyncpg.Pool) -> None:
     assert not await wait_for(pool, NAME, {("messages.v1", 0): 1_000}, 0.1)
 
 
 @pytest.mark.long
 async def test_a_projection_killed_again_and_again_counts_each_record_once(
-    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher
 ) -> None:
     positions: list[Position] = []
     for round_ in range(4):
@@ -114,7 +116,7 @@ async def test_a_projection_killed_again_and_again_counts_each_record_once(
 
 
 async def test_a_zombie_that_lost_its_partitions_can_write_nothing(
-    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher, eventually: Eventually
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher, eventually: Eventually
 ) -> None:
     async with projecting(topics, pool) as zombie:
         await pool.execute("UPDATE projection_offsets SET owner = gen_random_uuid()")
@@ -132,7 +134,7 @@ async def test_a_zombie_that_lost_its_partitions_can_write_nothing(
 
 
 async def test_two_instances_share_the_partitions_and_count_once(
-    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher
 ) -> None:
     async with projecting(topics, pool):
         positions = await publisher.publish([message(number, str(number)) for number in range(200)])
@@ -143,7 +145,7 @@ async def test_two_instances_share_the_partitions_and_count_once(
 
 
 async def test_a_record_that_cannot_be_folded_is_set_aside_and_the_rest_goes_on(
-    topics: KafkaSettings,
+    topics: IdentitySettings,
     pool: asyncpg.Pool,
     publisher: Publisher,
     events_in: Callable[..., Awaitable[list[Event]]],
@@ -166,7 +168,7 @@ async def test_a_record_that_cannot_be_folded_is_set_aside_and_the_rest_goes_on(
 
 
 async def test_headers_without_a_value_are_set_aside_listed_and_no_poison(
-    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher
 ) -> None:
     nothing: Any = None
     headers = [(name, nothing if name == "ce_id" else value) for name, value in encode(message(99), "").headers]
@@ -182,7 +184,7 @@ async def test_headers_without_a_value_are_set_aside_listed_and_no_poison(
     assert letter.record == replace(nameless, headers=[(name, value or b"") for name, value in nameless.headers])
 
 
-async def dead_letters(settings: KafkaSettings) -> list[tuple[str, bytes | None]]:
+async def dead_letters(settings: IdentitySettings) -> list[tuple[str, bytes | None]]:
     consumer = AIOKafkaConsumer(
         topic_name(settings, DEADLETTER), **client_options(settings), auto_offset_reset="earliest"
     )
@@ -197,7 +199,7 @@ async def dead_letters(settings: KafkaSettings) -> list[tuple[str, bytes | None]
         await consumer.stop()
 
 
-async def test_the_newest_holder_of_a_transactional_id_fences_the_others(topics: KafkaSettings) -> None:
+async def test_the_newest_holder_of_a_transactional_id_fences_the_others(topics: IdentitySettings) -> None:
     old, new = (TransactionalPublisher(topics, "/wabus/test", "one") for _ in range(2))
     await old.start()
     await new.start()
@@ -208,7 +210,7 @@ async def test_the_newest_holder_of_a_transactional_id_fences_the_others(topics:
     await new.stop()
 
 
-async def test_a_publisher_that_is_cancelled_while_it_connects_leaves_no_client_open(topics: KafkaSettings) -> None:
+async def test_a_publisher_that_is_cancelled_while_it_connects_leaves_no_client_open(topics: IdentitySettings) -> None:
     left: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context))
     starting = asyncio.create_task(TransactionalPublisher(topics, "/wabus/test", "cancelled").start())
@@ -220,7 +222,7 @@ async def test_a_publisher_that_is_cancelled_while_it_connects_leaves_no_client_
     assert left == []
 
 
-async def test_positions_are_where_kafka_has_the_records(topics: KafkaSettings, publisher: Publisher) -> None:
+async def test_positions_are_where_kafka_has_the_records(topics: IdentitySettings, publisher: Publisher) -> None:
     batches = await asyncio.gather(
         *(publisher.publish([message(n, str(n % 7)), message(1000 + n, str(n % 5))]) for n in range(100))
     )
@@ -231,7 +233,7 @@ async def test_positions_are_where_kafka_has_the_records(topics: KafkaSettings, 
     }
 
 
-async def test_a_transaction_of_many_batches_says_where_each_record_is(topics: KafkaSettings) -> None:
+async def test_a_transaction_of_many_batches_says_where_each_record_is(topics: IdentitySettings) -> None:
     publisher = TransactionalPublisher(topics, "/wabus/test", "many")
     await publisher.start()
     lone = Record(MESSAGES.name, b"8:3", b"x" * 2 * 1024 * 1024, [])  # more than a batch takes
@@ -258,7 +260,7 @@ async def test_a_transaction_of_many_batches_says_where_each_record_is(topics: K
     assert [stored[one.partition, one.offset] for one in positions] == [one.value for one in sent]
 
 
-async def test_a_record_that_kafka_would_refuse_leaves_nothing_of_its_transaction(topics: KafkaSettings) -> None:
+async def test_a_record_that_kafka_would_refuse_leaves_nothing_of_its_transaction(topics: IdentitySettings) -> None:
     publisher = TransactionalPublisher(topics, "/wabus/test", "huge")
     await publisher.start()
     huge = Record(MESSAGES.name, b"8:3", b"x" * MAX_RECORD_BYTES, [])

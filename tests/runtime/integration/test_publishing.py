@@ -16,7 +16,7 @@ from wabus_events import MESSAGES, Event, MessageStatusChanged, Record
 from wabus_local.kafka import EmbeddedKafka
 from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, stop_consumer, topic_name
 from wabus_runtime.kafka.end_offsets import end_positions
-from wabus_runtime.kafka.publisher import Position, Publisher
+from wabus_runtime.kafka.publisher import Patience, Position, Publisher
 from wabus_runtime.settings import KafkaSettings
 from waiting import Eventually
 
@@ -56,10 +56,15 @@ async def proxy(proxied: tuple[EmbeddedKafka, int, int]) -> AsyncIterator[Proxy]
 
 
 @pytest.fixture
-async def publisher(topics: KafkaSettings, proxy: Proxy) -> AsyncIterator[Publisher]:
+def patience() -> Patience:
+    return Patience()
+
+
+@pytest.fixture
+async def publisher(topics: KafkaSettings, proxy: Proxy, patience: Patience) -> AsyncIterator[Publisher]:
     """One that reaches Kafka through the proxy alone."""
     behind = topics.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{proxy.port}"})
-    publisher = Publisher(behind, "/wabus/test")
+    publisher = Publisher(behind, "/wabus/test", patience)
     await publisher.start()
     yield publisher
     await publisher.stop()
@@ -197,14 +202,10 @@ async def test_stopping_waits_for_what_is_under_way_and_takes_no_more(topics: Ka
     assert await written(topics) == 1
 
 
+@pytest.mark.parametrize("patience", [Patience(acknowledge=2.0)])
 async def test_what_waits_longer_than_kafka_should_take_is_told_and_then_written_once(
-    topics: KafkaSettings,
-    publisher: Publisher,
-    proxy: Proxy,
-    eventually: Eventually,
-    monkeypatch: pytest.MonkeyPatch,
+    topics: KafkaSettings, publisher: Publisher, proxy: Proxy, eventually: Eventually
 ) -> None:
-    monkeypatch.setattr("wabus_runtime.kafka.publisher.ACK_TIMEOUT", 0.5)
     await publisher.publish([status(0)])
     proxy.answering = False
     with pytest.raises(KafkaUnavailable):
@@ -223,14 +224,13 @@ async def test_what_waits_longer_than_kafka_should_take_is_told_and_then_written
 
 
 async def test_stopping_tells_those_whom_kafka_does_not_answer_and_leaves_nothing_that_would_write_later(
-    topics: KafkaSettings, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    topics: KafkaSettings, proxy: Proxy
 ) -> None:
     behind = topics.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{proxy.port}"})
     others = asyncio.all_tasks()
-    publisher = Publisher(behind, "/wabus/test")
+    publisher = Publisher(behind, "/wabus/test", Patience(acknowledge=2.0))
     await publisher.start()
     await publisher.publish([status(0)])
-    monkeypatch.setattr("wabus_runtime.kafka.publisher.ACK_TIMEOUT", 0.5)
     proxy.stall()
     publishing = asyncio.create_task(publisher.publish([status(1)]))
     await asyncio.sleep(0)
@@ -246,11 +246,10 @@ async def test_stopping_tells_those_whom_kafka_does_not_answer_and_leaves_nothin
     assert await written(topics) == 1
 
 
+@pytest.mark.parametrize("patience", [Patience(acknowledge=1.0, outcome=2.0)])
 async def test_a_batch_that_never_has_an_outcome_is_given_up_with_its_producer_and_its_partition_goes_on(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
-    monkeypatch.setattr("wabus_runtime.kafka.publisher.ACK_TIMEOUT", 0.2)
-    monkeypatch.setattr("wabus_runtime.kafka.publisher.PRODUCER_TIMEOUT", 0.4)
     send_batch = AIOKafkaProducer.send_batch
     lost = asyncio.get_running_loop().create_future()
 
@@ -299,7 +298,7 @@ async def test_who_publishes_again_at_once_when_told_that_kafka_is_silent_is_tol
     topics: KafkaSettings, proxy: Proxy, eventually: Eventually
 ) -> None:
     behind = topics.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{proxy.port}"})
-    publisher = Publisher(behind, "/wabus/test", patience=0.3)
+    publisher = Publisher(behind, "/wabus/test", Patience(publish=0.3))
     await publisher.start()
 
     async def taken() -> bool:

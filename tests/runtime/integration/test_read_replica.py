@@ -19,13 +19,15 @@ from proxy import Proxy
 from standby import Standby
 from template_world import Meta, Publish, connection, synced_status
 from wabus_events import AccountConnected, CallbackVerified, Event, MessageReceived, TemplatesSynced, fact_id
+from wabus_health_projector.api.live import detailed_answer
 from wabus_health_projector.app import HealthProjectorSettings, create_app
+from wabus_health_projector.worker.lag import Lag
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres import read_replica as reads
 from wabus_runtime.postgres.announcements import Announcements
-from wabus_runtime.postgres.database import open_pool
-from wabus_runtime.settings import DatabaseSettings, load
+from wabus_runtime.postgres.database import open_pool, open_replica
+from wabus_runtime.settings import DatabaseSettings, KafkaSettings, load
 from waiting import Eventually
 
 pytestmark = pytest.mark.long
@@ -125,13 +127,12 @@ async def test_a_listener_ends_when_whoever_it_tells_of_its_news_has_failed(envi
 async def test_a_database_that_says_nothing_is_told_as_away_and_asked_again_when_it_speaks(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
-    monkeypatch.setattr(reads, "ANSWERED_WITHIN", 0.3)
     port = int(environment["DATABASE_URL"].rpartition(":")[2].partition("/")[0])
     proxy = Proxy(free_ports(1)[0], port)
     await proxy.start()
     monkeypatch.setenv("DATABASE_URL", environment["DATABASE_URL"].replace(f":{port}/", f":{proxy.port}/"))
     pool = await open_pool(load(DatabaseSettings))
-    databases = reads.Reads(pool, None, HEALTH)
+    databases = reads.Reads(pool, None, HEALTH, answered_within=0.3)
 
     async def one(pool: asyncpg.Pool) -> bool:
         return await pool.fetchval("SELECT 1") == 1
@@ -225,33 +226,29 @@ async def test_whoever_waits_or_watches_gets_the_news_while_the_replica_lags(
 
 
 async def test_an_answer_says_how_far_behind_the_database_is_that_gave_it(
-    replica: Standby,
-    publisher: Publisher,
-    serve: Serve,
-    bearer: Bearer,
-    eventually: Eventually,
-    monkeypatch: pytest.MonkeyPatch,
+    replica: Standby, topics: KafkaSettings, publisher: Publisher, serve: Serve, eventually: Eventually
 ) -> None:
-    monkeypatch.setattr(reads, "LAG_MOST", 30.0)
-    client = await serve(create_app(load(HealthProjectorSettings)))
+    await serve(create_app(load(HealthProjectorSettings)))
     await publisher.publish([*good(), received(1)])
+    lag = Lag(topics)
+    measuring = asyncio.create_task(lag.run(lambda: None))
+    behind = await open_replica(load(DatabaseSettings))
+    assert behind
 
-    async def counted_and_behind() -> tuple[int, int] | None:
-        found = await health(client, bearer(), "/detailed")
-        if not found["wabas"] or not found["lag"]:
-            return None
-        return found["wabas"][0]["counts"]["last_24h"]["received"], found["lag"]["records"]
+    async def as_far(counted: int, lacking: int) -> bool:
+        found, _ = await detailed_answer(behind, lag, "demo", datetime.now(UTC), timedelta(hours=1))
+        if not found.wabas or not found.lag:
+            return False
+        return (found.wabas[0].counts["last_24h"]["received"], found.lag.records) == (counted, lacking)
 
-    async def as_far(expected: tuple[int, int]) -> bool:
-        return await counted_and_behind() == expected
-
-    await eventually(lambda: as_far((1, 0)))
-    await eventually(is_used)
+    await eventually(lambda: as_far(1, 0))
     await replica.pause()
     await publisher.publish([received(number) for number in range(2, 6)])
-    await eventually(lambda: as_far((1, 4)))
+    await eventually(lambda: as_far(1, 4))
     await replica.resume()
-    await eventually(lambda: as_far((5, 0)))
+    await eventually(lambda: as_far(5, 0))
+    measuring.cancel()
+    behind.terminate()
 
 
 async def test_a_replica_that_dies_costs_no_answer_and_is_used_again_when_it_is_back(

@@ -1,5 +1,7 @@
 """How much a consumer may set aside: a quiet topic's few, a busy topic's small share, never a whole topic."""
 
+import pickle
+
 from wabus_events.subscriber.policy import WINDOW, DeadLetterLimit
 
 
@@ -32,6 +34,9 @@ def test_what_is_older_than_the_window_counts_no_more() -> None:
 
 def test_memory_does_not_grow_with_what_is_read() -> None:
     limit = DeadLetterLimit(allowed=5, max_share=0.1)
+    sizes: list[int] = []
     for second in range(100_000):
         limit.handled(1_000, second)
-    assert len(limit._slices) <= WINDOW / 10 + 1  # pyright: ignore[reportPrivateUsage]
+        if second % 10_000 == 5_000:
+            sizes.append(len(pickle.dumps(limit)))
+    assert max(sizes) < 2 * min(sizes)

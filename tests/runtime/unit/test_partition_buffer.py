@@ -51,10 +51,10 @@ def test_a_publish_ends_when_kafka_has_all_of_its_records_and_knows_where_they_a
     positions = waiting.publish("one", 0.0, 1, 2)
     first, second = waiting.buffers.values()
     first.take(0.0)
-    assert first.acknowledge(40) == 2
+    assert first.acknowledge(40, 0.0) == 2
     assert waiting.ends == {"other": [None], "one": []}
     second.take(0.0)
-    assert second.acknowledge(7) == 1
+    assert second.acknowledge(7, 0.0) == 1
     assert waiting.ends["one"] == [None]
     assert positions == [Position(MESSAGES.name, 1, 41), Position(MESSAGES.name, 2, 7)]
 
@@ -67,8 +67,8 @@ def test_one_record_that_kafka_did_not_take_fails_its_publish_and_no_other() -> 
     first.take(0.0)
     second.take(0.0)
     error = KafkaUnavailable()
-    first.fail(error)
-    second.acknowledge(0)
+    first.fail(error, 0.0)
+    second.acknowledge(0, 0.0)
     assert waiting.ends == {"one": [error], "other": [None]}
 
 
@@ -82,7 +82,7 @@ def test_whoever_fails_at_being_told_keeps_it_from_nobody_else() -> None:
     buffer.add(record(), Publish(1, 0.0, failing, None), 0)
     waiting.publish("one", 0.0, 1)
     buffer.take(0.0)
-    buffer.acknowledge(0)
+    buffer.acknowledge(0, 0.0)
     assert waiting.ends == {"one": [None]}
 
 
@@ -92,7 +92,7 @@ def test_a_batch_holds_so_many_records_and_the_rest_goes_with_the_next_in_its_or
         waiting.publish(str(number), 0.0, 1)
     buffer = waiting.buffers[1]
     buffer.take(0.0)
-    buffer.acknowledge(0)
+    buffer.acknowledge(0, 0.0)
     assert waiting.ended == [str(number) for number in range(BATCH_RECORDS)]
     assert len(buffer.take(0.0)) == 10
 
@@ -105,7 +105,7 @@ def test_a_batch_holds_so_many_bytes_but_at_least_one_record() -> None:
     taken: list[list[int]] = []
     while buffer.waiting:
         taken.append(sizes(buffer.take(0.0)))
-        buffer.acknowledge(0)
+        buffer.acknowledge(0, 0.0)
     assert taken == [[10], [2 * BATCH_BYTES], [10]]
 
 
@@ -120,10 +120,10 @@ def test_the_record_that_kafka_refuses_is_found_and_fails_alone_and_the_order_ho
         batches += 1
         batch = buffer.take(0.0)
         if 99 in sizes(batch):
-            buffer.refuse("PolicyViolationError")
+            buffer.refuse("PolicyViolationError", 0.0)
         else:
             stored += sizes(batch)
-            buffer.acknowledge(len(stored) - len(batch))
+            buffer.acknowledge(len(stored) - len(batch), 0.0)
     (refused,) = waiting.ends.pop("70")
     assert isinstance(refused, RecordRefused)
     assert refused.reasons == {0: "PolicyViolationError"}
@@ -144,10 +144,10 @@ def test_a_topic_that_takes_small_batches_only_is_given_no_others() -> None:
         refused = 0
         while buffer.waiting:
             if len(buffer.take(0.0)) > 10:
-                buffer.refuse("MessageSizeTooLargeError", about_size=True)
+                buffer.refuse("MessageSizeTooLargeError", 0.0, about_size=True)
                 refused += 1
             else:
-                buffer.acknowledge(0)
+                buffer.acknowledge(0, 0.0)
         refusals.append(refused)
     assert refusals[0] > 0
     assert refusals[1:] == [0] * 9
@@ -159,10 +159,10 @@ def test_what_a_topic_refuses_whatever_it_is_needs_no_smaller_batches() -> None:
     waiting.publish("other", 0.0, 1)
     first, second = waiting.buffers.values()
     first.take(0.0)
-    assert first.refuse("TopicAuthorizationFailedError", about_topic=True) == 2
+    assert first.refuse("TopicAuthorizationFailedError", 0.0, about_topic=True) == 2
     assert waiting.ended == ["other"]
     second.take(0.0)
-    second.acknowledge(0)
+    second.acknowledge(0, 0.0)
     (end,) = waiting.ends["one"]
     assert isinstance(end, RecordRefused)
     assert end.reasons == {0: "TopicAuthorizationFailedError"}
@@ -173,10 +173,10 @@ def test_what_may_be_there_or_not_outweighs_what_is_refused() -> None:
     waiting.publish("one", 0.0, 1, 2)
     first, second = waiting.buffers.values()
     first.take(0.0)
-    first.refuse("PolicyViolationError")
+    first.refuse("PolicyViolationError", 0.0)
     second.take(0.0)
     error = KafkaUnavailable()
-    second.fail(error)
+    second.fail(error, 0.0)
     assert waiting.ends == {"one": [error]}
 
 
@@ -185,11 +185,11 @@ def test_what_has_waited_too_long_is_told_once_and_forgotten_and_the_rest_keeps_
     waiting.publish("old", 1.0, 1, 2, size=1000)
     waiting.publish("young", 2.0, 1)
     first, second = waiting.buffers.values()
-    assert [first.give_up(before=2.0), second.give_up(before=2.0), first.give_up(before=2.0)] == [1, 1, 0]
+    assert [buffer.give_up_older(before=2.0) for buffer in (first, second, first)] == [1, 1, 0]
     assert [type(end) for end in waiting.ends["old"]] == [Overloaded]
     assert not second.waiting
     assert sizes(first.take(0.0)) == [10]
-    first.acknowledge(0)
+    first.acknowledge(0, 0.0)
     assert waiting.ends["young"] == [None]
 
 
@@ -199,8 +199,8 @@ def test_what_is_given_up_on_its_way_is_not_told_again_when_kafka_has_it_after_a
     waiting.publish("young", 2.0, 1)
     buffer = waiting.buffers[1]
     buffer.take(0.0)
-    assert buffer.give_up(before=2.0) == 0
-    buffer.acknowledge(0)
+    assert buffer.give_up_older(before=2.0) == 0
+    buffer.acknowledge(0, 0.0)
     assert [type(end) for end in waiting.ends["old"]] == [Overloaded]
     assert waiting.ends["young"] == [None]
 
@@ -213,7 +213,7 @@ def test_what_kafka_does_not_have_goes_again_before_all_else() -> None:
     buffer.take(0.0)
     waiting.publish("later", 0.0, 1, size=3)
     buffer.put_back()
-    assert buffer.since is None
+    assert not buffer.batch
     assert sizes(buffer.take(0.0)) == [1, 2, 3]
 
 
@@ -224,5 +224,5 @@ def test_who_publishes_again_when_told_to_have_waited_too_long_is_not_taken_for_
         buffer.add(record(), Publish(1, 2.0, lambda _: None, None), 0)
 
     buffer.add(record(), Publish(1, 1.0, again, None), 0)
-    assert buffer.give_up(before=2.0) == 1
+    assert buffer.give_up_older(before=2.0) == 1
     assert len(buffer.waiting) == 1

@@ -18,6 +18,7 @@ GOOD = {
     "META_VERIFY_TOKEN": "v",
     "PUBLIC_URL": "https://wabus.example/",
     "CREDENTIAL_KEYS": "k1:" + base64.b64encode(b"1" * 32).decode(),
+    "IDENTITY_KEY": base64.b64encode(b"i" * 32).decode(),
 }
 
 
@@ -41,6 +42,8 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
     [
         ("CREDENTIAL_KEYS", "k1:c2VjcmV0", ConnectSettings),
         ("CREDENTIAL_KEYS", "secret", ConnectSettings),
+        ("IDENTITY_KEY", "secret", ConnectSettings),
+        ("IDENTITY_KEY", "c2VjcmV0", ConnectSettings),
         ("META_APP_SECRETS", " , ", ConnectSettings),
         ("META_GRAPH_VERSION", "secret", ConnectSettings),
         ("PUBLIC_URL", "secret", ConnectSettings),

@@ -24,7 +24,7 @@ from wabus_runtime.http import answers as http
 from wabus_runtime.http.answers import Problem, checked, json_response
 from wabus_runtime.observe import liveness, tracing
 from wabus_runtime.observe.telemetry import configure_logs
-from wabus_runtime.projection.lag import Lag, waiting_seconds
+from wabus_runtime.projection.lag import LagGauges, waiting_seconds
 from wabus_runtime.service.process import background, build_app
 from wabus_runtime.settings import LogSettings
 from waiting import Eventually
@@ -243,7 +243,7 @@ def test_the_lag_in_seconds_is_how_long_the_oldest_record_may_have_waited(
 
 async def test_the_lag_of_a_projection_that_does_not_move_goes_on_growing_until_it_loses_the_partition() -> None:
     place = TopicPartition("wabus.messages.v1", 3)
-    lag = Lag("still", {"wabus.messages.v1": "messages.v1"})
+    lag = LagGauges("still", {"wabus.messages.v1": "messages.v1"})
     lag.measured({place: 10}, NOW)
     for second in (1, 2):
         lag.show({place: 4}, NOW + timedelta(seconds=second))
@@ -273,10 +273,9 @@ def test_a_loop_is_stuck_once_its_last_round_is_too_long_ago() -> None:
 
 
 async def test_a_blocked_event_loop_is_reported_with_the_place_that_blocks_it(
-    monkeypatch: pytest.MonkeyPatch, lines: Callable[[], list[dict[str, object]]]
+    lines: Callable[[], list[dict[str, object]]],
 ) -> None:
-    monkeypatch.setattr(liveness, "BLOCKED_AFTER", 0.1)
-    watching = liveness.watch_event_loop(None)
+    watching = liveness.watch_event_loop(None, blocked_after=0.1)
     await anext(watching)
 
     def compute_for_long() -> None:

@@ -29,6 +29,7 @@ EXAMPLES = 15  # calls of each route
 NAMES = (
     *("waba_id", "sync_id", "after", "before", "limit", "from", "to", "since", "until", "language", "status", "org"),
     *("category", "search", "sort", "version", "state", "code", "receipt", "signed_request", "token", "redirect"),
+    *("q", "identifier", "around", "include", "window", "unread", "phone_number_id", "conversation_id"),
 )
 oddities = st.sampled_from(
     ["\0", "\ud800", "é", "'; DROP TABLE x;--", "../..", "%00", "1e999", "-1", "9" * 400, "2026-13-45"]
@@ -138,6 +139,10 @@ RAW: dict[str, tuple[bytes, bytes, int]] = {
     "a sync's id": (b"GET /webhook/health?sync_id=%ff%ed%a0%80", b"Accept: */*", 200),
     "a sync's id in the wrong bytes": (b"GET /webhook/health?sync_id=\xff", b"Accept: */*", 400),
     "an account": (b"DELETE /whatsapp/connection?waba_id=%ff", b"Accept: */*", 422),
+    "words in messages with a NUL": (b"GET /conversations/search?q=%00", b"Accept: */*", 422),
+    "words in messages": (b"GET /conversations/search?q=%ff%ed%a0%80", b"Accept: */*", 200),
+    "a person": (b"GET /contacts?identifier=%ff%ed%a0%80", b"Accept: */*", 200),
+    "a conversation": (b"GET /conversations/%ff", b"Accept: */*", 422),
     "a page of another feed": (b"GET /webhook/health/history?before=%00", b"Accept: */*", 422),
 }
 """First line and a header of a request, and the status that it must have."""

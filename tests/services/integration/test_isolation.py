@@ -1,20 +1,32 @@
 """Every endpoint of every service, tried without a token, with another organisation's, and with a member's."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import entry_points
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
+from local_stack import free_ports
 from pydantic import SecretStr
-from wabus_events import AccountConnected, CredentialStored, Event, TemplateChanged, TemplatesSynced
+from wabus_conversations.threads.ids import Ids, message_id
+from wabus_events import (
+    AccountConnected,
+    CredentialStored,
+    Event,
+    MessageReceived,
+    MessageStatusChanged,
+    SendRequested,
+    TemplateChanged,
+    TemplatesSynced,
+    fact_id,
+)
 from wabus_events.models.templates import Template
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.service.process import Service, build_app
-from wabus_runtime.settings import CredentialSettings, KafkaSettings, load
+from wabus_runtime.settings import CredentialSettings, IdentitySettings, KafkaSettings, load
 from waiting import Eventually
 
 Client = TestClient[web.Request, web.Application]
@@ -22,17 +34,33 @@ Serve = Callable[[web.Application], Awaitable[Client]]
 Bearer = Callable[..., dict[str, str]]
 
 WABA = "900000000000001"
-SECRETS = (WABA, "a_template_nobody_else_sees", "900000000000002")
+SECRETS = (
+    WABA,
+    "a_template_nobody_else_sees",
+    "900000000000002",
+    "words_nobody_else_reads",
+    "4930555001122",
+    "Zoe",
+    "told-to-nobody-else",
+)
+SEND = "00000000-0000-0000-0000-000000000007"
+PHONE, WAMID, NUMBER = "900000000000003", "wamid.X", SECRETS[4]
+WITH_MEDIUM = "wamid.M"
 OPEN = {
-    "/healthz", "/readyz", "/metrics", "/openapi.json", "/", "/ui/{file}", "/ui/session", "/favicon.ico",
-    "/webhooks/whatsapp", "/webhooks/whatsapp/{waba_id}", "/whatsapp/callback",
+    "/healthz", "/readyz", "/metrics", "/openapi.json", "/", "/favicon.ico",
+    "/ui/{folder}/{file}", "/ui/{release}/{folder}/{file}", "/ui/session",
+    "/webhooks/whatsapp", "/webhooks/whatsapp/{waba_id}",
+    "/whatsapp/callback", "/whatsapp/setup", "/whatsapp/setup/{waba_id}",
     "/whatsapp/deauthorize", "/whatsapp/data-deletion",
 }  # fmt: skip
 """Endpoints that check something other than a token: Meta's signature, a state, or that there is nothing to hide."""
+SUBSCRIBED: list[str] = []
+"""The subscription of the organisation `demo`."""
 
 
 @pytest.fixture
-async def app(topics: KafkaSettings) -> web.Application:
+async def app(topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> web.Application:
+    monkeypatch.setenv("SUBSCRIPTIONS_PRIVATE_ADDRESSES", "true")
     services: list[Service] = [entry.load() for entry in sorted(entry_points(group="wabus.services"))]
     return build_app([(service, load(service.settings["all"])) for service in services], "all")
 
@@ -52,10 +80,16 @@ async def client(
         health = await client.get("/webhook/health", headers=bearer("demo"))
         templates = await client.get("/templates", headers=bearer("demo"))
         connections = await client.get("/whatsapp/connection", headers=bearer("demo"))
-        texts = [await answer.text() for answer in (health, templates, connections)]
-        return SECRETS[0] in texts[0] and SECRETS[1] in texts[1] and SECRETS[0] in texts[2]
+        threads = await client.get("/conversations", headers=bearer("demo"))
+        sends = await client.get("/sends", headers=bearer("demo"))
+        texts = [await answer.text() for answer in (health, templates, connections, threads, sends)]
+        expected = (WABA, SECRETS[1], WABA, SECRETS[3], NUMBER)
+        return all(secret in text for secret, text in zip(expected, texts, strict=True))
 
     await eventually(known)
+    receiver = {"url": f"http://localhost:{free_ports(1)[0]}/{SECRETS[6]}"}
+    async with client.post("/subscriptions", json=receiver, headers=bearer("demo")) as answer:
+        SUBSCRIBED[:] = [(await answer.json())["subscription_id"]]
     return client
 
 
@@ -71,13 +105,74 @@ def facts() -> list[Event]:
         "approved": 1,
         "by_status": {"APPROVED": 1},
     }
+    item = {"id": WAMID, "from": NUMBER, "type": "text", "text": {"body": SECRETS[3]}}
+    profile = {"wa_id": NUMBER, "profile": {"name": SECRETS[5]}}
+    message: dict[str, Any] = {
+        **about,
+        "time": now + timedelta(seconds=1),
+        "phone_number_id": PHONE,
+        "wamid": WAMID,
+        "contact": NUMBER,
+        "message_type": "text",
+        "value": {"contacts": [profile], "messages": [item]},
+    }
+    image = {"id": WITH_MEDIUM, "from": NUMBER, "type": "image", "image": {"id": "1", "mime_type": "image/jpeg"}}
+    photo: dict[str, Any] = {
+        **message,
+        "time": now,
+        "wamid": WITH_MEDIUM,
+        "message_type": "image",
+        "value": {"contacts": [profile], "messages": [image]},
+    }
+    sent: dict[str, Any] = {
+        "id": WAMID,
+        "status": "read",
+        "recipient_id": NUMBER,
+        "errors": [{"code": 1, "title": SECRETS[3]}],
+    }
+    status: dict[str, Any] = {**message, "status": "read", "value": {"statuses": [sent]}}
+    status.pop("message_type")
+    send: dict[str, Any] = {
+        "phone_number_id": PHONE,
+        "send_id": SEND,
+        "lane": "service",
+        "kind": "text",
+        "to": NUMBER,
+        "message": {"type": "text", "text": {"body": SECRETS[3]}},
+        "not_before": now + timedelta(days=1),
+        "expires_at": now + timedelta(days=2),
+    }
     made: list[Event] = [
         CredentialStored(id="1", **about, key_id=sealed.key_id, nonce=sealed.nonce, ciphertext=sealed.ciphertext),
         AccountConnected(id="2", **about),
         TemplateChanged(id="3", **about, template=template, added=True, sync_id="s1"),
         TemplatesSynced(id="4", **about, **synced, added=1, changed=0, removed=0, started_at=now),
+        MessageReceived(id="5", **message),
+        MessageStatusChanged(id="6", **status),
+        SendRequested(id="7", **about, **send),
+        MessageReceived(id="7", **photo),
     ]
     return made
+
+
+def ids() -> dict[str, str]:
+    """What stands in paths, of the organisation `demo`."""
+    made = Ids(load(IdentitySettings).identity_bytes)
+    person = made.identifier(f"demo\x1f{WABA}", "wa_id", NUMBER)
+    return {
+        "sync_id": "s1",
+        "send_id": SEND,
+        "phone_number_id": PHONE,
+        "template_id": SECRETS[2],
+        "id": SECRETS[2],
+        "waba_id": WABA,
+        "contact_id": person,
+        "conversation_id": made.conversation("demo", PHONE, person),
+        "message_id": message_id("demo", PHONE, WAMID),
+        "subscription_id": SUBSCRIBED[0],
+        "event_id": "5",
+        "media_id": fact_id("medium", message_id("demo", PHONE, WITH_MEDIUM)),
+    }
 
 
 def guarded(app: web.Application) -> list[tuple[str, str]]:
@@ -88,11 +183,30 @@ def guarded(app: web.Application) -> list[tuple[str, str]]:
         if resource is None or resource.canonical in OPEN or route.method == "HEAD":
             continue
         path = resource.canonical
-        for name in ("sync_id", "template_id", "id", "waba_id"):
-            path = path.replace(f"{{{name}}}", {"sync_id": "s1", "waba_id": WABA}.get(name, SECRETS[2]))
+        for name, value in ids().items():
+            path = path.replace(f"{{{name}}}", value)
         assert "{" not in path, f"the test does not know how to fill {path}"
         found.add((route.method, path))
     return sorted(found)
+
+
+async def test_what_others_must_not_see_its_own_organisation_does(client: Client, bearer: Bearer) -> None:
+    path = "/conversations/{conversation_id}".format(**ids())
+    own = {
+        path: SECRETS[3],
+        f"{path}/messages": SECRETS[3],
+        f"{path}/messages/{ids()['message_id']}/statuses": SECRETS[3],
+        f"/conversations/search?q={SECRETS[3]}": SECRETS[3],
+        f"/contacts?identifier={NUMBER}": SECRETS[5],
+        f"/contacts/{ids()['contact_id']}": NUMBER,
+        f"/contacts/{ids()['contact_id']}/export": SECRETS[3],
+        "/subscriptions": SECRETS[6],
+    }
+    # Of a medium: that it is there, for nobody can fetch it here.
+    own["/media/{media_id}".format(**ids())] = "medium_not_stored"
+    for asked, secret in own.items():
+        answer = await client.get(asked, headers=bearer("demo"))
+        assert secret in await answer.text(), asked
 
 
 async def test_no_endpoint_shows_another_organisations_data_or_works_without_a_token(
@@ -115,12 +229,16 @@ async def test_no_endpoint_shows_another_organisations_data_or_works_without_a_t
 
 async def test_another_organisation_can_change_nothing(client: Client, app: web.Application, bearer: Bearer) -> None:
     async def standing() -> list[str]:
-        paths = ("/whatsapp/connection", "/templates")
-        return [await (await client.get(path, headers=bearer("demo"))).text() for path in paths]
+        paths = ("/whatsapp/connection", "/templates", "/conversations", "/contacts")
+        told = await (await client.get("/subscriptions", headers=bearer("demo"))).json()
+        return [
+            *[await (await client.get(path, headers=bearer("demo"))).text() for path in paths],
+            *[each["url"] + each["status"] for each in told["subscriptions"]],
+        ]
 
     before = await standing()
     for method, path in guarded(app):
-        if method not in ("GET", "HEAD"):
+        if method not in ("GET", "HEAD") and path != "/stream-tickets":  # which are their own
             answer = await client.request(
                 method, path, params={"waba_id": WABA}, json={"waba_id": WABA}, headers=bearer("other")
             )
@@ -129,7 +247,12 @@ async def test_another_organisation_can_change_nothing(client: Client, app: web.
 
 
 async def test_a_member_can_change_nothing_that_is_for_administrators(client: Client, bearer: Bearer) -> None:
-    for method, path in (("POST", "/templates/sync"), ("DELETE", "/whatsapp/connection")):
+    for method, path in (
+        ("POST", "/templates/sync"),
+        ("DELETE", "/whatsapp/connection"),
+        ("DELETE", "/contacts/{contact_id}".format(**ids())),
+        ("POST", "/subscriptions"),
+    ):
         answer = await client.request(method, path, headers=bearer("demo", "member"))
         assert (answer.status, answer.content_type) == (403, "application/problem+json")
 
@@ -137,15 +260,17 @@ async def test_a_member_can_change_nothing_that_is_for_administrators(client: Cl
 async def test_no_identifier_in_a_query_or_header_opens_another_organisations_data(
     client: Client, app: web.Application, bearer: Bearer
 ) -> None:
-    identifiers = {
-        "waba_id": WABA,
-        "sync_id": "s1",
-        "template_id": SECRETS[2],
-        "name": SECRETS[1],
-        "q": SECRETS[1],
-        "org_id": "demo",
-        "orgId": "demo",
-    }
+    identifiers = [
+        *ids().items(),
+        ("name", SECRETS[1]),
+        ("q", SECRETS[1]),
+        ("q", SECRETS[3]),
+        ("identifier", NUMBER),
+        ("phone_number_id", PHONE),
+        ("around", ids()["message_id"]),
+        ("org_id", "demo"),
+        ("orgId", "demo"),
+    ]
     async with client.get("/webhook/health/stream", headers=bearer("demo")) as stream:
         seen = await stream.content.readuntil(b"\n\n") + await stream.content.readuntil(b"\n\n")
     assert WABA in seen.decode()
@@ -153,7 +278,7 @@ async def test_no_identifier_in_a_query_or_header_opens_another_organisations_da
     for method, path in guarded(app):
         if method != "GET":
             continue
-        for name, value in identifiers.items():
+        for name, value in identifiers:
             headers = {**bearer("other"), "Last-Event-ID": last_id, "X-Org-Id": "demo", "Cookie": "orgId=demo"}
             stranger = await client.get(path, params={name: value}, headers=headers)
             streams = stranger.content_type == "text/event-stream"

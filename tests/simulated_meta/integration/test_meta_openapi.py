@@ -82,10 +82,28 @@ async def test_every_deviation_listed_is_needed(meta: Client, store: Store, bear
         f"{DEMO_WABA}/phone_numbers?fields={everything}",
         f"{DEMO_WABA}/message_templates?limit=1",
         f"{DEMO_TEMPLATE}?fields=name",
+        f"{DEMO_PHONE}/block_users",
         f"{business}/owned_whatsapp_business_accounts?limit=1&fields=id",
     ):
         await meta.get(f"/v23.0/{path}", headers=bearer)
     await meta.get(f"/v23.0/{DEMO_WABA}?access_token={token}&appsecret_proof={proof}", headers={"User-Agent": "curl"})
+    to = {"messaging_product": "whatsapp", "to": "4915123456789"}
+    offer = {"type": "limited_time_offer", "parameters": []}
+    copied = {"type": "button", "sub_type": "copy_code", "index": 0, "parameters": []}
+    asked = {"name": "weekend_offer", "language": {"code": "en_US"}, "components": [offer, copied]}
+    place = {"latitude": 52.5, "longitude": 13.4}
+    for body in (
+        to | {"type": "template", "template": asked},
+        to | {"type": "location", "location": place, "biz_opaque_callback_data": "w1:7"},
+        {"messaging_product": "whatsapp", "recipient": "US.1", "type": "text", "text": {"body": "Hi"}},
+        {
+            "messaging_product": "whatsapp",
+            "status": "read",
+            "message_id": "wamid.1",
+            "typing_indicator": {"type": "text"},
+        },
+    ):
+        await meta.post(f"/v23.0/{DEMO_PHONE}/messages", json=body, headers=bearer)
     await meta.get(f"/v23.0/{store.world.app_id}/subscriptions", headers={"Authorization": f"Bearer {app}"})
 
     unused = [each for each in meta_openapi.deviations() if each not in meta_openapi.USED]

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from pywa import handlers
-from pywa.client import WhatsApp
-from pywa.types.base_update import RawUpdate
-from simulated_meta import Store, new_world
+from pywa_reader import Reader
+from simulated_meta import Store, create_app, new_world
 from simulated_meta.control.people import VARIANTS
 from simulated_meta.seed import DEMO_PHONE, DEMO_TEMPLATE, DEMO_WABA
+from simulated_meta.webhooks.delivery import Way
 from simulated_meta.webhooks.templates import ACTIONS
 from support.meta_openapi import create_meta
 
@@ -22,45 +21,18 @@ Json = dict[str, Any]
 
 HIDDEN = "US.13491208655302741918"
 """Somebody whose number Meta hides."""
-NO_WEBHOOK = ("Handler", "RawUpdateHandler", "FlowRequestHandler")
 UNTYPED = (
     *("account_review_update", "business_capability_update", "group_lifecycle_update", "group_participants_update"),
     *("history", "messaging_handovers", "phone_number_quality_update", "smb_app_state_sync", "standby"),
-    "user_id_update",
+    *("user_id_update", "account_offboarded", "account_reconnected"),
 )
 """Fields that pywa 4.5 has no type for: it hands them on as they are."""
-
-
-class Reader:
-    """A receiver whose webhooks pywa reads: `raw` are all, `typed` those that it has a type for."""
-
-    def __init__(self) -> None:
-        self.raw: list[RawUpdate] = []
-        self.typed: list[Any] = []
-        self._whatsapp = WhatsApp(phone_id=DEMO_PHONE, token="t", server=None, filter_updates=False)
-        self._whatsapp.add_handlers(handlers.RawUpdateHandler(lambda _, update: self.raw.append(update)))
-        for name in handlers.__all__:
-            if name.endswith("Handler") and name not in NO_WEBHOOK:
-                self._whatsapp.add_handlers(getattr(handlers, name)(self._read))
-
-    def _read(self, _whatsapp: WhatsApp, update: Any) -> None:
-        self.typed.append(update)
-
-    def app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_post("/{path:.*}", self._receive)
-        return app
-
-    async def _receive(self, request: web.Request) -> web.Response:
-        body = await request.read()
-        text, status = self._whatsapp.webhook_update_handler(body)
-        return web.Response(text=text, status=status)
 
 
 @pytest.fixture
 def reader(caplog: pytest.LogCaptureFixture) -> Reader:
     caplog.set_level(logging.WARNING, logger="pywa")
-    return Reader()
+    return Reader(DEMO_PHONE)
 
 
 @pytest.fixture
@@ -237,3 +209,36 @@ async def test_where_pywa_expects_more_than_meta_sends_it_says_so(
         ["errors", "messaging_product", "metadata"],
     ]
     assert (reader.typed, len(caplog.messages)) == ([], 2)
+
+
+async def test_a_service_whose_public_address_leads_elsewhere_is_verified_and_told_through_another(
+    serve: Serve, reader: Reader
+) -> None:
+    asked: list[str] = []
+
+    async def handshake(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(text=request.query["hub.challenge"])
+
+    app = reader.app()
+    app.router.add_get("/{path:.*}", handshake)
+    receiver = await serve(app)
+    world = new_world("1234567890", ["an-app-secret"])
+    way = Way("https://wabus.example.com", str(receiver.make_url("")).rstrip("/"))
+    meta = await serve(create_app(Store(world), way=way))
+
+    callback = {"callback_url": "https://wabus.example.com/webhooks/whatsapp", "verify_token": "t"}
+    verified = await (await meta.post("/_control/callback", json=callback)).json()
+    await fire(meta, "POST", "/messages", {"text": "Hello"})
+
+    assert (verified, asked) == ({"verified": True, "why": None}, ["/webhooks/whatsapp"])
+    assert len(reader.typed) == 1
+
+
+def test_only_what_is_below_the_public_address_takes_the_other_way() -> None:
+    way = Way("http://127.0.0.1:8080", "http://front:8080")
+
+    assert way.to("http://127.0.0.1:8080/webhooks/whatsapp/1") == "http://front:8080/webhooks/whatsapp/1"
+    assert way.to("http://127.0.0.1:80801/webhooks") == "http://127.0.0.1:80801/webhooks"
+    assert way.to("https://elsewhere.example/hook") == "https://elsewhere.example/hook"
+    assert Way().to("http://127.0.0.1:8080/webhooks") == "http://127.0.0.1:8080/webhooks"

@@ -113,6 +113,30 @@ async def test_a_status_that_a_webhook_told_is_a_change_with_before_and_after_an
     assert len((await meta.control("GET", "/calls"))["data"]) == calls
 
 
+@pytest.mark.parametrize("comes_first", ["PAUSED", "UNPAUSED"])
+async def test_a_template_paused_and_back_within_one_second_is_shown_as_meta_has_it(
+    synced: Clock, publish: Publish, service: Client, bearer: Bearer, meta: Meta, eventually: Eventually,
+    comes_first: str,
+) -> None:  # fmt: skip
+    """In whichever order the two come, and whichever of them would stand: Meta alone knows which was later."""
+    about: dict[str, Any] = webhook()
+    about["time"] += timedelta(seconds=1)
+    told = [
+        TemplateStatusChanged.model_validate(about | {"id": event, "event": event}) for event in ("PAUSED", "UNPAUSED")
+    ]
+    await meta.control("PATCH", f"/templates/{ORDER}?webhook=false", status="PAUSED")
+    for event in told if comes_first == "PAUSED" else reversed(told):
+        await publish([event])
+
+    async def is_paused() -> Any:
+        query = "/templates?status=all&name=order_confirmation&language=en_US"
+        found = await (await service.get(query, headers=bearer())).json()
+        calls = await meta.control("GET", f"/calls?path={ORDER}")
+        return calls["data"] and found["templates"][0]["status"] == "PAUSED"
+
+    await eventually(is_paused)
+
+
 async def test_a_deleted_template_disappears_once_graph_confirms_it(
     synced: Clock, meta: Meta, publish: Publish, until: Until, service: Client, bearer: Bearer, eventually: Eventually
 ) -> None:
@@ -159,9 +183,8 @@ async def test_what_a_webhook_left_open_while_graph_was_away_a_sync_brings(
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reconciliation every two seconds, and retries after as little."""
+    """Reconciliation every two seconds."""
     monkeypatch.setenv("RECONCILE_INTERVAL", "2")
-    monkeypatch.setattr("wabus_template_sync.templates.schedule.RETRY_FIRST", timedelta(seconds=0.5))
 
 
 async def test_drift_that_no_webhook_told_of_is_found_and_repaired(
@@ -190,6 +213,23 @@ async def test_an_outage_heals_without_anybody_doing_anything(
     assert (failed.code, failed.retryable, failed.reason) == ("graph_unavailable", True, "connected")
     assert done.reason in ("retry", "reconciliation")
     assert done.added == 8
+
+
+async def test_when_a_sync_that_failed_is_tried_again_is_answered(
+    service: Client, meta: Meta, publish: Publish, until: Until, bearer: Bearer, eventually: Eventually
+) -> None:
+    await meta.control("POST", "/faults", fail={"times": 4, "status": 503, "code": 2})
+    await publish(connection(meta.token))
+    [failed] = await until(TemplateSyncFailed)
+
+    async def account() -> Any:
+        status = await (await service.get("/templates/status", headers=bearer())).json()
+        [account] = status["accounts"]
+        return account if account["status"] == "failed" else None
+
+    found: Any = await eventually(account)
+    again = datetime.fromisoformat(found["next_try_at"]) - failed.time
+    assert timedelta(seconds=30) <= again <= timedelta(seconds=45)
 
 
 async def test_one_account_s_limit_does_not_hold_up_another(

@@ -139,7 +139,7 @@ class Log:
     async def sync(self, sync_id: str, changes: Sequence[Change], times: tuple[float, float], during: Sequence[Change]):
         """A full sync: it lists what Meta has, and compares it with the tables once `during` has been told."""
         observed_at, page_at = times
-        listing = Listing("w", await listed_before(self._pool, "w"))
+        listing = Listing("w", await listed_before(self._pool, "w", "org"))
         found = meta_at(changes, page_at)
         listing.take(
             {
@@ -149,9 +149,9 @@ class Log:
             for template_id, has in found.items()
         )
         await self.tell(during)
-        now = await listed_before(self._pool, "w")
+        now = await listed_before(self._pool, "w", "org")
         wanted = listing.to_compare(now, at(observed_at))
-        rows = await template_rows(self._pool, "w", wanted)
+        rows = await template_rows(self._pool, "w", wanted, "org")
         differences = listing.differences(wanted, rows, at(observed_at))
         counts = listing.counts(now, at(observed_at))
         sync = Sync(sync_id, "w", "org", "manual", at(observed_at))

@@ -46,7 +46,7 @@ from wabus_events import (
     TemplateSyncStarted,
     tombstone,
 )
-from wabus_runtime.http.answers import preferred_wait
+from wabus_runtime.http.headers import preferred_wait
 from wabus_runtime.kafka.clients import KafkaUnavailable, partition_of
 from wabus_runtime.kafka.transactions import Fenced
 from wabus_runtime.postgres.database import migrated_pool
@@ -317,7 +317,8 @@ async def test_a_webhook_changes_the_status_at_once_and_the_next_sync_confirms_i
     await meta.control("POST", f"/templates/{order.template_id}/pause")
     paused = TemplateStatusChanged(
         id=str(uuid4()), time=datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1), waba_id=DEMO_WABA,
-        template_id=order.template_id, name=order.name, language=order.language, event="PAUSED", value={},
+        template_id=order.template_id, name=order.name, language=order.language, event="PAUSED",
+        value={"other_info": {"title": "FIRST_PAUSE"}},
     )  # fmt: skip
 
     async def is_paused() -> bool:
@@ -329,6 +330,9 @@ async def test_a_webhook_changes_the_status_at_once_and_the_next_sync_confirms_i
     await service.post("/templates/sync", headers={**bearer(), "Prefer": "wait=20"})
 
     assert await is_paused()
+    shown = await (await service.get(f"/templates/{order.template_id}", headers=bearer())).json()
+    ends_at = (paused.time + timedelta(hours=3)).isoformat().replace("+00:00", "Z")
+    assert (shown["pause"]["title"], shown["pause"]["ends_at"], shown["rejection"]) == ("FIRST_PAUSE", ends_at, None)
 
 
 @pytest.mark.long
@@ -491,6 +495,10 @@ def interleaved(records: Sequence[Recorded], seed: int) -> list[Recorded]:
     return mixed
 
 
+SAID = {"other_info": {"title": "FIRST_PAUSE"}, "rejection_info": {"reason": "It is.", "recommendation": "Don't."}}
+"""What Meta's webhooks may say beside a status."""
+
+
 def made_up_history() -> list[Recorded]:
     """A few WABAs' connects, syncs and webhooks, late and doubled, as they could stand in Kafka."""
     randomness = random.Random(7)
@@ -532,7 +540,7 @@ def made_up_history() -> list[Recorded]:
                 log(TemplateChanged(template=parse_template(raw), added=False, sync_id=found_by, **about))
             case 7:
                 event = randomness.choice(["PAUSED", "APPROVED", "DELETED", "REJECTED"])
-                log(TemplateStatusChanged(event=event, reason="SCAM", value={}, **about, **template))
+                log(TemplateStatusChanged(event=event, reason="SCAM", value=SAID, **about, **template))
             case _:
                 log(TemplateRemoved(**about, **template))
         if records and randomness.random() < 0.1:

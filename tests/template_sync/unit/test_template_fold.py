@@ -34,11 +34,16 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def listed(seconds: float, status: str = "APPROVED", quality: str | None = None) -> TemplateChanged:
+def listed(
+    seconds: float, status: str = "APPROVED", quality: str | None = None, previous: str | None = None
+) -> TemplateChanged:
     raw = {"id": "t", "name": "n", "language": "en", "category": "UTILITY", "status": status}
     template = parse_template({**raw, "quality_score": {"score": quality}} if quality else raw)
-    identifier = fact_id("listed", str(seconds), status)
-    return TemplateChanged(id=identifier, time=at(seconds), waba_id="w", template=template, added=True)
+    before = template.model_copy(update={"status": previous}) if previous else None
+    identifier = fact_id("listed", str(seconds), status, previous or "")
+    return TemplateChanged(
+        id=identifier, time=at(seconds), waba_id="w", template=template, added=before is None, previous=before
+    )
 
 
 def about(seconds: float, *parts: str) -> dict[str, Any]:
@@ -46,8 +51,8 @@ def about(seconds: float, *parts: str) -> dict[str, Any]:
     return {"id": identifier, "time": at(seconds), "waba_id": "w", "template_id": "t", "name": "n", "language": "en"}
 
 
-def told(seconds: float, event: str, reason: str | None = None) -> TemplateStatusChanged:
-    return TemplateStatusChanged(**about(seconds, event), event=event, reason=reason, value={})
+def told(seconds: float, event: str, reason: str | None = None, **value: Any) -> TemplateStatusChanged:
+    return TemplateStatusChanged(**about(seconds, event), event=event, reason=reason, value=value)
 
 
 def unlisted(seconds: float) -> TemplateRemoved:
@@ -141,9 +146,42 @@ def test_quality_and_category_follow_their_webhooks() -> None:
     assert (row.template.quality, row.template.category) == ("RED", "MARKETING")
 
 
+FIRST_PAUSE = {"title": "FIRST_PAUSE", "description": "It is paused for 3 hours."}
+
+
+def test_the_end_of_a_pause_is_known_after_a_sync_too() -> None:
+    row = row_of([listed(0), told(5, "PAUSED", other_info=FIRST_PAUSE), listed(60, "PAUSED")], confirmed=60)
+
+    assert row.told == {}
+    assert row.explanation is not None
+    assert row.explanation.ends_at == at(5) + timedelta(hours=3)
+
+
+def test_what_meta_said_of_a_rejection_is_not_said_of_the_next_one() -> None:
+    why = {"reason": "Side by side.", "recommendation": "Put words between them."}
+    rejected = [listed(0), told(5, "REJECTED", "INVALID_FORMAT", rejection_info=why)]
+    found_again = [listed(20, "APPROVED", previous="REJECTED"), listed(40, "REJECTED", previous="APPROVED")]
+
+    assert row_of(rejected).explanation is not None
+    assert row_of([*rejected, listed(20, "APPROVED", previous="REJECTED")]).explanation is None
+    assert row_of([*rejected, *found_again]).explanation is None
+    assert row_of([*rejected, told(30, "APPROVED")]).explanation is None
+
+
+def test_what_meta_said_of_a_template_that_is_not_listed_yet_is_known_once_it_is() -> None:
+    why = {"reason": "Side by side.", "recommendation": "Put words between them."}
+    row = row_of([told(5, "REJECTED", "INVALID_FORMAT", rejection_info=why), listed(6, "REJECTED")], confirmed=9)
+
+    assert row.explanation is not None
+    assert row.explanation.recommendation == "Put words between them."
+
+
 FACTS = st.one_of(
     st.builds(listed, st.integers(0, 9), st.sampled_from(["APPROVED", "PENDING"])),
+    st.builds(listed, st.integers(0, 9), st.just("APPROVED"), st.none(), st.sampled_from(["PAUSED", "REJECTED"])),
     st.builds(told, st.integers(0, 9), st.sampled_from(["APPROVED", "PAUSED", "REJECTED", "DELETED", "FLAGGED"])),
+    st.builds(told, st.integers(0, 9), st.just("PAUSED"), st.none(), other_info=st.just(FIRST_PAUSE)),
+    st.builds(told, st.integers(0, 9), st.just("REJECTED"), st.none(), rejection_info=st.just({"reason": "It is."})),
     st.builds(unlisted, st.integers(0, 9)),
 )
 CONFIRMED = st.none() | st.integers(0, 9)
@@ -212,7 +250,7 @@ def test_the_order_of_connects_and_disconnects_makes_no_difference(facts: list[E
 
 
 SYNC: dict[str, Any] = {"waba_id": "w", "org_id": "org", "sync_id": "s", "reason": "manual"}
-REQUESTED = TemplateSyncRequested(id="r", time=at(0), requested_by="me", **SYNC)
+REQUESTED = TemplateSyncRequested(id="r", time=at(0), requested_by="hmac:me", **SYNC)
 FIRST_START = TemplateSyncStarted(id="b1", time=at(1), **SYNC)
 SECOND_START = TemplateSyncStarted(id="b2", time=at(4), **SYNC)
 NUMBERS: dict[str, Any] = {"total": 3, "approved": 2, "by_status": {"APPROVED": 2, "PENDING": 1}}

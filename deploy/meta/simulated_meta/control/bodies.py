@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from simulated_meta.context import Meta
-from simulated_meta.state import Phone, Waba
+from simulated_meta.state import Person, Phone, Waba
 
 Json = dict[str, Any]
 
@@ -40,3 +40,9 @@ def without(body: Json, *names: str) -> Json:
 
 def now() -> int:
     return int(time.time())
+
+
+def hear(meta: Meta, phone: Phone, who: Person) -> None:
+    """Somebody wrote to a number: it counts for its throughput, and their window is open from now on."""
+    meta.sending.limits.number(phone.id).passed(time.time())
+    who.relation(phone.id).wrote_at = time.time()

@@ -19,7 +19,8 @@ async def show_faults(meta: Meta, _request: web.Request, _body: Json) -> Json:
 async def set_faults(meta: Meta, _request: web.Request, body: Json) -> Json:
     """{latency_ms?, calls_an_hour?, fail?: {…}, rate_limit?: {…}}
 
-    fail: {times, status?, code?, subcode?, message?, path?: part of it, body?: json|html|truncated|empty};
+    fail: {times, status?, code?, subcode?, message?, path?: part of it, method?, body?: json|html|truncated|empty|cut|
+    half|hang, taken?: whether the call does its work all the same, share?: 1.0, seed?, seconds?: of hang};
     rate_limit: {waba_id?: all, calls_left?: 0, minutes?: 5, code?: 80008|80007|4}.
     """
     faults = meta.faults

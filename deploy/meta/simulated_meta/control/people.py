@@ -1,19 +1,21 @@
 """Control of people: what they write, whether Meta shows their numbers, their groups, payments and calls."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
 from simulated_meta.context import Meta
-from simulated_meta.control.bodies import now, phone_of, wamid, without
+from simulated_meta.control.bodies import hear, now, phone_of, wamid, without
 from simulated_meta.people import person, user_id
 from simulated_meta.state import Group, Person, Phone, World
-from simulated_meta.webhooks import coexistence, messages, statuses, threads
+from simulated_meta.webhooks import accounts, coexistence, messages, statuses, threads
 from simulated_meta.webhooks.fire import fire
 
 Json = dict[str, Any]
 
+CHANGEABLE = ("phone", "name", "username", "shows_phone", "on_whatsapp")
 SENDER = "16505551234"
 TEXT = "Does it come in another color?"
 
@@ -24,13 +26,17 @@ async def list_people(meta: Meta, _request: web.Request, _body: Json) -> Json:
 
 
 async def add_person(meta: Meta, _request: web.Request, body: Json) -> Json:
-    """{phone?, user_id?, name?, username?, shows_phone?}: somebody; with shows_phone false Meta hides their number."""
+    """{phone?, user_id?, name?, username?, shows_phone?, on_whatsapp?}: somebody; with shows_phone false Meta hides
+    their number.
+    """
     who = person(meta.world, str(body.get("phone") or body["user_id"]))
     return _changed(meta, who, body).model_dump()
 
 
 async def change_person(meta: Meta, request: web.Request, body: Json) -> Json:
-    """{phone?, name?, username?, shows_phone?}: another phone gives them another BSUID and sends a system message."""
+    """{phone?, name?, username?, shows_phone?, on_whatsapp?}: another phone gives them another BSUID, and a system
+    message is sent.
+    """
     before = meta.world.persons[request.match_info["user"]]
     if body.get("phone") in (None, before.phone):
         return {"person": _changed(meta, before, body).model_dump(), "webhook": None}
@@ -59,6 +65,8 @@ async def fire_message(meta: Meta, request: web.Request, body: Json) -> Json:
     elif "revokes" in body:
         content = messages.revoked(str(body["revokes"]))
     value = messages.received(meta.world, phone, sender, id_, now(), content, group)
+    if group is None and not {"edits", "revokes"} & body.keys():  # of these no page says that they open it
+        hear(meta, phone, sender)
     sent = await fire(meta, request, phone.waba_id, "messages", value, tamper=bool(body.get("tamper")))
     return {"id": id_} | sent
 
@@ -84,10 +92,13 @@ async def fire_status(meta: Meta, request: web.Request, body: Json) -> Json:
 
 
 async def fire_errors(meta: Meta, request: web.Request, body: Json) -> Json:
-    """{code?: 130429, title?, details?}: a value of `messages` with nothing but errors."""
-    phone = phone_of(meta, body)
+    """{code?: 130429, title?, details?, from?}: errors of `messages`, beside a message if `from` is there."""
+    phone, beside = phone_of(meta, body), None
+    if "from" in body:
+        sender = person(meta.world, str(body["from"]))
+        beside = messages.received(meta.world, phone, sender, wamid(body), now(), messages.text(TEXT))
     title, details = str(body.get("title", "Rate limit hit")), str(body.get("details", "Too many messages were sent."))
-    value = messages.errors(phone, int(body.get("code", 130429)), title, details)
+    value = messages.errors(phone, int(body.get("code", 130429)), title, details, beside)
     return await fire(meta, request, phone.waba_id, "messages", value)
 
 
@@ -147,9 +158,11 @@ Sample = Callable[[World, Phone, Person, Json], Json]
 async def fire_field(meta: Meta, request: web.Request, body: Json) -> Json:
     """{phone_number_id?, user?, variant?, id?, text?, value?}: a webhook of a field that nothing else here sends.
 
-    Fields and their variants: smb_message_echoes (text, edit, revoke), history (chunk, medium, declined),
-    smb_app_state_sync (add, remove), user_id_update, user_preferences (stop, resume), messaging_handovers
-    (control_passed, control_taken), standby (message, status, echo), calls (connect, terminate). `value` goes over it.
+    Fields and their variants: smb_message_echoes (text, edit, revoke), history (chunk, many: {threads?, messages?},
+    medium, medium_sent, declined), smb_app_state_sync (add, remove), user_id_update, user_preferences (stop, resume,
+    signup), messaging_handovers (control_passed, control_taken, bare), standby (message, status, echo, template), calls
+    (connect, terminate, ringing, accepted, rejected, answered, ended, failed), account_offboarded,
+    account_reconnected. `value` goes over it.
     """
     field, phone = request.match_info["field"], phone_of(meta, body)
     if field not in VARIANTS:
@@ -160,6 +173,17 @@ async def fire_field(meta: Meta, request: web.Request, body: Json) -> Json:
         raise ValueError(f"variants of {field} are: {', '.join(variants)}")
     who = person(meta.world, str(body.get("user", SENDER)))
     value = variants[variant](meta.world, phone, who, {"id": wamid(body), "text": str(body.get("text", TEXT))} | body)
+    relation = who.relation(phone.id)
+    match field, variant:
+        case "user_preferences", "stop" | "resume":
+            relation.stopped_marketing = variant == "stop"
+        case "messaging_handovers", "control_passed" | "control_taken":
+            # "messaging_handovers webhook reference": it is passed to whom it tells, and taken from them.
+            relation.owner = "us" if variant == "control_passed" else "another"
+        case "calls", "connect":
+            relation.wrote_at = time.time()
+        case _:
+            pass
     return await fire(meta, request, phone.waba_id, field, value | body.get("value", {}))
 
 
@@ -171,6 +195,12 @@ def _history(world: World, phone: Phone, who: Person, body: Json) -> Json:
     progress = {"phase": 0, "chunk_order": 1, "progress": 55} | body.get("progress", {})
     id_ = body["id"]
     return coexistence.history_chunk(world, phone, who, (f"{id_}1", f"{id_}2", f"{id_}3"), now(), progress)
+
+
+def _history_of_many(world: World, phone: Phone, _who: Person, body: Json) -> Json:
+    progress = {"phase": 1, "chunk_order": 1, "progress": 55} | body.get("progress", {})
+    threads, count = int(body.get("threads", 20)), int(body.get("messages", 50))
+    return coexistence.history_of_many(world, phone, threads, count, body["id"], now(), progress)
 
 
 def _renumbered(world: World, phone: Phone, who: Person, _body: Json) -> Json:
@@ -199,10 +229,26 @@ def _handover(kind: str) -> Sample:
     return lambda _world, phone, who, _body: threads.handover(phone, who, kind, now(), "Asked for a person")
 
 
+def _call_id(body: Json) -> str:
+    return str(body["id"]).replace("wamid", "wacid")
+
+
 def _call(event: str) -> Sample:
-    return lambda world, phone, who, body: threads.call(
-        world, phone, who, body["id"].replace("wamid", "wacid"), now(), event
+    return lambda world, phone, who, body: threads.call(world, phone, who, _call_id(body), now(), event)
+
+
+def _call_status(status: str) -> Sample:
+    return lambda world, phone, who, body: threads.call_status(world, phone, who, _call_id(body), now(), status)
+
+
+def _call_of_business(event: str, status: str) -> Sample:
+    return lambda world, phone, who, body: threads.call_of_business(
+        world, phone, who, _call_id(body), now(), event, status
     )
+
+
+def _offboarding(world: World, phone: Phone, _who: Person, _body: Json) -> Json:
+    return accounts.offboarding(world.wabas[phone.waba_id], phone, now())
 
 
 VARIANTS: dict[str, dict[str, Sample]] = {
@@ -213,6 +259,10 @@ VARIANTS: dict[str, dict[str, Sample]] = {
     },
     "history": {
         "chunk": _history,
+        "many": _history_of_many,
+        "medium_sent": lambda world, phone, who, body: coexistence.history_medium_sent(
+            world, phone, who, body["id"], now(), "24230790383178626"
+        ),
         "medium": lambda world, phone, who, body: coexistence.history_medium(
             world, phone, who, body["id"], now(), "24230790383178626"
         ),
@@ -220,22 +270,35 @@ VARIANTS: dict[str, dict[str, Sample]] = {
     },
     "smb_app_state_sync": {"add": _address_book("add"), "remove": _address_book("remove")},
     "user_id_update": {"changed": _renumbered},
-    "user_preferences": {"stop": _preference("stop"), "resume": _preference("resume")},
+    "user_preferences": {each: _preference(each) for each in ("stop", "resume", "signup")},
     "messaging_handovers": {
         "control_passed": _handover("control_passed"),
         "control_taken": _handover("control_taken"),
+        "bare": lambda _world, phone, _who, _body: threads.bare_handover(phone, "control_passed", now()),
     },
     "standby": {
         "message": _standby_message,
         "status": _standby_status,
         "echo": lambda _world, phone, who, body: threads.standby_echo(phone, who, body["id"], now(), body["text"]),
+        "template": lambda _world, phone, who, body: threads.standby_template(
+            phone, who, body["id"], now(), str(body.get("name", "hello_world"))
+        ),
     },
-    "calls": {"connect": _call("connect"), "terminate": _call("terminate")},
+    "calls": {
+        "connect": _call("connect"),
+        "terminate": _call("terminate"),
+        **{status: _call_status(status.upper()) for status in ("ringing", "accepted", "rejected")},
+        "answered": _call_of_business("connect", ""),
+        "ended": _call_of_business("terminate", "COMPLETED"),
+        "failed": _call_of_business("terminate", "FAILED"),
+    },
+    "account_offboarded": {"left": _offboarding},
+    "account_reconnected": {"back": _offboarding},
 }
 
 
 def _changed(meta: Meta, who: Person, body: Json) -> Person:
-    known = {name: body[name] for name in ("phone", "name", "username", "shows_phone") if name in body}
+    known = {name: body[name] for name in CHANGEABLE if name in body}
     changed = Person.model_validate(who.model_dump() | known)
     meta.world.persons[changed.user_id] = changed
     return changed

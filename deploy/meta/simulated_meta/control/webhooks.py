@@ -5,7 +5,6 @@ from typing import Any
 from aiohttp import web
 
 from simulated_meta.context import Meta
-from simulated_meta.webhooks.delivery import handshake
 from simulated_meta.webhooks.fire import fire, fire_payload
 
 Json = dict[str, Any]
@@ -36,7 +35,7 @@ async def set_callback(meta: Meta, _request: web.Request, body: Json) -> Json:
     if "callback_url" in body:
         world = meta.world
         world.callback_url, world.verify_token = str(body["callback_url"]), str(body["verify_token"])
-        why = await handshake(meta.session, world.callback_url, world.verify_token)
+        why = await meta.handshake(world.callback_url, world.verify_token)
         world.callback_verified = why is None
         return {"verified": world.callback_verified, "why": why}
     return {"delay_scale": meta.sender.delay_scale}

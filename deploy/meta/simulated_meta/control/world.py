@@ -11,7 +11,8 @@ from simulated_meta.control.bodies import waba_of, without
 from simulated_meta.control.templates import TEMPLATES_MAX
 from simulated_meta.faults import Faults
 from simulated_meta.graph import login
-from simulated_meta.state import Business, FieldState, Phone, Waba
+from simulated_meta.sending.state import Sending
+from simulated_meta.state import WEBHOOK_FIELDS, Business, FieldState, Phone, SendingHealth, Waba
 from simulated_meta.webhooks import accounts
 from simulated_meta.webhooks.fire import fire
 
@@ -19,6 +20,28 @@ Json = dict[str, Any]
 
 WABAS_MAX = 2000
 VERSION = re.compile(r"v\d+\.\d+")
+
+# As "Messaging and Calling Health Status" and "Flows, health status" have them (141006 also in pywa's tests).
+KNOWN_ERRORS = {
+    141006: {
+        "error_code": 141006,
+        "error_description": "There is an error with the payment method. This will block business initiated "
+        "conversations.",
+        "possible_solution": "There was an error with your payment method. Please add a new payment method to the "
+        "account.",
+    },
+    141010: {
+        "error_code": 141010,
+        "error_description": "The Business has not passed business verification.",
+        "possible_solution": "Visit business settings and start or resolve the business verification request.",
+    },
+    141014: {
+        "error_code": 141014,
+        "error_description": "The WABA is banned.",
+        "possible_solution": "Please visit Business Support Home for more details "
+        "(https://business.facebook.com/accountquality) on how to appeal the ban.",
+    },
+}
 
 
 async def show_state(meta: Meta, _request: web.Request, _body: Json) -> Json:
@@ -39,23 +62,45 @@ async def show_state(meta: Meta, _request: web.Request, _body: Json) -> Json:
         "callback_url": world.callback_url,
         "callback_verified": world.callback_verified,
         "has_messages_callback": world.has_messages_callback,
+        "fields": world.app_fields,
     }
     graph = {"version": world.graph_version, "retired": world.retired}
     return {"app": app, "graph": graph, "wabas": wabas, "tokens": len(world.tokens), "faults": meta.faults.as_json()}
 
 
 async def change_app(meta: Meta, _request: web.Request, body: Json) -> Json:
-    """{app_secrets?: […], has_messages_callback?}: a reset of the secret; an app that gets no messages of its own.
+    """{app_secrets?: […], fields?: […], has_messages_callback?, callback_url?}: a reset of the secret; another
+    subscription of the app, as somebody changes it in the App Dashboard; one whose callback is somebody else's.
 
     While these secrets are not those of META_APP_SECRETS, Graph refuses the app, and the gateway what it is sent.
     """
     world = meta.world
     app_secrets, callback = body.get("app_secrets", world.app_secrets), body.get("has_messages_callback")
+    fields = body.get("fields", world.app_fields)
     if not isinstance(app_secrets, list) or not app_secrets or not all(isinstance(one, str) for one in app_secrets):
         raise ValueError("app_secrets must be a list of at least one text")
-    world.app_secrets = app_secrets
-    world.has_messages_callback = world.has_messages_callback if callback is None else bool(callback)
-    return {"app_secrets": len(world.app_secrets), "has_messages_callback": world.has_messages_callback}
+    if not isinstance(fields, list) or not {*map(str, fields)} <= {*WEBHOOK_FIELDS}:
+        raise ValueError(f"fields must be a list of {', '.join(WEBHOOK_FIELDS)}")
+    world.app_secrets, world.app_fields = app_secrets, [str(name) for name in fields]
+    if callback is not None:
+        world.app_fields = [name for name in world.app_fields if name != "messages"] + ["messages"] * bool(callback)
+    if "callback_url" in body:  # verified when it was set; whoever answers there now is not asked again
+        world.callback_url, world.callback_verified = body["callback_url"], bool(body["callback_url"])
+    return {
+        "app_secrets": len(world.app_secrets),
+        "has_messages_callback": world.has_messages_callback,
+        "fields": world.app_fields,
+    }
+
+
+async def change_health(meta: Meta, request: web.Request, body: Json) -> Json:
+    """{can_send_message?: BLOCKED, errors?: [code or {error_code, error_description, possible_solution}],
+    additional_info?: […]}: what `health_status` says of this number, account, portfolio or app; AVAILABLE ends it.
+    """
+    id_ = request.match_info["id"]
+    errors = [KNOWN_ERRORS[each] if isinstance(each, int) else each for each in body.get("errors", [])]
+    meta.world.health[id_] = SendingHealth.model_validate({"can_send_message": "BLOCKED"} | body | {"errors": errors})
+    return {"id": id_} | meta.world.health[id_].model_dump()
 
 
 async def change_graph(meta: Meta, _request: web.Request, body: Json) -> Json:
@@ -99,7 +144,7 @@ async def add_wabas(meta: Meta, _request: web.Request, body: Json) -> Json:
 
 
 async def change_waba(meta: Meta, request: web.Request, body: Json) -> Json:
-    """{account_review_status?, status?, name?, …}: a changed review status sends account_review_update."""
+    """{account_review_status?, status?, timezone_id?, currency?, country?, …}: a changed review status is told."""
     waba = waba_of(meta, request)
     before = waba.account_review_status
     changed = Waba.model_validate(waba.model_dump() | without(body, "id", "templates", "phones"))
@@ -129,7 +174,7 @@ async def change_capability(meta: Meta, request: web.Request, body: Json) -> Jso
 
 
 async def add_phone(meta: Meta, request: web.Request, body: Json) -> Json:
-    """{display_phone_number, verified_name?, …}: one more phone number of the WABA."""
+    """{display_phone_number, verified_name?, registered?: false, is_on_biz_app?: true, …}: one more phone number."""
     waba = waba_of(meta, request)
     phone = Phone.model_validate(
         {"verified_name": waba.name, "id": meta.world.new_id()} | body | {"waba_id": waba.id},
@@ -139,7 +184,7 @@ async def add_phone(meta: Meta, request: web.Request, body: Json) -> Json:
 
 
 async def change_phone(meta: Meta, request: web.Request, body: Json) -> Json:
-    """{quality_rating?, messaging_limit_tier?, status?, …}: sends phone_number_quality_update."""
+    """{quality_rating?, messaging_limit_tier?, status?, registered?, …}: sends phone_number_quality_update."""
     phone = meta.world.phone(request.match_info["phone"])
     if phone is None:
         raise KeyError(request.match_info["phone"])
@@ -155,12 +200,13 @@ async def change_phone(meta: Meta, request: web.Request, body: Json) -> Json:
 
 
 async def reset(meta: Meta, _request: web.Request, _body: Json) -> Json:
-    """Back to the demo world, with a new token, no faults and no calls listed; callback URLs stay."""
+    """Back to the demo world, with a new token, no faults, an empty ledger and no calls listed; callback URLs stay."""
     old = meta.world
     world = seed.new_world(old.app_id, old.app_secrets)
     world.callback_url, world.verify_token = old.callback_url, old.verify_token
     world.callback_verified, world.redirect_uris = old.callback_verified, old.redirect_uris
-    meta.store.world, meta.faults = world, Faults()
+    meta.sending.more.set()
+    meta.store.world, meta.faults, meta.sending = world, Faults(), Sending()
     return {"token": next(iter(world.tokens))}
 
 
@@ -174,6 +220,7 @@ ROUTES = (
     ("GET", "/state", show_state),
     ("PATCH", "/app", change_app),
     ("PATCH", "/graph", change_graph),
+    ("PUT", "/health/{id}", change_health),
     ("POST", "/wabas", add_wabas),
     ("PATCH", "/wabas/{waba}", change_waba),
     ("POST", "/wabas/{waba}/account_update", update_account),

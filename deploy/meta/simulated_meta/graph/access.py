@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from aiohttp import web
 
@@ -13,6 +13,7 @@ from simulated_meta.graph import errors
 from simulated_meta.state import Business, Phone, Token, Waba
 
 MANAGEMENT = "whatsapp_business_management"
+MESSAGING = "whatsapp_business_messaging"
 BUSINESSES = "business_management"
 
 NodeType = Literal["WhatsAppBusinessAccount", "WhatsAppBusinessPhoneNumber", "WhatsAppMessageTemplate", "Business"]
@@ -26,6 +27,8 @@ class Call:
     request: web.Request
     parameters: dict[str, str]
     version: str
+    content: Any = None
+    """The body as it was sent, where that is JSON."""
 
     @property
     def method(self) -> str:
@@ -76,8 +79,11 @@ def authenticate(call: Call) -> Token | None:
     return token
 
 
-def node(call: Call, object_id: str) -> Node:
-    """What an id means to the caller. What they may not see looks like what is not there. Raises `GraphError`."""
+def node(call: Call, object_id: str, scope: str = MANAGEMENT) -> Node:
+    """What an id means to a caller who needs this permission. Raises `GraphError`.
+
+    What they may not see looks like what is not there.
+    """
     token = authenticate(call)
     found = _find(call.meta, object_id)
     if token is None:
@@ -87,8 +93,8 @@ def node(call: Call, object_id: str) -> Node:
         if found.id in owned:
             return found
         raise errors.unknown_object(object_id, call.method)
-    if MANAGEMENT not in token.scopes:
-        raise errors.missing_scope(MANAGEMENT)
+    if scope not in token.scopes:
+        raise errors.missing_scope(scope)
     if found is None or found.waba is None or found.waba.id not in token.waba_ids:
         raise errors.unknown_object(object_id, call.method)
     return found

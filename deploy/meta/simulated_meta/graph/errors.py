@@ -1,5 +1,6 @@
 """What Graph refuses with: each error as it really comes, with where that was seen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +19,15 @@ class GraphError(Exception):
     transient: bool = False
     user_title: str | None = None
     user_message: str | None = None
+    details: str | None = None
+    """What the errors of messages have in `error_data`: "WhatsApp error codes", Error response syntax."""
 
     def body(self, trace_id: str) -> Json:
         error: Json = {"message": self.message, "type": self.type, "code": self.code}
         if self.subcode is not None:
             error["error_subcode"] = self.subcode
+        if self.details is not None:
+            error["error_data"] = {"messaging_product": "whatsapp", "details": self.details}
         if self.transient:
             error["is_transient"] = True
         if self.user_title:
@@ -90,6 +95,11 @@ def unknown_path(path: str) -> GraphError:
 
 def bad_parameter(message: str) -> GraphError:
     return GraphError(f"(#100) {message}", 100)
+
+
+def not_one_of(name: str, known: Sequence[str], given: str) -> GraphError:
+    """How Graph refuses a value that is none of an enumeration, as in `subscribed_fields` of a page: restfb#1210."""
+    return bad_parameter(f'Param {name} must be one of {{{", ".join(known)}}} - got "{given}".')
 
 
 def not_subscribed() -> GraphError:

@@ -12,7 +12,7 @@ from simulated_meta.graph import answers
 from simulated_meta.graph.access import Call, Node, NodeType
 from simulated_meta.graph.answers import Json
 from simulated_meta.graph.errors import unknown_object
-from simulated_meta.state import Business, Phone, Waba
+from simulated_meta.state import Business, Phone, SendingHealth, Waba
 
 TEMPLATE_FIELDS = ("name", "parameter_format", "components", "language", "status", "category", "sub_category")
 TEMPLATE_KNOWN: Json = dict.fromkeys(
@@ -109,16 +109,19 @@ def _template(call: Call, template: Json) -> Json:
 
 
 def _phone(call: Call, phone: Phone) -> Json:
-    item = phone.model_dump(exclude={"waba_id", "throughput"}) | {
+    item = phone.model_dump(exclude={"waba_id", "throughput", "registered", "unusable_until"}) | {
         # "Messaging limits": the limit is the portfolio's and has a name of its own; the number's is null since.
         "whatsapp_business_manager_messaging_limit": phone.messaging_limit_tier,
         "platform_type": "CLOUD_API",
         "account_mode": "LIVE",
         "is_official_business_account": False,
-        "health_status": None,
+        "health_status": _health_status(call.meta, call.meta.world.wabas[phone.waba_id], phone),
         "throughput": {"level": phone.throughput},
         "webhook_configuration": _webhook_configuration(call.meta, phone),
     }
+    if not phone.registered:
+        # chatwoot#12556: a number that was verified and not registered; "Phone numbers", Status: Pending.
+        item |= {"status": "PENDING", "platform_type": "NOT_APPLICABLE", "throughput": {"level": "NOT_APPLICABLE"}}
     return _picked(call, item, PHONE_FIELDS, "WhatsAppBusinessPhoneNumber")
 
 
@@ -135,14 +138,35 @@ def _webhook_configuration(meta: Meta, phone: Phone) -> dict[str, str]:
 def _waba(call: Call, waba: Waba) -> Json:
     owner = call.meta.world.business(waba.business_id)
     item: dict[str, Any] = waba.model_dump(
-        exclude={"templates", "phones", "subscribed_apps", "business_id", "shared_with"}
+        exclude={
+            *("templates", "phones", "subscribed_apps", "business_id", "shared_with"),
+            "disable_marketing_messages_on_cloud_api",
+        }
     ) | {
         "owner_business_info": {"id": waba.business_id, "name": owner.name if owner else ""},
         "on_behalf_of_business_info": None,
-        "health_status": None,
-        "country": None,
+        "health_status": _health_status(call.meta, waba),
     }
     return _picked(call, item, WABA_FIELDS, "WhatsAppBusinessAccount")
+
+
+def _health_status(meta: Meta, waba: Waba, phone: Phone | None = None) -> Json:
+    """What takes part in sending, and the worst of it: "Messaging and Calling Health Status", Response, Overall status.
+
+    The number only where it is asked itself; account, portfolio and app always.
+    """
+    world = meta.world
+    parts = [("PHONE_NUMBER", phone.id)] if phone else []
+    parts += [("WABA", waba.id), ("BUSINESS", waba.business_id), ("APP", world.app_id)]
+    entities: list[Json] = []
+    for kind, id_ in parts:
+        said = world.health.get(id_, SendingHealth())
+        details = said.model_dump(exclude={"can_send_message"})
+        told = {name: value for name, value in details.items() if value}
+        entities.append({"entity_type": kind, "id": id_, "can_send_message": said.can_send_message} | told)
+    words = [str(entity["can_send_message"]) for entity in entities]
+    worst = next(word for word in ("BLOCKED", "LIMITED", "AVAILABLE") if word in words)
+    return {"can_send_message": worst, "entities": entities}
 
 
 def _business(call: Call, business: Business) -> Json:

@@ -1,26 +1,17 @@
 """Who gets which webhooks: an app's subscription to a WABA, and the app's own callback."""
 
+import json
+from typing import Any
+
 from simulated_meta.context import Meta
 from simulated_meta.graph import errors
 from simulated_meta.graph.access import Call, authenticate
 from simulated_meta.graph.answers import Json
 from simulated_meta.graph.errors import GraphError, bad_parameter
 from simulated_meta.state import Subscription, Waba
-from simulated_meta.webhooks.delivery import handshake
 
+OBJECT = "whatsapp_business_account"
 CALLBACK_LENGTH_MAX = 200  # characters; see "Webhook overrides"
-
-# "Webhooks reference", Fields, and the pages of `standby` and `messaging_handovers`. `user_id_update` is none of them:
-# "Changelog", Aug 11, 2026.
-FIELDS = (
-    *("account_alerts", "account_review_update", "account_settings_update", "account_update", "automatic_events"),
-    *("business_capability_update", "business_username_update", "calls", "flows", "group_lifecycle_update"),
-    *("group_participants_update", "group_settings_update", "group_status_update", "history"),
-    *("message_template_components_update", "message_template_quality_update", "message_template_status_update"),
-    *("messages", "messaging_handovers", "partner_solutions", "payment_configuration_update"),
-    *("phone_number_name_update", "phone_number_quality_update", "security", "smb_app_state_sync"),
-    *("smb_message_echoes", "standby", "template_category_update", "user_preferences"),
-)
 
 
 async def subscribed_apps(call: Call, waba: Waba) -> Json:
@@ -44,7 +35,7 @@ async def subscribed_apps(call: Call, waba: Waba) -> Json:
                 raise bad_parameter("override_callback_uri must be at most 200 characters long")
             if app_id not in waba.subscribed_apps or not meta.world.has_messages_callback:
                 raise errors.not_subscribed()
-            if why := await handshake(meta.session, url, verify_token):
+            if why := await meta.handshake(url, verify_token):
                 raise errors.callback_refused(why)
         waba.subscribed_apps[app_id] = Subscription(override_callback_uri=url, verify_token=verify_token)
     meta.store.changed()
@@ -65,28 +56,42 @@ def _listed(meta: Meta, waba: Waba) -> list[Json]:
 
 
 async def app_subscriptions(call: Call) -> Json:
-    """The app's own callback, for the app's own token only: "Application, subscriptions" (Graph API reference)."""
+    """The app's own callback and fields, for the app's own token only: "Subscriptions edge" (Graph API webhooks).
+
+    What is posted takes the place of all that was there for the object: callback, verify token and fields. The callback
+    is verified first. A field that there is none of is refused, and all the others with it.
+    """
     if authenticate(call) is not None:
         raise GraphError("(#15) This method must be called with an app access token.", 15, status=403)
     world = call.meta.world
     if call.method == "POST":
         url, verify_token = call.parameters.get("callback_url"), call.parameters.get("verify_token")
+        if call.parameters.get("object") != OBJECT:
+            raise bad_parameter("The parameter object is required")
         if not url or not verify_token:
             raise bad_parameter("The parameters callback_url and verify_token are required")
-        if why := await handshake(call.meta.session, url, verify_token):
+        fields = _fields(call.parameters.get("fields", ""), world.offered_fields)
+        if why := await call.meta.handshake(url, verify_token):
             raise errors.callback_refused(why)
         world.callback_url, world.verify_token, world.callback_verified = url, verify_token, True
+        world.app_fields = fields
         call.meta.store.changed()
         return {"success": True}
     fields = [
-        {"name": name, "version": world.graph_version}
-        for name in FIELDS
-        if name != "messages" or world.has_messages_callback
+        {"name": name, "version": world.graph_version} for name in world.offered_fields if name in world.app_fields
     ]
-    active = {
-        "object": "whatsapp_business_account",
-        "callback_url": world.callback_url,
-        "active": True,
-        "fields": fields,
-    }
+    active = {"object": OBJECT, "callback_url": world.callback_url, "active": True, "fields": fields}
     return {"data": [active] if world.callback_verified else []}
+
+
+def _fields(given: str, offered: list[str]) -> list[str]:
+    """Names with commas between them, or a list in JSON: "Graph API, lists as parameters"."""
+    try:
+        listed: Any = json.loads(given)
+    except ValueError:
+        listed = given.split(",")
+    names = [str(name).strip() for name in listed if str(name).strip()] if isinstance(listed, list) else []
+    for at, name in enumerate(names):
+        if name not in offered:
+            raise errors.not_one_of(f"fields[{at}]", offered, name)
+    return list(dict.fromkeys(names))

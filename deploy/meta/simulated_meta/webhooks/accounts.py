@@ -32,6 +32,14 @@ def account_update(waba: Waba, event: str, app_id: str, details: Json) -> Json:
     return value | details
 
 
+def offboarding(waba: Waba, phone: Phone, time: int) -> Json:
+    """Value of `account_offboarded` and `account_reconnected`, as types of public SDKs have it (wappa, softlivery).
+
+    Meta's own page, "Reconnect offboarded coexistence clients", has both as events of `account_update`.
+    """
+    return {"waba_id": waba.id, "phone_number_id": phone.id, "reason": "USER_INITIATED", "timestamp": time}
+
+
 def capability(max_daily_conversations: int | str, max_phone_numbers: int) -> Json:
     """Value of `business_capability_update` since February 2026. -1 is unlimited; the page also has `TIER_…` texts.
 

@@ -6,7 +6,7 @@ Coexistence.
 
 from typing import Any
 
-from simulated_meta.people import contact, identity
+from simulated_meta.people import contact, identity, user_id
 from simulated_meta.state import Person, Phone, World
 from simulated_meta.webhooks.wire import about, digits
 
@@ -52,6 +52,25 @@ def history_chunk(
     return {**about(phone), "history": [{"metadata": progress, "threads": [thread]}]}
 
 
+def history_of_many(
+    world: World, phone: Phone, threads: int, messages: int, wamid: str, time: int, progress: Json
+) -> Json:
+    """Value of `history` with so many threads of so many messages: "a single webhook could potentially describe
+    thousands of messages". Every other one is the business's; `wamid` is what their ids begin with.
+    """
+    number = digits(phone.display_phone_number)
+    told: list[Json] = []
+    for thread in range(threads):
+        person = f"1650{thread:07}"
+        past: list[Json] = []
+        for place in range(messages):
+            sender = {"from": number, "to": person} if place % 2 else {"from": person}
+            content = {"type": "text", "text": {"body": f"Here is what you asked for, no. {place}."}}
+            past.append(_past(sender, f"{wamid}{thread}.{place}", time - 86_400 + place, "READ", content))
+        told.append({"id": person, "context": {"wa_id": person, "user_id": user_id(world, person)}, "messages": past})
+    return {**about(phone), "history": [{"metadata": progress, "threads": told}]}
+
+
 def history_medium(world: World, phone: Phone, who: Person, wamid: str, time: int, media_id: str) -> Json:
     """Value of `history` that tells of a medium; its `sha256` is hexadecimal here."""
     image = {"mime_type": "image/jpeg", "sha256": "3f9d94d399fa61c191bc1d4ca71375a0", "id": media_id}
@@ -63,6 +82,12 @@ def history_medium(world: World, phone: Phone, who: Person, wamid: str, time: in
         "image": image,
     }
     return {**about(phone), "contacts": [contact(world, who)], "messages": [item]}
+
+
+def history_medium_sent(world: World, phone: Phone, to: Person, wamid: str, time: int, media_id: str) -> Json:
+    """The same for what the business sent: "Business-scoped user IDs", History webhooks, has these as echoes."""
+    image = {"mime_type": "image/jpeg", "sha256": "3f9d94d399fa61c191bc1d4ca71375a0", "id": media_id}
+    return echo(world, phone, to, wamid, time, {"type": "image", "image": image})
 
 
 def history_declined(phone: Phone) -> Json:

@@ -8,7 +8,8 @@ from typing import Any
 from aiohttp import web
 
 from simulated_meta.context import Meta
-from simulated_meta.webhooks.delivery import QueueFull, target_of
+from simulated_meta.state import WEBHOOK_FIELDS
+from simulated_meta.webhooks.delivery import Delivery, QueueFull, target_of
 from simulated_meta.webhooks.wire import envelope
 
 Json = dict[str, Any]
@@ -27,19 +28,33 @@ async def fire(
 
 async def fire_payload(meta: Meta, request: web.Request, payload: Json, *, tamper: bool = False) -> Json:
     """A whole webhook body. `tamper` signs it with a wrong secret. `?wait=true` waits for the first attempt."""
-    entries = [entry for entry in payload.get("entry") or [] if isinstance(entry, dict)]
-    changes = [(str(entry.get("id")), change) for entry in entries for change in entry.get("changes") or []]
-    names = [str(change.get("field")) for _, change in changes if isinstance(change, dict)]
-    url = target_of(meta.world, changes[0][0] if changes else "", names[0] if names else "")
-    if url is None:
-        return {"webhook": None, "why": "the app has no callback URL"}
-    secret = meta.world.app_secret + ("-tampered" if tamper else "")
     try:
-        delivery, tried = meta.sender.send(url, payload, names, secret)
+        begun = begin(meta, payload, tamper=tamper)
     except QueueFull:
         raise web.HTTPServiceUnavailable(text="too many webhooks wait") from None
+    if isinstance(begun, str):
+        return {"webhook": None, "why": begun}
+    delivery, tried = begun
     if request.query.get("wait") == "true":
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WAIT_MAX):
                 await tried.wait()
     return {"webhook": delivery.as_json()}
+
+
+def begin(meta: Meta, payload: Json, *, tamper: bool = False) -> tuple[Delivery, asyncio.Event] | str:
+    """Have a webhook delivered: its delivery, and what is set after the first attempt; or why none is sent.
+
+    Raises QueueFull.
+    """
+    entries = [entry for entry in payload.get("entry") or [] if isinstance(entry, dict)]
+    changes = [(str(entry.get("id")), change) for entry in entries for change in entry.get("changes") or []]
+    names = [str(change.get("field")) for _, change in changes if isinstance(change, dict)]
+    if names and all(name in WEBHOOK_FIELDS and name not in meta.world.app_fields for name in names):
+        # "Subscriptions edge": an app is told of the fields that it is subscribed to.
+        return f"the app is not subscribed to {', '.join(names)}"
+    url = target_of(meta.world, changes[0][0] if changes else "", names[0] if names else "")
+    if url is None:
+        return "the app has no callback URL"
+    secret = meta.world.app_secret + ("-tampered" if tamper else "")
+    return meta.sender.send(url, payload, names, secret)

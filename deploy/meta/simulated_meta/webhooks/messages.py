@@ -65,10 +65,13 @@ def changed_identity(world: World, phone: Phone, before: Person, after: Person, 
     return {**about(phone), "messages": [item]}
 
 
-def errors(phone: Phone, code: int, title: str, details: str) -> Json:
-    """A value that has nothing but `errors`: "Errors messages webhook reference"."""
+def errors(phone: Phone, code: int, title: str, details: str, beside: Json | None = None) -> Json:
+    """A value that has nothing but `errors`, or has them beside what else it tells.
+
+    "Errors messages webhook reference"; "messages webhook reference": those of a message are in the message.
+    """
     error = {"code": code, "title": title, "message": title, "error_data": {"details": details}, "href": ERRORS_PAGE}
-    return {**about(phone), "errors": [error]}
+    return {**about(phone), **(beside or {}), "errors": [error]}
 
 
 def group_created(phone: Phone, group: Group, request_id: str, time: int) -> Json:

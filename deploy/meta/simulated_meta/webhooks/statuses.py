@@ -6,6 +6,7 @@ Webhooks, "Payments API", Payment status webhooks.
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from simulated_meta.people import contact, identity, parent_user_id
@@ -19,6 +20,27 @@ CONVERSATION_UNTIL = (24, 0)  # "Pricing": since this version only those of a fr
 TO_A_PERSON = ("sent", "delivered", "read", "played")
 
 
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a status says that a message costs: "Pricing" (since July 2025 of each message, PMP)."""
+
+    category: str = "utility"
+    type: str = "regular"
+    """`regular`, `free_customer_service` or `free_entry_point`."""
+    is_told_with_read: bool = False
+    """Where nothing was told of the delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    code: int
+    title: str
+    details: str
+
+
+UNREACHABLE = Failed(131026, "Message undeliverable", "Message failed to send because the recipient can't be reached.")
+
+
 def status(
     world: World,
     phone: Phone,
@@ -29,8 +51,13 @@ def status(
     *,
     addressed_by: Literal["phone", "user_id"] = "phone",
     opaque: str | None = None,
+    price: Price = Price(),
+    why: Failed = UNREACHABLE,
 ) -> Json:
-    """One status. A failed one has no contacts, and names who it was for only as the business had addressed them."""
+    """One status; `why` is why it failed.
+
+    A failed one has no contacts, and names who it was for only as the business had addressed them.
+    """
     item: Json = {"id": wamid, "status": state, "timestamp": str(time)}
     if state in TO_A_PERSON:
         item |= identity(world, to, "recipient_id", "recipient_", "recipient_parent_user_id")
@@ -41,19 +68,32 @@ def status(
     if opaque is not None:
         item["biz_opaque_callback_data"] = opaque
     if state == "failed":
-        details = {"details": "Message failed to send because the recipient can't be reached."}
-        title = "Message undeliverable"
         item["errors"] = [
-            {"code": 131026, "title": title, "message": title, "error_data": details, "href": ERRORS_PAGE}
+            {
+                "code": why.code,
+                "title": why.title,
+                "message": why.title,
+                "error_data": {"details": why.details},
+                "href": ERRORS_PAGE,
+            }
         ]
         return {**about(phone), "statuses": [item]}
-    item |= _billing(world, wamid, state, time)
+    item |= _billing(world, wamid, state, time, price)
     contacts = [contact(world, to, with_username=state != "sent")]
     return {**about(phone), "contacts": contacts, "statuses": [item]}
 
 
 def group_statuses(
-    world: World, phone: Phone, group: Group, participants: Sequence[Person], state: str, wamid: str, time: int
+    world: World,
+    phone: Phone,
+    group: Group,
+    participants: Sequence[Person],
+    state: str,
+    wamid: str,
+    time: int,
+    *,
+    opaque: str | None = None,
+    price: Price = Price("group_utility"),
 ) -> Json:
     """The statuses of one message to a group: one for each participant, several in a webhook, contacts beside them."""
     items: list[Json] = []
@@ -70,7 +110,9 @@ def group_statuses(
             item["recipient_participant_id"] = who.shown_phone
         if above := parent_user_id(world, who):
             item["recipient_participant_parent_user_id"] = above
-        items.append(item | _pricing(state, "group_utility"))
+        if opaque is not None:
+            item["biz_opaque_callback_data"] = opaque
+        items.append(item | _pricing(state, price))
     return {**about(phone), "contacts": [contact(world, who) for who in participants], "statuses": items}
 
 
@@ -119,18 +161,20 @@ def payment(world: World, phone: Phone, payer: Person, state: str, wamid: str, t
     return {**about(phone), "contacts": [contact(world, payer)], "statuses": [item]}
 
 
-def _billing(world: World, wamid: str, state: str, time: int) -> Json:
+def _billing(world: World, wamid: str, state: str, time: int, price: Price) -> Json:
     version = tuple(int(part) for part in world.graph_version[1:].split("."))
-    found = _pricing(state, "utility")
+    found = _pricing(state, price)
     if found and version < CONVERSATION_UNTIL:
-        conversation: Json = {"id": uuid.uuid5(uuid.NAMESPACE_OID, wamid).hex, "origin": {"type": "utility"}}
+        conversation: Json = {"id": uuid.uuid5(uuid.NAMESPACE_OID, wamid).hex, "origin": {"type": price.category}}
         if state == "sent":
             conversation["expiration_timestamp"] = str(time + 24 * 3600)
         found["conversation"] = conversation
     return found
 
 
-def _pricing(state: str, category: str) -> Json:
-    if state not in ("sent", "delivered"):
+def _pricing(state: str, price: Price) -> Json:
+    """ "Status messages webhook reference": with sent, and with one of delivered and read."""
+    if state not in ("sent", "delivered") and not (state == "read" and price.is_told_with_read):
         return {}
-    return {"pricing": {"billable": True, "pricing_model": "PMP", "category": category, "type": "regular"}}
+    billable = price.type == "regular"
+    return {"pricing": {"billable": billable, "pricing_model": "PMP", "category": price.category, "type": price.type}}

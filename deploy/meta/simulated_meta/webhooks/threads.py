@@ -28,6 +28,12 @@ def handover(phone: Phone, who: Person, kind: str, time: int, metadata: str) -> 
     }
 
 
+def bare_handover(phone: Phone, kind: str, time: int) -> Json:
+    """The least that a handover says: "Treat every field inside the notification object as optional"."""
+    recipient = {"display_phone_number": digits(phone.display_phone_number), "phone_number_id": phone.id}
+    return {"messaging_product": "whatsapp", "recipient": recipient, "timestamp": str(time), "type": kind, kind: {}}
+
+
 def standby(phone: Phone, copied: Json) -> Json:
     """Value of `standby`: what `messages` would have (contacts, messages, statuses), for who only looks on."""
     return {**about(phone), "standby": {name: part for name, part in copied.items() if name not in about(phone)}}
@@ -40,8 +46,22 @@ def standby_echo(phone: Phone, to: Person, wamid: str, time: int, body: str) -> 
     return standby(phone, {"message_echoes": [{"id": wamid, "timestamp": str(time), "message": message}]})
 
 
+def standby_template(phone: Phone, to: Person, wamid: str, time: int, name: str) -> Json:
+    """The same for a template, with the template beside the request: "Standby webhooks", Template message echo."""
+    recipient = {"to": to.shown_phone} if to.shown_phone else {"recipient": to.user_id}
+    request = {"name": name, "language": {"code": "en"}}
+    message = {"messaging_product": "whatsapp", **recipient, "type": "template", "template": request}
+    template = {"name": name, "status": "APPROVED", "components": [{"type": "BODY", "text": "Hi {{1}}!"}]}
+    return standby(
+        phone, {"message_echoes": [{"id": wamid, "timestamp": str(time), "message": message, "template": template}]}
+    )
+
+
 def preference(world: World, phone: Phone, who: Person, choice: str, time: int) -> Json:
-    """Value of `user_preferences`; `choice` is stop or resume. "Not interested" sends none."""
+    """Value of `user_preferences`; `choice` is stop or resume. "Not interested" sends none.
+
+    Some are told of sign-ups too, with the id of the link: pywa reads them, Meta's page does not name them.
+    """
     item: Json = {
         **identity(world, who),
         "detail": f"User requested to {choice} marketing messages",
@@ -49,6 +69,8 @@ def preference(world: World, phone: Phone, who: Person, choice: str, time: int) 
         "value": choice,
         "timestamp": time,
     }
+    if choice == "signup":
+        item["signup_id"] = "24230790383178626"
     return {**about(phone), "contacts": [contact(world, who)], "user_preferences": [item]}
 
 
@@ -83,3 +105,43 @@ def call(world: World, phone: Phone, who: Person, call_id: str, time: int, event
     else:
         item |= {"status": "COMPLETED", "start_time": str(time - 60), "end_time": str(time), "duration": 60}
     return {**about(phone), "calls": [item], "contacts": [contact(world, who)]}
+
+
+def call_of_business(world: World, phone: Phone, to: Person, call_id: str, time: int, event: str, status: str) -> Json:
+    """Value of `calls` for a call that the business begins; `status` is how it ended: COMPLETED or FAILED.
+
+    "Business-scoped user IDs", Business-initiated connected calls webhooks, and those of terminated calls.
+    """
+    item: Json = {
+        "id": call_id,
+        "from": digits(phone.display_phone_number),
+        **identity(world, to, "to", "to_", "to_parent_user_id"),
+        "event": event,
+        "timestamp": str(time),
+        "direction": "BUSINESS_INITIATED",
+        "biz_opaque_callback_data": "case-7",
+    }
+    value: Json = {**about(phone), "calls": [item], "contacts": [contact(world, to)]}
+    if event == "connect":
+        item["session"] = {"sdp_type": "answer", "sdp": "v=0\r\n"}
+    else:
+        item["status"] = status
+        if status == "FAILED":
+            value["errors"] = [{"code": 138021, "title": "Connection failed", "message": "Connection failed"}]
+    return value
+
+
+def call_status(world: World, phone: Phone, to: Person, call_id: str, time: int, status: str) -> Json:
+    """Value of `calls` that says what becomes of such a call at the person's: RINGING, ACCEPTED or REJECTED.
+
+    "Business-scoped user IDs", Business-initiated calls status webhooks.
+    """
+    item: Json = {
+        "id": call_id,
+        "type": "call",
+        "status": status,
+        "timestamp": str(time),
+        **identity(world, to, "recipient_id", "recipient_", "recipient_parent_user_id"),
+        "biz_opaque_callback_data": "case-7",
+    }
+    return {**about(phone), "statuses": [item], "contacts": [contact(world, to)]}

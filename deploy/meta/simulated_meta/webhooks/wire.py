@@ -48,4 +48,4 @@ def about(phone: Phone) -> Json:
 
 
 def digits(number: str) -> str:
-    return "".join(char for char in number if char.isdigit())
+    return "".join(filter(str.isdigit, number))

@@ -21,9 +21,32 @@ class PhoneNumber(BaseModel):
     """GREEN, YELLOW, RED or UNKNOWN."""
     messaging_limit: str | None = None
     """TIER_250, TIER_2K, …"""
+    status: str | None = None
+    """CONNECTED, PENDING, FLAGGED, RESTRICTED, RATE_LIMITED, BANNED, DISCONNECTED, …"""
+    platform_type: str | None = None
+    """CLOUD_API, or NOT_APPLICABLE for a number that is not registered."""
+    throughput: str | None = None
+    """STANDARD, HIGH or NOT_APPLICABLE."""
+    coexistence: bool | None = None
+    """Whether the number is in use in the WhatsApp Business app too; None where Graph did not say."""
 
 
-class AccountConnected(WabaEvent, topic=ACCOUNTS):
+class _AboutAccount(WabaEvent):
+    """What Graph says of the account itself. None is not known: what an earlier event said of it still stands."""
+
+    portfolio_id: str | None = None
+    """The business portfolio that owns the account."""
+    time_zone_id: int | None = None
+    """Meta's number for the account's time zone, in which its days are charged."""
+    time_zone: str | None = None
+    """The same as IANA has it, such as `Europe/Berlin`; None for a number that is not known here."""
+    currency: str | None = None
+    """Which the account is charged in (ISO 4217)."""
+    country: str | None = None
+    """Where the account is registered (ISO 3166-1 alpha-2)."""
+
+
+class AccountConnected(_AboutAccount, topic=ACCOUNTS):
     """An organisation has connected a WABA: its token was checked and is stored. `org_id` is always set.
 
     A WABA belongs to the organisation that connected it last.
@@ -62,10 +85,18 @@ class WebhookSeen(WabaEvent, topic=ACCOUNTS):
 
 
 class AccountUpdated(WabaEvent, topic=ACCOUNTS):
-    """`account_update`: verified, restricted, disabled, deleted, partner added or removed, …"""
+    """`account_update`: verified, restricted, disabled, deleted, partner added or removed, offboarded, …
+
+    Webhooks of the fields `account_offboarded` and `account_reconnected` tell the same as its events ACCOUNT_OFFBOARDED
+    and ACCOUNT_RECONNECTED, and become the same here.
+    """
 
     event: str
     """VERIFIED_ACCOUNT, ACCOUNT_RESTRICTION, DISABLED_UPDATE, ACCOUNT_DELETED, PARTNER_ADDED, … as Meta says it."""
+    phone_number_id: str | None = None
+    """The business phone number that it is about, where Meta names one."""
+    reason: str | None = None
+    """Why an account left or was taken away, in Meta's word: USER_INITIATED, PRIMARY_INACTIVITY, …"""
     portfolio_id: str | None = None
     """The business portfolio that Meta told, where it did not tell the account itself: that of a partner."""
     of_our_app: bool | None = None
@@ -170,9 +201,45 @@ class CheckedNumber(BaseModel):
     """APPROVED, DECLINED, PENDING_REVIEW, EXPIRED, …"""
     callback_url: str | None = None
     """Where Meta sends this number's messages (`webhook_configuration`); None for nowhere."""
+    platform_type: str | None = None
+    """CLOUD_API, or NOT_APPLICABLE for a number that is not registered."""
+    coexistence: bool | None = None
+    """Whether the number is in use in the WhatsApp Business app too; None where Graph did not say."""
+    can_send_message: str | None = None
+    """AVAILABLE, LIMITED or BLOCKED, with all that takes part in sending from it; None where Graph did not say."""
 
 
-class AccountChecked(WabaEvent, topic=ACCOUNTS):
+class SendingError(BaseModel):
+    """Why Meta lets something not send, in its own words."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    error_code: int | None = None
+    """Such as 141006, an error with the payment method."""
+    description: str | None = None
+    """What is wrong."""
+    possible_solution: str | None = None
+    """What Meta advises to do."""
+
+
+class SendingRestriction(BaseModel):
+    """Something that takes part in sending, and that Meta lets send less than it could, or not at all."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    entity_type: str
+    """PHONE_NUMBER, WABA, BUSINESS or APP."""
+    entity_id: str | None = None
+    """Its id at Meta."""
+    can_send_message: str
+    """LIMITED or BLOCKED."""
+    errors: list[SendingError] = []
+    """Why; Meta gives them with what is BLOCKED."""
+    additional_info: list[str] = []
+    """What Meta says of a limit, in its own words."""
+
+
+class AccountChecked(_AboutAccount, topic=ACCOUNTS):
     """Graph was asked about a connected account, and the answer differs from what was known before."""
 
     our_callback_url: str
@@ -189,3 +256,11 @@ class AccountChecked(WabaEvent, topic=ACCOUNTS):
     token_expires_at: datetime | None = None
     scopes: list[str] = []
     numbers: list[CheckedNumber] = []
+    can_send_message: str | None = None
+    """AVAILABLE, LIMITED or BLOCKED, as Meta says of the account itself; None where Graph did not say."""
+    restrictions: list[SendingRestriction] = []
+    """What of account, portfolio, app and numbers Meta lets send less than it could, or not at all."""
+    fields_missing: list[str] | None = None
+    """The webhook fields of which nothing reaches us; None while it is not known what the app is subscribed to."""
+    app_callback_host: str | None = None
+    """Where the app's own callback is, if that is not here: then only what goes to an account's own callback comes."""

@@ -23,7 +23,7 @@ class Event(BaseModel):
     be added to a published version; anything else needs `version=2` and an `upcast` from version 1.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     type: ClassVar[str]
     topic: ClassVar[Topic]
@@ -78,8 +78,14 @@ def fact_id(event_type: str, *parts: str | int) -> str:
     >>> fact_id("wabus.MessageReceived.v1", "wamid.A") == fact_id("wabus.MessageReceived.v1", "wamid.A")
     True
     """
-    name = "\x1f".join((event_type, *map(str, parts)))
-    digest = sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).hexdigest()
-    # uuid.uuid5 does the same in four times the time, and every event has an id.
-    variant = "89ab"[int(digest[16], 16) & 3]
-    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
+    try:
+        name = "\x1f".join((event_type, *parts))  # pyright: ignore[reportArgumentType, reportCallIssue]
+    except TypeError:  # a number among them, which is rare
+        name = "\x1f".join((event_type, *map(str, parts)))
+    digest = sha1(_NAMESPACE_BYTES + name.encode(), usedforsecurity=False).hexdigest()
+    # uuid.uuid5 does the same in six times the time, and every event has an id.
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:32]}"
+
+
+_NAMESPACE_BYTES = NAMESPACE.bytes
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}

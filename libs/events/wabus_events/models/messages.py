@@ -8,6 +8,20 @@ from wabus_events.models.event import Event, WabaEvent
 from wabus_events.models.topics import MESSAGES
 
 
+def shown_number(contact: str, user_id: str | None) -> str | None:
+    """The number in `contact`, unless that is what Meta gives instead of one."""
+    return None if not contact or contact == user_id else contact
+
+
+def original_of(change: Any) -> str | None:
+    """The message that an edit or a revoke names. Meta: "Edit messages webhook reference", "Revoke messages …"."""
+    match change:
+        case {"original_message_id": str(wamid)} if wamid:
+            return wamid
+        case _:
+            return None
+
+
 class MessageReceived(WabaEvent, topic=MESSAGES):
     """A customer sent a message. `value` is Meta's change value with this one message and its contact in it."""
 
@@ -15,7 +29,13 @@ class MessageReceived(WabaEvent, topic=MESSAGES):
     display_phone_number: str | None = None
     wamid: str
     contact: str
-    """The sender: their WhatsApp id, or what Meta gives instead of it."""
+    """The sender: their WhatsApp id, or what Meta gives instead of it. In a group, the participant who wrote."""
+    user_id: str | None = None
+    """The sender's business-scoped user id, in every webhook since April 2026; another one after a change of number."""
+    parent_user_id: str | None = None
+    """The sender's id for all portfolios of a parent business, where that has been set up."""
+    username: str | None = None
+    """The name that the sender goes by in place of a number. It may change, and says nothing of who they are."""
     group_id: str | None = None
     """The group that it was sent to, as Meta names it; statuses of messages to that group have it as `contact`."""
     message_type: str
@@ -25,6 +45,20 @@ class MessageReceived(WabaEvent, topic=MESSAGES):
     @property
     def key(self) -> str:
         return f"{self.phone_number_id}:{self.group_id or self.contact}"
+
+    @property
+    def wa_id(self) -> str | None:
+        """The sender's number; None where Meta hides it."""
+        return shown_number(self.contact, self.user_id)
+
+    @property
+    def original_wamid(self) -> str | None:
+        """Which message an `edit` or a `revoke` is about; None of any other."""
+        match self.value:
+            case {"messages": [{"type": "edit" | "revoke" as kind, **item}]}:
+                return original_of(item.get(kind))
+            case _:
+                return None
 
 
 class MessageStatusChanged(WabaEvent, topic=MESSAGES):
@@ -37,6 +71,19 @@ class MessageStatusChanged(WabaEvent, topic=MESSAGES):
     display_phone_number: str | None = None
     wamid: str
     contact: str
+    """Whom it was sent to: their WhatsApp id, what Meta gives instead of it, or the group."""
+    user_id: str | None = None
+    """The recipient's business-scoped user id; None for a group, and where the message failed."""
+    parent_user_id: str | None = None
+    """The recipient's, or in a group the participant's, id for all portfolios of a parent business."""
+    username: str | None = None
+    """The recipient's, or in a group the participant's, user name."""
+    group_id: str | None = None
+    """The group that the message was sent to: then `participant` and `participant_user_id` say whose status it is."""
+    participant: str | None = None
+    """In a group: the WhatsApp id of the participant whose status it is; None where Meta hides it."""
+    participant_user_id: str | None = None
+    """In a group: the business-scoped user id of the participant whose status it is."""
     status: str
     """sent, delivered, read, played, deleted or failed; of a payment pending, captured, failed, …"""
     error_codes: list[int] = []
@@ -46,6 +93,11 @@ class MessageStatusChanged(WabaEvent, topic=MESSAGES):
     @property
     def key(self) -> str:
         return f"{self.phone_number_id}:{self.contact}"
+
+    @property
+    def wa_id(self) -> str | None:
+        """The recipient's, or in a group the participant's, number; None where Meta hides it."""
+        return self.participant if self.group_id else shown_number(self.contact, self.user_id)
 
     @property
     def of_payment(self) -> bool:
@@ -60,6 +112,7 @@ class MessageStatusChanged(WabaEvent, topic=MESSAGES):
 class MessagingFailed(WabaEvent, topic=MESSAGES):
     """Meta could not handle what a number sends, and names no message: too much was sent at once (130429), …
 
+    Meta may tell it alone, or beside messages and statuses that it is none of.
     Source: Meta, "Errors webhooks reference" of the field `messages`.
     """
 

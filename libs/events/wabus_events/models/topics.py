@@ -8,8 +8,8 @@ from datetime import timedelta
 class Topic:
     """A topic without the prefix that a deployment puts before it (`TOPIC_PREFIX`, `wabus.` by default).
 
-    `retention` is None for a topic kept for ever. In a `compacted` topic the last record of a key stands
-    and a record with a null value (a tombstone) removes the key.
+    `retention` is the longest that a record is kept, None for ever. In a `compacted` topic the last record of a key
+    stands and a record with a null value (a tombstone) removes the key.
     """
 
     name: str
@@ -21,14 +21,16 @@ class Topic:
 
     def config(self) -> dict[str, str]:
         """The topic's Kafka configuration."""
-        retention_ms = -1 if self.retention is None else int(self.retention.total_seconds() * 1000)
-        lag_ms = int(REPLACED_WITHIN.total_seconds() * 1000)
-        return {
+        config = {
             "cleanup.policy": "compact" if self.compacted else "delete",
-            "retention.ms": str(retention_ms),
+            "retention.ms": "-1" if self.retention is None else _ms(self.retention - DELETED_WITHIN),
             "max.message.bytes": str(MAX_RECORD_BYTES),
-            **({"max.compaction.lag.ms": str(lag_ms)} if self.compacted else {}),
         }
+        if self.retention is not None:
+            config["segment.ms"] = _ms(SEGMENT)
+        if self.compacted:
+            config["max.compaction.lag.ms"] = _ms(REPLACED_WITHIN)
+        return config
 
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
@@ -37,7 +39,18 @@ MAX_RECORD_BYTES = 8 * 1024 * 1024
 REPLACED_WITHIN = timedelta(days=1)
 """Kafka's own default compacts a quiet topic never: what was removed from it would stay on disk."""
 
-MESSAGE_RETENTION = timedelta(days=30)
+SEGMENT = timedelta(hours=12)
+"""Kafka deletes whole segments, when the newest record in one is old enough. By its own default one spans a week, and
+what is in it outlives its time by as much."""
+
+DELETED_WITHIN = timedelta(days=1)
+"""So much before the end of its time a record may be deleted, for then it is gone by that: it waits for the rest of its
+segment, and for Kafka's next look."""
+
+PERSONAL_RETENTION = timedelta(days=30)
+"""The longest that what may be about a person is kept."""
+
+MESSAGE_RETENTION = PERSONAL_RETENTION
 """Messages hold personal data: they age out."""
 
 ACCOUNTS = Topic(
@@ -54,9 +67,16 @@ TEMPLATES = Topic(
 )
 MESSAGES = Topic(
     "messages.v1",
-    "Messages received, statuses of messages sent, and webhooks this version has no model for.",
+    "Messages received, statuses of messages sent, what else happens in conversations, and webhooks this version has "
+    "no model for.",
     key="phone number id and contact, so that a conversation stays in order and a big sender spreads",
     retention=MESSAGE_RETENTION,
+)
+SENDS = Topic(
+    "sends.v1",
+    "Messages that organisations want sent, and what became of each: claimed, accepted, refused, unknown, settled.",
+    key="phone number id, so that a number has one sender",
+    retention=PERSONAL_RETENTION,
 )
 CREDENTIALS = Topic(
     "credentials.v1",
@@ -71,11 +91,31 @@ HEALTH = Topic(
     key="organisation id",
     retention=None,
 )
+ERASURES = Topic(
+    "erasures.v1",
+    "Organisations, accounts and contacts that were forgotten, and when. Names nobody.",
+    key="an HMAC of who was forgotten",
+    retention=None,
+    compacted=True,
+    partitions=1,
+)
+KEYS = Topic(
+    "keys.v1",
+    "Private to wabus: each organisation's key for the names of its people. A tombstone destroys it.",
+    key="an HMAC of the organisation",
+    retention=None,
+    compacted=True,
+    partitions=1,
+)
 DEADLETTER = Topic(
     "deadletter.v1",
     "Records that a consumer could not handle, as they were, with where they came from and why they are here.",
     key="the key of the original record",
-    retention=timedelta(days=90),
+    retention=PERSONAL_RETENTION,
 )
 
-TOPICS = (ACCOUNTS, TEMPLATES, MESSAGES, CREDENTIALS, HEALTH, DEADLETTER)
+TOPICS = (ACCOUNTS, TEMPLATES, MESSAGES, SENDS, CREDENTIALS, HEALTH, ERASURES, KEYS, DEADLETTER)
+
+
+def _ms(time: timedelta) -> str:
+    return str(int(time.total_seconds() * 1000))

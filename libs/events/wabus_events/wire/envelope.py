@@ -6,19 +6,24 @@ Source: CloudEvents "Kafka Protocol Binding", section 3.2 (binary content mode);
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import orjson
 from pydantic import BaseModel, ValidationError
 
 from wabus_events.models.event import EVENTS, Event
+from wabus_events.wire.plain_names import plain_names
 from wabus_events.wire.upcasting import Fields, newest, upcasted
 
 Headers = list[tuple[str, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
-    """What goes into Kafka. `value` is None for a tombstone; `topic` has no prefix."""
+    """What goes into Kafka. `value` is None for a tombstone; `topic` has no prefix.
+
+    Nobody changes one but to add headers. It is not frozen, for that takes three times as long, at each event.
+    """
 
     topic: str
     key: bytes
@@ -40,7 +45,9 @@ def encode(event: Event, source: str) -> Record:
     headers = envelope_headers(event.id, source, event.type, rfc3339(event.time), event.subject, event.org_id)
     if event.traceparent:
         headers.append(("ce_traceparent", event.traceparent.encode()))
-    fields = {name: part for name, part in event.__dict__.items() if name not in _ENVELOPE}
+    fields = event.__dict__.copy()
+    for name in _ENVELOPE:  # to leave them out of a copy takes a third of the time of copying the others
+        del fields[name]
     value = orjson.dumps(fields, default=_plain, option=orjson.OPT_UTC_Z)
     return Record(event.topic.name, event.key.encode(), value, headers)
 
@@ -50,12 +57,12 @@ def envelope_headers(
 ) -> Headers:
     """A record's headers; `time` is RFC 3339."""
     headers: Headers = [
-        ("ce_specversion", b"1.0"),
+        _SPECVERSION,
         ("ce_id", identity.encode()),
-        ("ce_source", source.encode()),
-        ("ce_type", event_type.encode()),
+        _often("ce_source", source),
+        _often("ce_type", event_type),
         ("ce_time", time.encode()),
-        ("content-type", b"application/json"),
+        _CONTENT_TYPE,
     ]
     if subject:
         headers.append(("ce_subject", subject.encode()))
@@ -64,9 +71,20 @@ def envelope_headers(
     return headers
 
 
+_SPECVERSION = ("ce_specversion", b"1.0")
+_CONTENT_TYPE = ("content-type", b"application/json")
+
+
+@lru_cache(maxsize=512)
+def _often(name: str, text: str) -> tuple[str, bytes]:
+    """A header that many records have."""
+    return name, text.encode()
+
+
 def rfc3339(time: datetime) -> str:
     """A moment in UTC, ending in Z."""
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    moment = time if time.tzinfo is UTC else time.astimezone(UTC)
+    return orjson.dumps(moment, option=orjson.OPT_UTC_Z)[1:-1].decode()  # a third of the time of isoformat
 
 
 def tombstone(event_type: type[Event], key: str) -> Record:
@@ -77,7 +95,8 @@ def tombstone(event_type: type[Event], key: str) -> Record:
 def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
     """The event of a Kafka record.
 
-    A record of an older version comes out as the newest one, through its upcasters.
+    A record of an older version comes out as the newest one, through its upcasters, and without the plain names of
+    people that releases before 0.3 wrote.
     Raises `UnknownEventType` where the type is not one of `EVENTS`, `UndecodableRecord` where an attribute is
     missing, the value is no JSON object, or a field does not fit.
     """
@@ -114,6 +133,8 @@ def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
         raise UndecodableRecord(f"the value of a {event_type} is no JSON object")
     if event_type != model.type:
         payload = _upcasted(event_type, payload)
+    for name in plain_names(payload):
+        payload[name] = None
     try:
         payload.update(fields)
         return model.model_validate(payload)

@@ -1,58 +1,33 @@
-"""The credentials topic in memory: who owns which WABA, and each WABA's sealed token. Read whole, then followed."""
+"""The credentials topic in memory: who owns which WABA, and each WABA's sealed token."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
-import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import ConsumerRecord
 from prometheus_client import Gauge
-from wabus_events import CREDENTIALS, CredentialStored, UndecodableRecord, decode
+from wabus_events import CREDENTIALS, CredentialStored
 
-from wabus_runtime.kafka.clients import KafkaUnavailable, new_consumer, poll, stop_consumer, topic_name
-from wabus_runtime.kafka.end_offsets import Ends
+from wabus_runtime.kafka.replica import Replica, event_of, following
 from wabus_runtime.settings import KafkaSettings
 
 KNOWN = Gauge("wabus_credentials", "WABAs whose owner and sealed token this process holds.")
 
-log = structlog.get_logger()
-
-
-REFRESH_TIMEOUT = 5.0  # seconds
-READ_TIMEOUT = 30.0  # seconds for a command to read the whole topic
-
 
 @asynccontextmanager
 async def following_credentials(settings: KafkaSettings) -> AsyncGenerator["CredentialCache"]:
-    """A replica for the length of a command, whole from the start. Raises `KafkaUnavailable`."""
-    replica = CredentialCache(settings)
-    read = asyncio.Event()
-    following = asyncio.create_task(replica.run(read.set))
-    reading = asyncio.create_task(read.wait())
-    try:
-        await asyncio.wait([following, reading], timeout=READ_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
-        if not read.is_set():
-            cause = following.exception() if following.done() else None
-            raise KafkaUnavailable("the credentials could not be read") from cause
-        yield replica
-    finally:
-        following.cancel()
-        reading.cancel()
-        await asyncio.wait([following, reading])
+    """A cache for the length of a command, whole from the start. Raises `KafkaUnavailable`."""
+    cache = CredentialCache(settings)
+    async with following(cache.run):
+        yield cache
 
 
 class CredentialCache:
-    """A replica of a compacted topic: small (one record a WABA), always whole, never written to a table."""
+    """Small (one record a WABA), always whole, never written to a table."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
         self._credentials: dict[str, CredentialStored] = {}
-        self._consumer: AIOKafkaConsumer | None = None
-        self._ends: Ends | None = None
-        self._partitions: list[TopicPartition] = []
-        self._moved = asyncio.Event()
-        self._whole = asyncio.Event()
+        self._replica = Replica(settings, CREDENTIALS, self._take)
 
     def __len__(self) -> int:
         return len(self._credentials)
@@ -80,71 +55,22 @@ class CredentialCache:
 
         Raises `KafkaUnavailable` after `within` seconds.
         """
-        if self._whole.is_set():
-            return
-        try:
-            async with asyncio.timeout(within):
-                await self._whole.wait()
-        except TimeoutError:
-            raise KafkaUnavailable("the credentials are not read yet") from None
+        await self._replica.whole(within)
 
     async def refresh(self) -> None:
         """Return when everything that Kafka has now is in. Raises `KafkaUnavailable`."""
-        try:
-            async with asyncio.timeout(REFRESH_TIMEOUT):
-                while (consumer := self._consumer) is None or (client := self._ends) is None:
-                    self._moved.clear()
-                    await self._moved.wait()
-                ends = await client.of(self._partitions)
-                while any([await consumer.position(place) < end for place, end in ends.items()]):
-                    self._moved.clear()
-                    await self._moved.wait()
-        except (TimeoutError, KafkaError) as error:
-            raise KafkaUnavailable("the credentials could not be read") from error
+        await self._replica.refresh()
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Follow the topic for ever; `ready` is called once everything that was there at the start is in."""
-        consumer = new_consumer(self._settings, start="earliest")
-        client = Ends(self._settings)
-        try:
-            await consumer.start()
-            name = topic_name(self._settings, CREDENTIALS)
-            partitions = self._partitions = [TopicPartition(name, number) for number in range(CREDENTIALS.partitions)]
-            consumer.assign(partitions)
-            # On the same connection: it has fetched nothing yet, so no fetch goes before the question.
-            ends = await consumer.end_offsets(partitions)
-            caught_up = False
-            while True:
-                if not caught_up:  # asked before each poll, for where nothing is left a poll would only wait
-                    positions = [(await consumer.position(partition), ends[partition]) for partition in partitions]
-                    caught_up = all(position >= end for position, end in positions)
-                    if caught_up:
-                        log.info("credentials read", action="replica_ready", accounts=len(self._credentials))
-                        self._whole.set()
-                        ready()
-                        await client.start()
-                        self._consumer, self._ends = consumer, client
-                        self._moved.set()
-                fetched = await poll(consumer, timeout_ms=250)
-                for batch in fetched.values():
-                    for record in batch:
-                        self._take(record.key, record.value, record.headers)
-                self._moved.set()
-                KNOWN.set(len(self._credentials))
-        finally:
-            self._consumer = self._ends = None
-            await stop_consumer(consumer)
-            await client.stop()
+        await self._replica.run(ready)
 
-    def _take(self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> None:
-        waba_id = (key or b"").decode(errors="replace")
-        if value is None:
+    def _take(self, record: ConsumerRecord[Any, Any]) -> None:
+        waba_id = (record.key or b"").decode(errors="replace")
+        if record.value is None:
             self._credentials.pop(waba_id, None)
-            return
-        try:
-            event = decode(headers, value)
-        except UndecodableRecord as error:
-            log.error("a credential is unreadable", action="credential_unreadable", waba_id=waba_id, reason=str(error))
-            return
-        if isinstance(event, CredentialStored):
-            self._credentials[waba_id] = event
+        else:
+            event = event_of(record, "a credential", "credential_unreadable", waba_id=waba_id)
+            if isinstance(event, CredentialStored):
+                self._credentials[waba_id] = event
+        KNOWN.set(len(self._credentials))

@@ -16,6 +16,7 @@ import json
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import aiohttp
@@ -38,11 +39,13 @@ from wabus_whatsapp.graph_errors import (
     usage,
 )
 
-from wabus_runtime.graph.limits import Breaker, Pace
+from wabus_runtime.graph.limits import Breaker, Pace, RefusedFields
 from wabus_runtime.settings import MetaSettings
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 CONNECT_TIMEOUT = 5.0  # seconds
+CONNECTIONS = 64
+KEEP_ALIVE = 15.0  # seconds
 ATTEMPTS = 4  # for one call, when Graph is away or in trouble
 RATE_LIMIT_WAITS = 5  # times that one call waits for a rate limit
 
@@ -60,6 +63,14 @@ BackOff = Callable[[float], Awaitable[None]]
 """Waits for so many seconds; a caller who holds something that others need gives it back meanwhile."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back from one call: its HTTP status, and its body where that is a JSON object."""
+
+    status: int
+    content: Mapping[str, Any] | None
+
+
 class AppToken(SecretStr):
     """The app's own access token. What Graph says of it says nothing about any customer."""
 
@@ -74,15 +85,19 @@ class GraphSettings(MetaSettings):
 class Graph:
     """A client with its connections; keeps no cookies and no tokens. Use it as an async context manager."""
 
-    def __init__(self, settings: GraphSettings) -> None:
+    def __init__(
+        self, settings: GraphSettings, *, connections: int = CONNECTIONS, keep_alive: float = KEEP_ALIVE
+    ) -> None:
+        """`connections` are as many as are open at most; one that is idle for `keep_alive` seconds is closed."""
         self._settings = settings
         self._pace = Pace()
         self._breaker = Breaker()
+        self.refused_fields = RefusedFields()
         self._root = f"{settings.meta_graph_url}/{settings.meta_graph_version}/"
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=settings.graph_timeout, connect=CONNECT_TIMEOUT),
             cookie_jar=aiohttp.DummyCookieJar(),
-            connector=aiohttp.TCPConnector(limit=64, ttl_dns_cache=60),
+            connector=aiohttp.TCPConnector(limit=connections, ttl_dns_cache=60, keepalive_timeout=keep_alive),
             headers={"User-Agent": "wabus", "Accept": "application/json"},
         )
 
@@ -134,13 +149,62 @@ class Graph:
                 return answer, used
         raise AssertionError("unreachable")
 
+    async def post_once(self, path: str, token: SecretStr, content: Mapping[str, Any]) -> Answer:
+        """The answer to a JSON body that is sent once and never again by itself, whatever the answer is.
+
+        Raises `AnswerLost` where Graph may have done what was asked, `GraphUnavailable` where it certainly was not
+        asked, and `MetaOutage` where it was not because Meta has been out of order for everybody.
+        """
+        refused = self._breaker.refuses_for(_now())
+        if refused is not None:
+            CALLS.labels("not_made").inc()
+            raise MetaOutage(refused)
+        outcome = GraphUnavailable.code
+        try:
+            with CALL_SECONDS.time():
+                answer = await self._posted(path, token, content)
+            outcome = "ok" if answer.status < 300 else "refused" if answer.content else MalformedAnswer.code
+        except (aiohttp.ClientError, TimeoutError, OSError, TooMuchData) as error:
+            log.info("graph did not answer", action="graph_error", code=outcome, error=type(error).__name__)
+            self._breaker.failed(path, _now())
+            # `from None`: aiohttp's exceptions carry the request, and with it the Authorization header.
+            if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+                raise GraphUnavailable from None
+            raise AnswerLost from None
+        else:
+            if answer.content is None and answer.status >= 500:
+                self._breaker.failed(path, _now())
+            else:
+                self._breaker.succeeded()
+            return answer
+        finally:
+            CALLS.labels(outcome).inc()
+            OUTAGE.set(self._breaker.is_open)
+
+    async def _posted(self, path: str, token: SecretStr, content: Mapping[str, Any]) -> Answer:
+        proof = {"appsecret_proof": _proof(self._settings.meta_app_secrets[0], token)}
+        headers = {"Authorization": f"Bearer {token.get_secret_value()}", "Content-Type": "application/json"}
+        async with self._session.post(
+            self._root + path, params=proof, headers=headers, data=orjson.dumps(content), allow_redirects=False
+        ) as response:
+            body = await _bounded(response.content)
+            try:
+                parsed = _parsed(body)
+            except MalformedAnswer:
+                parsed = None
+            return Answer(response.status, cast(dict[str, Any], parsed) if isinstance(parsed, dict) else None)
+
+    @property
+    def app_token(self) -> AppToken:
+        """The app's own token: "Access tokens" (Facebook Login), App access tokens."""
+        return AppToken(f"{self._settings.meta_app_id}|{self._settings.meta_app_secrets[0].get_secret_value()}")
+
     async def debug_token(self, token: SecretStr) -> Mapping[str, Any]:
         """What Meta says of a customer's token: `data` of "Debug Token", asked for with the app's own token.
 
         Raises `AppRefused` where Graph refuses that one, and as `call` does.
         """
-        app_token = AppToken(f"{self._settings.meta_app_id}|{self._settings.meta_app_secrets[0].get_secret_value()}")
-        answer, _ = await self.call("GET", "debug_token", app_token, {"input_token": token.get_secret_value()})
+        answer, _ = await self.call("GET", "debug_token", self.app_token, {"input_token": token.get_secret_value()})
         return answer.get("data") or {}
 
     async def _with_retries(

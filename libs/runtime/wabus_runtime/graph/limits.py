@@ -1,9 +1,11 @@
 """When not to call Graph: an account close to its rate limit rests, and during an outage of Meta only probes go out.
+What Graph refused to tell is not asked for again soon.
 
 Pure: the time (seconds of a monotonic clock) is an argument. Sources: Meta's "Rate limits" (Graph API, WhatsApp
 Business Platform); M. Nygard, "Release It!", circuit breaker.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from wabus_whatsapp.graph_errors import Usage
@@ -16,6 +18,7 @@ OPEN_AFTER = 6  # failures in a row, of at least two accounts
 OPEN_AFTER_ALONE = 20  # failures in a row, if all are one account's
 COOL_DOWN = 2.0  # seconds before the first probe; twice as long after each that fails
 COOL_DOWN_MAX = 60.0
+REFUSED_FOR = 24 * 3600.0  # seconds in which a field that Graph refused is not asked for
 PROBE_TIMEOUT = 45.0  # seconds after which a probe that nobody reported on counts as lost
 
 
@@ -94,6 +97,28 @@ class Breaker:
         self._accounts.add(account)
         if self._failures >= (OPEN_AFTER if len(self._accounts) > 1 else OPEN_AFTER_ALONE):
             self._retry_at = now + self._cool_down
+
+
+@dataclass(slots=True)
+class RefusedFields:
+    """Fields that Graph did not tell: of a kind of object, for its version has none of that name, or of one account."""
+
+    _until: dict[str, float] = field(default_factory=dict[str, float])
+
+    def without(self, kind: str, account: str, fields: Sequence[str], now: float) -> list[str]:
+        """Those of the fields that are worth asking for."""
+        return [
+            name
+            for name in fields
+            if max(self._until.get(f"{kind} {name}", 0.0), self._until.get(f"{kind} {name} {account}", 0.0)) <= now
+        ]
+
+    def unknown(self, kind: str, name: str, now: float) -> None:
+        self._until[f"{kind} {name}"] = now + REFUSED_FOR
+
+    def refused(self, kind: str, account: str, name: str, now: float) -> None:
+        _forget(self._until, now)
+        self._until[f"{kind} {name} {account}"] = now + REFUSED_FOR
 
 
 def _forget(times: dict[str, float], now: float) -> None:

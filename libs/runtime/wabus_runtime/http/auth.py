@@ -1,5 +1,7 @@
 """Who is calling: a JWT (RFC 7519) with `orgId` and `role`, signed with a shared secret or a key of a JWKS."""
 
+import math
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard, cast
@@ -7,14 +9,24 @@ from typing import Any, TypeGuard, cast
 import jwt
 import structlog
 from aiohttp import web
+from prometheus_client import Counter
 
 from wabus_runtime.http.answers import Problem
-from wabus_runtime.http.jwks import ASYMMETRIC, Jwks, KeysUnavailable
+from wabus_runtime.http.jwks import ASYMMETRIC, Jwks, JwksTimes, KeysUnavailable
+from wabus_runtime.http.rates import Rates
+from wabus_runtime.http.roles import ADMINISTRATORS, allowed, needs_subject, role_of
 from wabus_runtime.settings import AuthSettings
 
 LEEWAY = 30  # seconds between our clock and the issuer's
 ORG_ID_MAX = 200  # characters
 SUBJECT_MAX = 255  # characters; OpenID Connect Core 1.0, section 2, allows no more
+
+LATEST = 253_402_300_799  # Unix seconds: 9999-12-31, the last moment a datetime holds
+TIMES = ("exp", "nbf", "iat")
+LOGGED_A_MINUTE = 60  # refusals from one source
+ASKED_A_MINUTE = 60  # times that an organisation has something done: each is an event, or a call to Graph
+
+REFUSED = Counter("wabus_calls_refused_total", "Calls refused for their token or role, logged or not.", ["reason"])
 
 VERIFIER: web.AppKey["Verifier"] = web.AppKey("verifier")
 
@@ -35,10 +47,12 @@ class Caller:
 class Verifier:
     """Checks tokens as `AuthSettings` say: HS256 with `JWT_SECRET`, or asymmetric keys from `JWT_JWKS_URL`."""
 
-    def __init__(self, settings: AuthSettings, *, refetch_after: float = 10) -> None:
-        """`refetch_after` as for `Jwks`."""
+    def __init__(self, settings: AuthSettings, times: JwksTimes | None = None) -> None:
         self._settings = settings
-        self._jwks = Jwks(settings.jwt_jwks_url, refetch_after=refetch_after) if settings.jwt_jwks_url else None
+        self.asked = Rates(ASKED_A_MINUTE)
+        self._refusals = Rates(LOGGED_A_MINUTE)
+        self._unlogged = 0
+        self._jwks = Jwks(settings.jwt_jwks_url, times or JwksTimes()) if settings.jwt_jwks_url else None
 
     async def caller(self, token: str) -> Caller:
         """Raises `jwt.PyJWTError` when the token is not good, whatever the reason; `KeysUnavailable`."""
@@ -48,6 +62,15 @@ class Verifier:
             # What is no text, no number, nested without end or for a key of another kind: the library leaves some of it
             # to Python.
             raise jwt.InvalidTokenError("the token is malformed") from None
+
+    def log_refused(self, what: str, of: str, **line: str | None) -> None:
+        """Count a refusal of a token or a role, and log it unless there were too many lines about who sent it."""
+        REFUSED.labels(what).inc()
+        if self._refusals.note(of, time.monotonic()) is None:
+            unlogged, self._unlogged = self._unlogged, 0
+            log.warning("a call was refused", **line, **({"unlogged": unlogged} if unlogged else {}))
+        else:
+            self._unlogged += 1
 
     async def _caller(self, token: str) -> Caller:
         header = jwt.get_unverified_header(token)
@@ -74,6 +97,8 @@ class Verifier:
             leeway=LEEWAY,
             options={"require": ["exp"], "verify_aud": self._settings.jwt_audience is not None},
         )
+        if not all(is_moment(claims[name]) for name in TIMES if name in claims):
+            raise jwt.InvalidTokenError("a time in the token is none")
         org_id, role, subject = claims.get("orgId"), claims.get("role", "member"), claims.get("sub")
         if not is_name(org_id, ORG_ID_MAX) or not isinstance(role, str):
             raise jwt.InvalidTokenError("the token names no organisation")
@@ -88,8 +113,13 @@ async def authenticate(request: web.Request) -> Caller:
     scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     if scheme.lower() != "bearer" or not token:
         raise _unauthorised("Please sign in: this needs a bearer token.", "Bearer")
+    return await caller_by(request, token.strip())
+
+
+async def caller_by(request: web.Request, token: str) -> Caller:
+    """The caller whose token this is. Raises a 401 problem (RFC 6750), or a 503 one where it can't be checked now."""
     try:
-        return await request.app[VERIFIER].caller(token.strip())
+        return await request.app[VERIFIER].caller(token)
     except jwt.ExpiredSignatureError as error:
         _log_refused(request, error)
         raise _unauthorised("Your session has expired. Please sign in again.", 'Bearer error="invalid_token"') from None
@@ -106,13 +136,41 @@ async def authenticate(request: web.Request) -> Caller:
         raise _unauthorised("This token is not accepted here.", 'Bearer error="invalid_token"') from None
 
 
-async def require_admin(request: web.Request) -> Caller:
-    """The caller, who must be an administrator of the organisation. Raises a 401 or 403 problem."""
-    caller = await authenticate(request)
-    if caller.role != "admin":
-        log.warning("not an administrator", action="admin_required", org_id=caller.org_id, subject=caller.subject)
-        raise Problem(403, "admin_required", "Not allowed", "Only an administrator of your organisation may do this.")
+async def authorise(request: web.Request) -> Caller:
+    """The caller, who has a role that may call this route. Raises a 401 or 403 problem."""
+    return permitted(request, await authenticate(request))
+
+
+def permitted(request: web.Request, caller: Caller) -> Caller:
+    """The caller, if they may call this route. Raises a 403 problem."""
+    resource = request.match_info.route.resource
+    may = allowed(request.method, resource.canonical if resource else "")
+    role = role_of(caller.role)
+    if role not in may:
+        if may == ADMINISTRATORS:
+            detail = "Only an administrator of your organisation may do this."
+            raise _forbidden(request, caller, "role", "admin_required", detail)
+        raise _forbidden(request, caller, "role", "role_not_allowed", "Your role does not allow this.")
+    if caller.subject is None and needs_subject(role, may):
+        detail = "Your token has to say who you are, by the claim `sub`."
+        raise _forbidden(request, caller, "subject", "subject_required", detail)
     return caller
+
+
+def count_asked(request: web.Request, caller: Caller) -> None:
+    """Count that an organisation has something done. Raises a 429 problem where it does so too often.
+
+    Meta's limits for the app and what Kafka keeps are shared by all organisations.
+    """
+    wait = request.app[VERIFIER].asked.note(caller.org_id, time.monotonic())
+    if wait is not None:
+        raise Problem(
+            429,
+            "too_many_requests",
+            "Too many requests",
+            f"Your organisation may ask for {ASKED_A_MINUTE} things a minute. Please try again in a moment.",
+            headers={"Retry-After": str(math.ceil(wait))},
+        )
 
 
 def is_name(claim: object, longest: int) -> TypeGuard[str]:
@@ -121,6 +179,11 @@ def is_name(claim: object, longest: int) -> TypeGuard[str]:
     What is printable has no NUL and no other control character, and no half of a surrogate pair.
     """
     return isinstance(claim, str) and 0 < len(claim) <= longest and claim.isprintable() and not claim.isspace()
+
+
+def is_moment(claim: object) -> bool:
+    """Whether a claim is a NumericDate (RFC 7519, section 2) that a calendar has: no text that shows a number."""
+    return isinstance(claim, int | float) and not isinstance(claim, bool) and 0 <= claim <= LATEST
 
 
 def make_token(settings: AuthSettings, *, org_id: str, role: str, now: datetime, lifetime: timedelta) -> str:
@@ -136,7 +199,14 @@ def make_token(settings: AuthSettings, *, org_id: str, role: str, now: datetime,
 
 
 def _log_refused(request: web.Request, error: jwt.PyJWTError) -> None:
-    log.warning("a token was refused", action="token_refused", reason=type(error).__name__, source=request.remote)
+    source, reason = request.remote or "unknown", type(error).__name__
+    request.app[VERIFIER].log_refused("token", source, action="token_refused", reason=reason, source=source)
+
+
+def _forbidden(request: web.Request, caller: Caller, reason: str, code: str, detail: str) -> Problem:
+    about = {"org_id": caller.org_id, "subject": caller.subject}
+    request.app[VERIFIER].log_refused(reason, f"organisation {caller.org_id}", action=code, **about)
+    return Problem(403, code, "Not allowed", detail)
 
 
 def _unauthorised(detail: str, challenge: str) -> Problem:

@@ -14,9 +14,6 @@ import orjson
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-LIFESPAN = 300.0  # seconds until keys are fetched again, and a withdrawn one is forgotten
-KEPT_WHILE_AWAY = 3600.0  # seconds that keys go on to count while their provider does not answer
-TIMEOUT = 5.0  # seconds for a whole fetch
 MAX_BYTES = 256 * 1024
 ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
 KINDS = ("RSA", "EC", "OKP")  # never "oct": a shared secret has no place in a public set
@@ -41,13 +38,26 @@ class SigningKey:
     algorithm: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class JwksTimes:
+    """How long keys count, and how often and how long they are asked for, in seconds."""
+
+    lifespan: float = 300.0
+    """Until keys are fetched again, and a withdrawn one is forgotten."""
+    kept_while_away: float = 3600.0
+    """For which keys go on to count while their provider does not answer."""
+    timeout: float = 5.0
+    """For a whole fetch."""
+    refetch_after: float = 10.0
+    """Within which neither a key id never seen nor a failure makes it ask again."""
+
+
 class Jwks:
     """The signing keys behind one URL, by key id."""
 
-    def __init__(self, url: str, *, refetch_after: float = 10) -> None:
-        """Neither a key id never seen nor a failure makes it ask again within `refetch_after` seconds."""
+    def __init__(self, url: str, times: JwksTimes) -> None:
         self._url = url
-        self._refetch_after = refetch_after
+        self._times = times
         self._keys: dict[str, SigningKey] = {}
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")  # when the last fetch ended, well or not
@@ -56,14 +66,14 @@ class Jwks:
     async def key(self, key_id: object) -> SigningKey:
         """Raises `UnknownKey`, `KeysUnavailable`."""
         name = key_id if isinstance(key_id, str) else ""
-        is_old = self._age() > LIFESPAN
-        if (is_old or name not in self._keys) and _now() - self._tried_at >= self._refetch_after:
+        is_old = self._age() > self._times.lifespan
+        if (is_old or name not in self._keys) and _now() - self._tried_at >= self._times.refetch_after:
             self._start_fetching()
         is_away = self._tried_at > self._fetched_at
         if self._fetching and not (is_away and name in self._keys):
             # Whoever hangs up must not take the answer from the others who wait.
             await asyncio.shield(self._fetching)
-        if self._age() > KEPT_WHILE_AWAY:
+        if self._age() > self._times.kept_while_away:
             raise KeysUnavailable
         if name not in self._keys:
             raise UnknownKey("no such key")
@@ -75,13 +85,13 @@ class Jwks:
     def _start_fetching(self) -> None:
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._fetch())
-            self._fetching.add_done_callback(self._ended)
+            self._fetching.add_done_callback(self._forget_fetch)
 
-    def _ended(self, _task: asyncio.Task[None]) -> None:
+    def _forget_fetch(self, _task: asyncio.Task[None]) -> None:
         self._fetching = None
 
     async def _fetch(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+        timeout = aiohttp.ClientTimeout(total=self._times.timeout)
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,

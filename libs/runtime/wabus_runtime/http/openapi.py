@@ -1,12 +1,16 @@
 """The HTTP interface described in OpenAPI 3.1, from the route declarations and pydantic models of every service.
 
-Each service calls `document(app, operations)` for its own; whatever runs in one process is described together at
-`GET /openapi.json`. Sources: OpenAPI Specification 3.1.1; JSON Schema 2020-12, which pydantic writes.
+Each service registers its operations as an entry point `wabus.operations`. `GET /openapi.json` describes those of every
+service that is installed, whichever process is asked: clients know one address, not who answers there.
+Sources: OpenAPI Specification 3.1.1; JSON Schema 2020-12, which pydantic writes.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Any, Literal
 
 import orjson
@@ -52,6 +56,8 @@ class Operation:
     """The model of each answer that is a success; None for one without content."""
     problems: Sequence[int] = ()
     """The statuses of the problems that it answers, beside 401, 500 and 503."""
+    path_parameters: Model | None = None
+    """What they must look like, where that is more than something."""
     query: Model | None = None
     repeatable: Sequence[str] = ()
     """Names of query parameters that are given once a value; other lists are one value, comma separated."""
@@ -63,15 +69,21 @@ class Operation:
     """The content type of an answer that is a success; the model of an event stream is that of an event's data."""
 
 
-OPERATIONS: web.AppKey[list[Operation]] = web.AppKey("openapi_operations", list)
+DOCUMENTED: web.AppKey[bool] = web.AppKey("documented", bool)
+"""Whether the application has the route `/openapi.json`."""
 
 
-def document(app: web.Application, operations: Sequence[Operation]) -> None:
-    """Describe these operations too. The first call adds the route `/openapi.json`."""
-    if OPERATIONS not in app:
-        app[OPERATIONS] = []
+def document(app: web.Application) -> None:
+    """Answer at `/openapi.json`, however many services of one process ask for it."""
+    if DOCUMENTED not in app:
+        app[DOCUMENTED] = True
         app.router.add_get("/openapi.json", _serve)
-    app[OPERATIONS].extend(operations)
+
+
+def installed_operations() -> list[Operation]:
+    """Every operation of the services that are installed, service by service."""
+    services = sorted(entry_points(group="wabus.operations"), key=lambda entry: entry.name)
+    return [operation for service in services for operation in service.load()]
 
 
 def description(operations: Sequence[Operation]) -> Json:
@@ -94,9 +106,15 @@ def description(operations: Sequence[Operation]) -> Json:
     }
 
 
-async def _serve(request: web.Request) -> web.Response:
-    body = orjson.dumps(description(request.app[OPERATIONS]))
+async def _serve(_request: web.Request) -> web.Response:
+    # The first time it imports what other services declare, in a thread: other requests are not to wait for that.
+    body = await asyncio.to_thread(_whole_document)
     return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "public, max-age=60"})
+
+
+@cache
+def _whole_document() -> bytes:
+    return orjson.dumps(description(installed_operations()))
 
 
 def _models(operation: Operation) -> list[Model]:
@@ -120,8 +138,14 @@ def _operation(operation: Operation, schemas: Mapping[Model, Json]) -> Json:
 
 
 def _parameters(operation: Operation) -> list[Json]:
+    described = operation.path_parameters.model_json_schema()["properties"] if operation.path_parameters else {}
     in_path = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": described.get(name, {"type": "string", "minLength": 1}),
+        }
         for name in re.findall(r"{(\w+)", operation.path)
     ]
     in_query: list[Json] = []
@@ -162,18 +186,24 @@ def _responses(operation: Operation, schemas: Mapping[Model, Json]) -> Json:
 
 def _reason(status: int) -> str:
     return {
+        101: "Switched to the WebSocket protocol",
         200: "Done",
         202: "Accepted",
+        201: "Made",
         204: "Done",
+        206: "A part",
         304: "Not changed",
         400: "Not understood",
         401: "Not signed in",
         403: "Not allowed",
         404: "Not there",
         409: "In conflict with how things are",
+        410: "Gone for good",
         413: "Too large",
         415: "Of another kind than is taken",
+        416: "No such part",
         422: "Something in the request is wrong",
+        426: "Wanted as a WebSocket",
         429: "Too many",
         500: "Something went wrong on our side",
         503: "Temporarily unavailable",

@@ -1,4 +1,4 @@
-"""How every client reaches Kafka, and the topics as they must be: created where missing, refused where different."""
+"""How every client reaches Kafka, and the topics: created where missing, refused where they are not as declared."""
 
 import asyncio
 import ssl
@@ -19,6 +19,8 @@ from wabus_events.subscriber.source import KafkaAway
 from wabus_runtime.settings import KafkaSettings
 
 REQUEST_TIMEOUT_MS = 5_000
+SESSION_TIMEOUT_MS = 10_000  # after which the partitions of a member that says nothing are given to others
+HEARTBEAT_MS = 2_000
 METADATA_MAX_AGE_MS = 5_000
 """A group's leader that does not know a topic yet - just created, or the broker just started - gives nobody its
 partitions until it looks again. aiokafka does not ask again for what was missing; its default is 5 minutes."""
@@ -74,6 +76,8 @@ def new_consumer(
         "group_id": group and f"{settings.topic_prefix}{group}",
         "auto_offset_reset": start,
         "enable_auto_commit": False,
+        "session_timeout_ms": SESSION_TIMEOUT_MS,
+        "heartbeat_interval_ms": HEARTBEAT_MS,
         "isolation_level": "read_committed",
         "fetch_max_wait_ms": 250,
     }
@@ -110,7 +114,7 @@ async def poll(
 ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
     """What a client has fetched; waits no longer than told, also while its group is rebalanced.
 
-    Raises `KafkaUnavailable` where the client will give no record any more, and what it raises itself.
+    Raises `KafkaUnavailable` where the client has stopped fetching, and the client's own errors.
     """
     try:
         return await wabus_events.kafka.poll(consumer, *partitions, timeout_ms=timeout_ms, max_records=max_records)

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 from wabus_events import Record
 from wabus_events.models.topics import MAX_RECORD_BYTES
 
 from wabus_runtime.kafka.clients import KafkaUnavailable
+from wabus_runtime.observe.timings import Timings
 
 BATCH_BYTES = 900_000  # about what goes out at once to a partition
 BATCH_RECORDS = 1_000  # that go out at once: packing them takes some 4 ms, during which nothing else runs
@@ -25,7 +26,7 @@ _AROUND_HEADER = 20  # bytes at most
 
 PUBLISHED = Counter("wabus_published_events_total", "Events that Kafka has taken.", ["topic"])
 PUBLISH_FAILURES = Counter("wabus_publish_failures_total", "Publishes that Kafka did not take.")
-PUBLISH_SECONDS = Histogram("wabus_publish_seconds", "From publish to its end, waiting included.", buckets=BUCKETS)
+PUBLISH_SECONDS = Timings("wabus_publish_seconds", "From publish to its end, waiting included.", buckets=BUCKETS)
 REFUSED = Counter("wabus_records_refused_total", "Records that a topic refuses for good.", ["topic", "reason"])
 
 log = structlog.get_logger()
@@ -71,36 +72,36 @@ class Publish:
     error: KafkaUnavailable | None = None
     refused: RecordRefused | None = None
 
-    def settle(self, error: KafkaUnavailable | None) -> None:
+    def end_record(self, error: KafkaUnavailable | None) -> None:
         """Note the end of one of its records; with the last one it ends."""
         self.error = self.error or error
         self.left -= 1
         if not self.left:
             PUBLISH_SECONDS.observe(time.perf_counter() - self.started)
-            _tell(self.done, self.error or self.refused)
+            _call(self.done, self.error or self.refused)
 
     def refuse(self, topic: str, index: int, reason: str) -> None:
         """Note that one of its records is refused for good."""
         reasons = self.refused.reasons if self.refused else {}
         self.refused = RecordRefused(topic, {**reasons, index: reason})
-        self.settle(None)
+        self.end_record(None)
 
-    def give_up(self) -> None:
+    def give_up_waiting(self) -> None:
         """End it before its records have ended, if that has not been done."""
-        done, self.done = self.done, _told
-        if done is not _told:
+        done, self.done = self.done, _called
+        if done is not _called:
             PUBLISH_FAILURES.inc()
-            _tell(done, Overloaded("it waited too long for Kafka"))
+            _call(done, Overloaded("it waited too long for Kafka"))
 
 
-def _tell(done: Done, error: KafkaUnavailable | RecordRefused | None) -> None:
+def _call(done: Done, error: KafkaUnavailable | RecordRefused | None) -> None:
     try:
         done(error)
     except Exception as raised:  # the others of its batch would never be told
         log.error("telling of a publish failed", action="publish_untold", error=type(raised).__name__)
 
 
-def _told(_error: KafkaUnavailable | RecordRefused | None) -> None:
+def _called(_error: KafkaUnavailable | RecordRefused | None) -> None:
     """Whoever waited for it does no more."""
 
 
@@ -117,8 +118,16 @@ class PartitionBuffer:
     waiting: list[Entry] = field(default_factory=list[Entry])
     batch: list[Entry] = field(default_factory=list[Entry])
     """What is at the broker, or on its way there."""
-    since: float | None = None
-    """Since when the batch is there, by `time.perf_counter`; None where there is none."""
+    taken_at: float = 0.0
+    """When the batch was made of what waited, by `time.perf_counter`."""
+    since: float = 0.0
+    """When Kafka took or refused something of it last, or when it began to wait after there was nothing."""
+    is_stalled: bool = False
+    """Whether those who wait have been given up because Kafka says nothing."""
+    ids_tried: int = 0
+    """Producer ids under which its batch was turned down, one after the other."""
+    node: int = -1
+    """The broker that led it last, as far as that is known."""
     most: int = BATCH_BYTES
     """Bytes of a batch, about. Less after a refusal, until it is clear which record was meant."""
     _ceiling: int = BATCH_BYTES
@@ -139,36 +148,38 @@ class PartitionBuffer:
             self.batch, self.waiting = self.waiting, []
         else:
             self.batch, self.waiting = self.waiting[:count], self.waiting[count:]
-        self.since = now
+        self.taken_at = now
         return self.batch
 
     def put_back(self) -> None:
         """Let the batch wait again, before all else: Kafka does not have it."""
-        self.batch, self.waiting, self.since = [], [*self.batch, *self.waiting], None
+        self.batch, self.waiting = [], [*self.batch, *self.waiting]
 
-    def acknowledge(self, offset: int) -> int:
+    def acknowledge(self, offset: int, now: float) -> int:
         """Kafka has the batch, its first record at `offset` and the others behind it without a gap.
 
         Returns how many records have ended, as all that end some do.
         """
-        batch = self._end()
+        batch = self._empty_batch(now)
+        self.ids_tried = 0
         if self.most < self._ceiling:
             self.most = min(2 * self.most, self._ceiling)
         for distance, (_, publish, index) in enumerate(batch):
             if publish.positions is not None:
                 publish.positions[index] = Position(self.topic, self.partition, offset + distance)
-            publish.settle(None)
+            publish.end_record(None)
         return len(batch)
 
-    def fail(self, error: KafkaUnavailable) -> int:
+    def fail(self, error: KafkaUnavailable, now: float) -> int:
         """End the batch: Kafka may have it or not."""
         PUBLISH_FAILURES.inc()
-        batch = self._end()
+        batch = self._empty_batch(now)
+        self.ids_tried = 0
         for _, publish, _ in batch:
-            publish.settle(error)
+            publish.end_record(error)
         return len(batch)
 
-    def refuse(self, reason: str, *, about_size: bool = False, about_topic: bool = False) -> int:
+    def refuse(self, reason: str, now: float, *, about_size: bool = False, about_topic: bool = False) -> int:
         """Kafka refuses the batch for good: end its only record, or let all wait again, to go out in smaller batches.
 
         Where it is about the size no batch will be as large again; where it is about the topic all records end.
@@ -178,8 +189,9 @@ class PartitionBuffer:
             if about_size:
                 self._ceiling = self.most
             self.put_back()
+            self.since = now
             return 0
-        batch = self._end()
+        batch = self._empty_batch(now)
         REFUSED.labels(self.topic, reason).inc(len(batch))
         place: dict[str, Any] = {"topic": self.topic, "partition": self.partition}
         log.error("kafka refuses records", action="record_refused", **place, count=len(batch), reason=reason)
@@ -187,22 +199,22 @@ class PartitionBuffer:
             publish.refuse(self.topic, index, reason)
         return len(batch)
 
-    def give_up(self, before: float) -> int:
+    def give_up_older(self, before: float) -> int:
         """Give up each publish that was started earlier, and forget its records that wait; returns how many."""
         for _, publish, _ in self.batch:
             if publish.started < before:
-                publish.give_up()
+                publish.give_up_waiting()
         if not self.waiting or all(publish.started >= before for _, publish, _ in self.waiting):
             return 0
         old, self.waiting = self.waiting, [entry for entry in self.waiting if entry[1].started >= before]
         count = len(old) - len(self.waiting)
         for _, publish, _ in old:
             if publish.started < before:
-                publish.give_up()
+                publish.give_up_waiting()
         return count
 
-    def _end(self) -> list[Entry]:
-        batch, self.batch, self.since = self.batch, [], None
+    def _empty_batch(self, now: float) -> list[Entry]:
+        batch, self.batch, self.since = self.batch, [], now
         return batch
 
 
@@ -214,5 +226,6 @@ def about_bytes(record: Record) -> int:
 def fits(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> bool:
     """Whether a record of these is one that the topics of wabus take (`MAX_RECORD_BYTES`)."""
     size = len(key or b"") + len(value or b"")
-    size += sum(4 * len(name) + len(content) + _AROUND_HEADER for name, content in headers)
+    for name, content in headers:
+        size += 4 * len(name) + len(content) + _AROUND_HEADER
     return size <= MAX_RECORD_BYTES - _ROOM

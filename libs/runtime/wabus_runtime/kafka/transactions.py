@@ -22,7 +22,8 @@ from wabus_runtime.kafka.partition_buffer import (
     Position,
     about_bytes,
 )
-from wabus_runtime.kafka.publisher import ACK_TIMEOUT, RecordRefused, is_refusal, new_producer
+from wabus_runtime.kafka.producer_session import is_refusal, new_producer
+from wabus_runtime.kafka.publisher import ACK_TIMEOUT, RecordRefused
 from wabus_runtime.observe import tracing
 from wabus_runtime.settings import KafkaSettings
 

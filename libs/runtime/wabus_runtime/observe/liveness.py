@@ -12,6 +12,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import structlog
 from prometheus_client import Gauge, Histogram
@@ -36,6 +37,7 @@ class _Heart:
         self.name = name
         self.limit = limit
         self.last = time.monotonic()
+        self.task = _current_task()
 
     def beat(self) -> None:
         self.last = time.monotonic()
@@ -69,9 +71,21 @@ def stuck(now: float) -> dict[str, int]:
     return {heart.name: round(now - heart.last) for heart in _hearts if now - heart.last > heart.limit}
 
 
-async def watch_event_loop(_app: object) -> AsyncIterator[None]:
+def places(now: float) -> dict[str, list[str]]:
+    """Where each stuck loop waits: the calls that await each other, the outermost first."""
+    return {heart.name: _awaited_by(heart.task) for heart in _hearts if now - heart.last > heart.limit}
+
+
+def places_of_thread(thread: int) -> list[str]:
+    """What a thread is doing: the calls, the outermost first."""
+    frame = sys._current_frames().get(thread)  # pyright: ignore[reportPrivateUsage]
+    frames = traceback.extract_stack(frame)[-STACK_DEPTH:] if frame else []
+    return [f"{Path(each.filename).name}:{each.lineno} {each.name}" for each in frames]
+
+
+async def watch_event_loop(_app: object, blocked_after: float = BLOCKED_AFTER) -> AsyncIterator[None]:
     """For `cleanup_ctx`: measure the event loop's lag; while it is blocked, log once where."""
-    detector = _BlockDetector(threading.get_ident())
+    detector = _BlockDetector(threading.get_ident(), blocked_after)
     looking = asyncio.create_task(detector.run())
     thread = threading.Thread(target=detector.watch, name="event-loop-watchdog", daemon=True)
     thread.start()
@@ -81,8 +95,9 @@ async def watch_event_loop(_app: object) -> AsyncIterator[None]:
 
 
 class _BlockDetector:
-    def __init__(self, thread: int) -> None:
+    def __init__(self, thread: int, blocked_after: float) -> None:
         self._thread = thread
+        self._blocked_after = blocked_after
         self._last = time.monotonic()
         self.stopped = threading.Event()
 
@@ -97,17 +112,29 @@ class _BlockDetector:
     def watch(self) -> None:
         """In a thread of its own, which goes on when the event loop does not."""
         reported = 0.0
-        while not self.stopped.wait(BLOCKED_AFTER / 5):
+        while not self.stopped.wait(self._blocked_after / 5):
             since = self._last
-            if time.monotonic() - since > BLOCKED_AFTER and reported != since:
+            if time.monotonic() - since > self._blocked_after and reported != since:
                 reported = since
-                log.error("the event loop is blocked", action="event_loop_blocked", where=self._stack())
-
-    def _stack(self) -> list[str]:
-        frame = sys._current_frames().get(self._thread)  # pyright: ignore[reportPrivateUsage]
-        frames = traceback.extract_stack(frame)[-STACK_DEPTH:] if frame else []
-        return [f"{Path(each.filename).name}:{each.lineno} {each.name}" for each in frames]
+                where = places_of_thread(self._thread)
+                log.error("the event loop is blocked", action="event_loop_blocked", where=where)
 
 
 def _ages(name: str, now: float) -> list[float]:
     return [now - heart.last for heart in _hearts if heart.name == name]
+
+
+def _current_task() -> "asyncio.Task[Any] | None":
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs here
+        return None
+
+
+def _awaited_by(task: "asyncio.Task[Any] | None") -> list[str]:
+    found: list[str] = []
+    awaited: Any = task.get_coro() if task else None
+    while (frame := getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)) is not None:
+        found.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}")
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+    return found[-STACK_DEPTH:]

@@ -79,14 +79,14 @@ def _exception(_logger: object, _method: str, event: structlog.typing.EventDict)
     info = event.pop("exc_info", None)
     error = info[1] if isinstance(info, tuple) else info if isinstance(info, BaseException) else sys.exc_info()[1]
     if info and error is not None:
-        event["exception"] = "".join(_told(error))
+        event["exception"] = "".join(_lines_of(error))
     return event
 
 
-def _told(error: BaseException) -> Iterator[str]:
+def _lines_of(error: BaseException) -> Iterator[str]:
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None:
-        yield from _told(cause)
+        yield from _lines_of(cause)
         yield "\nThen:\n"
     yield from traceback.format_tb(error.__traceback__)
     words = f": {error}" if type(error).__module__.startswith("wabus_") else ""

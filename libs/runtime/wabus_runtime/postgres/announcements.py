@@ -17,7 +17,7 @@ LOOK_PAUSE = 0.01  # seconds between two looks of all who wait, so that many of 
 
 
 class Announcements:
-    """Who waits for news of which subject. The subject is what a notification carries, as a rule nothing."""
+    """Those who wait for news, by the subject of the news: what a notification carries, which is mostly nothing."""
 
     def __init__(self, reads: Callable[[], Reads], channel: str) -> None:
         self._reads = reads
@@ -38,7 +38,7 @@ class Announcements:
         while True:
             reads = self._reads()
             try:
-                async with listening(reads.primary, self._channel, self._take) as connection:
+                async with listening(reads.primary, self._channel, self._note_news) as connection:
                     self._set_listening(True)
                     ready()
                     try:
@@ -49,7 +49,7 @@ class Announcements:
                             except TimeoutError:
                                 await connection.execute("SELECT 1")
                             else:
-                                await self._tell(reads)
+                                await self._wake_for_news(reads)
                     finally:
                         self._set_listening(False)
             except DATABASE_AWAY:
@@ -59,7 +59,7 @@ class Announcements:
 
     @contextmanager
     def heard(self, subject: str, changed: Callable[[], None]) -> Generator[None]:
-        """Call `changed` whenever the rows of the subject may be others."""
+        """Call `changed` whenever the rows of the subject may have changed."""
         self._heard.setdefault(subject, []).append(changed)
         try:
             yield
@@ -94,12 +94,12 @@ class Announcements:
         self.closing = True
         self._wake(*self._heard)
 
-    def _take(self, _connection: object, _process: int, _channel: str, subject: object) -> None:
+    def _note_news(self, _connection: object, _process: int, _channel: str, subject: object) -> None:
         if str(subject) in self._heard:
             self._announced.add(str(subject))
             self._news.set()
 
-    async def _tell(self, reads: Reads) -> None:
+    async def _wake_for_news(self, reads: Reads) -> None:
         self._news.clear()
         announced, self._announced = self._announced, set()
         await reads.follow()

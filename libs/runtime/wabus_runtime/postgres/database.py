@@ -1,28 +1,25 @@
 """PostgreSQL: a pool that speaks JSON, and each package's own migrations under one advisory lock."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import asyncpg.pool
 import orjson
-import sqlalchemy
 import stamina
 import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from wabus_runtime.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    import sqlalchemy
+    from alembic.script import ScriptDirectory
 
 CONNECT_TIMEOUT = 10  # seconds
 COMMAND_TIMEOUT = 30  # seconds
@@ -30,6 +27,8 @@ REPLICA_TIMEOUT = 5  # seconds to connect to a read replica, and for its answer;
 CLOSE_TIMEOUT = 2  # seconds
 RUNTIME = "wabus_runtime"  # names the table with the version of the tables that every service has
 MIGRATION_LOCK = 0x7761627573  # "wabus"
+
+_REVISION = re.compile(r'^revision = "(\w+)"$', re.MULTILINE)
 
 log = structlog.get_logger()
 
@@ -56,8 +55,9 @@ DATABASE_AWAY = (
 async def open_pool(settings: DatabaseSettings, schema: str | None = None) -> asyncpg.Pool:
     """A pool whose connections exchange `json` and `jsonb` as Python objects; waits half a minute for the server.
 
-    With a `schema` its statements see the tables there and no others.
+    With a `schema`, or where the settings have one, its statements see the tables there and no others.
     """
+    schema = schema or settings.database_schema
     async for attempt in _patiently():
         with attempt:
             return await asyncpg.create_pool(
@@ -101,7 +101,8 @@ async def open_replica(settings: DatabaseSettings) -> asyncpg.Pool | None:
         command_timeout=REPLICA_TIMEOUT,
         init=_speak_json,
         reset=_leave,
-        server_settings={"default_transaction_read_only": "on"},
+        server_settings={"default_transaction_read_only": "on"}
+        | ({"search_path": settings.database_schema} if settings.database_schema else {}),
     )
 
 
@@ -131,6 +132,12 @@ class TablesTooNew(Exception):
     """A newer release has changed the tables in a way that this one can't live with: roll back as the runbook says."""
 
 
+def database_settings(package: str) -> type[DatabaseSettings]:
+    """What says where a package's tables are: settings of its own, which an entry point names, or those of all."""
+    own = entry_points(group="wabus.databases", name=package)
+    return next((entry.load() for entry in own), DatabaseSettings)
+
+
 def packages_with_tables() -> list[str]:
     """The packages of the services installed here that have migrations."""
     packages = {entry.value.partition(".")[0] for entry in entry_points(group="wabus.services")}
@@ -140,22 +147,34 @@ def packages_with_tables() -> list[str]:
 async def migrate(settings: DatabaseSettings, package: str, schema: str | None = None) -> None:
     """Bring the tables of the runtime and of `package` to their newest version; safe from any number of processes.
 
-    With a `schema`, which must exist, the same tables beside the others. Tables that a newer release has only added
+    With a `schema`, which must exist, the same tables beside the others; the schema that the settings have is made
+    where it is missing. Tables that a newer release has only added
     to are left as they are; raises `TablesTooNew` where it took something away, and what asyncpg does.
     """
+    own = settings.database_schema
 
     async def connect() -> asyncpg.Connection:
         # Not by SQLAlchemy from the URL: it would not understand sslmode and its like there.
         return await asyncpg.connect(
             settings.database_url.get_secret_value(),
             timeout=CONNECT_TIMEOUT,
-            server_settings={"search_path": schema} if schema else None,
+            server_settings={"search_path": schema or own} if schema or own else None,
         )
+
+    if await _are_newest(connect, (RUNTIME, package)):
+        return
+    # Only here, for a third of a process's start goes to these imports, and mostly there is nothing to migrate.
+    import sqlalchemy
+    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
 
     engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=connect)
     try:
         async with engine.connect() as connection:
             await connection.execute(sqlalchemy.text(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))
+            if own and not schema:
+                await connection.execute(sqlalchemy.text(f"CREATE SCHEMA IF NOT EXISTS {own}"))
             await connection.commit()
             for owner in (RUNTIME, package):
                 await connection.run_sync(_upgrade, owner)
@@ -166,8 +185,35 @@ async def migrate(settings: DatabaseSettings, package: str, schema: str | None =
         await engine.dispose()
 
 
-def _upgrade(connection: sqlalchemy.Connection, package: str) -> None:
-    table = f"{package}_migrations"
+async def _are_newest(connect: Callable[[], Awaitable[asyncpg.Connection]], packages: Sequence[str]) -> bool:
+    """Whether the tables of these packages have the newest version that is known here."""
+    connection = await connect()
+    try:
+        for package in packages:
+            newest = _REVISION.search(sorted(_versions(package).glob("*.py"))[-1].read_text())
+            found = await connection.fetch(f"SELECT version_num FROM {version_table(package)}")  # noqa: S608
+            if newest is None or [row["version_num"] for row in found] != [newest[1]]:
+                return False
+    except asyncpg.UndefinedTableError:
+        return False
+    finally:
+        await connection.close(timeout=CLOSE_TIMEOUT)
+    return True
+
+
+def version_table(package: str) -> str:
+    """The table with the version of a package's tables: in each schema that has them, and in no other."""
+    return f"{package}_migrations"
+
+
+def _upgrade(connection: "sqlalchemy.Connection", package: str) -> None:
+    import sqlalchemy
+    from alembic import command
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    table = version_table(package)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("version_locations", str(_versions(package)))
@@ -186,8 +232,10 @@ def _upgrade(connection: sqlalchemy.Connection, package: str) -> None:
         connection.execute(sqlalchemy.text(f"COMMENT ON TABLE {table} IS '{_oldest(scripts)}'"))
 
 
-def _live_with(connection: sqlalchemy.Connection, table: str, found: str, *, head: str) -> None:
+def _live_with(connection: "sqlalchemy.Connection", table: str, found: str, *, head: str) -> None:
     """Go on with tables of a newer release if they still serve the code of `head`; ids of one package are in order."""
+    import sqlalchemy
+
     said = "SELECT obj_description(to_regclass(:table), 'pg_class')"
     oldest = connection.execute(sqlalchemy.text(said), {"table": table}).scalar()
     if oldest is None or head < oldest:
@@ -197,7 +245,7 @@ def _live_with(connection: sqlalchemy.Connection, table: str, found: str, *, hea
     log.warning("a newer release has migrated the tables", action="tables_newer", tables=table, found=found, ours=head)
 
 
-def _oldest(scripts: ScriptDirectory) -> str:
+def _oldest(scripts: "ScriptDirectory") -> str:
     """The oldest revision whose code the newest tables serve: as the last contracting migration says, or the first."""
     revisions = list(scripts.walk_revisions())
     said = (getattr(script.module, "serves_from", None) for script in revisions)
@@ -218,9 +266,20 @@ async def _leave(connection: Any) -> None:
 
 
 async def _speak_json(connection: Any) -> None:
-    for kind in ("json", "jsonb"):
-        await connection.set_type_codec(kind, encoder=_to_json, decoder=orjson.loads, schema="pg_catalog")
+    await connection.set_type_codec("json", encoder=_to_json, decoder=orjson.loads, schema="pg_catalog")
+    # COPY takes nothing but the binary form: a version, which is 1, before the text.
+    await connection.set_type_codec(
+        "jsonb", encoder=_to_jsonb, decoder=_from_jsonb, schema="pg_catalog", format="binary"
+    )
 
 
 def _to_json(value: Any) -> str:
     return orjson.dumps(value).decode()
+
+
+def _to_jsonb(value: Any) -> bytes:
+    return b"\x01" + orjson.dumps(value)
+
+
+def _from_jsonb(value: bytes) -> Any:
+    return orjson.loads(value[1:])

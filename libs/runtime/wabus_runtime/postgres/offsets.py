@@ -15,6 +15,10 @@ Offsets = Mapping[tuple[str, int], int]
 """By topic (without prefix) and partition, the offset after the last record that is, or must be, in the tables."""
 
 
+class NotCaughtUp(Exception):
+    """The tables did not get in time to the offsets without which their reader can't go on."""
+
+
 async def offsets(connection: asyncpg.Pool | Connection, name: str) -> dict[tuple[str, int], int]:
     """How far a projection has got in each partition."""
     rows = await connection.fetch(

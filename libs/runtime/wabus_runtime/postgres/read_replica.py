@@ -41,7 +41,15 @@ log = structlog.get_logger()
 class Reads:
     """The databases that an API of one projection can ask. Without a replica, the primary alone."""
 
-    def __init__(self, primary: asyncpg.Pool, replica: asyncpg.Pool | None, projection: str) -> None:
+    def __init__(
+        self,
+        primary: asyncpg.Pool,
+        replica: asyncpg.Pool | None,
+        projection: str,
+        *,
+        answered_within: float = ANSWERED_WITHIN,
+    ) -> None:
+        self._answered_within = answered_within
         self.primary = primary
         self._replica = replica
         self._projection = projection
@@ -69,7 +77,7 @@ class Reads:
             else:
                 READS.labels(self._projection, "replica").inc()
                 return answer
-        answer = await _within(ANSWERED_WITHIN, question(self.primary))
+        answer = await _within(self._answered_within, question(self.primary))
         READS.labels(self._projection, "primary").inc()
         return answer
 

@@ -5,8 +5,7 @@ the partition finds another id there and can write nothing. (Akka Projections, "
 """
 
 import asyncio
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,28 +14,34 @@ from uuid import UUID, uuid4
 import asyncpg
 import structlog
 from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 from prometheus_client import Counter, Histogram
-from wabus_events import Topic, UndecodableRecord, UnknownEventType
+from wabus_events import Record, UndecodableRecord, UnknownEventType
 from wabus_events.kafka import with_values
 
-from wabus_runtime.kafka.clients import new_consumer, poll, stop_consumer, topic_name
+from wabus_runtime.kafka.clients import SESSION_TIMEOUT_MS, new_consumer, poll, stop_consumer, topic_name
 from wabus_runtime.kafka.dead_letters import DeadLetters
 from wabus_runtime.observe import tracing
 from wabus_runtime.observe.liveness import watched
+from wabus_runtime.pauses import growing_pauses
 from wabus_runtime.postgres.database import DATABASE_AWAY, Connection
-from wabus_runtime.postgres.offsets import channel
-from wabus_runtime.projection.lag import Lag, observe_latency
-from wabus_runtime.projection.recorded import Apply, Recorded, Write, logged_at, recorded_event
-from wabus_runtime.settings import KafkaSettings
+from wabus_runtime.postgres.offsets import Offsets, channel, offsets
+from wabus_runtime.projection.claims import LostPartition, Place, claim, move
+from wabus_runtime.projection.declaration import Projection
+from wabus_runtime.projection.erasing import is_of_the_forgotten
+from wabus_runtime.projection.lag import LagGauges, observe_latency
+from wabus_runtime.projection.ownership import Ownership
+from wabus_runtime.projection.recorded import Recorded, Write, logged_at, recorded_event
+from wabus_runtime.projection.replay import forget_first
+from wabus_runtime.settings import IdentitySettings
 
-MAX_BATCH = 2_000  # records in one transaction
 TURN_RECORDS = 50  # decoded before something else may run, such as what PostgreSQL waits for
 POLL_MS = 500
-SESSION_TIMEOUT_MS = 10_000
 POLL_INTERVAL_MAX_MS = 120_000  # a batch that takes longer gives the partitions to another process
+HANDLED_EVERY = 5.0  # seconds between two looks at what is done for good
 APPLY_TIMEOUT = 60.0  # seconds for one transaction
 CLAIM_TIMEOUT = 30.0  # seconds for one attempt to claim partitions
+CLAIM_PAUSES = (0.3, 1.0)  # seconds between attempts, and at most
 RETRY_DELAYS = (0.1, 0.3)  # seconds before a refused record is tried again alone; then it is set aside
 
 APPLIED = Counter("wabus_projection_records_total", "Records folded into tables.", ["projection"])
@@ -61,51 +66,54 @@ class _Batch:
     undecodable: Sequence[tuple[ConsumerRecord[Any, Any], UndecodableRecord]]
 
 
-class LostPartition(Exception):
-    """Another process owns the partition now: nothing was written, the consumer joins its group again."""
-
-
 async def project(
-    settings: KafkaSettings,
+    settings: IdentitySettings,
     pool: asyncpg.Pool,
-    *,
-    name: str,
-    topics: Sequence[Topic],
-    apply: Apply,
+    projection: Projection,
     ready: Callable[[], None],
+    *,
+    session_timeout_ms: int = SESSION_TIMEOUT_MS,
+    ownership: Ownership | None = None,
 ) -> None:
-    """Fold `topics` into tables for ever; returns only by an exception or cancellation.
+    """Fold the projection's topics into its tables for ever; returns only by an exception or cancellation.
 
-    `apply` gets records in the order of each partition, and what it returns a connection inside the transaction. A
+    What folds gets records in the order of each partition, and what it returns a connection inside the transaction. A
     record that is no event, or that is refused on its own, goes to the dead-letter topic; an unknown event type is
-    skipped.
+    skipped. `ownership` is told which partitions are this process's.
     """
-    with watched(f"projection {name}") as beat:
-        runner = _Projection(settings, pool, name, topics, apply, beat)
+    with watched(f"projection {projection.name}") as beat:
+        if projection.erase:
+            await forget_first(settings, pool, projection)
+        runner = _Run(settings, pool, projection, beat, session_timeout_ms, ownership or Ownership())
         try:
             await runner.run(ready)
         finally:
             await runner.close()
 
 
-class _Projection(ConsumerRebalanceListener):
+class _Run(ConsumerRebalanceListener):
+    """One run of a projection, from joining the consumer group until something fails or it is cancelled."""
+
     def __init__(
         self,
-        settings: KafkaSettings,
+        settings: IdentitySettings,
         pool: asyncpg.Pool,
-        name: str,
-        topics: Sequence[Topic],
-        apply: Apply,
+        projection: Projection,
         beat: Callable[[], None],
+        session_timeout_ms: int,
+        ownership: Ownership,
     ) -> None:
+        name = projection.name
+        self._ownership = ownership
         self._settings = settings
         self._pool = pool
         self._name = name
-        self._topics = {topic_name(settings, topic): topic for topic in topics}
-        self._apply = apply
+        self._topics = {topic_name(settings, topic): topic for topic in projection.followed}
+        self._apply = projection.applying(settings)
+        self._projection = projection
         self._beat = beat
-        self._lag = Lag(name, {stored: topic.name for stored, topic in self._topics.items()})
-        self._measuring: asyncio.Task[None] | None = None
+        self._lag = LagGauges(name, {stored: topic.name for stored, topic in self._topics.items()})
+        self._beside: list[asyncio.Task[None]] = []
         self._owner: UUID = uuid4()
         self._next: dict[TopicPartition, int] = {}
         self._assignment = 0
@@ -117,15 +125,16 @@ class _Projection(ConsumerRebalanceListener):
             settings,
             group=name,
             start="earliest",
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=2_000,
+            session_timeout_ms=session_timeout_ms,
             max_poll_interval_ms=POLL_INTERVAL_MAX_MS,
         )
 
     async def run(self, ready: Callable[[], None]) -> None:
         await self._consumer.start()
         self._consumer.subscribe(list(self._topics), listener=self)
-        self._measuring = asyncio.create_task(self._lag.watch(self._consumer, lambda: self._next))
+        self._beside = [asyncio.create_task(self._lag.watch(self._consumer, lambda: self._next))]
+        if self._projection.handled:
+            self._beside.append(asyncio.create_task(self._tell_kafka(self._projection.handled)))
         batch = await self._fetch()
         while True:
             self._beat()
@@ -136,7 +145,7 @@ class _Projection(ConsumerRebalanceListener):
             try:
                 async with self._writing:
                     await self._write(batch)
-                if self._consumer.assignment():
+                if self._next:
                     ready()
                 batch = await following
             finally:
@@ -144,14 +153,16 @@ class _Projection(ConsumerRebalanceListener):
                 await asyncio.wait([following])
 
     async def close(self) -> None:
-        if self._measuring:
-            self._measuring.cancel()
+        self._ownership.lose()
+        for task in self._beside:
+            task.cancel()
         try:
             await stop_consumer(self._consumer)
         finally:
             await self._dead_letters.close()
 
     async def on_partitions_revoked(self, revoked: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._ownership.lose()
         async with self._writing:
             self._assignment += 1
             self._next.clear()
@@ -171,39 +182,52 @@ class _Projection(ConsumerRebalanceListener):
             return
         self._assignment += 1
         self._next = claimed
+        self._ownership.take(self._owner, map(self._place, partitions))
         log.info("partitions assigned", action="partitions_assigned", projection=self._name, count=len(claimed))
 
     async def _claimed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        pauses = growing_pauses(*CLAIM_PAUSES)
         while True:
             try:
                 async with asyncio.timeout(CLAIM_TIMEOUT):
-                    return await self._claim(partitions)
+                    begin = await self._begin_offsets(partitions)
+                    claimed = await claim(self._pool, self._name, self._owner, map(self._place, partitions), begin)
+                return {partition: claimed[self._place(partition)] for partition in partitions}
             except DATABASE_AWAY as error:
                 self._beat()
                 log.warning("database is away", action="database_away", error=type(error).__name__)
-                await asyncio.sleep(random.uniform(0.2, 1))  # noqa: S311
+                await asyncio.sleep(next(pauses))
 
-    async def _claim(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """Write our id beside the partitions' offsets and return these."""
-        rows = await self._pool.fetch(
-            """
-            INSERT INTO projection_offsets (projection, topic, partition, owner)
-            SELECT $1, topic, partition, $2 FROM unnest($3::text[], $4::int[]) AS claimed(topic, partition)
-            ORDER BY topic, partition
-            ON CONFLICT (projection, topic, partition) DO UPDATE SET owner = excluded.owner
-            RETURNING topic, partition, next_offset
-            """,
-            self._name,
-            self._owner,
-            [self._topics[partition.topic].name for partition in partitions],
-            [partition.partition for partition in partitions],
-        )
-        by_place = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
-        return {tp: by_place[self._topics[tp.topic].name, tp.partition] for tp in partitions}
+    async def _begin_offsets(self, partitions: Sequence[TopicPartition]) -> dict[Place, int]:
+        """Where to begin in partitions of which nothing was ever folded, if that is not the beginning of the log."""
+        if self._projection.handled is None:
+            return {}
+        known = await offsets(self._pool, self._name)
+        new = [partition for partition in partitions if self._place(partition) not in known]
+        begin = dict(await self._consumer.end_offsets(new)) if new else {}
+        for partition in new:
+            committed = await self._consumer.committed(partition)
+            begin[partition] = begin[partition] if committed is None else committed
+        return {self._place(partition): offset for partition, offset in begin.items()}
+
+    async def _tell_kafka(self, handled: Callable[[asyncpg.Pool], Awaitable[Offsets]]) -> None:
+        """Commit what is done for good, for ever."""
+        told: dict[TopicPartition, int] = {}
+        while True:
+            await asyncio.sleep(HANDLED_EVERY)
+            try:
+                done = await handled(self._pool)
+                reached = {tp: done[self._place(tp)] for tp in self._next if self._place(tp) in done}
+                news = {tp: offset for tp, offset in reached.items() if told.get(tp) != offset}
+                if news:
+                    await self._consumer.commit(news)
+                    told.update(news)
+            except (KafkaError, IllegalStateError, TimeoutError, *DATABASE_AWAY) as error:
+                log.info("offsets not committed", action="commit_failed", error=type(error).__name__)
 
     async def _fetch(self) -> _Batch:
         """Wait for records and decode them. Nothing may be awaited between the fetch and reading the assignment."""
-        fetched = await poll(self._consumer, timeout_ms=POLL_MS, max_records=MAX_BATCH)
+        fetched = await poll(self._consumer, timeout_ms=POLL_MS, max_records=self._projection.max_batch)
         assignment = self._assignment
         ends: dict[TopicPartition, int] = {}
         for partition in list(self._next):
@@ -249,7 +273,8 @@ class _Projection(ConsumerRebalanceListener):
             with tracing.following(
                 dict(with_values(record.headers)).get("ce_traceparent", b"").decode(errors="replace")
             ):
-                await self._dead_letters.put(record, self._topics[record.topic].name, error)
+                if not await self._is_forgotten(record):
+                    await self._dead_letters.put(record, self._topics[record.topic].name, error)
         with (
             tracing.batch(self._name, (recorded.event.traceparent for recorded in batch.records)),
             BATCH_SECONDS.labels(self._name).time(),
@@ -261,10 +286,19 @@ class _Projection(ConsumerRebalanceListener):
         for partition in moved.keys() & batch.fetched.keys():
             self._lag.folded(partition, logged_at(batch.fetched[partition][-1]))
 
+    async def _is_forgotten(self, record: ConsumerRecord[Any, Any]) -> bool:
+        """Whether a record that can't be read is of somebody who was forgotten: it was set aside before that."""
+        if not self._projection.erase:
+            return False
+        plain = Record(
+            self._topics[record.topic].name, record.key or b"", record.value, list(with_values(record.headers))
+        )
+        return await is_of_the_forgotten(self._pool, self._settings.identity_bytes, plain, logged_at(record))
+
     async def _commit(self, batch: _Batch, moved: Mapping[TopicPartition, int]) -> None:
         try:
             await self._transaction(batch.records, moved, batch.write)
-            self._dead_letters.handled(len(batch.records))
+            self._dead_letters.handled(recorded.event.org_id for recorded in batch.records)
         except (LostPartition, TimeoutError, *DATABASE_AWAY):
             raise
         except Exception as error:
@@ -281,11 +315,11 @@ class _Projection(ConsumerRebalanceListener):
             partition = TopicPartition(topic_name(self._settings, recorded.topic), recorded.partition)
             reached = {partition: recorded.offset + 1}
             with tracing.following(recorded.event.traceparent):
-                await self._alone(recorded, reached, originals[partition, recorded.offset])
+                await self._write_alone(recorded, reached, originals[partition, recorded.offset])
             self._next.update(reached)
             self._beat()
 
-    async def _alone(
+    async def _write_alone(
         self, recorded: Recorded, reached: Mapping[TopicPartition, int], original: ConsumerRecord[Any, Any]
     ) -> None:
         for delay in (*RETRY_DELAYS, None):
@@ -300,37 +334,25 @@ class _Projection(ConsumerRebalanceListener):
                 await self._dead_letters.put(original, recorded.topic, error)
                 await self._transaction([], reached)
             else:
-                self._dead_letters.handled(1)
+                self._dead_letters.handled([recorded.event.org_id])
                 return
 
     async def _transaction(
         self, records: Sequence[Recorded], moved: Mapping[TopicPartition, int], write: Write | None = None
     ) -> None:
-        places = [(self._topics[tp.topic].name, tp.partition, self._next[tp], end) for tp, end in sorted(moved.items())]
+        before = {self._place(tp): self._next[tp] for tp in moved}
+        after = {self._place(tp): end for tp, end in moved.items()}
         with tracing.span(
             f"write {self._name}", "client", {"db.system.name": "postgresql", "db.operation.batch.size": len(records)}
         ):
-            await self._write_rows(write if records else None, places)
+            async with asyncio.timeout(APPLY_TIMEOUT), self._pool.acquire() as connection, connection.transaction():
+                await move(connection, self._name, self._owner, before, after)
+                if records and write:
+                    await write(connection)
+                await connection.execute("SELECT pg_notify($1, '')", channel(self._name))
 
-    async def _write_rows(self, write: Write | None, places: Sequence[tuple[str, int, int, int]]) -> None:
-        async with asyncio.timeout(APPLY_TIMEOUT), self._pool.acquire() as connection, connection.transaction():
-            updated = await connection.execute(
-                """
-                UPDATE projection_offsets AS stored SET next_offset = moved.next_offset
-                FROM unnest($3::text[], $4::int[], $5::bigint[], $6::bigint[])
-                    AS moved(topic, partition, expected, next_offset)
-                WHERE stored.projection = $1 AND stored.owner = $2 AND stored.topic = moved.topic
-                    AND stored.partition = moved.partition AND stored.next_offset = moved.expected
-                """,
-                self._name,
-                self._owner,
-                *map(list, zip(*places, strict=True)),
-            )
-            if updated != f"UPDATE {len(places)}":
-                raise LostPartition(self._name)
-            if write:
-                await write(connection)
-            await connection.execute("SELECT pg_notify($1, '')", channel(self._name))
+    def _place(self, partition: TopicPartition) -> Place:
+        return self._topics[partition.topic].name, partition.partition
 
 
 def _refusal(error: Exception) -> Write:

@@ -85,7 +85,7 @@ def observe_latency(projection: str, records: Sequence[Logged], now: datetime) -
             event_to_row.observe(max(0.0, (now - record.event.time).total_seconds()))
 
 
-class Lag:
+class LagGauges:
     """The lag of one projection's partitions in this process, as gauges that vanish with the partition."""
 
     def __init__(self, projection: str, topics: Mapping[str, str]) -> None:
@@ -108,7 +108,7 @@ class Lag:
         """Measure until cancelled; `reached` tells the next offset of each partition that the projection has now."""
         try:
             while True:
-                await self._look(consumer, list(reached()))
+                await self._measure_ends(consumer, list(reached()))
                 self.show(reached(), datetime.now(UTC))
                 await asyncio.sleep(MEASURE_EVERY)
         finally:
@@ -127,7 +127,7 @@ class Lag:
             waiting = waiting_seconds(measures, next_offset, folded_until, now)
             LAG_SECONDS.labels(*self._labels(partition)).set(waiting)
 
-    async def _look(self, consumer: AIOKafkaConsumer, asked: list[TopicPartition]) -> None:
+    async def _measure_ends(self, consumer: AIOKafkaConsumer, asked: list[TopicPartition]) -> None:
         if not asked:
             return
         at = datetime.now(UTC)

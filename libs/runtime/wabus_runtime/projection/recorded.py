@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRecord
-from wabus_events import Event, decode
+from wabus_events import Event, UndecodableRecord, decode
 
 from wabus_runtime.postgres.database import Connection
 
@@ -38,6 +38,14 @@ def recorded_event(record: ConsumerRecord[Any, Any], topic: str) -> Recorded | N
         return None
     event = decode(record.headers, record.value)
     return Recorded(event, topic, record.partition, record.offset, logged_at(record))
+
+
+def readable_event(record: ConsumerRecord[Any, Any], topic: str) -> Recorded | None:
+    """The same; None too for what can't be decoded, where something else has set that aside."""
+    try:
+        return recorded_event(record, topic)
+    except UndecodableRecord:
+        return None
 
 
 def logged_at(record: ConsumerRecord[Any, Any]) -> datetime:

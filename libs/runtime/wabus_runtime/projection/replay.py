@@ -5,64 +5,82 @@ it was. It belongs to no consumer group and sets nothing aside: what the project
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from uuid import uuid4
 
 import asyncpg
 import structlog
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
-from wabus_events import Topic, UndecodableRecord
+from wabus_events import ERASURES
 
 from wabus_runtime.kafka.clients import KafkaUnavailable, new_consumer, stop_consumer, topic_name
+from wabus_runtime.kafka.end_offsets import end_positions
 from wabus_runtime.postgres.database import DATABASE_AWAY, Connection
 from wabus_runtime.postgres.offsets import Offsets, offsets
-from wabus_runtime.projection.engine import LostPartition
-from wabus_runtime.projection.recorded import Apply, Recorded, recorded_event
-from wabus_runtime.settings import KafkaSettings
+from wabus_runtime.projection.claims import claim, move
+from wabus_runtime.projection.declaration import Projection
+from wabus_runtime.projection.recorded import Apply, Recorded, readable_event
+from wabus_runtime.settings import IdentitySettings, KafkaSettings
 
-REPLAY_BATCH = 2_000  # records in one transaction
 STALLED_AFTER = 60.0  # seconds without a record
 
 log = structlog.get_logger()
 
 
+async def forget_first(settings: IdentitySettings, pool: asyncpg.Pool, projection: Projection) -> None:
+    """Let a projection take in all lines that there are before it folds anything: then it folds nothing in vain.
+
+    A line that comes when facts of after it are in the rows already can not tell the first of these from older ones.
+    Raises `KafkaUnavailable`, a database error, and `LostPartition` where another process does the same.
+    """
+    await replay(settings, pool, projection, await end_positions(settings, ERASURES))
+
+
 async def replay(
-    settings: KafkaSettings,
+    settings: IdentitySettings,
     pool: asyncpg.Pool,
-    *,
-    name: str,
-    topics: Sequence[Topic],
-    apply: Apply,
+    projection: Projection,
     until: Offsets,
     progress: Callable[[Offsets], None] = lambda _: None,
 ) -> None:
     """Fold records from the offsets in the pool's `projection_offsets` until exactly the offsets given.
 
+    Who was forgotten comes before all else, or much would be folded in vain, and some of it told as older than it is.
     Raises `KafkaUnavailable`, a database error, and `LostPartition` when another replay writes to the same tables.
     """
-    by_name = {topic_name(settings, topic): topic.name for topic in topics}
-    next_offsets = await offsets(pool, name)
-    wanted = {
-        TopicPartition(topic_name(settings, topic), partition): end
-        for (topic, partition), end in until.items()
-        if next_offsets.get((topic, partition), 0) < end
-    }
-    if not wanted:
+    apply = projection.applying(settings)
+    lines = {place: end for place, end in until.items() if place[0] == ERASURES.name}
+    for part in (lines, until):
+        await _replay(settings, pool, projection, apply, part, progress)
+
+
+async def _replay(
+    settings: KafkaSettings,
+    pool: asyncpg.Pool,
+    projection: Projection,
+    apply: Apply,
+    until: Offsets,
+    progress: Callable[[Offsets], None],
+) -> None:
+    name, owner = projection.name, uuid4()
+    found = await offsets(pool, name)
+    behind = [place for place, end in until.items() if found.get(place, 0) < end]
+    if not behind:
         return
-    position = {place: next_offsets.get((by_name[place.topic], place.partition), 0) for place in wanted}
-    await _known(pool, name, position, by_name)
+    position = await claim(pool, name, owner, behind)
+    places = {TopicPartition(topic_name(settings, topic), number): (topic, number) for topic, number in behind}
     consumer = new_consumer(settings, start="earliest")
     try:
         await consumer.start()
-        consumer.assign(list(wanted))
-        for place, offset in position.items():
-            consumer.seek(place, offset)
+        consumer.assign(list(places))
+        for at, place in places.items():
+            consumer.seek(at, position[place])
         clock = asyncio.get_running_loop().time
         moved_at = clock()
-        while wanted:
-            fetched = await consumer.getmany(timeout_ms=500, max_records=REPLAY_BATCH)
-            reached = {place: min(await consumer.position(place), end) for place, end in wanted.items()}
+        while places:
+            fetched = await consumer.getmany(timeout_ms=500, max_records=projection.max_batch)
+            reached = {place: min(await consumer.position(at), until[place]) for at, place in places.items()}
             moved = {place: end for place, end in reached.items() if end > position[place]}
             if not moved:
                 if clock() - moved_at > STALLED_AFTER:
@@ -70,58 +88,24 @@ async def replay(
                 continue
             records = [
                 recorded
-                for place in sorted(moved.keys() & fetched.keys())
-                for record in fetched[place]
-                if position[place] <= record.offset < moved[place]
-                if (recorded := _decoded(record, by_name[record.topic])) is not None
+                for at, batch in sorted(fetched.items())
+                for record in batch
+                if position[places[at]] <= record.offset < reached[places[at]]
+                if (recorded := readable_event(record, places[at][0])) is not None
             ]
-            moves = [(by_name[at.topic], at.partition, position[at], moved[at]) for at in sorted(moved)]
-            await _write(pool, name, apply, records, moves)
+            async with pool.acquire() as connection, connection.transaction():
+                await move(connection, name, owner, position, moved)
+                await _apply(connection, apply, records)
             position.update(moved)
             moved_at = clock()
-            progress({(by_name[place.topic], place.partition): offset for place, offset in position.items()})
-            for place in [place for place, end in wanted.items() if position[place] >= end]:
-                del wanted[place]
-                consumer.pause(place)
+            progress(position)
+            for at in [at for at, place in places.items() if position[place] >= until[place]]:
+                del places[at]
+                consumer.pause(at)
     except KafkaError as error:
         raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
     finally:
         await stop_consumer(consumer)
-
-
-async def _known(
-    pool: asyncpg.Pool, name: str, position: Mapping[TopicPartition, int], by_name: Mapping[str, str]
-) -> None:
-    await pool.executemany(
-        """
-        INSERT INTO projection_offsets (projection, topic, partition, owner)
-        VALUES ($1, $2, $3, gen_random_uuid()) ON CONFLICT (projection, topic, partition) DO NOTHING
-        """,
-        [(name, by_name[place.topic], place.partition) for place in sorted(position)],
-    )
-
-
-async def _write(
-    pool: asyncpg.Pool,
-    name: str,
-    apply: Apply,
-    records: Sequence[Recorded],
-    moves: Sequence[tuple[str, int, int, int]],
-) -> None:
-    async with pool.acquire() as connection, connection.transaction():
-        updated = await connection.execute(
-            """
-            UPDATE projection_offsets AS stored SET next_offset = moved.reached
-            FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS moved(topic, partition, expected, reached)
-            WHERE stored.projection = $1 AND stored.topic = moved.topic AND stored.partition = moved.partition
-                AND stored.next_offset = moved.expected
-            """,
-            name,
-            *map(list, zip(*moves, strict=True)),
-        )
-        if updated != f"UPDATE {len(moves)}":
-            raise LostPartition(name)
-        await _apply(connection, apply, records)
 
 
 async def _apply(connection: Connection, apply: Apply, records: Sequence[Recorded]) -> None:
@@ -143,10 +127,3 @@ async def _apply(connection: Connection, apply: Apply, records: Sequence[Recorde
         except Exception as error:
             place = {"topic": recorded.topic, "partition": recorded.partition, "offset": recorded.offset}
             log.warning("a record was refused", action="record_refused", error=type(error).__name__, **place)
-
-
-def _decoded(record: ConsumerRecord[Any, Any], topic: str) -> Recorded | None:
-    try:
-        return recorded_event(record, topic)
-    except UndecodableRecord:
-        return None

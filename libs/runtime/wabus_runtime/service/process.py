@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import random
 import signal
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -17,13 +16,17 @@ from aiohttp import web
 from prometheus_client import Counter, Gauge
 from wabus_events.subscriber import TooManyDeadLetters
 
+from wabus_runtime.feed.origins import allow_origins, origin_of
 from wabus_runtime.http.answers import CHECKS, NOT_READY, add_probes, problems, safe_headers
 from wabus_runtime.http.auth import VERIFIER, Verifier
-from wabus_runtime.http.connections import connections_of
+from wabus_runtime.http.compression import compressed
+from wabus_runtime.http.connections import LINGER, PATIENCE, READ_BUFFER, Patience, connections_of
 from wabus_runtime.kafka.clients import KafkaUnavailable, TopicMismatch, ensure_topics
 from wabus_runtime.observe.liveness import watch_event_loop
 from wabus_runtime.observe.telemetry import BUILD, configure_logs
 from wabus_runtime.observe.tracing import configure_tracing
+from wabus_runtime.observe.watchdog import ending_when_stuck
+from wabus_runtime.pauses import growing_pauses
 from wabus_runtime.service.deadline import end_in_time
 from wabus_runtime.service.workers import supervise, watch_supervisor
 from wabus_runtime.settings import (
@@ -42,7 +45,9 @@ BACKLOG = 4096  # connections that wait to be accepted, or as many as the system
 ACCEPTED_AT_ONCE = 32  # connections, each time that the event loop goes round
 DRAIN_TIMEOUT = 5.0  # seconds for requests under way after SIGTERM
 LOOPS_TIMEOUT = 4.0  # seconds after that for all background loops
-RESTART_DELAY_MAX = 5.0  # seconds before a background loop that failed starts again
+RESTART_PAUSES = (0.2, 5.0)  # seconds before a background loop that failed starts again, and at most
+LONG_LIVED = 60.0  # seconds after which a loop counts as having been well
+TOPIC_PAUSES = (0.1, 2.0)  # seconds between attempts to create the topics
 KEEP_ALIVE = 75.0  # seconds without a whole request until a connection is closed
 MAX_BODY = 3 * 1024 * 1024  # bytes; Meta's webhooks are no larger
 
@@ -77,7 +82,7 @@ class Service:
 
 def build_app(parts: Sequence[tuple[Service, Any]], role: Role = "all") -> web.Application:
     """One application that serves all the services given, each with its settings."""
-    app = web.Application(middlewares=[problems], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[compressed, problems], client_max_size=MAX_BODY)
     app[NOT_READY] = {}
     app[CHECKS] = []
     app[DRAINS] = []
@@ -92,6 +97,7 @@ def build_app(parts: Sequence[tuple[Service, Any]], role: Role = "all") -> web.A
     auth = next((settings for _, settings in parts if isinstance(settings, AuthSettings)), None)
     if auth is not None:
         app[VERIFIER] = Verifier(auth)
+        allow_origins(app, auth.allowed_origins, public and origin_of(public.public_url))
     for service, settings in parts:
         service.install(app, settings, role)
     return app
@@ -111,7 +117,7 @@ def background(app: web.Application, name: str, run: Callable[[Callable[[], None
         gauge.set(1)
 
     async def supervised() -> None:
-        delay, itself = 0.2, asyncio.current_task()
+        pauses, itself = growing_pauses(*RESTART_PAUSES), asyncio.current_task()
         while True:
             started = asyncio.get_running_loop().time()
             try:
@@ -134,10 +140,9 @@ def background(app: web.Application, name: str, run: Callable[[Callable[[], None
                     app[NOT_READY][name] = "stopped: too many dead letters"
                     log.critical("a consumer was stopped", action="consumer_stopped", loop=name, reason=str(error))
                     return
-            if asyncio.get_running_loop().time() - started > 60:
-                delay = 0.2
-            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
-            delay = min(delay * 2, RESTART_DELAY_MAX)
+            if asyncio.get_running_loop().time() - started > LONG_LIVED:
+                pauses = growing_pauses(*RESTART_PAUSES)
+            await asyncio.sleep(next(pauses))
 
     async def context(_app: web.Application) -> AsyncIterator[None]:
         app[LOOPS].append(asyncio.create_task(supervised(), name=name))
@@ -175,6 +180,7 @@ def run(services: Sequence[Service], role: Role = "all", own_port: int | None = 
     configure_tracing(name)
     BUILD.info({"version": version("wabus-runtime"), "service": name, "role": role})
     app = build_app(parts, role)
+    app.cleanup_ctx.insert(0, ending_when_stuck(http.watchdog_timeout))
     log.info("starting", action="starting", role=role, port=http.http_port)
     try:
         uvloop.run(_serve(app, http, own_port))
@@ -228,7 +234,7 @@ async def _serve(app: web.Application, http: HttpSettings, own_port: int | None)
 
 @asynccontextmanager
 async def serving(
-    app: web.Application, host: str, port: int, own_port: int | None = None
+    app: web.Application, host: str, port: int, own_port: int | None = None, patience: Patience = PATIENCE
 ) -> AsyncGenerator[Sequence[int]]:
     """Serve an application; gives its ports. With a port of its own it shares the other with other processes.
 
@@ -239,13 +245,16 @@ async def serving(
         access_log=None,
         shutdown_timeout=DRAIN_TIMEOUT,
         keepalive_timeout=KEEP_ALIVE,
+        lingering_time=LINGER,
+        read_bufsize=READ_BUFFER,
         auto_decompress=False,
     )
     sites: list[_Site] = []
     try:
         await runner.setup()
         for number in (port,) if own_port is None else (port, own_port):
-            site = _Site(runner, app, host, number, reuse_port=own_port is not None and number == port)
+            shared = own_port is not None and number == port
+            site = _Site(runner, app, host, number, patience, reuse_port=shared)
             await site.start()
             sites.append(site)
         yield [number for site in sites for number in site.ports]
@@ -259,8 +268,11 @@ async def serving(
 class _Site(web.BaseSite):
     """aiohttp's TCPSite, but that the application's front, if it has one, sees each connection first."""
 
-    def __init__(self, runner: web.AppRunner, app: web.Application, host: str, port: int, reuse_port: bool) -> None:
+    def __init__(
+        self, runner: web.AppRunner, app: web.Application, host: str, port: int, patience: Patience, *, reuse_port: bool
+    ) -> None:
         super().__init__(runner)
+        self._patience = patience
         self._app = app
         self._address = host, port
         self._reuse_port = reuse_port
@@ -273,7 +285,7 @@ class _Site(web.BaseSite):
 
     async def start(self) -> None:
         await super().start()
-        server = connections_of(cast(web.Server, self._runner.server))
+        server = connections_of(cast(web.Server, self._runner.server), self._patience)
         factory = self._app[FRONT](server) if FRONT in self._app else server
         host, port = self._address
         listening = await asyncio.get_running_loop().create_server(
@@ -340,11 +352,10 @@ def _create_topics_first(app: web.Application, settings: KafkaSettings) -> None:
         yield
 
     async def until_created(ready: Callable[[], None]) -> None:
-        delay = 0.1
+        pauses = growing_pauses(*TOPIC_PAUSES)
         while not created and not await _topics_created(settings):
             ready()  # that Kafka is away says whoever needs it
-            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
-            delay = min(delay * 2, 2.0)
+            await asyncio.sleep(next(pauses))
         ready()
         await asyncio.Event().wait()
 

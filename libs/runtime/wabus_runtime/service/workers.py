@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from wabus_runtime.pauses import growing_pauses
+
 DRAINED_WITHIN = 20.0  # seconds for a worker to end after SIGTERM, then it is killed
-RESTART_DELAY_MAX = 5.0  # seconds before a worker that died is replaced
+RESTART_PAUSES = (0.1, 5.0)  # seconds before a worker that died is replaced, and at most
 LONG_LIVED = 60.0  # seconds after which a worker counts as having been well
 
 log = structlog.get_logger()
@@ -28,7 +30,7 @@ async def supervise(commands: Sequence[Sequence[str]]) -> None:
 
 
 async def _keep(number: int, command: Sequence[str], stopping: asyncio.Event) -> None:
-    delay = 0.1
+    pauses = growing_pauses(*RESTART_PAUSES)
     ended = asyncio.create_task(stopping.wait())
     while not stopping.is_set():
         started = asyncio.get_running_loop().time()
@@ -42,9 +44,8 @@ async def _keep(number: int, command: Sequence[str], stopping: asyncio.Event) ->
             return
         log.warning("a worker died", action="worker_died", worker=number, code=process.returncode)
         if asyncio.get_running_loop().time() - started > LONG_LIVED:
-            delay = 0.1
-        await asyncio.wait([ended], timeout=delay)
-        delay = min(delay * 2, RESTART_DELAY_MAX)
+            pauses = growing_pauses(*RESTART_PAUSES)
+        await asyncio.wait([ended], timeout=next(pauses))
 
 
 async def _drain(process: asyncio.subprocess.Process) -> None:

@@ -143,7 +143,7 @@ class _Filling:
         """Where a tap on the message itself leads."""
         if target is None:
             return
-        if not _is_address(target.url):
+        if not is_address(target.url):
             self._say("tap_target", "url", "invalid", "The link must be a whole http or https address.")
         about = {"type": "tap_target_configuration", "tap_target_configuration": [target.model_dump()]}
         self.components.append({"type": "tap_target_configuration", "parameters": [about]})
@@ -297,7 +297,7 @@ class _Filling:
     def _check_media(self, part: str, asked: str, shown: Json) -> None:
         if ("link" in shown) == ("id" in shown):
             self._say(part, asked, "invalid", "Give either the id of an uploaded file or a link to one.")
-        elif "link" in shown and not _is_address(shown["link"]):
+        elif "link" in shown and not is_address(shown["link"]):
             self._say(part, asked, "invalid", "The link must be a whole http or https address.")
 
     def _say_too_long(self, part: str, parameter: str, length: int, most: int) -> None:
@@ -332,7 +332,8 @@ def _place(name: str) -> tuple[int, str]:
     return len(name), name
 
 
-def _is_address(link: str) -> bool:
+def is_address(link: str) -> bool:
+    """Whether a text is a whole http or https address."""
     try:
         parts = urlsplit(link)
     except ValueError:

@@ -1,8 +1,9 @@
 """What a caller gives to fill a template in."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StringConstraints
 
 Text = Annotated[str, StringConstraints(max_length=32_768, pattern=r"^[^\x00]*$")]
 """As long as the longest message may be."""
@@ -16,7 +17,7 @@ class Currency(_Strict):
     fallback_value: Text
     """What is shown where the amount can't be put in the recipient's own way."""
     code: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-    amount_1000: int = Field(ge=-(2**53), le=2**53)
+    amount_1000: StrictInt = Field(ge=-(2**53), le=2**53)
     """The amount times 1000."""
 
 
@@ -74,7 +75,14 @@ class HeaderValues(_Strict):
     product: Product | None = None
 
 
-ButtonIndex = Annotated[int, Field(ge=0, le=99)]
+def _digits(key: object) -> object:
+    """A key of JSON's is text: Python would read a number from other texts too, such as `1_0`."""
+    if isinstance(key, str) and not re.fullmatch("[0-9]{1,2}", key):
+        raise ValueError("not just digits")
+    return key
+
+
+ButtonIndex = Annotated[int, BeforeValidator(_digits), Field(ge=0, le=99)]
 ButtonValue = Text | dict[str, Any]
 """The end of the address, the code, the payload of a quick reply or call; an `action` object for a flow or products,
 `ttl_minutes` and `payload` for a call."""
@@ -97,6 +105,6 @@ class RenderBody(CardValues):
     """The parameters of a template, part by part; buttons by their index from 0."""
 
     carousel: Annotated[list[CardValues], Field(max_length=20)] = []
-    offer_expires_at_ms: int | None = Field(default=None, ge=0, le=2**53)
+    offer_expires_at_ms: StrictInt | None = Field(default=None, ge=0, le=2**53)
     """When a limited-time offer expires, in milliseconds since 1970."""
     tap_target: TapTarget | None = None

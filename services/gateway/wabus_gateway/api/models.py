@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
-from wabus_events import PhoneNumber
+from wabus_events import AccountConnected, PhoneNumber
 from wabus_runtime.http.openapi import Header, Operation
 
 from wabus_gateway.worker.connect import WABA_ID
@@ -39,6 +39,42 @@ class Connected(BaseModel):
     phone_numbers: list[PhoneNumber]
     connected_at: datetime
     token_expires_at: datetime | None
+
+    @classmethod
+    def of(cls, org_id: str, account: AccountConnected) -> "Connected":
+        return cls(
+            org_id=org_id,
+            waba_id=account.waba_id,
+            phone_numbers=account.phone_numbers,
+            connected_at=account.time,
+            token_expires_at=account.token_expires_at,
+        )
+
+
+class Step(BaseModel):
+    """A sign-up that goes on: what the way back from Meta, or the step before, has given."""
+
+    setup: str = Field(min_length=1, max_length=48 * 1024)
+
+
+class SetUpPath(BaseModel):
+    waba_id: str = Field(pattern=PATTERN)
+
+
+class Granted(BaseModel):
+    """An account that a person gave access to."""
+
+    waba_id: str
+    name: str
+    connected: bool = Field(description="Whether the organisation has it connected already.")
+
+
+class SetUp(BaseModel):
+    """What can be connected now, for this organisation, in the next ten minutes."""
+
+    setup: str = Field(description="For POST /whatsapp/setup/{waba_id}; only the browser that began can use it.")
+    org_id: str
+    accounts: list[Granted]
 
 
 class Connection(BaseModel):
@@ -89,10 +125,20 @@ class HandshakeQuery(BaseModel):
 SIGNATURE = Header("`sha256=` and the HMAC-SHA256 of the body with the app secret, in hex.")
 
 OPERATIONS = (
-    Operation("GET", "/whatsapp/connect", "Begin to connect an account, in Meta's dialog", CONNECTING, {200: Begun}),
+    Operation(
+        "GET", "/whatsapp/connect", "Begin to connect an account, in Meta's dialog", CONNECTING, {200: Begun}, (429,),
+    ),
     Operation(
         "POST", "/whatsapp/connect", "Connect the account that Embedded Signup has named", CONNECTING,
-        {201: Connected}, (400, 404, 408, 409, 413, 415, 422, 502), body=Signup,
+        {201: Connected}, (400, 404, 408, 409, 413, 415, 422, 429, 502), body=Signup,
+    ),
+    Operation(
+        "POST", "/whatsapp/setup", "Which accounts the sign-up gives access to, after Meta's dialog", CONNECTING,
+        {200: SetUp}, (400, 403, 408, 410, 413, 415, 422, 429, 502), body=Step, secured=False,
+    ),
+    Operation(
+        "POST", "/whatsapp/setup/{waba_id}", "Connect one of them", CONNECTING,
+        {201: Connected}, (400, 403, 408, 409, 410, 413, 415, 422, 429, 502), body=Step, secured=False,
     ),
     Operation("GET", "/whatsapp/connection", "The connected accounts", CONNECTING, {200: Connections}),
     Operation(

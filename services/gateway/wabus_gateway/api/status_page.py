@@ -1,27 +1,19 @@
-"""Serves the status page: a few static files, read once at the start, and a session for a person at this machine."""
+"""Serves the pages: a few static files, read once at the start, and a session for a person at this machine."""
 
-import gzip
-import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from wabus_pages.assets import Asset, read_assets
 from wabus_runtime.http.answers import Problem, json_response
 from wabus_runtime.http.auth import make_token
+from wabus_runtime.http.compression import uncompressed
+from wabus_runtime.http.headers import is_known
 from wabus_runtime.settings import AuthSettings, MetaSettings
 
 SESSION_LIFETIME = timedelta(hours=1)
-
-CONTENT_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -37,6 +29,9 @@ HEADERS = {
     "Vary": "Accept-Encoding",
 }
 
+FOREVER = "public, max-age=31536000, immutable"
+"""What is asked for under the name of its release never changes (RFC 8246)."""
+
 PROXIED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
 """Headers of a request that came through a proxy or tunnel on this machine, from who knows where."""
 
@@ -46,27 +41,8 @@ class UiSettings(MetaSettings, AuthSettings):
     """For the local stack: whoever sits at this machine is an administrator of this organisation."""
 
 
-@dataclass(frozen=True)
-class Asset:
-    """A file as it is sent, plain and compressed; `tag` is its ETag."""
-
-    plain: bytes
-    compressed: bytes
-    tag: str
-    content_type: str
-
-
-def read_assets() -> dict[str, Asset]:
-    """The page's files by name."""
-    return {
-        file.name: _asset(file.read_bytes(), CONTENT_TYPES["." + file.name.rpartition(".")[2]])
-        for file in files("wabus_gateway").joinpath("ui").iterdir()
-        if "." + file.name.rpartition(".")[2] in CONTENT_TYPES
-    }
-
-
 def install_ui(app: web.Application, settings: UiSettings) -> None:
-    """Add `GET /`, `GET /ui/{file}` and, where a local organisation is set, `GET /ui/session`."""
+    """Add `GET /`, the files under `/ui/` and, where a local organisation is set, `GET /ui/session`."""
     assets = read_assets()
 
     async def page(request: web.Request) -> web.Response:
@@ -75,17 +51,19 @@ def install_ui(app: web.Application, settings: UiSettings) -> None:
             raw = request.rel_url.raw_query_string
             query = f"?{raw}" if raw else ""
             return web.Response(status=307, headers={"Location": f"{elsewhere}/{query}", "Cache-Control": "no-store"})
-        return _answer(request, assets["index.html"])
+        return _answer(request, assets.files["status/index.html"])
 
     async def file(request: web.Request) -> web.Response:
-        asset = assets.get(request.match_info["file"])
+        asset = assets.files.get("{folder}/{file}".format_map(request.match_info))
         if asset is None:
             raise web.HTTPNotFound
-        return _answer(request, asset)
+        # Of another release, while one takes another's place: what there is now, and nobody keeps it under that name.
+        return _answer(request, asset, forever=request.match_info.get("release") == assets.release)
 
     app.router.add_get("/", page)
     app.router.add_get("/ui/session", _session(settings))
-    app.router.add_get("/ui/{file}", file)
+    app.router.add_get("/ui/{folder}/{file}", file)
+    app.router.add_get("/ui/{release}/{folder}/{file}", file)
 
 
 def canonical_address(host: str, public_url: str) -> str | None:
@@ -120,24 +98,19 @@ def _session(settings: UiSettings) -> Callable[[web.Request], Awaitable[web.Resp
         token = make_token(
             settings, org_id=settings.ui_local_org, role="admin", now=datetime.now(UTC), lifetime=SESSION_LIFETIME
         )
-        return json_response({"token": token})
+        return uncompressed(json_response({"token": token}))
 
     return session
 
 
-def _answer(request: web.Request, asset: Asset) -> web.Response:
-    headers = {**HEADERS, "ETag": f'W/"{asset.tag}"'}
-    if any(known.value in (asset.tag, "*") for known in request.if_none_match or ()):
+def _answer(request: web.Request, asset: Asset, *, forever: bool = False) -> web.Response:
+    headers = {**HEADERS, "ETag": f'W/"{asset.tag}"', **({"Cache-Control": FOREVER} if forever else {})}
+    if is_known(request, asset.tag):
         return web.Response(status=304, headers=headers)
     headers["Content-Type"] = asset.content_type
     if "gzip" in request.headers.get("Accept-Encoding", "").lower():
         return web.Response(body=asset.compressed, headers={**headers, "Content-Encoding": "gzip"})
     return web.Response(body=asset.plain, headers=headers)
-
-
-def _asset(plain: bytes, content_type: str) -> Asset:
-    tag = hashlib.blake2b(plain, digest_size=12).hexdigest()
-    return Asset(plain, gzip.compress(plain, compresslevel=9, mtime=0), tag, content_type)
 
 
 def _is_loopback(host: str | None) -> bool:

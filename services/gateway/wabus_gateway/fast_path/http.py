@@ -11,11 +11,12 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol, cast
 
 from aiohttp import web
+from wabus_runtime.http import connections
 from wabus_runtime.http.answers import REQUEST_SECONDS, REQUESTS, SAFE_HEADERS
-from wabus_runtime.http.connections import UNREAD_TIMEOUT
 from wabus_runtime.service.process import DRAIN_TIMEOUT, ProtocolFactory
 
 PATH = "/webhooks/whatsapp"
@@ -23,9 +24,7 @@ OWN_PATH = "/webhooks/whatsapp/{waba_id}"
 
 MOST = 16 * 1024  # bytes of a body; what is larger may hold much work
 LONGEST_HEAD = 8_000  # bytes
-READ_TIMEOUT = 10.0  # seconds for the second piece of a request, then it is aiohttp's
 KEEP_ALIVE = 75.0  # seconds without a request until a connection is closed
-LOOK_EVERY = 5.0  # seconds
 
 _HEAD = re.compile(
     rb"POST /webhooks/whatsapp(/\w++)? HTTP/1\.1(\r\n(?:[!#$%&'*+.^`|~\w-]++:[\t\x20-\x7e]*+\r\n)++)\r\n",
@@ -53,11 +52,15 @@ class Receiver(Protocol):
     """What a connection asks of the gateway."""
 
     def is_genuine(self, body: bytes, signature: str) -> bool:
-        """Whether a body is signed."""
+        """Whether a body is signed, and a webhook."""
         ...
 
     def take(self, body: bytes, route: str, answered: Answered) -> None:
         """Handle a signed body and call `answered` with 200, 500 or 503, at once or later."""
+        ...
+
+    def note_slow(self) -> None:
+        """A webhook's body did not come in its time."""
         ...
 
 
@@ -82,11 +85,25 @@ def plain_head(data: bytes) -> Head | None:
     return Head(OWN_PATH if match[1] else PATH, match.end(), int(length[1]), signature[1].decode())
 
 
+@dataclass(frozen=True, slots=True)
+class Patience(connections.Patience):
+    """How long a client is waited for, in seconds."""
+
+    whole: float = 10.0
+    """For a request to be whole."""
+    look_every: float = 1.0
+    """Between looks at who has taken longer."""
+
+
+PATIENCE = Patience()
+
+
 class FastPath:
     """Makes each connection's protocol; `answers` has the response for each status."""
 
-    def __init__(self, receiver: Receiver, answers: dict[int, web.Response]) -> None:
+    def __init__(self, receiver: Receiver, answers: dict[int, web.Response], patience: Patience = PATIENCE) -> None:
         self.receiver = receiver
+        self.patience = patience
         self.connections: set[_Connection] = set()
         self.draining = False
         self._empty = asyncio.Event()
@@ -102,7 +119,7 @@ class FastPath:
 
     def _protocol(self) -> asyncio.BaseProtocol:
         if self._looking is None:
-            self._looking = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
+            self._looking = asyncio.get_running_loop().call_later(self.patience.look_every, self._look)
         return _Connection(self)
 
     def forget(self, connection: "_Connection") -> None:
@@ -138,13 +155,14 @@ class FastPath:
         now = time.monotonic()
         for connection in list(self.connections):
             connection.look(now)
-        self._looking = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
+        self._looking = asyncio.get_running_loop().call_later(self.patience.look_every, self._look)
 
 
 class _Connection(asyncio.Protocol):
     __slots__ = (
         "_busy",
         "_fast_path",
+        "_half_closed",
         "_last",
         "_reading_due",
         "_rest",
@@ -158,7 +176,7 @@ class _Connection(asyncio.Protocol):
         self._fast_path = fast_path
         self._transport: asyncio.Transport | None = None
         self._rest = b""
-        self._busy = self._serving = False
+        self._busy = self._serving = self._half_closed = False
         self._route = PATH
         self._last = time.monotonic()
         self._started = 0.0
@@ -174,9 +192,9 @@ class _Connection(asyncio.Protocol):
         self._fast_path.forget(self)
 
     def pause_writing(self) -> None:
-        """Nobody reads the answers: make no more of them until somebody does, for `UNREAD_TIMEOUT` at most."""
+        """Nobody reads the answers: make no more of them until somebody does, for as long as is patient."""
         if self._reading_due is None:
-            self._reading_due = asyncio.get_running_loop().call_later(UNREAD_TIMEOUT, self._not_read)
+            self._reading_due = asyncio.get_running_loop().call_later(self._fast_path.patience.unread, self._not_read)
 
     def resume_writing(self) -> None:
         self._is_read()
@@ -188,9 +206,14 @@ class _Connection(asyncio.Protocol):
         if self._held:
             self._rest += data
         else:
-            self._serve(self._rest + data if self._rest else data, first=not self._rest)
+            self._serve(self._rest + data if self._rest else data, begins=not self._rest)
         if self._held and len(self._rest) > MOST and self._transport:
             self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Whether the connection stays open: who sends nothing more may still wait for the answer that is due."""
+        self._half_closed = self._held
+        return self._half_closed
 
     @property
     def _held(self) -> bool:
@@ -202,12 +225,14 @@ class _Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         if self._rest and not self._held:
-            self._serve(self._rest, first=True)
-        if self._transport and not (self._held and len(self._rest) > MOST):
+            self._serve(self._rest, begins=True)
+        if self._transport and self._half_closed:
+            self._close_after_last()
+        elif self._transport and not (self._held and len(self._rest) > MOST):
             self._transport.resume_reading()
 
-    def _serve(self, data: bytes, *, first: bool) -> None:
-        """Take request after request from what has come; `first` is whether a request may still lack a piece."""
+    def _serve(self, data: bytes, *, begins: bool) -> None:
+        """Take request after request from what has come; `begins` is whether none of it had come before."""
         self._serving = True
         self._rest = data
         while self._rest and not self._held and self._transport:
@@ -217,16 +242,15 @@ class _Connection(asyncio.Protocol):
                 break
             end = head.size + head.length
             if len(self._rest) < end:
-                if not first:
-                    self._hand_over()
-                self._last = time.monotonic()
+                if begins:
+                    self._last = time.monotonic()
                 break
             body = self._rest[head.size : end]
             if not self._fast_path.receiver.is_genuine(body, head.signature):
                 self._hand_over()
                 break
             self._rest = self._rest[end:]
-            first = True
+            begins = True
             self._busy, self._route, self._started = True, head.route, time.perf_counter()
             self._fast_path.receiver.take(body, head.route, self._answered)
         self._serving = False
@@ -241,8 +265,13 @@ class _Connection(asyncio.Protocol):
         transport.write(self._fast_path.answer(status))
         if self._fast_path.draining:
             transport.close()
-        elif self._rest and not self._serving:
+        elif (self._rest or self._half_closed) and not self._serving:
             self._go_on()
+
+    def _close_after_last(self) -> None:
+        """Close what its client has closed for its part, unless an answer is due; what is left will never be whole."""
+        if self._transport and not self._held:
+            self._transport.close()
 
     def _hand_over(self) -> None:
         """From here on the connection is aiohttp's."""
@@ -256,6 +285,8 @@ class _Connection(asyncio.Protocol):
         handler.connection_made(transport)
         transport.resume_reading()
         handler.data_received(data)  # last, for it pauses reading where requests come faster than they are answered
+        if self._half_closed and not handler.eof_received():
+            transport.close()
 
     def drain(self) -> None:
         """Close now, or after the answer that is due; aiohttp waits for what has only come in part."""
@@ -267,9 +298,18 @@ class _Connection(asyncio.Protocol):
     def look(self, now: float) -> None:
         if self._held:
             return
-        if self._rest and now - self._last > READ_TIMEOUT:
-            self._hand_over()
+        if self._rest and now - self._last > self._fast_path.patience.whole:
+            self._give_up()
         elif now - self._last > KEEP_ALIVE and self._transport:
+            self._transport.close()
+
+    def _give_up(self) -> None:
+        """The rest of a webhook has not come in its time."""
+        if self._transport:
+            head = plain_head(self._rest)
+            _count(head.route if head else PATH, 408, self._fast_path.patience.whole)
+            self._fast_path.receiver.note_slow()
+            self._transport.write(self._fast_path.answer(408))
             self._transport.close()
 
     def _is_read(self) -> None:
@@ -283,8 +323,10 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
 
+STATUSES = (200, 408, 500, 503)
+"""Those of the answers that are given here."""
 _ROUTES = (PATH, OWN_PATH)
-_COUNTERS = {(route, status): REQUESTS.labels("POST", route, status) for route in _ROUTES for status in (200, 500, 503)}
+_COUNTERS = {(route, status): REQUESTS.labels("POST", route, status) for route in _ROUTES for status in STATUSES}
 _SECONDS = {route: REQUEST_SECONDS.labels("POST", route) for route in _ROUTES}
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, cast
 
+_OBJECT = re.compile(rb"[ \t\r\n]*\{")  # JSON's white space: RFC 8259, section 2
 _HEADER = re.compile(r"sha256=([0-9a-fA-F]{64})")
 
 
@@ -25,6 +26,16 @@ def is_signed(body: bytes, header: str | None, secrets: Sequence[bytes]) -> bool
     for secret in secrets:
         genuine |= hmac.compare_digest(hmac.digest(secret, body, "sha256"), claimed)
     return genuine
+
+
+def may_be_webhook(body: bytes) -> bool:
+    """Whether a signed body begins as each of Meta's webhooks does: it is a JSON object.
+
+    The payload of a `signed_request` is signed with the same secret in the same way, and Meta gives one to the browser
+    of everybody who signs in at our app. It is base64url, which begins no object.
+    Source: Meta, "Webhooks: Getting Started", event notifications; "Data Deletion Request Callback".
+    """
+    return _OBJECT.match(body) is not None
 
 
 def verify_token_of(waba_id: str, verify_token: str) -> str:

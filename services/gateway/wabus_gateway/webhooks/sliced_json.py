@@ -9,20 +9,21 @@ import json.decoder
 import math
 import re
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
+from wabus_events.webhooks.items import SMALL_STEPS
+from wabus_events.webhooks.values import Unwritable
 
 # Numbers beyond 64 bits would come back rounded from the fast parser; so many digits in a row may stand for one.
 # Looking for them this way takes a tenth of a regular expression's time.
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _MAYBE_A_HUGE_NUMBER = b"0" * 19
+_ZEROS = re.compile(rb"0+")
 DEEPEST = 200  # levels that every JSON library on the way writes and reads
 MOST_PARTS = 100_000  # objects and lists; 3 MB of Meta's smallest statuses have two thirds of it
 AT_ONCE = 64 * 1024  # bytes of a body that is parsed at once, in some ms at most
 WINDOW = 16 * 1024  # characters of a larger one that are parsed at once
-SMALL_STEPS = 250  # parts of one that are looked at before others get their turn
 _LONGEST_CUT = 4  # characters that may be missed where a number is cut, as in 1.5e-7
 
 _decoding: Any = json.decoder  # what it has for one value at a place in a text is public but has no types
@@ -35,14 +36,6 @@ Slices = Generator[None, None, Any]
 
 class TooManyParts(ValueError):
     """More objects and lists than `MOST_PARTS`: no webhook of Meta's, and many seconds of work."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unwritable:
-    """A change that events can't carry as JSON: a number beyond 64 bits, a lone surrogate, hundreds of levels."""
-
-    field: str | None
-    body: bytes
 
 
 def parsed(body: bytes) -> Slices:
@@ -74,8 +67,18 @@ def parsed(body: bytes) -> Slices:
 
 
 def has_huge_number(body: bytes) -> bool:
-    """Whether a number in it may have more than 64 bits; a long row of digits in a text counts as one."""
-    return _MAYBE_A_HUGE_NUMBER in body.translate(_DIGITS_TO_ZERO)
+    """Whether a number in it may have more than 64 bits; a long row of digits in a text counts as one.
+
+    Not one after a dot: that is a fraction, which every parser rounds alike, or a business-scoped user id.
+    """
+    zeros = body.translate(_DIGITS_TO_ZERO)
+    at = zeros.find(_MAYBE_A_HUGE_NUMBER)
+    while at >= 0:
+        if body[at - 1 : at] != b".":
+            return True
+        row = _ZEROS.match(zeros, at)
+        at = zeros.find(_MAYBE_A_HUGE_NUMBER, row.end() if row else at + 1)
+    return False
 
 
 def _finite(number: str) -> float:
@@ -185,22 +188,47 @@ class _Sliced:
 
 
 def _set_apart(payload: Any) -> Slices:
-    """Make the changes that events can't carry `Unwritable`, so that one of them does not take the others with it."""
+    """Make what events can't carry `Unwritable`, so that one change of it, or one message of a history, goes alone."""
     for entry in payload["entry"]:
         changes = entry["changes"]
         for number, change in enumerate(changes):
             if not _is_writable(change):
-                changes[number] = yield from _unwritable(change)
+                yield from _messages_set_apart(change)
+                if not _is_writable(change):
+                    changes[number] = yield from _unwritable(change, change)
                 yield
             elif number % SMALL_STEPS == 0:
                 yield
-    orjson.dumps(payload, default=lambda _change: None)
+    orjson.dumps(payload, default=_none, option=orjson.OPT_PASSTHROUGH_DATACLASS)
 
 
-def _unwritable(change: Any) -> Slices:
+def _messages_set_apart(change: Any) -> Slices:
+    """The same for each message of a history, which holds those of half a year of many people."""
+    match change:
+        case {"field": "history", "value": {"history": [*chunks]}}:
+            threads = [thread for chunk in chunks if isinstance(chunk, dict) for thread in _list_in(chunk, "threads")]
+        case _:
+            return
+    looked_at = 0
+    for thread in threads:
+        messages = _list_in(thread, "messages")
+        for number, message in enumerate(messages):
+            if not _is_writable(message):
+                messages[number] = yield from _unwritable(change, message)
+            looked_at += 1
+            if looked_at % SMALL_STEPS == 0:
+                yield
+
+
+def _list_in(part: Any, name: str) -> list[Any]:
+    found = cast(dict[str, Any], part).get(name) if isinstance(part, dict) else None
+    return cast(list[Any], found) if isinstance(found, list) else []
+
+
+def _unwritable(change: Any, part: Any) -> Slices:
     field = cast(dict[str, Any], change).get("field") if isinstance(change, dict) else None
     pieces: list[str] = []
-    for piece in json.JSONEncoder().iterencode(change):
+    for piece in json.JSONEncoder(default=_none).iterencode(part):
         pieces.append(piece)
         if len(pieces) % (10 * SMALL_STEPS) == 0:
             yield
@@ -209,7 +237,14 @@ def _unwritable(change: Any) -> Slices:
 
 def _is_writable(payload: Any) -> bool:
     try:
-        orjson.dumps([[[[payload]]]])  # an event nests it a little deeper
+        # An event nests it a little deeper.
+        orjson.dumps([[[[payload]]]], default=_none, option=orjson.OPT_PASSTHROUGH_DATACLASS)
     except TypeError:
         return False
     return True
+
+
+def _none(part: Any) -> None:
+    """What is set apart already is as good as nothing."""
+    if not isinstance(part, Unwritable):
+        raise TypeError(type(part).__name__)

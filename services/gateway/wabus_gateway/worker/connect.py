@@ -1,12 +1,13 @@
 """Connecting a WABA: its token is checked, Meta is told where to send its webhooks, and the fact is written at once.
 
-Sources: Meta's "Debug Token", "WhatsApp Business Account, subscribed_apps", "Webhook overrides".
+Sources: Meta's "Debug Token", "WhatsApp Business Account", "WhatsApp Business Account, subscribed_apps", "Webhook
+overrides".
 """
 
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -14,11 +15,14 @@ import structlog
 from pydantic import SecretStr
 from wabus_events import AccountConnected, AccountDisconnected, CredentialStored, PhoneNumber, fact_id, tombstone
 from wabus_events.models import messaging_limit
+from wabus_events.models.erasures import keyed
 from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.graph.client import Graph, GraphSettings
+from wabus_runtime.graph.fields import read
 from wabus_runtime.kafka.transactions import Fenced, TransactionalPublisher
-from wabus_runtime.settings import CredentialSettings, KafkaSettings
+from wabus_runtime.settings import CredentialSettings, IdentitySettings
+from wabus_whatsapp.accounts import ACCOUNT_FIELDS, NUMBER_FIELDS, AccountDetails, account_details, number_details
 from wabus_whatsapp.graph_errors import AccountNotFound, BadRequest, GraphError, NotAnAccount, PermissionLost
 from wabus_whatsapp.stored_text import storable
 
@@ -27,9 +31,10 @@ from wabus_gateway.webhooks.signature import verify_token_of
 WABA_ID = re.compile(r"[0-9]{1,32}")
 MANAGEMENT, MESSAGING = "whatsapp_business_management", "whatsapp_business_messaging"
 SCOPES_NEEDED = (MANAGEMENT, MESSAGING)
-PHONE_FIELDS = ",".join(
-    ("id", "display_phone_number", "verified_name", "quality_rating", *messaging_limit.GRAPH_FIELDS)
-)
+PERMISSIONS = {MANAGEMENT: "manage this account and its templates", MESSAGING: "send and receive messages"}
+"""What each of them lets us do."""
+PHONE_FIELDS = ("id", "display_phone_number", "verified_name", "quality_rating")
+OPTIONAL_PHONE_FIELDS = (*messaging_limit.GRAPH_FIELDS, *NUMBER_FIELDS)
 WHATSAPP = "whatsapp_business_"
 MAX_PHONE_NUMBERS = 100  # the largest page in Meta's OpenAPI; Meta allows far fewer numbers to a WABA
 
@@ -39,7 +44,7 @@ log = structlog.get_logger()
 SOURCE = "/wabus/gateway"
 
 
-class ConnectSettings(KafkaSettings, GraphSettings, CredentialSettings):
+class ConnectSettings(IdentitySettings, GraphSettings, CredentialSettings):
     pass
 
 
@@ -103,7 +108,8 @@ def token_facts(answer: Mapping[str, Any], *, app_id: str, waba_id: str | None, 
 def permission_missing(scopes: Sequence[str]) -> ConnectRefused:
     """The refusal of a token that has only these permissions."""
     missing = [scope for scope in SCOPES_NEEDED if scope not in scopes]
-    return ConnectRefused("permission_missing", f"The access token lacks the permission {' and '.join(missing)}.")
+    lets = " and to ".join(PERMISSIONS[scope] for scope in missing)
+    return ConnectRefused("permission_missing", f"Meta did not give us permission to {lets} ({', '.join(missing)}).")
 
 
 async def connect(
@@ -115,7 +121,7 @@ async def connect(
     waba_id: str,
     token: SecretStr,
     clock: Callable[[], datetime],
-    connected_by: str,
+    connected_by: str | None,
     subscribe: bool = True,
     phone_number_id: str | None = None,
 ) -> AccountConnected:
@@ -133,9 +139,16 @@ async def connect(
     try:
         # First of all: who has no access to the account learns nothing of whose it is, and disturbs nobody.
         facts = await inspect(settings, graph, token, now=clock(), waba_id=waba_id)
-        listed, _ = await graph.call(
-            "GET", f"{waba_id}/phone_numbers", token, {"fields": PHONE_FIELDS, "limit": str(MAX_PHONE_NUMBERS)}
+        listed = await read(
+            graph,
+            f"{waba_id}/phone_numbers",
+            token,
+            kind="number",
+            needed=PHONE_FIELDS,
+            optional=OPTIONAL_PHONE_FIELDS,
+            query={"limit": str(MAX_PHONE_NUMBERS)},
         )
+        details = await _details(graph, waba_id, token)
     except GraphError as error:
         raise _refusal(error, facts) from None
     phones = phone_numbers(listed.get("data"))
@@ -167,7 +180,7 @@ async def connect(
             ciphertext=sealed.ciphertext,
             scopes=list(facts.scopes),
             expires_at=facts.expires_at,
-            meta_user_id=facts.meta_user_id,
+            granted_by=granted_by_of(settings.identity_bytes, facts.meta_user_id),
         )
         connected = AccountConnected(
             id=fact_id(AccountConnected.type, org_id, waba_id, now.isoformat()),
@@ -179,10 +192,21 @@ async def connect(
             token_expires_at=facts.expires_at,
             callback_url=callback,
             connected_by=connected_by,
+            **asdict(details),
         )
         await publisher.publish([credential, connected])
     log.info("account connected", action="account_connected", org_id=org_id, waba_id=waba_id)
     return connected
+
+
+async def _details(graph: Graph, waba_id: str, token: SecretStr) -> AccountDetails:
+    """Whose the account is and how it is charged. What can't be read now the next check reads."""
+    try:
+        node = await read(graph, waba_id, token, kind="account", needed=("id",), optional=ACCOUNT_FIELDS)
+    except GraphError as error:
+        log.info("an account was not described", action="account_undescribed", waba_id=waba_id, code=error.code)
+        return AccountDetails()
+    return account_details(node)
 
 
 def _refusal(error: GraphError, facts: TokenFacts | None) -> ConnectRefused:
@@ -238,22 +262,33 @@ async def disconnect(
     return disconnected
 
 
+def granted_by_of(identity_key: bytes, meta_user_id: str | None) -> str | None:
+    """How the Facebook user is written down whose token it is: Meta's requests name nothing else of them."""
+    return keyed(identity_key, "meta user", meta_user_id) if meta_user_id else None
+
+
 async def reseal(settings: ConnectSettings, replica: CredentialCache, *, waba_id: str) -> bool:
-    """Seal a WABA's credential under the newest key. Returns whether that was needed.
+    """Seal a WABA's credential under the newest key, with nobody's id in it. Returns whether that was needed.
 
     It keeps its time, for the token is as old as before. Raises `CannotOpen`, and `ConnectRefused` when somebody
     connects or disconnects the account at the same moment.
     """
     keyring = Keyring(settings)
     async with _exclusively(settings, replica, waba_id) as (publisher, current):
-        if current is None or current.org_id is None or current.key_id == keyring.sealing_key_id:
+        if current is None or current.org_id is None:
+            return False
+        if current.key_id == keyring.sealing_key_id and current.meta_user_id is None:
             return False
         sealed = keyring.seal(keyring.open(current), org_id=current.org_id, waba_id=waba_id)
         renewed = {
-            "id": fact_id(CredentialStored.type, current.id, sealed.key_id),
+            "id": fact_id(
+                CredentialStored.type, current.id, sealed.key_id, *(["granted"] if current.meta_user_id else [])
+            ),
             "key_id": sealed.key_id,
             "nonce": sealed.nonce,
             "ciphertext": sealed.ciphertext,
+            "meta_user_id": None,
+            "granted_by": current.granted_by or granted_by_of(settings.identity_bytes, current.meta_user_id),
         }
         await publisher.publish([current.model_copy(update=renewed)])
     return True
@@ -288,6 +323,7 @@ def phone_numbers(listed: Any) -> list[PhoneNumber]:
             verified_name=_text(phone.get("verified_name")),
             quality_rating=_text(phone.get("quality_rating")),
             messaging_limit=_text(messaging_limit.limit_of(phone)),
+            **asdict(number_details(phone)),
         )
         for phone in phones
     ]

@@ -1,14 +1,16 @@
 """Meta's login dialog: a state that only the browser it was made for can bring back, once and in time; codes to tokens.
 
 Sources: Meta, "Manually Build a Login Flow" (Facebook Login), "Embedded Signup"; RFC 6749, section 10.12 (CSRF).
-A gateway keeps no table: the state is sealed with `CREDENTIAL_KEYS` and bound to a cookie, and a browser's cookie
-ends with its first use. A stolen state without the cookie is worthless, a replayed one finds Meta's code used up.
+A gateway keeps no table: the state is sealed with `CREDENTIAL_KEYS` and bound to a cookie of its own, for a person may
+have begun in two tabs; the cookie ends with its first use. A stolen state without the cookie is worthless, a replayed
+one finds Meta's code used up.
 """
 
 import asyncio
 import hashlib
 import hmac
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from urllib.parse import quote, urlencode, urlsplit
@@ -41,13 +43,15 @@ class StateRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A sign-up under way: for whom, in which browser, until when; and the token once there is one to choose with."""
+    """A sign-up under way: for whom, in which browser, until when; then Meta's code, then what that gave access to."""
 
     org_id: str
     subject: str
     browser: str
     """SHA-256 of the browser's cookie."""
     expires_at: float
+    code: str | None = None
+    """Meta's, once the person is back from there."""
     token: str | None = None
     waba_ids: tuple[str, ...] = ()
 
@@ -64,17 +68,20 @@ def begin(*, org_id: str, subject: str, cookie: str, now: datetime) -> Pending:
     return Pending(org_id, subject, _digest(cookie), (now + STATE_LIFETIME).timestamp())
 
 
-def resume(sealed: str, *, cookie: str | None, keyring: Keyring, now: datetime) -> Pending:
-    """The sign-up that a state belongs to. Raises `StateRefused`."""
+def opened(sealed: str, keyring: Keyring) -> Pending:
+    """The sign-up that a state belongs to, whoever brings it. Raises `StateRefused`."""
     try:
-        pending = _PENDING.validate_json(keyring.open_text(sealed, purpose="connect"))
+        return _PENDING.validate_json(keyring.open_text(sealed, purpose="connect"))
     except (CannotOpen, ValidationError):
         raise StateRefused("forged") from None
-    if cookie is None or not hmac.compare_digest(pending.browser, _digest(cookie)):
+
+
+def check(pending: Pending, *, cookies: Collection[str], now: datetime) -> None:
+    """Raises `StateRefused` unless it was begun in the browser that has these cookies, and not too long ago."""
+    if not any(hmac.compare_digest(pending.browser, _digest(cookie)) for cookie in cookies):
         raise StateRefused("foreign")
     if now.timestamp() > pending.expires_at:
         raise StateRefused("expired")
-    return pending
 
 
 def dialog_url(settings: ConnectSettings, state: str) -> str:

@@ -6,16 +6,20 @@ from uuid import uuid4
 
 from aiohttp import web
 from wabus_events import AccountCheckRequested, fact_id
-from wabus_runtime.http.answers import Problem, checked, json_response, preferred_wait, query_of, waited_for
-from wabus_runtime.http.auth import authenticate, require_admin
+from wabus_runtime.http.answers import Problem, checked, json_response, query_of
+from wabus_runtime.http.auth import authorise, count_asked
+from wabus_runtime.http.headers import waited_for
 from wabus_runtime.http.openapi import document
+from wabus_runtime.http.paging import page_of
+from wabus_runtime.http.streams import held
+from wabus_runtime.identity.pseudonyms import Pseudonyms
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.announcements import Announcements
 from wabus_runtime.postgres.read_replica import Reads
 
 from wabus_health_projector.api import models as answers
 from wabus_health_projector.api.live import detailed_answer
-from wabus_health_projector.api.routes import OPERATIONS, HealthQuery, HistoryQuery
+from wabus_health_projector.api.routes import HealthQuery, HistoryQuery
 from wabus_health_projector.tables import history, reading
 from wabus_health_projector.worker.lag import Lag
 
@@ -29,6 +33,7 @@ class Api:
         lag: Lag,
         announcements: Announcements,
         publisher: Publisher,
+        pseudonyms: Pseudonyms,
         reconcile_every: timedelta,
     ) -> None:
         self._reads = reads
@@ -36,31 +41,34 @@ class Api:
         self._lag = lag
         self._announcements = announcements
         self._publisher = publisher
+        self._pseudonyms = pseudonyms
 
     def install(self, app: web.Application) -> None:
         app.router.add_get("/webhook/health", self.health)
         app.router.add_get("/webhook/health/detailed", self.detailed)
         app.router.add_get("/webhook/health/history", self.history)
         app.router.add_post("/webhook/health/check", self.check)
-        document(app, OPERATIONS)
+        document(app)
 
     async def health(self, request: web.Request) -> web.Response:
         """An organisation that never connected anything is `pending`, not an error.
 
         With `sync_id` and `Prefer: wait` the answer waits until it has the outcome of those syncs.
         """
-        caller = await authenticate(request)
+        caller = await authorise(request)
         sync_ids = checked(HealthQuery, {"sync_id": request.query.getall("sync_id", [])}).sync_id
-        wait = preferred_wait(request) if sync_ids else None
         answer = await self._health(caller.org_id, sync_ids)
-        if wait and answer.awaiting:
+        if not sync_ids:
+            return json_response(answer)
 
-            async def complete() -> bool:
-                nonlocal answer
-                answer = await self._health(caller.org_id, sync_ids)
-                return not answer.awaiting
+        async def complete() -> bool:
+            nonlocal answer
+            answer = await self._health(caller.org_id, sync_ids)
+            return not answer.awaiting
 
-            await self._announcements.until(complete, wait, subject=caller.org_id)
+        with held(request, caller.org_id) as wait:
+            if wait and answer.awaiting:
+                await self._announcements.until(complete, wait, subject=caller.org_id)
         return json_response(answer, headers=waited_for(wait))
 
     async def _health(self, org_id: str, sync_ids: Sequence[str]) -> answers.Health:
@@ -69,7 +77,7 @@ class Api:
         return answers.health(org_id, found, now, sync_ids, reconcile_every=self._reconcile_every)
 
     async def detailed(self, request: web.Request) -> web.Response:
-        caller = await authenticate(request)
+        caller = await authorise(request)
         now = datetime.now(UTC)
         answer, _ = await self._reads().ask(
             lambda pool: detailed_answer(pool, self._lag, caller.org_id, now, self._reconcile_every)
@@ -78,18 +86,18 @@ class Api:
 
     async def history(self, request: web.Request) -> web.Response:
         """When it turned red, and why, and when green again: the newest change first, page by page."""
-        caller = await authenticate(request)
+        caller = await authorise(request)
         asked = checked(HistoryQuery, query_of(request))
         found = await self._reads().ask(
             lambda pool: history.changes(pool, caller.org_id, asked.before, asked.limit + 1)
         )
-        page = found[: asked.limit]
-        more = page[-1].log_offset if len(found) > asked.limit else None
-        return json_response({"changes": [each.answer() for each in page], "next": more})
+        page, last = page_of(found, asked.limit)
+        return json_response({"changes": [each.answer() for each in page], "next": last and last.log_offset})
 
     async def check(self, request: web.Request) -> web.Response:
         """Have all accounts of the organisation compared with Meta now; with `Prefer: wait` wait for that."""
-        caller = await require_admin(request)
+        caller = await authorise(request)
+        count_asked(request, caller)
         waba_ids = await reading.connected_wabas(self._reads().primary, caller.org_id)
         if not waba_ids:
             raise Problem(
@@ -97,6 +105,7 @@ class Api:
             )
         now = datetime.now(UTC)
         check_id = str(uuid4())
+        requested_by = await self._pseudonyms.of(caller.org_id, caller.subject)
         requests = [
             AccountCheckRequested(
                 id=fact_id(AccountCheckRequested.type, check_id, waba_id),
@@ -104,7 +113,7 @@ class Api:
                 org_id=caller.org_id,
                 waba_id=waba_id,
                 check_id=check_id,
-                requested_by=caller.subject,
+                requested_by=requested_by,
             )
             for waba_id in waba_ids
         ]
@@ -113,8 +122,8 @@ class Api:
         async def checked() -> bool:
             return await reading.count_checked(self._reads().primary, waba_ids, now) == len(waba_ids)
 
-        wait = preferred_wait(request)
-        done = bool(wait) and await self._announcements.until(checked, wait or 0, subject=caller.org_id)
+        with held(request, caller.org_id) as wait:
+            done = bool(wait) and await self._announcements.until(checked, wait or 0, subject=caller.org_id)
         headers = waited_for(wait)
         content = {"check_id": check_id, "waba_ids": waba_ids, "status": "checked" if done else "checking"}
         return json_response(content, 200 if done else 202, headers)

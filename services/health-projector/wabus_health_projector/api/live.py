@@ -145,8 +145,15 @@ class Live:
     """All feeds of a process."""
 
     def __init__(
-        self, reads: Callable[[], Reads], lag: Lag, announcements: Announcements, reconcile_every: timedelta
+        self,
+        reads: Callable[[], Reads],
+        lag: Lag,
+        announcements: Announcements,
+        reconcile_every: timedelta,
+        *,
+        judge_again: float = JUDGE_AGAIN,
     ) -> None:
+        self._judge_again = judge_again
         self._reads = reads
         self._reconcile_every = reconcile_every
         self._lag = lag
@@ -196,4 +203,4 @@ class Live:
             return snapshot(answer, reached, now)
 
         with self._announcements.heard(org_id, changed):
-            await feed.run(read, lambda: JUDGE_AGAIN if self._announcements.listening else LOOK_AGAIN)
+            await feed.run(read, lambda: self._judge_again if self._announcements.listening else LOOK_AGAIN)

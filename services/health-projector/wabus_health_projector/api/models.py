@@ -1,13 +1,16 @@
 """The answers of the read endpoints as models, made from what is stored and what is judged. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel
+from wabus_whatsapp.accounts import AccountDetails, is_registered
+from wabus_whatsapp.sending.errors import meaning
 
 from wabus_health_projector.health.account import numbers
+from wabus_health_projector.health.check import details_known
 from wabus_health_projector.health.judgement import HOURLY, Status, judge, judge_organisation
-from wabus_health_projector.health.message_errors import meaning
 from wabus_health_projector.health.reason import Reason
 from wabus_health_projector.health.routing import checked_since
 from wabus_health_projector.health.state import SyncStatus, WabaHealth
@@ -75,6 +78,12 @@ class Phone(BaseModel):
     throughput: str | None
     callback_url: str | None
     """As of the last check that found a difference; null before the first."""
+    registered: bool | None
+    """Whether it can be used with the Cloud API; null where Graph did not say."""
+    coexistence: bool | None
+    """Whether it is in use in the WhatsApp Business app too; null where Graph did not say."""
+    can_send_message: str | None
+    """AVAILABLE, LIMITED or BLOCKED, in Meta's own judgement of all that takes part in sending from it."""
 
 
 class TroubledTemplate(BaseModel):
@@ -110,10 +119,25 @@ class WabaAnswer(BaseModel):
     callback_url: str | None
     token_expires_at: datetime | None
     scopes: tuple[str, ...]
+    portfolio_id: str | None
+    """The business portfolio that owns the account."""
+    time_zone: str | None
+    """In which the account's days are charged, as IANA has it; null where Meta's number for it is not known here."""
+    time_zone_id: int | None
+    """Meta's number for it."""
+    currency: str | None
+    country: str | None
+    can_send_message: str | None
+    """AVAILABLE, LIMITED or BLOCKED, in Meta's own judgement of the account."""
+    fields_missing: tuple[str, ...] | None
+    """Webhook fields of which nothing reaches us; null while that is not known."""
     evidence: list[Proof]
     sync: Sync
     counts: dict[str, dict[str, int]]
-    """By window (`last_24h`, `last_7d`, `last_30d`), then by kind: received, sent, delivered, read, failed, …"""
+    """By window (`last_24h`, `last_7d`, `last_30d`), then by kind: received, sent, delivered, read, failed, …
+
+    `last_30d` reaches as far as counts are kept: 28 whole days (UTC) and today.
+    """
     counts_by_phone: dict[str, dict[str, dict[str, int]]]
     """The same by phone number id."""
     phones: list[Phone]
@@ -186,6 +210,9 @@ def _waba(waba: Waba, now: datetime, reconcile_every: timedelta) -> WabaAnswer:
         callback_url=connection.callback_url if connection else None,
         token_expires_at=(checked or connection).token_expires_at if connection else None,
         scopes=connection.scopes if connection else (),
+        **asdict(details_known(state) if connection else AccountDetails()),
+        can_send_message=checked.can_send_message if checked else None,
+        fields_missing=checked.fields_missing if checked else None,
         evidence=_evidence(state),
         sync=_sync(state),
         counts=_windows(waba.counts),
@@ -202,7 +229,7 @@ def _waba(waba: Waba, now: datetime, reconcile_every: timedelta) -> WabaAnswer:
             "check_at": checked.at if checked else None,
             "sync_at": state.sync_done.at if state.sync_done else None,
             "sync_failed_at": state.last_failure.at if state.last_failure else None,
-            "template_at": max(filter(None, (each.status_at for each in state.shown_templates)), default=None),
+            "template_at": max(filter(None, (each.told_at for each in state.shown_templates)), default=None),
         },
     )
 
@@ -278,9 +305,12 @@ def _phones(state: WabaHealth) -> list[Phone]:
                 messaging_limit_since=limited_at if number.tier else None,
                 name_decision=name.decision if name else None,
                 name_decided_at=name.at if name else None,
-                status=number.checked.status if number.checked else None,
-                throughput=number.checked.throughput if number.checked else None,
+                status=known.status if known else None,
+                throughput=known.throughput if known else None,
                 callback_url=number.checked.callback_url if number.checked else None,
+                registered=is_registered(known.status, known.platform_type) if known else None,
+                coexistence=known.coexistence if known else None,
+                can_send_message=number.checked.can_send_message if number.checked else None,
             )
         )
     return phones

@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from wabus_runtime.http.answers import DIGITS
+from wabus_runtime.http.headers import PREFER_WAIT
 from wabus_runtime.http.openapi import Header, Operation
 
 from wabus_health_projector.api.models import DetailedHealth, Health
 from wabus_health_projector.health.reason import Reason
 
 TAG = "health"
-WAIT = Header("`wait=10`: answer when it has come, or after so many seconds, at most 30.")
 
 
 class HealthQuery(BaseModel):
@@ -27,8 +28,10 @@ class HistoryQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(default=50, ge=1, le=500)
-    before: int | None = Field(default=None, ge=0, lt=2**63, description="`next` of the page before.")
+    limit: Annotated[int, Field(ge=1, le=500), DIGITS] = 50
+    before: Annotated[int, Field(ge=0, le=2**63 - 1), DIGITS] | None = Field(
+        default=None, description="`next` of the page before."
+    )
 
 
 class ChangeView(BaseModel):
@@ -60,7 +63,7 @@ class Checked(BaseModel):
 OPERATIONS = (
     Operation(
         "GET", "/webhook/health", "Whether the connection is healthy, and if not, why and what to do", TAG,
-        {200: Health}, (422,), query=HealthQuery, repeatable=("sync_id",), headers={"Prefer": WAIT},
+        {200: Health}, (422,), query=HealthQuery, repeatable=("sync_id",), headers={"Prefer": PREFER_WAIT},
     ),
     Operation(
         "GET", "/webhook/health/detailed", "The same for each account, with evidence and counts", TAG,
@@ -77,6 +80,6 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/webhook/health/check", "Compare with Meta now (administrators only)", TAG,
-        {200: Checked, 202: Checked}, (403, 404), headers={"Prefer": WAIT},
+        {200: Checked, 202: Checked}, (403, 404, 429), headers={"Prefer": PREFER_WAIT},
     ),
 )  # fmt: skip

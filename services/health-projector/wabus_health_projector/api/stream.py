@@ -2,8 +2,8 @@
 
 from aiohttp import web
 from prometheus_client import Gauge
-from wabus_runtime.http.answers import Problem
-from wabus_runtime.http.auth import authenticate
+from wabus_runtime.http.answers import database_unavailable
+from wabus_runtime.http.auth import authorise
 from wabus_runtime.http.streams import OpenStreams, event, no_more_streams, send_events
 
 from wabus_health_projector.api.live import Live, digest_of
@@ -22,19 +22,13 @@ class Streams:
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Until the client leaves, its token expires or the process ends; the last two are told by `event: end`."""
-        caller = await authenticate(request)
+        caller = await authorise(request)
         if self.live.closing:
             raise no_more_streams()
         with self._open.admitted(caller.org_id, request), STREAMS.track_inprogress():
             async with self.live.follow(caller.org_id) as feed:
                 if await feed.fresh(FIRST_WAIT) is None:
-                    raise Problem(
-                        503,
-                        "database_unavailable",
-                        "Temporarily unavailable",
-                        "The data can't be read right now. Please try again in a moment.",
-                        headers={"Retry-After": "2"},
-                    )
+                    raise database_unavailable()
                 known = digest_of(request.headers.get("Last-Event-ID", ""))
 
                 async def next_event(timeout: float) -> bytes | None:

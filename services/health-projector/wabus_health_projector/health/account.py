@@ -1,11 +1,12 @@
 """What Meta has decided about an account and its phone numbers, as reasons: restrictions, reviews, quality, limits."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from wabus_events import CheckedNumber, PhoneNumber
 from wabus_events.models.messaging_limit import is_lower, people_a_day
+from wabus_whatsapp.shown_text import isolated
 
 from wabus_health_projector.health.reason import Reason, Severity
 from wabus_health_projector.health.state import Checked, Connection, Fact, NumberHealth, WabaHealth, digits, order
@@ -15,10 +16,19 @@ PIN_RESET_LASTS = timedelta(days=7)
 
 ACCOUNT_GONE = {
     "ACCOUNT_DELETED": ("account_deleted", "The WhatsApp Business account was deleted at Meta."),
-    "ACCOUNT_OFFBOARDED": ("account_offboarded", "The account has left the WhatsApp platform."),
+    "ACCOUNT_OFFBOARDED": (
+        "account_offboarded",
+        "The account can't send or receive through us: its number was moved to another phone, or registered again, in "
+        "the WhatsApp Business app.",
+    ),
     "PARTNER_REMOVED": ("permission_lost", "The account is no longer shared with us."),
     "PARTNER_APP_UNINSTALLED": ("permission_lost", "Our app was removed from the account."),
 }  # fmt: skip
+ACCOUNT_GONE_REMEDIES = {
+    "ACCOUNT_OFFBOARDED": "Finish the registration in the WhatsApp Business app, and leave this platform ticked where "
+    "it lists those that were connected: within minutes the account comes back by itself. If not, connect it again.",
+}
+"""Where it is not to connect the account again. Meta: "Reconnect offboarded coexistence clients"."""
 ACCOUNT_BACK = {
     "ACCOUNT_OFFBOARDED": "ACCOUNT_RECONNECTED",
     "PARTNER_REMOVED": "PARTNER_ADDED",
@@ -59,7 +69,7 @@ def account_reasons(health: WabaHealth, connection: Connection, now: datetime) -
 def numbers(health: WabaHealth, connection: Connection) -> list[Number]:
     """All phone numbers of the WABA that anything is known of, in the order of their digits."""
     gap = health.gap_before(connection)
-    heard = {key: number.since(gap) if gap else number for key, number in health.numbers.items()}
+    heard = {key: number.only(lambda fact: _counts(fact, gap)) for key, number in health.numbers.items()}
     known = {digits(each.display_phone_number or each.phone_number_id): each for each in connection.phone_numbers}
     since = health.checked if health.checked and order(health.checked) > order(connection) else None
     checked = {
@@ -113,7 +123,8 @@ def _gone(health: WabaHealth, connection: Connection) -> Iterator[Reason]:
     for event, (code, message) in ACCOUNT_GONE.items():
         gone, back = events.get(event), events.get(ACCOUNT_BACK.get(event, ""))
         if gone and order(gone) > order(connection) and not (back and order(back) > order(gone)):
-            yield _account(code, "failing", message, "Connect your WhatsApp Business account again.", gone)
+            remedy = ACCOUNT_GONE_REMEDIES.get(event, "Connect your WhatsApp Business account again.")
+            yield _account(code, "failing", message, remedy, gone)
 
 
 def _counts(fact: Fact, gap: datetime | None) -> bool:
@@ -146,7 +157,7 @@ def _restricted(health: WabaHealth, now: datetime, gap: datetime | None) -> Iter
         if lasting:
             ends = [each.expires_at for each in lasting if each.expires_at]
             until = f" until {max(ends):%-d %B %Y}" if len(ends) == len(lasting) else ""
-            what = ", ".join(sorted({RESTRICTIONS.get(each.kind, each.kind) for each in lasting}))
+            what = _any_of([RESTRICTIONS.get(kind, kind) for kind in _worst_first({each.kind for each in lasting})])
             severity: Severity = "failing" if any("MESSAGING" in each.kind for each in lasting) else "degraded"
             message = f"Meta does not let this account {what}{until}."
             yield _account(
@@ -162,11 +173,22 @@ def _restricted(health: WabaHealth, now: datetime, gap: datetime | None) -> Iter
 
 
 RESTRICTIONS = {
-    "RESTRICTED_ADD_PHONE_NUMBER_ACTION": "add phone numbers",
-    "RESTRICTED_BIZ_INITIATED_MESSAGING": "start conversations",
     "RESTRICTED_CUSTOMER_INITIATED_MESSAGING": "answer customers",
+    "RESTRICTED_BIZ_INITIATED_MESSAGING": "start conversations",
     "RESTRICTION_ON_PAYMENTS": "take payments",
+    "RESTRICTED_ADD_PHONE_NUMBER_ACTION": "add phone numbers",
 }
+"""What each forbids, the worst first."""
+
+
+def _worst_first(kinds: set[str]) -> list[str]:
+    known = list(RESTRICTIONS)
+    return sorted(kinds, key=lambda kind: (known.index(kind) if kind in known else len(known), kind))
+
+
+def _any_of(what: Sequence[str]) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    return " or ".join(filter(None, (", ".join(what[:-1]), what[-1])))
 
 
 def _reviewed(health: WabaHealth, now: datetime, gap: datetime | None) -> Iterator[Reason]:
@@ -249,7 +271,9 @@ def _name_and_pin(number: Number, now: datetime) -> Iterator[Reason]:
         return
     name, security = number.heard.name, number.heard.security
     if name and name.decision == "REJECTED":
-        message = f"Meta has rejected the display name {f'“{name.name}” ' if name.name else ''}of {number.display}."
+        message = (
+            f"Meta has rejected the display name {f'“{isolated(name.name)}” ' if name.name else ''}of {number.display}."
+        )
         yield _account("display_name_rejected", "notice", message, "Choose another name in WhatsApp Manager.", name)
     if security and security.event == "PIN_RESET_REQUEST" and now - security.at < PIN_RESET_LASTS:
         message = f"Somebody has asked Meta to switch off the two-step PIN of {number.display}."

@@ -1,28 +1,39 @@
 """What Graph says of a connected account, as a fact, and whether that differs from what is known. Pure.
 
-Sources: Meta's "Debug Token", "WhatsApp Business Account, subscribed_apps", "WhatsApp Business Phone Number",
-"Overriding the callback URL" (`webhook_configuration`).
+Sources: Meta's "Debug Token", "WhatsApp Business Account", "WhatsApp Business Account, subscribed_apps", "WhatsApp
+Business Phone Number", "Overriding the callback URL" (`webhook_configuration`), "Subscriptions edge".
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import reduce
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import orjson
 from wabus_events import AccountChecked, CheckedNumber, fact_id
 from wabus_events.models import messaging_limit
-from wabus_whatsapp.stored_text import storable
+from wabus_events.webhooks.values import list_of, object_of
+from wabus_whatsapp.accounts import ACCOUNT_FIELDS, NUMBER_FIELDS, AccountDetails, account_details, number_details
+from wabus_whatsapp.sending_health import can_send, restrictions
+from wabus_whatsapp.stored_text import sentence, storable
+from wabus_whatsapp.webhook_fields import Subscription
 
 from wabus_health_projector.health.state import Checked, CheckFailure, Connection, Fact, WabaHealth, digits, order
 
-PHONE_FIELDS = ",".join(
-    (
-        *("id", "display_phone_number", "verified_name", "quality_rating", "status", "throughput", "name_status"),
-        *messaging_limit.GRAPH_FIELDS,
-        "webhook_configuration",
-    )
+PHONE_FIELDS = ("id", "display_phone_number", "verified_name", "quality_rating")
+OPTIONAL_PHONE_FIELDS = (
+    *("name_status", "webhook_configuration", "health_status"),
+    *messaging_limit.GRAPH_FIELDS,
+    *NUMBER_FIELDS,
 )
+OPTIONAL_ACCOUNT_FIELDS = (*ACCOUNT_FIELDS, "health_status")
+DETAILS = tuple(AccountDetails.__dataclass_fields__)
+HOST_MOST = 253  # characters (RFC 1035)
+TRY_AGAIN = timedelta(minutes=15)  # after subscribing has failed; twice as long after each that fails
+TRY_AGAIN_MOST = timedelta(hours=6)
+REFUSED_FOR = timedelta(days=1)  # in which a field that Meta did not take is not tried again
 TELLING = frozenset({"token_expired", "permission_lost", "account_not_found", "account_blocked"})
 """Codes of Graph errors that say something of the account rather than of the moment."""
 
@@ -34,11 +45,48 @@ def is_ours(callback_url: str | None, our_callback_url: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What Graph answered: `data` of `debug_token`, `subscribed_apps` and `phone_numbers` as they are."""
+    """What Graph answered: `data` of `debug_token`, `subscribed_apps`, `phone_numbers` and the account as they are."""
 
     token: Mapping[str, Any]
     subscribed: Mapping[str, Any]
     phones: Mapping[str, Any]
+    account: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    app: Subscription | None = None
+    """What our app is subscribed to, as far as it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """What became of subscribing the app to fields: how many times in a row it failed, and when it was tried last."""
+
+    count: int = 0
+    at: datetime | None = None
+    refused: tuple[str, ...] = ()
+    """The fields that Meta did not take."""
+
+
+def to_subscribe(app: Subscription, tries: Tries, our_callback_url: str, now: datetime) -> tuple[str, ...]:
+    """The fields that the app should be subscribed to now.
+
+    None where its callback is another than ours, for subscribing would take it away from them, and none so soon after a
+    try that failed. A field that Meta did not take has to wait for a day.
+    """
+    if not app.may_be_changed(our_callback_url):
+        return ()
+    since = now - tries.at if tries.at else timedelta.max
+    if tries.count and since < min(TRY_AGAIN * 2 ** min(tries.count - 1, 10), TRY_AGAIN_MOST):
+        return ()
+    waiting = tries.refused if since < REFUSED_FOR else ()
+    return tuple(name for name in app.missing(our_callback_url) if name not in waiting)
+
+
+def host_of(url: str) -> str:
+    """Where a callback is, without what may be a secret of its address."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    return sentence(host, HOST_MOST) or "another address"
 
 
 def answered(held: WabaHealth, answers: Answers, *, our_callback_url: str, app_id: str) -> dict[str, Any]:
@@ -46,18 +94,58 @@ def answered(held: WabaHealth, answers: Answers, *, our_callback_url: str, app_i
     expires = answers.token.get("expires_at")
     if answers.token.get("is_valid") is False:
         return refused(our_callback_url, "token_expired", "The access to WhatsApp has expired or was revoked.")
-    apps = [_object(_object(each).get("whatsapp_business_api_data")) for each in _list(answers.subscribed.get("data"))]
+    apps = [
+        object_of(object_of(each).get("whatsapp_business_api_data")) for each in list_of(answers.subscribed.get("data"))
+    ]
     found = sorted(
-        (_object(each) for each in _list(answers.phones.get("data")) if "id" in _object(each)),
+        (object_of(each) for each in list_of(answers.phones.get("data")) if "id" in object_of(each)),
         key=lambda each: str(each["id"]),
     )
     return {
         "our_callback_url": our_callback_url,
         "subscribed": any(str(app.get("id")) == app_id for app in apps),
         "token_expires_at": datetime.fromtimestamp(expires, UTC) if isinstance(expires, int) and expires else None,
-        "scopes": sorted(str(scope) for scope in _list(answers.token.get("scopes"))),
+        "scopes": sorted(str(scope) for scope in list_of(answers.token.get("scopes"))),
         "numbers": [_number(held, phone) for phone in found],
+        **_details(held, answers.account),
+        "can_send_message": can_send(answers.account.get("health_status")),
+        "restrictions": restrictions(each.get("health_status") for each in (answers.account, *found)),
+        **_app(held, answers.app, our_callback_url),
     }
+
+
+def _details(held: WabaHealth, account: Mapping[str, Any]) -> dict[str, Any]:
+    """What Graph says of the account, and what is known of it where Graph is silent."""
+    return asdict(_joined(account_details(account), details_known(held)))
+
+
+def details_known(held: WabaHealth) -> AccountDetails:
+    """Whose the account is and how it is charged: of each, the newest that a check or the connection told."""
+    facts = sorted((each for each in (held.checked, held.connection) if each), key=order)
+    told = (AccountDetails(**{name: getattr(fact, name) for name in DETAILS}) for fact in facts)
+    return reduce(lambda known, newer: _joined(newer, known), told, AccountDetails())
+
+
+def _joined(newer: AccountDetails, known: AccountDetails) -> AccountDetails:
+    """Both; a zone's number and its name go together, for the name of another number would be another zone's."""
+    both: dict[str, Any] = {
+        name: getattr(known, name) if getattr(newer, name) is None else getattr(newer, name) for name in DETAILS
+    }
+    zone_of = known if newer.time_zone_id is None else newer
+    return replace(AccountDetails(**both), time_zone=zone_of.time_zone)
+
+
+def _app(held: WabaHealth, app: Subscription | None, our_callback_url: str) -> dict[str, Any]:
+    """What is not known now stays as it was known, so that nothing is told when the app could not be asked once."""
+    if app is None:
+        before = held.checked
+        missing = before.fields_missing if before else None
+        return {
+            "fields_missing": None if missing is None else list(missing),
+            "app_callback_host": before.app_callback_host if before else None,
+        }
+    host = host_of(app.callback_url or "") if app.is_elsewhere(our_callback_url) else None
+    return {"fields_missing": list(app.missing(our_callback_url)), "app_callback_host": host}
 
 
 def refused(our_callback_url: str, code: str, message: str) -> dict[str, Any]:
@@ -112,7 +200,7 @@ def _content(waba_id: str, last: Checked | CheckFailure) -> dict[str, Any]:
 
 
 def _number(held: WabaHealth, phone: Mapping[str, Any]) -> CheckedNumber:
-    phone_id = storable(str(phone["id"]))
+    phone_id, details = storable(str(phone["id"])), number_details(phone)
     configuration = phone.get("webhook_configuration")
     callback_url: str | None = None
     if isinstance(configuration, dict):
@@ -135,22 +223,17 @@ def _number(held: WabaHealth, phone: Mapping[str, Any]) -> CheckedNumber:
         display_phone_number=display,
         verified_name=_text(phone.get("verified_name")),
         quality_rating=_text(phone.get("quality_rating")),
-        status=_text(phone.get("status")),
-        throughput=_text(_object(phone.get("throughput")).get("level")),
+        status=details.status,
+        throughput=details.throughput,
         messaging_limit=limit,
         messaging_limit_before=known if known and known != limit else before.messaging_limit_before if before else None,
         name_status=_text(phone.get("name_status")),
         callback_url=callback_url,
+        platform_type=details.platform_type,
+        coexistence=details.coexistence if details.coexistence is not None else before.coexistence if before else None,
+        can_send_message=can_send(phone.get("health_status")),
     )
 
 
 def _text(value: object) -> str | None:
     return storable(value) if isinstance(value, str) and value else None
-
-
-def _object(value: object) -> dict[str, Any]:
-    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return cast(list[Any], value) if isinstance(value, list) else []

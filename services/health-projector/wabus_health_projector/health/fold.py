@@ -4,10 +4,11 @@ Each event joins facts into the state: the latest by (time, id) stands, or the e
 join is associative, commutative and idempotent, so any interleaving of topics and partitions gives the same state.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from pydantic import BaseModel
 from wabus_events import (
     AccountAlerted,
     AccountChecked,
@@ -35,13 +36,15 @@ from wabus_events import (
 from wabus_whatsapp.graph_errors import AppRefused
 from wabus_whatsapp.templates.state import asked_at, notice_after, place_of, status_after
 
-from wabus_health_projector.health.check import is_ours
+from wabus_health_projector.health.check import DETAILS, is_ours
 from wabus_health_projector.health.payloads import account_event, alert, capability_limit
 from wabus_health_projector.health.state import (
+    TROUBLED,
     Capability,
     Checked,
     CheckFailure,
     Connection,
+    Counts,
     Disconnection,
     Evidence,
     Fact,
@@ -49,6 +52,7 @@ from wabus_health_projector.health.state import (
     MessagingLimit,
     NameReview,
     NumberHealth,
+    Proofs,
     Review,
     SecurityNotice,
     SyncDone,
@@ -59,13 +63,16 @@ from wabus_health_projector.health.state import (
     TemplateQuality,
     TemplateStatus,
     TemplateTold,
+    TroubleBegan,
     WabaHealth,
     digits,
+    facts,
     order,
 )
 
 DAYS_KEPT = 60  # days with a webhook, to know how often a WABA usually speaks
 FAILURES_KEPT = 10  # failed syncs
+PROOFS_KEPT = 20  # of one kind that were for no organisation
 SYNCS_KEPT = 10  # ended syncs that are known by their id
 
 F = TypeVar("F", bound=Fact)
@@ -82,12 +89,77 @@ def fold_all(health: WabaHealth, events: Iterable[tuple[Event, datetime]]) -> Wa
     # Frozen for everybody who gets it; until then it is ours, and a copy for each event would be a sixth of the work.
     fields = vars(draft)
     for event, logged_at in events:
-        place = {"at": event.time.astimezone(UTC), "id": event.id, "logged_at": logged_at}
+        place = {"at": event.time.astimezone(UTC), "id": event.id, "logged_at": logged_at, "org_id": event.org_id}
         fields.update(_changes(draft, event, place))
         first = draft.first_logged_at
         if first is None or logged_at < first:
             fields["first_logged_at"] = logged_at
     return draft
+
+
+def after(health: WabaHealth, line: datetime) -> WabaHealth:
+    """What is left of a state when all that was until `line` is forgotten: nothing of it stands, or is known.
+
+    Of several facts of after it only those are known that the state has: the first may have been an earlier one.
+    """
+    return _left(health, lambda fact: fact.at > line, lambda moment: moment > line)
+
+
+def without_organisation(health: WabaHealth, org_id: str, line: datetime) -> WabaHealth:
+    """The same when all that was for one organisation until `line` is forgotten. What was for others stays."""
+    is_left: Counts = lambda fact: fact.org_id != org_id or fact.at > line  # noqa: E731
+
+    def kept_of(held: Mapping[str, F]) -> dict[str, F]:
+        # Rows of releases before 0.3 say by their place only for whom a connection was.
+        return {owner: fact for owner, fact in held.items() if owner != org_id or fact.at > line}
+
+    names = ("connections", "first_connections", "disconnections")
+    health = health.model_copy(update={name: kept_of(getattr(health, name)) for name in names})
+    return _left(health, is_left, lambda _: True)
+
+
+def _left(health: WabaHealth, is_left: Counts, is_after: Callable[[datetime], bool]) -> WabaHealth:
+    """The state with those facts only, and with what follows from them."""
+    left = {name: _filtered(part, is_left, is_after) for name, part in health.__dict__.items() if name != "waba_id"}
+    for kind in ("handshake", "webhook", "configuration"):
+        proofs: Proofs = left[f"{kind}s"]
+        known = (left[f"{kind}_first"], left[f"{kind}_last"], *proofs.first.values(), *proofs.unclaimed)
+        left[f"{kind}_first"] = min((proof for proof in known if proof), key=order, default=None)
+    for org_id, connection in left["connections"].items():
+        at_first = connection.model_dump(include=set(Fact.model_fields))
+        left["first_connections"].setdefault(org_id, Fact.model_validate(at_first))
+    seen = left["webhook_first"]
+    left["days_seen"] = tuple(day for day in left["days_seen"] if seen and day >= seen.at.date())
+    if left["sync_done"] is None:
+        left["templates_asked_at"] = None
+    first = min((fact.logged_at for part in left.values() for fact in facts(part)), default=None)
+    return health.model_copy(update={**left, "first_logged_at": first})
+
+
+def _filtered(part: Any, is_left: Counts, is_after: Callable[[datetime], bool]) -> Any:
+    """A part of a state without what is not left: None, or an empty map or tuple, where nothing is."""
+
+    def again(each: Any) -> Any:
+        return _filtered(each, is_left, is_after)
+
+    match part:
+        case Fact():
+            return part if is_left(part) else None
+        case datetime():
+            return part if is_after(part) else None
+        case dict():
+            parts = cast(dict[str, Any], part)
+            return {name: left for name, each in parts.items() if (left := again(each)) is not None}
+        case tuple():
+            return tuple(left for each in cast(tuple[Any, ...], part) if (left := again(each)) is not None)
+        case Proofs():
+            return Proofs(first=again(part.first), unclaimed=again(part.unclaimed))
+        case BaseModel():
+            # What says only when Graph was asked is worth nothing without what it answered.
+            told = {name: again(each) for name, each in part.__dict__.items() if not isinstance(each, str)}
+            return part.model_copy(update=told) if any(facts(tuple(told.values()))) else None
+        case _:
+            return part
 
 
 _MAPS = tuple(name for name, field in WabaHealth.model_fields.items() if field.default == {})
@@ -103,6 +175,7 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
                 scopes=tuple(sorted(event.scopes)),
                 token_expires_at=event.token_expires_at and event.token_expires_at.astimezone(UTC),
                 phone_numbers=tuple(sorted(event.phone_numbers, key=lambda number: number.phone_number_id)),
+                **_details(event),
             )
             return {
                 "connections": _latest_of(health.connections, org_id, connection),
@@ -118,12 +191,14 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
             return {
                 "handshake_first": earliest(health.handshake_first, proof),
                 "handshake_last": latest(health.handshake_last, proof),
+                "handshakes": _with_proof(health.handshakes, proof),
             }
         case WebhookSeen():
             proof = Evidence(**place, detail=event.field)
             return {
                 "webhook_first": earliest(health.webhook_first, proof),
                 "webhook_last": latest(health.webhook_last, proof),
+                "webhooks": _with_proof(health.webhooks, proof),
                 "days_seen": _newest_days(health.days_seen, event.day),
             }
         case AccountChecked():
@@ -265,6 +340,11 @@ def _checked(health: WabaHealth, event: AccountChecked, place: dict[str, Any]) -
         token_expires_at=event.token_expires_at and event.token_expires_at.astimezone(UTC),
         scopes=tuple(sorted(event.scopes)),
         numbers=tuple(sorted(event.numbers, key=lambda number: number.phone_number_id)),
+        **_details(event),
+        can_send_message=event.can_send_message,
+        restrictions=tuple(event.restrictions),
+        fields_missing=None if event.fields_missing is None else tuple(event.fields_missing),
+        app_callback_host=event.app_callback_host,
     )
     changes: dict[str, Any] = {"checked": latest(health.checked, checked)}
     urls = [number.callback_url for number in checked.numbers]
@@ -272,7 +352,19 @@ def _checked(health: WabaHealth, event: AccountChecked, place: dict[str, Any]) -
         proof = Evidence(**place, detail=urls[0] or ours)
         changes["configuration_first"] = earliest(health.configuration_first, proof)
         changes["configuration_last"] = latest(health.configuration_last, proof)
+        changes["configurations"] = _with_proof(health.configurations, proof)
     return changes
+
+
+def _details(event: AccountConnected | AccountChecked) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in DETAILS}
+
+
+def _with_proof(held: Proofs, proof: Evidence) -> Proofs:
+    if proof.org_id is None:
+        return held.model_copy(update={"unclaimed": latest_few(held.unclaimed, proof, PROOFS_KEPT)})
+    first = {**held.first, proof.org_id: earliest(held.first.get(proof.org_id), proof)}
+    return held.model_copy(update={"first": first})
 
 
 def _ended(health: WabaHealth, sync_id: str, place: dict[str, Any]) -> dict[str, Any]:
@@ -284,6 +376,7 @@ def _template_told(
 ) -> dict[str, Any]:
     """A template told whole. What followed from webhooks counts too: it says what else is over."""
     number = event.version_number or 0
+    began: dict[str, TroubleBegan] = {}
     if isinstance(event, TemplateChanged):
         template = event.template
         template_id, quality = template.template_id, template.quality.upper() if template.quality else None
@@ -296,6 +389,9 @@ def _template_told(
             reason=template.rejected_reason,
             quality=quality,
         )
+        for name, value in (("status", told.status), ("quality", quality)):
+            if value in TROUBLED and (event.added or name in event.changed_fields):
+                began[f"{name}_began"] = TroubleBegan(**place, number=number, value=value)
     else:
         template_id = event.template_id
         told = TemplateTold(**place, number=number, present=False, name=event.name, language=event.language)
@@ -305,10 +401,11 @@ def _template_told(
         changed["asked_at"] = _later(held.asked_at, asked.astimezone(UTC))
     if place_of(event):
         changed["told"] = latest(held.told, told, _place_of_told)
+        changed |= {name: latest(getattr(held, name), fact, _place_of_told) for name, fact in began.items()}
     return _with_template(health, template_id, changed)
 
 
-def _place_of_told(fact: TemplateTold) -> tuple[int, datetime, str]:
+def _place_of_told(fact: TemplateTold | TroubleBegan) -> tuple[int, datetime, str]:
     return fact.number, fact.at, fact.id
 
 

@@ -8,10 +8,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from wabus_health_projector.health.account import account_reasons
-from wabus_health_projector.health.message_errors import traffic_reasons
+from wabus_health_projector.health.action import RECONNECT, action_of, ease
+from wabus_health_projector.health.message_errors import NOT_REGISTERED, numbers_in, traffic_reasons
 from wabus_health_projector.health.reason import SEVERITIES, Reason
-from wabus_health_projector.health.routing import checked_since, refused_since, routing_reasons
+from wabus_health_projector.health.routing import checked_since, refused_since, restriction_reasons, routing_reasons
 from wabus_health_projector.health.state import Checked, CheckFailure, Connection, SyncFailure, WabaHealth, order
+from wabus_health_projector.health.sync_errors import meaning_of
 from wabus_health_projector.health.traffic import Traffic
 
 Status = Literal["healthy", "pending", "degraded", "failing"]
@@ -54,22 +56,30 @@ def judge(
         return conclude([_not_connected(health)])
     gap = health.gap_before(connection)
     traffic = traffic.since(gap)
+    failing_unregistered = numbers_in(NOT_REGISTERED, traffic, now)
     reasons = [
         *_token(health, connection, now),
         *_webhook(health, connection, now, traffic),
         *_sync(health.with_syncs_since(connection) if gap else health, connection, now, reconcile_every),
         *_templates(health),
-        *routing_reasons(health, connection),
+        *routing_reasons(health, connection, failing_unregistered),
         *account_reasons(health, connection, now),
-        *traffic_reasons(traffic, _displays(connection), now),
+        *traffic_reasons(traffic, _displays(health, connection), now),
     ]
-    return conclude([reason.model_copy(update={"waba_id": health.waba_id}) for reason in reasons])
+    reasons += restriction_reasons(health, connection, reasons)
+    return conclude([_about(health, connection, reason) for reason in reasons])
 
 
-def _displays(connection: Connection) -> dict[str, str]:
+def _about(health: WabaHealth, connection: Connection, reason: Reason) -> Reason:
+    reason = reason.model_copy(update={"waba_id": health.waba_id})
+    return reason.model_copy(update={"action": action_of(reason, connection.phone_numbers)})
+
+
+def _displays(health: WabaHealth, connection: Connection) -> dict[str, str]:
+    checked = checked_since(health, connection)
     return {
         number.phone_number_id: number.display_phone_number or number.phone_number_id
-        for number in connection.phone_numbers
+        for number in (*connection.phone_numbers, *(checked.numbers if checked else ()))
     }
 
 
@@ -86,8 +96,11 @@ def judge_organisation(
 
 
 def conclude(reasons: Sequence[Reason]) -> Verdict:
-    """The verdict that these reasons add up to."""
-    ordered = sorted(reasons, key=lambda reason: (SEVERITIES.index(reason.severity), reason.code, reason.waba_id or ""))
+    """The verdict that these reasons add up to. Of two that are equally bad the one that is easier to mend is first."""
+    ordered = sorted(
+        reasons,
+        key=lambda reason: (SEVERITIES.index(reason.severity), ease(reason), reason.code, reason.waba_id or ""),
+    )
     worst = ordered[0].severity if ordered else "notice"
     return Verdict(status="healthy" if worst == "notice" else worst, reasons=tuple(ordered))
 
@@ -99,12 +112,14 @@ def _not_connected(health: WabaHealth | None) -> Reason:
             severity="pending",
             message="No WhatsApp Business account is connected yet.",
             remedy="Connect your WhatsApp Business account.",
+            action=RECONNECT,
         )
     return Reason(
         code="not_connected",
         severity="pending",
         message="The WhatsApp Business account was disconnected.",
         remedy="Connect the account again to receive messages and use its templates.",
+        action=RECONNECT,
         since=_given_up_at(health),
         waba_id=health.waba_id,
     )
@@ -126,15 +141,17 @@ def _token(health: WabaHealth, connection: Connection, now: datetime) -> Iterato
         yield Reason(
             code="token_expired",
             severity="failing",
-            message=expired.message if expired else "The permission that Meta gave us for your account has expired.",
-            remedy="Connect your WhatsApp Business account again; this takes a minute and keeps everything else.",
+            message="Our access to your WhatsApp account has ended: it has expired, or somebody has revoked it."
+            if expired
+            else f"Our access to your WhatsApp account expired on {expires:%-d %B %Y}.",
+            remedy="Connect your WhatsApp Business account again: it takes a minute, and nothing is lost.",
             since=min([*moments, expires] if expires and expires <= now else moments),
         )
     elif expires and expires - TOKEN_WARNING <= now:
         yield Reason(
             code="token_expires_soon",
             severity="degraded",
-            message=f"The permission that Meta gave us for your account expires on {expires:%-d %B %Y}.",
+            message=f"Our access to your WhatsApp account expires on {expires:%-d %B %Y}.",
             remedy="Connect your WhatsApp Business account again before that day.",
             since=max(connection.at, expires - TOKEN_WARNING),
         )
@@ -144,7 +161,9 @@ def _token(health: WabaHealth, connection: Connection, now: datetime) -> Iterato
         yield Reason(
             code="permission_lost",
             severity="failing",
-            message=lost.message if lost else f"Somebody has withdrawn our permission to {' and '.join(withdrawn)}.",
+            message="Meta does not let us manage your WhatsApp account any more."
+            if lost
+            else f"Somebody has withdrawn our permission to {' and '.join(withdrawn)}.",
             remedy="Connect the account again and grant every permission that Meta asks for.",
             since=lost.at if lost else checked.at if checked else None,
         )
@@ -226,13 +245,12 @@ def _sync(health: WabaHealth, connection: Connection, now: datetime, reconcile_e
     failure, done, status = health.last_failure, health.sync_done, health.sync_status
     if failure and _failed_since(health, connection) and failure.code not in ("token_expired", "permission_lost"):
         since_success = [each.at for each in health.sync_failures if done is None or each.at > done.at]
+        message, remedy = meaning_of(failure)
         yield Reason(
             code="sync_failing",
             severity="degraded" if failure.retryable else "failing",
-            message=failure.message,
-            remedy="We try again by ourselves; you need not do anything unless this lasts for hours."
-            if failure.retryable
-            else "Press “Sync now” once the cause is removed; connect the account again if it goes on.",
+            message=message,
+            remedy=remedy,
             since=min(since_success),
         )
     stale = stale_after(reconcile_every)
@@ -270,45 +288,55 @@ def _sync(health: WabaHealth, connection: Connection, now: datetime, reconcile_e
 
 def _templates(health: WabaHealth) -> Iterator[Reason]:
     shown = health.shown_templates
-    for trouble, code, severity, what, remedy in TEMPLATE_TROUBLES:
+    for trouble, code, severity, what, *remedies in TEMPLATE_TROUBLES:
         troubled = [each for each in shown if trouble in each.troubles]
         if troubled:
             yield Reason(
                 code=code,
                 severity=severity,
                 message=_named([(each.name, each.language) for each in troubled], what),
-                remedy=remedy,
+                remedy=remedies[len(troubled) > 1],
                 since=min(filter(None, (each.troubles[trouble] for each in troubled)), default=None),
             )
 
 
-TEMPLATE_TROUBLES: tuple[tuple[str, str, Literal["degraded", "notice"], str, str], ...] = (
+TEMPLATE_TROUBLES: tuple[tuple[str, str, Literal["degraded", "notice"], str, str, str], ...] = (
     (
         "PAUSED", "template_paused", "degraded", "paused by Meta because of low quality",
         "Don't send it while it is paused; Meta ends the pause by itself. Change its text before it is disabled.",
+        "Don't send them while they are paused; Meta ends the pause by itself. Change their texts before they are "
+        "disabled.",
     ),
     (
         "DISABLED", "template_disabled", "degraded", "disabled by Meta and can't be sent",
         "Use another template, or appeal in WhatsApp Manager.",
+        "Use other templates, or appeal in WhatsApp Manager.",
     ),
     (
         "FLAGGED", "template_flagged", "degraded", "flagged by Meta and will be disabled soon",
         "Change its text in WhatsApp Manager, or send it to fewer people.",
+        "Change their texts in WhatsApp Manager, or send them to fewer people.",
     ),
     (
         "LOCKED", "template_locked", "degraded", "locked by Meta and can't be edited",
+        "See in WhatsApp Manager what Meta asks for.",
         "See in WhatsApp Manager what Meta asks for.",
     ),
     (
         "REJECTED", "template_rejected", "notice", "rejected by Meta",
         "Edit it in WhatsApp Manager after reading why, or delete it.",
+        "Edit them in WhatsApp Manager after reading why, or delete them.",
     ),
     (
         "RED", "template_quality_red", "degraded", "disliked by customers and may be paused",
         "Send it to fewer people, or change its text in WhatsApp Manager.",
+        "Send them to fewer people, or change their texts in WhatsApp Manager.",
     ),
 )  # fmt: skip
-"""Trouble, reason code, severity, what is said of the templates, remedy. A rejected template was never in use."""
+"""Trouble, reason code, severity, what is said of the templates, remedy for one, for several.
+
+A rejected template was never in use.
+"""
 
 
 def _named(templates: Sequence[tuple[str, str]], what: str) -> str:

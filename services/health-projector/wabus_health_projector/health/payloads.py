@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from wabus_events import AccountAlerted, CapabilityChanged
 from wabus_events.models.messaging_limit import people_a_day
+from wabus_events.webhooks.values import object_of
 
 from wabus_health_projector.health.state import AccountEvent, Alert, Restriction
 
@@ -13,22 +14,22 @@ from wabus_health_projector.health.state import AccountEvent, Alert, Restriction
 def account_event(value: Mapping[str, Any], place: dict[str, Any]) -> AccountEvent:
     """Meta: "account_update webhook reference": `ban_info`, `restriction_info`, `violation_info`."""
     listed = value.get("restriction_info")
-    restrictions = [_object(each) for each in (cast(list[Any], listed) if isinstance(listed, list) else [listed])]
+    restrictions = [object_of(each) for each in (cast(list[Any], listed) if isinstance(listed, list) else [listed])]
     return AccountEvent(
         **place,
-        ban_state=_text(_object(value.get("ban_info")).get("waba_ban_state")),
+        ban_state=_text(object_of(value.get("ban_info")).get("waba_ban_state")),
         restrictions=tuple(
             Restriction(kind=str(each["restriction_type"]).upper(), expires_at=_moment(each.get("expiration")))
             for each in restrictions
             if "restriction_type" in each
         ),
-        violation=_text(_object(value.get("violation_info")).get("violation_type")),
+        violation=_text(object_of(value.get("violation_info")).get("violation_type")),
     )
 
 
 def alert(event: AccountAlerted, place: dict[str, Any]) -> Alert:
     """Meta: "account_alerts webhook reference"; some senders leave out the `alert_info` object around the fields."""
-    about = _object(event.value.get("alert_info")) or event.value
+    about = object_of(event.value.get("alert_info")) or event.value
     description = about.get("alert_description")
     return Alert(
         **place,
@@ -45,10 +46,6 @@ def capability_limit(event: CapabilityChanged) -> int | None:
     if limit is None:
         limit = people_a_day(event.value.get("max_daily_conversations_per_business"))
     return event.max_daily_conversation_per_phone if limit is None else limit
-
-
-def _object(value: object) -> dict[str, Any]:
-    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
 def _text(value: object) -> str | None:

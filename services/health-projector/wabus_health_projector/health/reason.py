@@ -10,6 +10,19 @@ SEVERITIES: tuple[Severity, ...] = ("failing", "degraded", "pending", "notice")
 """The worst first."""
 
 
+class Action(BaseModel):
+    """What can be pressed about a reason."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["reconnect", "sync", "check", "link"]
+    """`reconnect` sends the person through Meta's dialog again, `sync` compares templates, `check` asks Meta how the
+    account is, `link` opens a page of Meta's."""
+    href: str
+    """Of a link the page, else our endpoint that does it: GET /whatsapp/connect, POST /templates/sync (with the
+    `waba_id`), POST /webhook/health/check."""
+
+
 class Reason(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -21,5 +34,7 @@ class Reason(BaseModel):
     """One friendly sentence for the customer's people."""
     remedy: str
     """What they should do."""
+    action: Action | None = None
+    """What does it, where something can be pressed."""
     since: datetime | None = None
     waba_id: str | None = None

@@ -4,13 +4,13 @@ Every fact carries its own place in history. Of two facts about the same thing t
 (`at`, `id`) stands, so the state is the same in whatever order, and however often, the events were read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
-from wabus_events import CheckedNumber, PhoneNumber
+from wabus_events import CheckedNumber, PhoneNumber, SendingRestriction
 from wabus_whatsapp.templates.state import DELETED, is_overruled
 
 SyncStatus = Literal["never", "requested", "syncing", "synced", "failed"]
@@ -29,9 +29,21 @@ class Fact(_Frozen):
     """The event's id: decides between facts of the same time."""
     logged_at: datetime
     """When Kafka got it; for an event delivered several times, the first time."""
+    org_id: str | None = None
+    """Whose the account was, as the event says; None where it does not, or was folded by a release before 0.3."""
 
 
-class Connection(Fact):
+class _AboutAccount(Fact):
+    """What Graph said of the account itself; None where it said nothing."""
+
+    portfolio_id: str | None = None
+    time_zone_id: int | None = None
+    time_zone: str | None = None
+    currency: str | None = None
+    country: str | None = None
+
+
+class Connection(_AboutAccount):
     """The organisation's latest connection of this WABA."""
 
     callback_url: str | None = None
@@ -48,6 +60,16 @@ class Evidence(Fact):
     """Proof that Meta reaches us: `detail` is the callback URL of a handshake, or the field of a signed webhook."""
 
     detail: str
+
+
+class Proofs(_Frozen):
+    """From when on there is evidence of one kind, whoever has the account."""
+
+    first: dict[str, Evidence] = {}
+    """The first for each organisation that an event was for."""
+    unclaimed: tuple[Evidence, ...] = ()
+    """Those that were for none, such as the handshake while an account is being connected. Newest first, at most
+    `fold.PROOFS_KEPT`."""
 
 
 class SyncStep(Fact):
@@ -69,7 +91,7 @@ class SyncFailure(SyncStep):
     graph_code: int | None = None
 
 
-class Checked(Fact):
+class Checked(_AboutAccount):
     """What Graph answered to an active check."""
 
     our_callback_url: str
@@ -77,6 +99,10 @@ class Checked(Fact):
     token_expires_at: datetime | None = None
     scopes: tuple[str, ...] = ()
     numbers: tuple[CheckedNumber, ...] = ()
+    can_send_message: str | None = None
+    restrictions: tuple[SendingRestriction, ...] = ()
+    fields_missing: tuple[str, ...] | None = None
+    app_callback_host: str | None = None
 
 
 class CheckFailure(Fact):
@@ -116,14 +142,14 @@ class NumberHealth(_Frozen):
     name: NameReview | None = None
     security: SecurityNotice | None = None
 
-    def since(self, moment: datetime) -> "NumberHealth":
-        """The same without what was said before a moment."""
+    def only(self, counts: "Counts") -> "NumberHealth":
+        """The same with only what counts."""
         return self.model_copy(
             update={
-                "flag": self.flag if self.flag and self.flag.at >= moment else None,
-                "limits": tuple(limit for limit in self.limits if limit.at >= moment),
-                "name": self.name if self.name and self.name.at >= moment else None,
-                "security": self.security if self.security and self.security.at >= moment else None,
+                "flag": kept(self.flag, counts),
+                "limits": tuple(filter(counts, self.limits)),
+                "name": kept(self.name, counts),
+                "security": kept(self.security, counts),
             }
         )
 
@@ -196,6 +222,13 @@ class TemplateTold(Fact):
     quality: str | None = None
 
 
+class TroubleBegan(Fact):
+    """A template was told to have become a trouble. Which of two stands is as for `TemplateTold`."""
+
+    number: int = 0
+    value: str
+
+
 class TemplateHealth(_Frozen):
     """What is known of one template; what it adds up to is `ShownTemplate`."""
 
@@ -205,6 +238,9 @@ class TemplateHealth(_Frozen):
     status_told: TemplateStatus | None = None
     quality_told: TemplateQuality | None = None
     notice: TemplateNotice | None = None
+    status_began: TroubleBegan | None = None
+    """When it last became PAUSED, REJECTED or the like, however often that was told since; so for a RED quality."""
+    quality_began: TroubleBegan | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -217,6 +253,20 @@ class TemplateHealth(_Frozen):
         place = {name: (status or quality)[name] for name in ("at", "id", "logged_at", "name", "language")}
         known = {"status": status.get("status"), "reason": status.get("reason"), "quality": quality.get("quality")}
         return {"told": {**place, **known}}
+
+    def only(self, counts: "Counts", since: datetime) -> "TemplateHealth":
+        """The same with only what counts, and with when Graph was asked if that was not before `since`."""
+        return self.model_copy(
+            update={
+                "told": kept(self.told, counts),
+                "asked_at": self.asked_at if self.asked_at and self.asked_at >= since else None,
+                "status_told": kept(self.status_told, counts),
+                "quality_told": kept(self.quality_told, counts),
+                "notice": kept(self.notice, counts),
+                "status_began": kept(self.status_began, counts),
+                "quality_began": kept(self.quality_began, counts),
+            }
+        )
 
     @property
     def mentions_trouble(self) -> bool:
@@ -250,14 +300,28 @@ class TemplateHealth(_Frozen):
             name=named.name,
             language=named.language,
             status=status_now,
-            # What a webhook told first stands since then, even where Graph was asked since and said the same.
-            status_at=status.at if status and status.status == status_now else told and told.at,
+            status_at=_since(
+                status_now, self.status_began, status.at if status and status.status == status_now else None, told
+            ),
             reason=status_stands.reason if status_stands else told and told.reason,
             quality=quality_now,
-            quality_at=quality.at if quality and quality.quality == quality_now else told and told.at,
+            quality_at=_since(
+                quality_now,
+                self.quality_began,
+                quality.at if quality and quality.quality == quality_now else None,
+                told,
+            ),
             notice=notice_stands and notice_stands.notice,
             notice_at=notice_stands and notice_stands.at,
+            told_at=max((fact.at for fact in (told, status, quality, notice) if fact), default=None),
         )
+
+
+def _since(
+    value: str | None, began: TroubleBegan | None, webhook_at: datetime | None, told: TemplateTold | None
+) -> datetime | None:
+    """Since when something is as it is now. `webhook_at` is when a webhook said so last; what became of it follows."""
+    return began.at if began and began.value == value else webhook_at or (told and told.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +338,8 @@ class ShownTemplate:
     quality_at: datetime | None
     notice: str | None
     notice_at: datetime | None
+    told_at: datetime | None
+    """When anything was told of it last."""
 
     @property
     def troubles(self) -> dict[str, datetime | None]:
@@ -304,6 +370,10 @@ class WabaHealth(_Frozen):
     configuration_first: Evidence | None = None
     configuration_last: Evidence | None = None
     """Graph's `webhook_configuration` named our callback."""
+    handshakes: Proofs = Proofs()
+    webhooks: Proofs = Proofs()
+    configurations: Proofs = Proofs()
+    """By organisation, for one that has the account from another."""
     days_seen: tuple[date, ...] = ()
     """The UTC days with a signed webhook, newest first, at most `fold.DAYS_KEPT`."""
 
@@ -346,6 +416,74 @@ class WabaHealth(_Frozen):
         connection = self.connections[owner]
         ended = (self.disconnections.get(owner), self.disconnections.get(""))
         return None if any(end and order(end) > order(connection) for end in ended) else connection
+
+    @property
+    def moved_at(self) -> datetime | None:
+        """When the account ended to be another organisation's; None if it never was.
+
+        That is when the other one gave it up, for what is verified while the owner connects it is the owner's.
+        """
+        owner = self.owner
+        others = {org_id: each for org_id, each in self.connections.items() if org_id != owner}
+        if owner is None or not others:
+            return None
+        before = max(others, key=lambda org_id: (*order(others[org_id]), org_id))
+        mine = [each for each in (self.first_connections.get(owner), self.connections[owner]) if each]
+        taken = min((each for each in mine if order(each) > order(others[before])), key=order)
+        given_up = [
+            end.at
+            for end in (self.disconnections.get(before), self.disconnections.get(""))
+            if end and order(others[before]) < order(end) < order(taken)
+        ]
+        return min(given_up, default=taken.at)
+
+    @property
+    def of_owner(self) -> "WabaHealth":
+        """The state as if no other organisation had ever had the account: what was said before, or to another, is none
+        of the owner's."""
+        moved_at, owner = self.moved_at, self.owner
+        if moved_at is None or owner is None:
+            return self
+
+        def counts(fact: Fact) -> bool:
+            return fact.at >= moved_at and fact.org_id in (None, owner)
+
+        changed: dict[str, Any] = {name: kept(getattr(self, name), counts) for name in _SINGLE}
+        changed |= {name: tuple(filter(counts, getattr(self, name))) for name in _SEVERAL}
+        for name in ("account_events", "alerts"):
+            changed[name] = {key: fact for key, fact in getattr(self, name).items() if counts(fact)}
+        for kind, proofs in (
+            ("handshake", self.handshakes), ("webhook", self.webhooks), ("configuration", self.configurations)
+        ):  # fmt: skip
+            first, last = f"{kind}_first", f"{kind}_last"
+            known = (getattr(self, first), getattr(self, last), proofs.first.get(owner), *proofs.unclaimed)
+            changed[first] = min((each for each in known if each and counts(each)), key=order, default=None)
+        seen = changed["webhook_last"]
+        days = tuple(day for day in self.days_seen if day > moved_at.date() or (seen and day == seen.at.date()))
+        numbers = {key: number.only(counts) for key, number in self.numbers.items()}
+        templates = {key: each.only(counts, moved_at) for key, each in self.templates.items()}
+        asked = self.templates_asked_at
+        first_connection = self.first_connections.get(owner)
+        return self.model_copy(
+            update={
+                **changed,
+                "days_seen": days,
+                "connections": {owner: self.connections[owner]},
+                "first_connections": {
+                    owner: first_connection
+                    if first_connection and counts(first_connection)
+                    else self.connections[owner]
+                },
+                "disconnections": {
+                    org_id: end
+                    for org_id, end in self.disconnections.items()
+                    if org_id in (owner, "") and end.at > moved_at
+                },
+                "numbers": {key: number for key, number in numbers.items() if any(facts(number))},
+                "templates": {key: each for key, each in templates.items() if each != TemplateHealth()},
+                "templates_asked_at": asked if asked and asked >= moved_at else None,
+            }
+        )
 
     def gap_before(self, connection: Connection) -> datetime | None:
         """When the account was given up last before it was connected as it is now; None if it never was.
@@ -414,6 +552,21 @@ class WabaHealth(_Frozen):
     def updated_at(self) -> datetime | None:
         """When the log last changed what stands here: the newest `logged_at` of all facts that stand."""
         return max((fact.logged_at for fact in facts(self)), default=self.first_logged_at)
+
+
+_SINGLE = (
+    "handshake_last", "webhook_last", "configuration_last", "sync_requested", "sync_started", "sync_done", "checked",
+    "check_failed", "review",
+)  # fmt: skip
+_SEVERAL = ("sync_failures", "ended_syncs", "capabilities")
+
+Counts = Callable[[Fact], bool]
+F = TypeVar("F", bound=Fact)
+
+
+def kept(fact: F | None, counts: Counts) -> F | None:
+    """The fact if it counts."""
+    return fact if fact is not None and counts(fact) else None
 
 
 def order(fact: Fact) -> tuple[datetime, str]:

@@ -39,7 +39,9 @@ class WebhookHealth(BaseModel):
 
 def summarise(org_id: str, wabas: Sequence[tuple[WabaHealth, datetime]]) -> WebhookHealth:
     """The row over all WABAs that the organisation owns, at least one, each with when it was last changed."""
-    owned = sorted((health for health, _ in wabas), key=lambda health: (health.connections[org_id].at, health.waba_id))
+    owned = sorted(
+        (health.of_owner for health, _ in wabas), key=lambda health: (health.connections[org_id].at, health.waba_id)
+    )
     connected = [health for health in owned if health.connection]
     statuses: set[SyncStatus] = {health.sync_status for health in connected} or {"never"}
     proofs = [health.verified_at for health in connected if health.verified_at]

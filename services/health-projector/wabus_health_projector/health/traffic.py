@@ -14,11 +14,10 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from wabus_events import Event, MessageReceived, MessageStatusChanged, fact_id
-from wabus_events.models.topics import MESSAGE_RETENTION
+from wabus_events.models.topics import DELETED_WITHIN, MESSAGE_RETENTION
 
-COUNTS_KEPT = MESSAGE_RETENTION - timedelta(
-    days=1
-)  # whole UTC days before today; Kafka still has every record of the first one
+# Whole UTC days before today, of whose first one Kafka still has every record: it began up to a day earlier than that.
+COUNTS_KEPT = MESSAGE_RETENTION - DELETED_WITHIN - timedelta(days=1)
 LATE_MOST = timedelta(days=9)  # between the day of a message and the day it was logged; Meta tries for up to 7 days
 EARLY_MOST = timedelta(days=1)  # the same the other way round, for clocks differ
 STAMPED_BEFORE = timedelta(days=1)  # a record's time is when it was sent: how long before it was in Kafka, at most
@@ -104,12 +103,16 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(slots=True)
 class Tally:
-    """Counts to add to what is stored."""
+    """Counts to add to what is stored, each by whose the WABA was; empty where it was nobody's."""
 
-    messages: dict[tuple[str, int, str, str], Count] = field(default_factory=dict[tuple[str, int, str, str], Count])
-    """By WABA, `hour_number`, phone number id and kind."""
-    errors: dict[tuple[str, int, str, int], Count] = field(default_factory=dict[tuple[str, int, str, int], Count])
-    """By WABA, `hour_number`, phone number id and error code."""
+    messages: dict[tuple[str, int, str, str, str], Count] = field(
+        default_factory=dict[tuple[str, int, str, str, str], Count]
+    )
+    """By WABA, `hour_number`, phone number id, kind and organisation."""
+    errors: dict[tuple[str, int, str, int, str], Count] = field(
+        default_factory=dict[tuple[str, int, str, int, str], Count]
+    )
+    """By WABA, `hour_number`, phone number id, error code and organisation."""
 
 
 def tally(events: Iterable[tuple[Message, datetime]], since: datetime) -> Tally:
@@ -122,16 +125,16 @@ def tally(events: Iterable[tuple[Message, datetime]], since: datetime) -> Tally:
         at = min(event.time.astimezone(UTC), logged_at)
         if at < since:
             continue
-        hour = hour_number(at)
+        hour, org_id = hour_number(at), event.org_id or ""
         if isinstance(event, MessageReceived):
             kind, codes = "received", ()
         elif event.of_payment:
             kind, codes = "payment", ()
         else:
             kind, codes = event.status.lower()[:40], event.error_codes
-        _count(counts.messages, (event.waba_id, hour, event.phone_number_id, kind), at)
+        _count(counts.messages, (event.waba_id, hour, event.phone_number_id, kind, org_id), at)
         for code in set(codes):
-            _count(counts.errors, (event.waba_id, hour, event.phone_number_id, code), at)
+            _count(counts.errors, (event.waba_id, hour, event.phone_number_id, code, org_id), at)
     return counts
 
 

@@ -1,11 +1,13 @@
 """Has an organisation's health changed, and since when is it so? Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from wabus_events import HealthChanged, HealthReason, fact_id
 
 from wabus_health_projector.health.judgement import Verdict
+from wabus_health_projector.health.state import WabaHealth
 
 ReasonKey = tuple[str, str | None]
 """The code of a reason and the WABA that it is about."""
@@ -19,6 +21,19 @@ class Known:
     status: str
     reasons: frozenset[ReasonKey]
     since: datetime
+
+
+def is_known(
+    org_id: str, known: Known | None, wabas: Sequence[tuple[WabaHealth, object]], forgotten_at: datetime | None
+) -> bool:
+    """Whether there is an organisation to tell of: of one that was forgotten nothing is told until it connects again.
+
+    Its rows may not all be gone yet.
+    """
+    if forgotten_at is None:
+        return known is not None or bool(wabas)
+    connections = (health.connections.get(org_id) for health, _ in wabas)
+    return any(connection and connection.at > forgotten_at for connection in connections)
 
 
 def transition(org_id: str, known: Known | None, verdict: Verdict, now: datetime) -> HealthChanged | None:

@@ -66,9 +66,7 @@ class Counter:
         if self._pruned >= newest:
             return
         # SKIP LOCKED: other projections prune the same rows, and nobody has to wait for that.
-        pruned = [
-            await connection.execute(query, kept_from, PRUNED_AT_ONCE) for query in (_PRUNE_COUNTS, _PRUNE_ERRORS)
-        ]
+        pruned = [await connection.execute(query, kept_from, PRUNED_AT_ONCE) for query in _PRUNING]
         if all(int(done.removeprefix("DELETE ")) < PRUNED_AT_ONCE for done in pruned):
             self._pruned = newest
 
@@ -100,22 +98,24 @@ async def _remember(connection: Connection, ids: Sequence[str], day: date) -> Se
     return ids if some is None else some
 
 
-_PRUNE_COUNTS = """
-    DELETE FROM message_counts WHERE (waba_id, hour, phone_number_id, kind) IN (
-        SELECT waba_id, hour, phone_number_id, kind FROM message_counts WHERE hour < $1 LIMIT $2
-        FOR UPDATE SKIP LOCKED
+_PRUNING = tuple(
+    f"""
+    DELETE FROM {table} WHERE ({key}) IN (
+        SELECT {key} FROM {table} WHERE hour < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
     )
-"""
-_PRUNE_ERRORS = """
-    DELETE FROM message_failures WHERE (waba_id, hour, phone_number_id, code) IN (
-        SELECT waba_id, hour, phone_number_id, code FROM message_failures WHERE hour < $1 LIMIT $2
-        FOR UPDATE SKIP LOCKED
+    """  # noqa: S608
+    for table, key in (
+        ("message_counts", "waba_id, hour, phone_number_id, kind"),
+        ("message_failures", "waba_id, hour, phone_number_id, code"),
+        ("messaging_errors", "waba_id, hour, phone_number_id, code"),
+        ("organisation_counts", "waba_id, hour, phone_number_id, kind, org_id"),
+        ("organisation_failures", "waba_id, hour, phone_number_id, code, org_id"),
     )
-"""
+)
 
 
 Rows = tuple[str, str]
-"""The rows to add to message_counts and to message_failures, as JSON: arrays of columns would take PostgreSQL's client
+"""The rows to add of messages and of their errors, as JSON: arrays of columns would take PostgreSQL's client
 and its server longer."""
 
 
@@ -123,12 +123,12 @@ def rows_of(counted: Tally) -> Rows:
     """In the order in which they are locked."""
     return (
         _json(
-            (waba_id, hour_of(hour), phone, kind, held.count, held.last_at)
-            for (waba_id, hour, phone, kind), held in sorted(counted.messages.items())
+            (waba_id, hour_of(hour), phone, kind, org_id, held.count, held.last_at)
+            for (waba_id, hour, phone, kind, org_id), held in sorted(counted.messages.items())
         ),
         _json(
-            (waba_id, hour_of(hour), phone, code, held.count, held.first_at, held.last_at)
-            for (waba_id, hour, phone, code), held in sorted(counted.errors.items())
+            (waba_id, hour_of(hour), phone, code, org_id, held.count, held.first_at, held.last_at)
+            for (waba_id, hour, phone, code, org_id), held in sorted(counted.errors.items())
         ),
     )
 
@@ -139,30 +139,45 @@ def _json(rows: Iterable[tuple[Any, ...]]) -> str:
 
 async def _add(connection: Connection, rows: Rows) -> None:
     messages, errors = rows
-    if messages != NONE:
-        await connection.execute(
-            """
-            INSERT INTO message_counts AS held (waba_id, hour, phone_number_id, kind, count, last_at)
-            SELECT part->>0, (part->>1)::timestamptz AS hour, part->>2, part->>3, (part->>4)::bigint,
-                (part->>5)::timestamptz
-            FROM jsonb_array_elements($1::text::jsonb) AS new(part)
-            ORDER BY (part->>0) COLLATE "C", hour, (part->>2) COLLATE "C", (part->>3) COLLATE "C"
-            ON CONFLICT (waba_id, hour, phone_number_id, kind) DO UPDATE
-                SET count = held.count + excluded.count, last_at = greatest(held.last_at, excluded.last_at)
-            """,
-            messages,
-        )
-    if errors != NONE:
-        await connection.execute(
-            """
-            INSERT INTO message_failures AS held (waba_id, hour, phone_number_id, code, count, first_at, last_at)
-            SELECT part->>0, (part->>1)::timestamptz AS hour, part->>2, (part->>3)::int AS code, (part->>4)::bigint,
-                (part->>5)::timestamptz, (part->>6)::timestamptz
-            FROM jsonb_array_elements($1::text::jsonb) AS new(part)
-            ORDER BY (part->>0) COLLATE "C", hour, (part->>2) COLLATE "C", code
-            ON CONFLICT (waba_id, hour, phone_number_id, code) DO UPDATE
-                SET count = held.count + excluded.count, first_at = least(held.first_at, excluded.first_at),
-                    last_at = greatest(held.last_at, excluded.last_at)
-            """,
-            errors,
-        )
+    for query in _ADD_MESSAGES if messages != NONE else ():
+        await connection.execute(query, messages)
+    for query in _ADD_ERRORS if errors != NONE else ():
+        await connection.execute(query, errors)
+
+
+_NEW = """
+    SELECT part->>0 AS waba_id, (part->>1)::timestamptz AS hour, part->>2 AS phone_number_id, part->>4 AS org_id,
+        (part->>5)::bigint AS count, {columns}
+    FROM jsonb_array_elements($1::text::jsonb) AS new(part)
+"""
+_NEW_MESSAGES = _NEW.format(columns="part->>3 AS kind, (part->>6)::timestamptz AS last_at")
+_NEW_ERRORS = _NEW.format(
+    columns="(part->>3)::int AS code, (part->>6)::timestamptz AS first_at, (part->>7)::timestamptz AS last_at"
+)
+_ADD_MESSAGES = (
+    f"""
+    INSERT INTO message_counts AS held (waba_id, hour, phone_number_id, kind, count, last_at)
+    SELECT waba_id, hour, phone_number_id, kind, sum(count), max(last_at) FROM ({_NEW_MESSAGES}) AS new
+    GROUP BY 1, 2, 3, 4 ORDER BY waba_id COLLATE "C", hour, phone_number_id COLLATE "C", kind COLLATE "C"
+    ON CONFLICT (waba_id, hour, phone_number_id, kind) DO UPDATE
+        SET count = held.count + excluded.count, last_at = greatest(held.last_at, excluded.last_at)
+    """,  # noqa: S608
+    f"""
+    INSERT INTO organisation_counts AS held (waba_id, hour, phone_number_id, kind, org_id, count, last_at)
+    SELECT waba_id, hour, phone_number_id, kind, org_id, count, last_at FROM ({_NEW_MESSAGES}) AS new
+    ORDER BY waba_id COLLATE "C", hour, phone_number_id COLLATE "C", kind COLLATE "C", org_id COLLATE "C"
+    ON CONFLICT (waba_id, hour, phone_number_id, kind, org_id) DO UPDATE
+        SET count = held.count + excluded.count, last_at = greatest(held.last_at, excluded.last_at)
+    """,  # noqa: S608
+)
+_ADD_ERRORS = (
+    f"""
+    INSERT INTO organisation_failures AS held
+        (waba_id, hour, phone_number_id, code, org_id, count, first_at, last_at)
+    SELECT waba_id, hour, phone_number_id, code, org_id, count, first_at, last_at FROM ({_NEW_ERRORS}) AS new
+    ORDER BY waba_id COLLATE "C", hour, phone_number_id COLLATE "C", code, org_id COLLATE "C"
+    ON CONFLICT (waba_id, hour, phone_number_id, code, org_id) DO UPDATE
+        SET count = held.count + excluded.count, first_at = least(held.first_at, excluded.first_at),
+            last_at = greatest(held.last_at, excluded.last_at)
+    """,  # noqa: S608
+)

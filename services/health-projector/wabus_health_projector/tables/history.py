@@ -9,14 +9,16 @@ from uuid import UUID
 import asyncpg
 from wabus_events import HEALTH, HealthChanged
 from wabus_runtime.postgres.database import Connection
+from wabus_runtime.projection.compare import Table
+from wabus_runtime.projection.declaration import Projection
 from wabus_runtime.projection.engine import project
 from wabus_runtime.projection.recorded import Recorded, unprepared
-from wabus_runtime.settings import KafkaSettings
+from wabus_runtime.settings import IdentitySettings
 
 from wabus_health_projector.health.transitions import Known
+from wabus_health_projector.tables.erasing import erase_history
 
 NAME = "health-history"
-TOPICS = (HEALTH,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,9 @@ class Change:
         return {**values, "id": str(self.id)}
 
 
-async def run(settings: KafkaSettings, pool: asyncpg.Pool, ready: Callable[[], None]) -> None:
+async def run(settings: IdentitySettings, pool: asyncpg.Pool, ready: Callable[[], None]) -> None:
     """Project for ever."""
-    await project(settings, pool, name=NAME, topics=TOPICS, apply=unprepared(apply), ready=ready)
+    await project(settings, pool, PROJECTION, ready)
 
 
 async def apply(connection: Connection, records: Sequence[Recorded]) -> None:
@@ -125,3 +127,14 @@ async def changes(pool: asyncpg.Pool, org_id: str, before: int | None, limit: in
         limit,
     )
     return [Change(**dict(row)) for row in rows]
+
+
+PROJECTION = Projection(
+    NAME,
+    (HEALTH,),
+    lambda: unprepared(apply),
+    "wabus_health_projector",
+    (Table("health_history", "org_id, log_offset"),),
+    erase=erase_history,
+)
+"""`wabus rebuild history`."""

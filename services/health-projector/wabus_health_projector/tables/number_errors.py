@@ -13,8 +13,8 @@ from wabus_runtime.projection.recorded import Recorded
 
 from wabus_health_projector.health.traffic import counts_kept_from
 
-Place = tuple[str, datetime, str, int]
-"""WABA, hour, phone number id and error code."""
+Place = tuple[str, datetime, str, int, str]
+"""WABA, hour, phone number id, error code, and whose the WABA was; empty where it was nobody's."""
 CODE_MOST = 2**31 - 1
 
 
@@ -31,7 +31,7 @@ def errors_in(records: Sequence[Recorded]) -> dict[Place, tuple[datetime, dateti
         hour = at.replace(minute=0, second=0, microsecond=0)
         for code in event.error_codes:
             if abs(code) <= CODE_MOST:
-                place = event.waba_id, hour, event.phone_number_id, code
+                place = event.waba_id, hour, event.phone_number_id, code, event.org_id or ""
                 first, last = found.get(place, (at, at))
                 found[place] = min(first, at), max(last, at)
     return found
@@ -42,20 +42,20 @@ async def save_errors(connection: Connection, errors: dict[Place, tuple[datetime
     rows = orjson.dumps([(*place, *moments) for place, moments in sorted(errors.items())]).decode()
     await connection.execute(
         """
-        INSERT INTO messaging_errors AS held (waba_id, hour, phone_number_id, code, first_at, last_at)
-        SELECT part->>0, (part->>1)::timestamptz AS hour, part->>2, (part->>3)::int AS code, (part->>4)::timestamptz,
-            (part->>5)::timestamptz
+        INSERT INTO organisation_errors AS held (waba_id, hour, phone_number_id, code, org_id, first_at, last_at)
+        SELECT part->>0, (part->>1)::timestamptz AS hour, part->>2, (part->>3)::int AS code, part->>4,
+            (part->>5)::timestamptz, (part->>6)::timestamptz
         FROM jsonb_array_elements($1::text::jsonb) AS new(part)
-        ORDER BY (part->>0) COLLATE "C", hour, (part->>2) COLLATE "C", code
-        ON CONFLICT (waba_id, hour, phone_number_id, code) DO UPDATE
+        ORDER BY (part->>0) COLLATE "C", hour, (part->>2) COLLATE "C", code, (part->>4) COLLATE "C"
+        ON CONFLICT (waba_id, hour, phone_number_id, code, org_id) DO UPDATE
             SET first_at = least(held.first_at, excluded.first_at), last_at = greatest(held.last_at, excluded.last_at)
         """,
         rows,
     )
     await connection.execute(
         """
-        DELETE FROM messaging_errors WHERE (waba_id, hour, phone_number_id, code) IN (
-            SELECT waba_id, hour, phone_number_id, code FROM messaging_errors WHERE hour < $1 LIMIT 1000
+        DELETE FROM organisation_errors WHERE (waba_id, hour, phone_number_id, code, org_id) IN (
+            SELECT waba_id, hour, phone_number_id, code, org_id FROM organisation_errors WHERE hour < $1 LIMIT 1000
             FOR UPDATE SKIP LOCKED
         )
         """,

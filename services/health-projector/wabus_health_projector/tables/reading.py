@@ -46,7 +46,7 @@ class Organisation:
 async def organisation(pool: asyncpg.Pool, org_id: str, now: datetime) -> Organisation | None:
     """The organisation's row and WABAs, or None if it never connected one."""
     rows = await pool.fetch(_HEALTH, org_id, _hour(now - DAY))
-    wabas = tuple(Waba(waba_health(row["state"]), Traffic.model_validate_json(row["traffic"])) for row in rows)
+    wabas = tuple(Waba(_own(row["state"]), Traffic.model_validate_json(row["traffic"])) for row in rows)
     return Organisation(WebhookHealth.model_validate(dict(rows[0])), wabas) if rows else None
 
 
@@ -56,7 +56,7 @@ async def organisations(
     """What there is to judge of each of these organisations that has a WABA."""
     found: dict[str, list[tuple[WabaHealth, Traffic]]] = {}
     for row in await pool.fetch(_TO_JUDGE, list(org_ids), _hour(now - DAY)):
-        judged = waba_health(row["state"]), Traffic.model_validate_json(row["traffic"])
+        judged = _own(row["state"]), Traffic.model_validate_json(row["traffic"])
         found.setdefault(row["org_id"], []).append(judged)
     return found
 
@@ -66,7 +66,7 @@ async def organisation_with_counts(pool: asyncpg.Pool, org_id: str, now: datetim
     rows = await pool.fetch(_DETAILED, org_id, _hour(now - DAY), _hour(now - WEEK), _hour(now - MONTH))
     wabas = tuple(
         Waba(
-            waba_health(row["state"]),
+            _own(row["state"]),
             Traffic.model_validate_json(row["traffic"]),
             tuple(
                 KindCount(phone, kind, day, week, month, datetime.fromisoformat(last_at).astimezone(UTC))
@@ -79,9 +79,9 @@ async def organisation_with_counts(pool: asyncpg.Pool, org_id: str, now: datetim
 
 
 async def waba(pool: asyncpg.Pool, waba_id: str) -> WabaHealth | None:
-    """The state of one WABA with those of its templates that need attention."""
+    """The state of one WABA, as its owner may know it, with those of its templates that need attention."""
     row = await pool.fetchrow(f"SELECT {_STATE} FROM waba_health AS waba WHERE waba_id = $1", waba_id)  # noqa: S608
-    return waba_health(row["state"]) if row else None
+    return _own(row["state"]) if row else None
 
 
 async def connected_wabas(pool: asyncpg.Pool, org_id: str) -> list[str]:
@@ -97,42 +97,68 @@ async def count_checked(pool: asyncpg.Pool, waba_ids: Sequence[str], since: date
     )
 
 
+def _own(state: str) -> WabaHealth:
+    """What the owner of the account may know of it."""
+    return waba_health(state).of_owner
+
+
 def _hour(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
-_TRAFFIC = """
+# Of a WABA that had another organisation before, an hour that was partly the other's is counted by organisation.
+_COUNTS = """
+    SELECT hour, phone_number_id, kind, count, last_at FROM message_counts
+    WHERE waba_id = waba.waba_id AND (waba.moved_at IS NULL OR hour > waba.moved_at)
+    UNION ALL
+    SELECT hour, phone_number_id, kind, count, last_at FROM organisation_counts
+    WHERE waba_id = waba.waba_id AND hour = date_trunc('hour', waba.moved_at, 'UTC') AND org_id IN (waba.org_id, '')
+        AND last_at >= waba.moved_at
+"""
+_OWN = """
+    waba_id = waba.waba_id AND (
+        waba.moved_at IS NULL OR hour > waba.moved_at OR (
+            hour = date_trunc('hour', waba.moved_at, 'UTC') AND org_id IN (waba.org_id, '')
+            AND last_at >= waba.moved_at
+        )
+    )
+"""
+_TRAFFIC = f"""
     (
         SELECT jsonb_build_object(
-            'reached_at', (SELECT last_at FROM webhook_arrivals WHERE waba_id = waba.waba_id),
+            'reached_at', (
+                SELECT last_at FROM webhook_arrivals
+                WHERE waba_id = waba.waba_id AND (waba.moved_at IS NULL OR last_at >= waba.moved_at)
+            ),
             'last_at', max(last_at),
             'last_sent_at', coalesce((
                 SELECT jsonb_object_agg(phone_number_id, sent_at)
                 FROM (
-                    SELECT phone_number_id, max(last_at) AS sent_at FROM message_counts
-                    WHERE waba_id = waba.waba_id AND hour >= $2 AND kind = 'sent' GROUP BY 1
+                    SELECT phone_number_id, max(last_at) AS sent_at FROM ({_COUNTS}) AS own
+                    WHERE hour >= $2 AND kind = 'sent' GROUP BY 1
                 ) AS sent
-            ), '{}'),
+            ), '{{}}'),
             'sent', coalesce(sum(count) FILTER (WHERE kind = 'sent'), 0),
             'failed', coalesce(sum(count) FILTER (WHERE kind = 'failed'), 0),
             'errors', coalesce((
                 SELECT jsonb_agg(to_jsonb(errors)) FROM (
-                    SELECT phone_number_id, code, sum(count) AS count, min(first_at) AS first_at,
-                        max(last_at) AS last_at
-                    FROM message_failures WHERE waba_id = waba.waba_id AND hour >= $2 GROUP BY 1, 2
+                    SELECT phone_number_id, code, sum(count) AS count,
+                        greatest(min(first_at), waba.moved_at) AS first_at, max(last_at) AS last_at
+                    FROM organisation_failures WHERE {_OWN} AND hour >= $2 GROUP BY 1, 2
                     ORDER BY 3 DESC, 2, 1 LIMIT 50
                 ) AS errors
             ), '[]'),
             'of_numbers', coalesce((
                 SELECT jsonb_agg(to_jsonb(errors)) FROM (
-                    SELECT phone_number_id, code, min(first_at) AS first_at, max(last_at) AS last_at
-                    FROM messaging_errors WHERE waba_id = waba.waba_id AND hour >= $2 GROUP BY 1, 2
-                    ORDER BY 4 DESC, 2, 1 LIMIT 50
+                    SELECT phone_number_id, code, greatest(min(first_at), waba.moved_at) AS first_at,
+                        max(last_at) AS last_at
+                    FROM organisation_errors WHERE {_OWN} AND hour >= $2
+                    GROUP BY 1, 2 ORDER BY 4 DESC, 2, 1 LIMIT 50
                 ) AS errors
             ), '[]')
-        )::text FROM message_counts WHERE waba_id = waba.waba_id AND hour >= $2
+        )::text FROM ({_COUNTS}) AS own WHERE hour >= $2
     ) AS traffic
-"""
+"""  # noqa: S608
 _STATE = """
     (waba.state || jsonb_build_object('waba_id', waba.waba_id, 'templates', waba.attention))::text AS state
 """
@@ -151,7 +177,7 @@ _DETAILED = f"""
         FROM (
             SELECT phone_number_id, kind, coalesce(sum(count) FILTER (WHERE hour >= $2), 0) AS day,
                 coalesce(sum(count) FILTER (WHERE hour >= $3), 0) AS week, sum(count) AS month, max(last_at) AS last_at
-            FROM message_counts WHERE waba_id = waba.waba_id AND hour >= $4 GROUP BY phone_number_id, kind
+            FROM ({_COUNTS}) AS own WHERE hour >= $4 GROUP BY phone_number_id, kind
         ) AS counted
     ) AS counts
     FROM webhook_health AS organisation JOIN waba_health AS waba ON waba.org_id = organisation.org_id

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from pydantic import TypeAdapter
 from wabus_runtime.postgres.database import Connection
+from wabus_runtime.projection.declaration import IS_LIVE
 
 from wabus_health_projector.health.state import TemplateHealth, WabaHealth
 from wabus_health_projector.health.summary import WebhookHealth, summarise
@@ -17,10 +18,6 @@ from wabus_health_projector.health.summary import WebhookHealth, summarise
 CHANNEL = "webhook_health"
 """NOTIFY channel: the payload is the organisation whose health may have changed."""
 
-REBUILD = "rebuild_"
-"""What the schemas begin with in which tables are built anew; nobody is told what happens there."""
-
-_LIVE = f"current_schema() NOT LIKE '{REBUILD}%'"
 _TEMPLATES = TypeAdapter(dict[str, TemplateHealth])
 
 
@@ -55,14 +52,16 @@ async def save_wabas(connection: Connection, wabas: Sequence[Changed]) -> None:
         """
         UPDATE waba_health AS stored SET org_id = new.org_id, state = new.state::jsonb,
             templates = new.templates::jsonb, attention = new.attention::jsonb,
-            created_at = new.created_at, updated_at = new.updated_at
-        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[])
-            AS new(waba_id, org_id, state, templates, attention, created_at, updated_at)
+            created_at = new.created_at, updated_at = new.updated_at, moved_at = new.moved_at
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
+                $8::timestamptz[])
+            AS new(waba_id, org_id, state, templates, attention, created_at, updated_at, moved_at)
         WHERE stored.waba_id = new.waba_id
         """,
         *map(list, columns),
         [health.first_logged_at for health, _ in wabas],
         [updated_at for _, updated_at in wabas],
+        [health.moved_at for health, _ in wabas],
     )
 
 
@@ -94,7 +93,7 @@ async def refresh_organisations(connection: Connection, org_ids: Iterable[str], 
     await connection.execute("DELETE FROM webhook_health WHERE org_id = ANY($1)", gone)
     await _save(connection, [summarise(org_id, wabas) for org_id, wabas in owned.items()])
     await connection.execute(
-        f"SELECT pg_notify($1, org_id) FROM unnest($2::text[]) AS changed(org_id) WHERE {_LIVE}",  # noqa: S608
+        f"SELECT pg_notify($1, org_id) FROM unnest($2::text[]) AS changed(org_id) WHERE {IS_LIVE}",  # noqa: S608
         CHANNEL,
         sorted(ordered),
     )
@@ -106,11 +105,16 @@ async def notify_owners(connection: Connection, waba_ids: Iterable[str]) -> None
         f"""
         SELECT pg_notify($1, org_id) FROM (
             SELECT DISTINCT org_id FROM waba_health WHERE waba_id = ANY($2) AND org_id IS NOT NULL
-        ) AS owners WHERE {_LIVE}
+        ) AS owners WHERE {IS_LIVE}
         """,  # noqa: S608
         CHANNEL,
         sorted(set(waba_ids)),
     )
+
+
+async def notify_all(connection: Connection) -> None:
+    """Tell those who listen that all rows may have changed."""
+    await connection.execute("SELECT pg_notify($1, org_id) FROM webhook_health", CHANNEL)
 
 
 async def save_arrivals(connection: Connection, arrivals: Mapping[str, datetime]) -> None:

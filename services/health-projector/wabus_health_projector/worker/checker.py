@@ -28,24 +28,36 @@ from wabus_events import (
 )
 from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
-from wabus_runtime.graph.client import Graph, GraphSettings
+from wabus_runtime.graph.client import Graph
+from wabus_runtime.graph.fields import read
 from wabus_runtime.kafka.clients import KafkaUnavailable, new_consumer, partition_of, poll, stop_consumer, topic_name
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import DATABASE_AWAY
 from wabus_runtime.postgres.offsets import wait_for
-from wabus_runtime.settings import CredentialSettings, DatabaseSettings, KafkaSettings
+from wabus_runtime.settings import CredentialSettings, KafkaSettings
 from wabus_whatsapp.graph_errors import GraphError, RateLimited
 
-from wabus_health_projector.health.check import PHONE_FIELDS, TELLING, Answers, answered, difference, refused
+from wabus_health_projector.health.check import (
+    OPTIONAL_ACCOUNT_FIELDS,
+    OPTIONAL_PHONE_FIELDS,
+    PHONE_FIELDS,
+    TELLING,
+    Answers,
+    answered,
+    difference,
+    refused,
+)
 from wabus_health_projector.tables import reading
 from wabus_health_projector.tables.store import CHANNEL
 from wabus_health_projector.worker import projector
+from wabus_health_projector.worker.app_subscriber import AppSubscriber, AppSubscriberSettings
 
 SOURCE = "/wabus/health-projector"
 GROUP = "health-checks"
 CHECK_EVERY = timedelta(minutes=15)
 CHECK_AFTER_CONNECT = timedelta(seconds=20)  # Meta may show a subscription only after a moment
 ASKED_PAUSE = timedelta(seconds=30)  # between checks of one account that people ask for
+APP_LOOK_EVERY = timedelta(minutes=1)  # for whether it is time to ask what our app is subscribed to
 LOOK_EVERY = timedelta(seconds=5)  # for accounts that were connected or given up
 CHECK_TIMEOUT = 60.0  # seconds for one account
 VISIBLE_TIMEOUT = 10.0  # seconds until a difference shows in the rows
@@ -61,7 +73,7 @@ Record = tuple[TopicPartition, int]
 log = structlog.get_logger()
 
 
-class CheckerSettings(KafkaSettings, DatabaseSettings, GraphSettings, CredentialSettings):
+class CheckerSettings(KafkaSettings, AppSubscriberSettings, CredentialSettings):
     health_check_concurrency: int = Field(default=4, ge=1)
     """Accounts that one process checks at the same time."""
 
@@ -88,6 +100,9 @@ class Checker(ConsumerRebalanceListener):
         """How far each partition was read."""
         self._committed: dict[TopicPartition, int] = {}
         self._look_at = datetime.min.replace(tzinfo=UTC)
+        self._app = AppSubscriber(settings, pool, graph)
+        self._app_at = datetime.min.replace(tzinfo=UTC)
+        self._looking: asyncio.Task[None] | None = None
         # What asks for a check counts as handled once that has ended: whoever comes after a crash checks again.
         self._consumer = new_consumer(settings, group=GROUP)
 
@@ -111,11 +126,15 @@ class Checker(ConsumerRebalanceListener):
                 if now >= self._look_at:
                     self._look_at = now + LOOK_EVERY
                     await self._plan(now)
+                self._look_at_app(now)
                 self._start_due(now)
                 await self._commit()
         except KafkaError as error:
             raise KafkaUnavailable(type(error).__name__) from error
         finally:
+            if self._looking:
+                self._looking.cancel()
+                await asyncio.wait([self._looking], timeout=5)
             await self._cancel()
             await stop_consumer(self._consumer)
             await self._publisher.stop()
@@ -194,6 +213,14 @@ class Checker(ConsumerRebalanceListener):
             soonest = max(now, last[waba_id] + CHECK_EVERY) if waba_id in last else now
             self._due[waba_id] = soonest + CHECK_EVERY * random.random() * (0.05 if soonest > now else 1)  # noqa: S311
 
+    def _look_at_app(self, now: datetime) -> None:
+        """Now and then see whether it is time to ask what our app is subscribed to; one worker of all does ask."""
+        if now < self._app_at or (self._looking and not self._looking.done()):
+            return
+        self._app_at = now + APP_LOOK_EVERY * random.uniform(0.8, 1.2)  # noqa: S311
+        every = CHECK_EVERY * random.uniform(1, 1.1)  # noqa: S311
+        self._looking = asyncio.create_task(self._app.look(every), name="look at the app")
+
     def _start_due(self, now: datetime) -> None:
         due = sorted((at, waba_id) for waba_id, at in self._due.items() if at <= now and waba_id not in self._running)
         for _, waba_id in due[: max(0, self._settings.health_check_concurrency - len(self._running))]:
@@ -217,6 +244,8 @@ class Checker(ConsumerRebalanceListener):
             if credential is None:
                 return
             async with asyncio.timeout(CHECK_TIMEOUT):
+                if self._answering.get(waba_id):
+                    await self._app.look(ASKED_PAUSE)
                 outcome = await self._compare(waba_id, credential)
                 await self._done(waba_id)
         except RateLimited as limited:
@@ -264,11 +293,20 @@ class Checker(ConsumerRebalanceListener):
         return "different"
 
     async def _ask(self, waba_id: str, token: SecretStr) -> Answers:
-        query = {"fields": PHONE_FIELDS, "limit": str(MAX_PHONE_NUMBERS)}
-        debugged = await self._graph.debug_token(token)
-        subscribed, _ = await self._graph.call("GET", f"{waba_id}/subscribed_apps", token)
-        phones, _ = await self._graph.call("GET", f"{waba_id}/phone_numbers", token, query)
-        return Answers(debugged, subscribed, phones)
+        graph = self._graph
+        debugged = await graph.debug_token(token)
+        subscribed, _ = await graph.call("GET", f"{waba_id}/subscribed_apps", token)
+        phones = await read(
+            graph,
+            f"{waba_id}/phone_numbers",
+            token,
+            kind="number",
+            needed=PHONE_FIELDS,
+            optional=OPTIONAL_PHONE_FIELDS,
+            query={"limit": str(MAX_PHONE_NUMBERS)},
+        )
+        account = await read(graph, waba_id, token, kind="account", needed=("id",), optional=OPTIONAL_ACCOUNT_FIELDS)
+        return Answers(debugged, subscribed, phones, account, await self._app.known())
 
     async def _checked_at(self, waba_ids: list[str]) -> dict[str, datetime]:
         return dict(
@@ -280,7 +318,8 @@ class Checker(ConsumerRebalanceListener):
         await self._pool.execute(
             """
             WITH done AS (
-                INSERT INTO account_checks (waba_id, checked_at) VALUES ($1, now())
+                INSERT INTO account_checks (waba_id, checked_at)
+                SELECT $1, now() WHERE EXISTS (SELECT FROM waba_health WHERE waba_id = $1)
                 ON CONFLICT (waba_id) DO UPDATE SET checked_at = excluded.checked_at
             )
             SELECT pg_notify($2, org_id) FROM waba_health WHERE waba_id = $1 AND org_id IS NOT NULL

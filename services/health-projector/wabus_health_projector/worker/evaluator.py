@@ -13,16 +13,17 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import structlog
-from wabus_events import HEALTH
+from wabus_events import HEALTH, OrganisationForgotten
 from wabus_runtime.kafka.end_offsets import end_positions
 from wabus_runtime.kafka.transactions import TransactionalPublisher
-from wabus_runtime.postgres.offsets import offsets, wait_for
-from wabus_runtime.settings import DatabaseSettings, KafkaSettings, ReconcileSettings
+from wabus_runtime.postgres.offsets import NotCaughtUp, offsets, wait_for
+from wabus_runtime.projection.erasing import lines_of
+from wabus_runtime.settings import DatabaseSettings, IdentitySettings, ReconcileSettings
 
 from wabus_health_projector.health.judgement import Verdict, judge_organisation
 from wabus_health_projector.health.state import WabaHealth
 from wabus_health_projector.health.traffic import Traffic
-from wabus_health_projector.health.transitions import transition
+from wabus_health_projector.health.transitions import is_known, transition
 from wabus_health_projector.tables import history, reading
 from wabus_health_projector.tables.store import CHANNEL
 from wabus_health_projector.worker import projector
@@ -40,25 +41,25 @@ CATCH_UP_TIMEOUT = 30.0  # seconds
 log = structlog.get_logger()
 
 
-class EvaluatorSettings(ReconcileSettings, KafkaSettings, DatabaseSettings):
+class EvaluatorSettings(ReconcileSettings, IdentitySettings, DatabaseSettings):
     pass
-
-
-class NotCaughtUp(Exception):
-    """The history did not get as far as our own last words in time."""
 
 
 class Evaluator:
     """One run, from waiting for the lock until something fails or it is cancelled."""
 
-    def __init__(self, settings: EvaluatorSettings, pool: asyncpg.Pool, lag: Lag) -> None:
+    def __init__(
+        self, settings: EvaluatorSettings, pool: asyncpg.Pool, lag: Lag, *, judge_every: float = JUDGE_EVERY
+    ) -> None:
         self._settings = settings
+        self._judge_every = judge_every
         self._pool = pool
         self._lag = lag
         self._publisher = TransactionalPublisher(settings, SOURCE, "health-evaluator")
         self._reconcile_every = timedelta(seconds=settings.reconcile_interval)
+        self._identity = settings.identity_bytes
         self._news: set[str] = set()
-        self._told = asyncio.Event()
+        self._has_news = asyncio.Event()
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Judge for ever."""
@@ -70,7 +71,7 @@ class Evaluator:
             while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):  # noqa: ASYNC110
                 await asyncio.sleep(LOCK_AGAIN * random.uniform(0.7, 1))  # noqa: S311
             log.info("judging health", action="evaluator_elected")
-            await connection.add_listener(CHANNEL, self._hear)
+            await connection.add_listener(CHANNEL, self._note_news)
             await self._publisher.start()
             ends = await end_positions(self._settings, HEALTH)
             await self._caught_up(ends)
@@ -88,19 +89,19 @@ class Evaluator:
             await connection.execute("SELECT 1")
             if clock() >= all_at:
                 if await self._judge_all():
-                    all_at = clock() + JUDGE_EVERY * random.uniform(0.9, 1)  # noqa: S311
+                    all_at = clock() + self._judge_every * random.uniform(0.9, 1)  # noqa: S311
             elif self._news:
                 news, self._news = sorted(self._news), set()
                 for start in range(0, len(news), PAGE):
                     page = news[start : start + PAGE]
                     if not await self._judge(page):
                         self._news.update(page)
-            self._told.clear()
+            self._has_news.clear()
             await asyncio.sleep(JUDGE_PAUSE)
             if not self._news:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(5.0, max(0.0, all_at - clock()))):
-                        await self._told.wait()
+                        await self._has_news.wait()
 
     async def _judge_all(self) -> bool:
         after = ""
@@ -121,10 +122,12 @@ class Evaluator:
             return False
         known = await history.newest(self._pool, org_ids)
         stored = await reading.organisations(self._pool, org_ids, now)
+        forgotten = await lines_of(self._pool, self._identity, OrganisationForgotten, org_ids)
         changes = [
             change
             for org_id in org_ids
-            if (change := transition(org_id, known.get(org_id), self._verdict(stored.get(org_id, []), now), now))
+            if is_known(org_id, known.get(org_id), stored.get(org_id, []), forgotten.get(org_id))
+            and (change := transition(org_id, known.get(org_id), self._verdict(stored.get(org_id, []), now), now))
         ]
         if changes:
             positions = await self._publisher.publish(changes)
@@ -140,6 +143,6 @@ class Evaluator:
         if not await wait_for(self._pool, history.NAME, positions, CATCH_UP_TIMEOUT):
             raise NotCaughtUp
 
-    def _hear(self, _connection: object, _process: int, _channel: str, org_id: object) -> None:
+    def _note_news(self, _connection: object, _process: int, _channel: str, org_id: object) -> None:
         self._news.add(str(org_id))
-        self._told.set()
+        self._has_news.set()

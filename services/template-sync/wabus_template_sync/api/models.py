@@ -4,10 +4,13 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from wabus_runtime.http.answers import DIGITS
+from wabus_runtime.http.paging import Cursor
 from wabus_whatsapp.templates.parse import APPROVED
 
 Text = Annotated[str, StringConstraints(max_length=512, pattern=r"^[^\x00]*$")]
 LISTED_IDS = 20  # sync ids that an address can carry
+WORDS_MOST = 20  # that are looked for: each is looked for in every text
 Overall = Literal["never", "syncing", "synced", "failed"]
 
 
@@ -54,6 +57,21 @@ class OfferView(BaseModel):
     has_expiration: bool = False
 
 
+class RejectionView(BaseModel):
+    """Why Meta rejected a template, in its own words; it says so for some rejections only."""
+
+    reason: str | None
+    recommendation: str | None = Field(description="What Meta advises to do about it.")
+
+
+class PauseView(BaseModel):
+    """That Meta pauses a template."""
+
+    title: str | None = Field(description="FIRST_PAUSE, SECOND_PAUSE, RATE_LIMITING_PAUSE, …")
+    began_at: datetime
+    ends_at: datetime | None = Field(description="When it ends by itself, where that is known.")
+
+
 class TemplateView(BaseModel):
     """A template as it is now. With `fields` an answer has only these, and always the id."""
 
@@ -65,6 +83,8 @@ class TemplateView(BaseModel):
     status: str | None = None
     quality: str | None = None
     rejected_reason: str | None = None
+    rejection: RejectionView | None = Field(default=None, description="While it is rejected, and Meta said why.")
+    pause: PauseView | None = Field(default=None, description="While it is paused, and Meta told us when it began.")
     parameter_format: str | None = None
     header: HeaderView | None = None
     body: BodyView | None = None
@@ -93,12 +113,12 @@ class ListQuery(BaseModel):
     category: Text | None = None
     quality: Text | None = Field(default=None, description="GREEN, YELLOW, RED or UNKNOWN.")
     name: Text | None = None
-    q: Text | None = Field(default=None, description="Words that are all in the template's name or texts.")
-    fields: Fields = Field(default="", description="Which fields of each template, comma separated.")
-    limit: int = Field(default=100, ge=1, le=500)
-    after: Annotated[str, StringConstraints(max_length=4096, pattern=r"^[A-Za-z0-9_-]*$")] | None = Field(
-        default=None, description="`next` of the page before."
+    q: Text | None = Field(
+        default=None, description=f"Words that are all in the template's name or texts; the first {WORDS_MOST} count."
     )
+    fields: Fields = Field(default="", description="Which fields of each template, comma separated.")
+    limit: Annotated[int, Field(ge=1, le=500), DIGITS] = 100
+    after: Cursor | None = Field(default=None, description="`next` of the page before.")
 
 
 class TemplatePath(BaseModel):
@@ -118,8 +138,10 @@ class TemplateQuery(BaseModel):
 class VersionsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(default=20, ge=1, le=100)
-    before: int | None = Field(default=None, ge=2, le=2**31 - 1, description="Versions before this number.")
+    limit: Annotated[int, Field(ge=1, le=100), DIGITS] = 20
+    before: Annotated[int, Field(ge=2, le=2**31 - 1), DIGITS] | None = Field(
+        default=None, description="Versions before this number."
+    )
 
 
 class StatusQuery(BaseModel):
@@ -216,6 +238,9 @@ class AccountView(BaseModel):
     approved: int
     by_status: dict[str, int]
     last_error: SyncError | None
+    next_try_at: datetime | None = Field(
+        default=None, description="When a sync that failed is asked for again by itself; null if it is not."
+    )
     progress: Progress | None = Field(description="While a sync takes a while.")
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 from wabus_runtime.http.answers import Handler
-from wabus_runtime.http.openapi import Header, Operation, document
+from wabus_runtime.http.headers import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER_WAIT
+from wabus_runtime.http.openapi import Operation, document
 from wabus_whatsapp.templates.render_input import RenderBody
 
 from wabus_template_sync.api.models import (
@@ -21,16 +22,10 @@ from wabus_template_sync.api.models import (
     VersionList,
     VersionsQuery,
 )
-from wabus_template_sync.api.syncs import KEY_LENGTH_MAX, SyncApi
+from wabus_template_sync.api.syncs import SyncApi
 from wabus_template_sync.api.templates import Api
 
 TAG = "templates"
-IF_NONE_MATCH = {"If-None-Match": Header("The ETag of the answer that is known: if it is still the same, 304.")}
-KEY = {
-    "type": "string",
-    "maxLength": KEY_LENGTH_MAX,
-    "pattern": "^[ -~]*[!#-~][ -~]*$",
-}  # not empty, also without its quotes
 
 LIST = Operation(
     "GET", "/templates", "The templates, in the order of their names and languages", TAG,
@@ -49,11 +44,8 @@ SYNC_STREAM = Operation(
 )  # fmt: skip
 SYNC = Operation(
     "POST", "/templates/sync", "Compare with Meta now; a sync under way is joined (administrators only)", TAG,
-    {200: SyncsView, 202: SyncsView}, (400, 403, 404, 408, 413, 415, 422), body=SyncBody, body_required=False,
-    headers={
-        "Prefer": Header("`wait=10`: answer when it has ended, or after so many seconds, at most 30."),
-        "Idempotency-Key": Header("The same key asks for the same syncs, however often it is sent.", KEY),
-    },
+    {200: SyncsView, 202: SyncsView}, (400, 403, 404, 408, 413, 415, 422, 429), body=SyncBody, body_required=False,
+    headers={"Prefer": PREFER_WAIT, "Idempotency-Key": IDEMPOTENCY_KEY},
 )  # fmt: skip
 ONE = Operation(
     "GET", "/templates/{template_id}", "One template", TAG,
@@ -67,6 +59,8 @@ RENDER = Operation(
     "POST", "/templates/{template_id}/render", "Fill a template in, or say what is missing", TAG,
     {200: RenderedView}, (400, 404, 408, 413, 415, 422), body=RenderBody,
 )  # fmt: skip
+
+OPERATIONS = (LIST, STATUS, ONE_SYNC, SYNC_STREAM, SYNC, ONE, VERSIONS, RENDER)
 
 
 def add_routes(app: web.Application, api: Callable[[], Api], sync_api: Callable[[], SyncApi]) -> None:
@@ -83,7 +77,7 @@ def add_routes(app: web.Application, api: Callable[[], Api], sync_api: Callable[
     ]
     for operation, handler in handlers:
         app.router.add_route(operation.method, operation.path, _late(handler))
-    document(app, [operation for operation, _ in handlers])
+    document(app)
 
 
 def _late(handler: Callable[[], Handler]) -> Handler:

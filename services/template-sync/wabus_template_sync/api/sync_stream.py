@@ -13,7 +13,7 @@ View = Mapping[str, Any]
 
 
 def sync_events(announcements: Announcements, first: View, read: Callable[[], Awaitable[View]]) -> NextEvent:
-    """Give `first`, then what `read` gives whenever it is another; the last event of a sync has its outcome."""
+    """Give `first`, then what `read` gives whenever that has changed; the last event of a sync has its outcome."""
     sent: View | None = None
     newest = first
 

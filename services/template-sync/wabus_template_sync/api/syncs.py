@@ -12,9 +12,12 @@ from weakref import WeakValueDictionary
 import asyncpg
 from aiohttp import web
 from wabus_events import TemplateSyncRequested, fact_id
-from wabus_runtime.http.answers import Problem, checked, json_response, preferred_wait, query_of, waited_for
-from wabus_runtime.http.auth import Caller, authenticate, require_admin
-from wabus_runtime.http.streams import OpenStreams, send_events
+from wabus_runtime.http import bodies
+from wabus_runtime.http.answers import Problem, checked, json_response, query_of
+from wabus_runtime.http.auth import Caller, authorise, count_asked
+from wabus_runtime.http.headers import idempotency_key, waited_for
+from wabus_runtime.http.streams import OpenStreams, held, send_events
+from wabus_runtime.identity.pseudonyms import Pseudonyms
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.announcements import Announcements
 from wabus_runtime.postgres.read_replica import Reads
@@ -22,12 +25,11 @@ from wabus_whatsapp.templates.parse import APPROVED
 
 from wabus_template_sync.api.models import LISTED_IDS, Overall, StatusQuery, SyncBody, SyncPath
 from wabus_template_sync.api.sync_stream import sync_events
-from wabus_template_sync.api.templates import json_body
 from wabus_template_sync.tables import reads as queries
+from wabus_template_sync.templates.schedule import Schedule, due
 
 VISIBLE_WAIT = 2.0  # seconds for a sync just asked for to show in the answers
 JOIN_WINDOW = timedelta(minutes=15)  # a sync asked for longer ago than this is no reason to refuse a new one
-KEY_LENGTH_MAX = 255  # characters of an Idempotency-Key
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,16 @@ class SyncApi:
 
     reads: Reads
     publisher: Publisher
+    pseudonyms: Pseudonyms
     announcements: Announcements
     asking: WeakValueDictionary[str, asyncio.Lock]
     streams: OpenStreams
+    interval: timedelta
+    """Between two comparisons of an account's templates with Meta's; 0 where there are none."""
 
     async def status(self, request: web.Request) -> web.Response:
         """GET /templates/status"""
-        caller = await authenticate(request)
+        caller = await authorise(request)
         given = {**query_of(request), "sync_id": request.query.getall("sync_id", [])}
         sync_ids = checked(StatusQuery, given).sync_id
         if not sync_ids:
@@ -54,12 +59,12 @@ class SyncApi:
 
     async def one_sync(self, request: web.Request) -> web.Response:
         """GET /templates/sync/{sync_id}"""
-        caller = await authenticate(request)
+        caller = await authorise(request)
         return json_response(await self._one_sync(caller, _sync_id(request)))
 
     async def sync_stream(self, request: web.Request) -> web.StreamResponse:
         """GET /templates/sync/{sync_id}/stream"""
-        caller = await authenticate(request)
+        caller = await authorise(request)
         sync_id = _sync_id(request)
         with self.streams.admitted(caller.org_id, request):
             first = await self._one_sync(caller, sync_id)
@@ -76,15 +81,16 @@ class SyncApi:
 
     async def sync(self, request: web.Request) -> web.Response:
         """POST /templates/sync"""
-        caller = await require_admin(request)
-        asked = await json_body(request, SyncBody)
+        caller = await authorise(request)
+        count_asked(request, caller)
+        asked = await bodies.json_body(request, SyncBody)
         key = idempotency_key(request)
-        wait = preferred_wait(request)
         async with self.asking.setdefault(caller.org_id, asyncio.Lock()):
             sync_ids = await self._ask(caller, asked.waba_id, key)
+        with held(request, caller.org_id) as wait:
+            if wait:
+                await self.announcements.until(lambda: self._all_ended(sync_ids), wait)
         headers = waited_for(wait)
-        if wait:
-            await self.announcements.until(lambda: self._all_ended(sync_ids), wait)
         rows = await self._rows(caller, sync_ids)
         content = _syncs(rows)
         if rows and wait and all(row["finished_at"] for row in rows):
@@ -114,6 +120,7 @@ class SyncApi:
         now = datetime.now(UTC)
         requests = {row["waba_id"]: _request_id(caller, row["waba_id"], key) for row in accounts}
         known = await queries.syncs_asked_for(self.reads.primary, list(requests.values())) if key else {}
+        requested_by = await self.pseudonyms.of(caller.org_id, caller.subject)
         found: list[str] = []
         events: list[TemplateSyncRequested] = []
         for row in accounts:
@@ -122,7 +129,12 @@ class SyncApi:
             sync_id = known.get(request_id) or (row["sync_id"] if pending else fact_id("sync", request_id))
             found.append(sync_id)
             if request_id not in known and (key or not pending):
-                events.append(_request(caller, row["waba_id"], sync_id, request_id, now))
+                about: dict[str, Any] = {"org_id": caller.org_id, "waba_id": row["waba_id"], "time": now}
+                events.append(
+                    TemplateSyncRequested(
+                        id=request_id, sync_id=sync_id, reason="manual", requested_by=requested_by, **about
+                    )
+                )
         if events:
             await self.publisher.publish(events)
             await self.announcements.until(lambda: self._all_known(caller, events, key), VISIBLE_WAIT)
@@ -144,10 +156,10 @@ class SyncApi:
     async def _status(self, caller: Caller) -> dict[str, Any]:
         async def question(pool: asyncpg.Pool) -> tuple[list[asyncpg.Record], dict[str, dict[str, int]]]:
             accounts = await queries.connected_accounts(pool, caller.org_id)
-            return accounts, await queries.status_counts(pool, [row["waba_id"] for row in accounts])
+            return accounts, await queries.status_counts(pool, caller.org_id, [row["waba_id"] for row in accounts])
 
         accounts, numbers = await self.reads.ask(question)
-        answers = [_account(row, numbers[row["waba_id"]]) for row in accounts]
+        answers = [_account(row, numbers[row["waba_id"]], self.interval) for row in accounts]
         errors = [answer["last_error"] for answer in answers if answer["last_error"]]
         in_all: Counter[str] = sum((Counter(by_status) for by_status in numbers.values()), Counter())
         return {
@@ -167,37 +179,8 @@ def overall(statuses: Sequence[str]) -> Overall:
     return "never"
 
 
-def idempotency_key(request: web.Request) -> str | None:
-    """The key, bare or as the quoted string of the draft "The Idempotency-Key HTTP Header Field". Raises a problem."""
-    given = request.headers.get("Idempotency-Key")
-    if given is None:
-        return None
-    key = given.strip()
-    key = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
-    if not key or len(key) > KEY_LENGTH_MAX or not key.isprintable():
-        raise Problem(
-            422,
-            "invalid_idempotency_key",
-            "Unusable key",
-            f"Idempotency-Key has 1 to {KEY_LENGTH_MAX} printable characters.",
-        )
-    return key
-
-
 def _request_id(caller: Caller, waba_id: str, key: str | None) -> str:
     return fact_id(TemplateSyncRequested.type, caller.org_id, waba_id, "asked", key or str(uuid4()))
-
-
-def _request(caller: Caller, waba_id: str, sync_id: str, request_id: str, now: datetime) -> TemplateSyncRequested:
-    return TemplateSyncRequested(
-        id=request_id,
-        time=now,
-        org_id=caller.org_id,
-        waba_id=waba_id,
-        sync_id=sync_id,
-        reason="manual",
-        requested_by=caller.subject,
-    )
 
 
 def _sync_id(request: web.Request) -> str:
@@ -208,7 +191,7 @@ def _unknown_sync() -> Problem:
     return Problem(404, "sync_not_found", "No such sync", "There is no sync of yours with this id.")
 
 
-def _account(row: asyncpg.Record, by_status: dict[str, int]) -> dict[str, Any]:
+def _account(row: asyncpg.Record, by_status: dict[str, int], interval: timedelta) -> dict[str, Any]:
     return {
         "waba_id": row["waba_id"],
         "status": "syncing" if row["status"] == "requested" else row["status"],
@@ -216,8 +199,26 @@ def _account(row: asyncpg.Record, by_status: dict[str, int]) -> dict[str, Any]:
         "last_sync_at": row["last_sync_at"],
         **_counts(by_status),
         "last_error": {**row["last_error"], "at": row["last_error_at"]} if row["last_error"] else None,
+        "next_try_at": _next_try(row, interval),
         "progress": _progress(row),
     }
+
+
+def _next_try(row: asyncpg.Record, interval: timedelta) -> datetime | None:
+    """When a sync that failed, and may succeed another time, is asked for again by itself."""
+    if row["status"] != "failed" or not row["retryable"] or not interval:
+        return None
+    schedule = Schedule(
+        waba_id=row["waba_id"],
+        asked_at=row["schedule_asked_at"],
+        asked_sync_id=row["asked_sync_id"],
+        ended_at=row["ended_at"],
+        ended_sync_id=row["ended_sync_id"],
+        failures=row["failures"],
+        retryable=row["retryable"],
+        retry_at=row["retry_at"],
+    )
+    return due(schedule, row["connected_at"], interval).at
 
 
 def _progress(row: asyncpg.Record) -> dict[str, Any] | None:

@@ -3,38 +3,42 @@
 Everything is limited to the organisation in the caller's token.
 """
 
-import base64
-import binascii
-import hashlib
-import re
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import asyncpg
-import orjson
 from aiohttp import web
-from pydantic import BaseModel, TypeAdapter, ValidationError
 from wabus_events import Template
 from wabus_runtime.http import bodies
 from wabus_runtime.http.answers import Problem, checked, json_response, query_of
-from wabus_runtime.http.auth import authenticate
+from wabus_runtime.http.auth import authorise
+from wabus_runtime.http.headers import tagged_response
+from wabus_runtime.http.paging import cursor_of, page_of, place_of
 from wabus_runtime.postgres.read_replica import Reads
+from wabus_whatsapp.templates.explanation import Explanation
 from wabus_whatsapp.templates.parse import APPROVED, dump_template
 from wabus_whatsapp.templates.render import CannotRender, render
 from wabus_whatsapp.templates.render_input import RenderBody
 
-from wabus_template_sync.api.models import ListQuery, TemplatePath, TemplateQuery, TemplateView, Text, VersionsQuery
+from wabus_template_sync.api.models import (
+    WORDS_MOST,
+    ListQuery,
+    TemplatePath,
+    TemplateQuery,
+    TemplateView,
+    Text,
+    VersionsQuery,
+)
 from wabus_template_sync.tables import reads as queries
 from wabus_template_sync.tables.template_store import template_row, version_of
 from wabus_template_sync.templates.differences import differences
-from wabus_template_sync.templates.fold import Version
+from wabus_template_sync.templates.fold import EXPLAINED, Version
 
 PARTS = {"parameter_format", "header", "body", "footer", "buttons", "carousel", "limited_time_offer"}
+ORDER = ("name", "language", "waba_id", "template_id")
+Place = tuple[Text, Text, Text, Text]
+"""Of a template in the list, by `ORDER`."""
 VIEWED = frozenset(TemplateView.model_fields)
-
-_BRANCH = re.compile(r"[\[\]-]|^(?:str|list|dict)$")
-
-M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Api:
 
     async def list_templates(self, request: web.Request) -> web.Response:
         """GET /templates"""
-        caller = await authenticate(request)
+        caller = await authorise(request)
         asked = checked(ListQuery, query_of(request))
         fields = _fields(asked.fields)
         wanted = queries.Wanted(
@@ -56,8 +60,8 @@ class Api:
             category=asked.category.upper() if asked.category else None,
             quality=asked.quality.upper() if asked.quality else None,
             name=asked.name,
-            words=asked.q.split() if asked.q else None,
-            after=_place(asked.after) if asked.after else None,
+            words=asked.q.split()[:WORDS_MOST] if asked.q else None,
+            after=place_of(asked.after, Place) if asked.after else None,
             limit=asked.limit,
         )
 
@@ -65,14 +69,13 @@ class Api:
             return await queries.count_templates(pool, wanted), await queries.list_templates(pool, wanted)
 
         total, rows = await self.reads.ask(question)
-        page = rows[: asked.limit]
-        more = len(rows) > asked.limit
+        page, last = page_of(rows, asked.limit)
         content = {
             "templates": [_only(fields, _template(row)) for row in page],
             "total": total,
-            "next": _cursor(page[-1]) if more else None,
+            "next": cursor_of([last[column] for column in ORDER]) if last else None,
         }
-        return _tagged(request, content)
+        return tagged_response(request, content)
 
     async def one_template(self, request: web.Request) -> web.Response:
         """GET /templates/{template_id}"""
@@ -80,7 +83,7 @@ class Api:
         row = await self._one(request)
         if row["removed_at"]:
             raise _gone()
-        return _tagged(request, _only(fields, _template(row)))
+        return tagged_response(request, _only(fields, _template(row)))
 
     async def versions(self, request: web.Request) -> web.Response:
         """GET /templates/{template_id}/versions"""
@@ -90,7 +93,9 @@ class Api:
         async def question(pool: asyncpg.Pool) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
             row = await _row(pool, org_id, template_id)
             # One more than the page has, for the last of the page differs from it.
-            return row, await queries.versions(pool, row["waba_id"], row["template_id"], asked.before, asked.limit + 1)
+            return row, await queries.versions(
+                pool, org_id, row["waba_id"], row["template_id"], asked.before, asked.limit + 1
+            )
 
         row, earlier = await self.reads.ask(question)
         current = template_row(row)
@@ -100,7 +105,7 @@ class Api:
         for one in earlier[: asked.limit + 1 - len(stood)]:
             template = Template.model_validate(one["template"]) if one["template"] else None
             stood.append((version_of(one["version"]), template))
-        page, more = stood[: asked.limit], len(stood) > asked.limit
+        page, last = page_of(stood, asked.limit)
         befores = [template for _, template in stood[1:]] + [None]
         content = {
             "template_id": row["template_id"],
@@ -114,9 +119,9 @@ class Api:
                 }
                 for (version, template), before in zip(page, befores, strict=False)
             ],
-            "next": page[-1][0].number if more else None,
+            "next": last[0].number if last else None,
         }
-        return _tagged(request, content)
+        return tagged_response(request, content)
 
     async def render(self, request: web.Request) -> web.Response:
         """POST /templates/{template_id}/render"""
@@ -124,7 +129,7 @@ class Api:
         template = template_row(row).shown
         if template is None:
             raise _gone()
-        given = await json_body(request, RenderBody)
+        given = await bodies.json_body(request, RenderBody)
         try:
             rendered = render(template, given)
         except CannotRender as error:
@@ -149,7 +154,7 @@ class Api:
         return await self.reads.ask(lambda pool: _row(pool, org_id, template_id))
 
     async def _asked(self, request: web.Request) -> tuple[str, str]:
-        caller = await authenticate(request)
+        caller = await authorise(request)
         return caller.org_id, checked(TemplatePath, dict(request.match_info)).template_id
 
 
@@ -158,21 +163,6 @@ async def _row(pool: asyncpg.Pool, org_id: str, template_id: str) -> asyncpg.Rec
     if row is None:
         raise Problem(404, "template_not_found", "No such template", "There is no template of yours with this id.")
     return row
-
-
-async def json_body(request: web.Request, model: type[M]) -> M:
-    """The request's body, an empty one as if it were `{}`. Raises a problem."""
-    body = await bodies.json_text(request)
-    try:
-        return model.model_validate_json(body if body.strip() else b"{}")
-    except ValidationError as invalid:
-        if any(error["type"] == "json_invalid" for error in invalid.errors()):
-            raise bodies.malformed_json() from None
-        # Between the names pydantic tells which branch of a union it tried: that is of no use to a caller.
-        named = (".".join(str(at) for at in error["loc"] if not _BRANCH.search(str(at))) for error in invalid.errors())
-        fields = sorted(set(named))
-        detail = f"Please check: {', '.join(fields)}."
-        raise Problem(422, "invalid_request", "The request is invalid", detail, fields=fields) from None
 
 
 def _gone() -> Problem:
@@ -209,7 +199,21 @@ def _template(row: asyncpg.Record) -> dict[str, Any]:
         **_view(Template.model_validate(row["template"]), row["waba_id"]),
         **{column: row[column] for column in columns},
         "version": row["version"]["number"] if row["version"] else None,
+        **_explained(template_row(row).explanation if row["status"] in EXPLAINED else None),
     }
+
+
+def _explained(explanation: Explanation | None) -> dict[str, Any]:
+    """What Meta said of the status that the template has."""
+    about: dict[str, Any] = {"rejection": None, "pause": None}
+    match explanation:
+        case Explanation(status="REJECTED", reason=reason, recommendation=recommendation):
+            about["rejection"] = {"reason": reason, "recommendation": recommendation}
+        case Explanation(status="PAUSED", pause=title, told_at=began_at, ends_at=ends_at):
+            about["pause"] = {"title": title, "began_at": began_at, "ends_at": ends_at}
+        case _:
+            pass
+    return about
 
 
 def _view(template: Template, waba_id: str) -> dict[str, Any]:
@@ -231,27 +235,3 @@ def _without_raw(value: Any) -> Any:
             return [_without_raw(inner) for inner in value]
         case _:
             return value
-
-
-def _tagged(request: web.Request, content: dict[str, Any]) -> web.Response:
-    """The answer with an ETag (RFC 9110), or 304 where the client has it already."""
-    response = json_response(content)
-    tag = hashlib.blake2b(cast(bytes, response.body), digest_size=16).hexdigest()
-    headers = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}
-    if any(known.value in (tag, "*") for known in request.if_none_match or ()):
-        return web.Response(status=304, headers=headers)
-    response.headers.update(headers)
-    return response
-
-
-def _cursor(row: asyncpg.Record) -> str:
-    place = [row["name"], row["language"], row["waba_id"], row["template_id"]]
-    return base64.urlsafe_b64encode(orjson.dumps(place)).decode().rstrip("=")
-
-
-def _place(cursor: str) -> queries.Place:
-    try:
-        decoded = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return TypeAdapter(tuple[Text, Text, Text, Text]).validate_python(decoded)
-    except (ValueError, binascii.Error):
-        raise Problem(422, "invalid_cursor", "Unknown place", "`after` is not a `next` of ours.") from None

@@ -10,23 +10,27 @@ from wabus_template_sync.templates.fold import TemplateRow
 from wabus_template_sync.templates.listing import Listed
 
 
-async def listed_before(pool: asyncpg.Pool, waba_id: str) -> dict[str, Listed]:
-    """Every template of the WABA that Graph was ever asked about, by id."""
+async def listed_before(pool: asyncpg.Pool, waba_id: str, org_id: str | None) -> dict[str, Listed]:
+    """Every template of the WABA that Graph was ever asked about for this organisation, by id."""
     rows = await pool.fetch(
         """
         SELECT template_id, status, fingerprint, present, asked_at, told = '{}' AND NOT in_doubt AS is_settled
-        FROM templates WHERE waba_id = $1 AND presence_at IS NOT NULL
+        FROM templates WHERE waba_id = $1 AND presence_at IS NOT NULL AND (org_id IS NULL OR org_id = $2)
         """,
         waba_id,
+        org_id,
     )
     return {row["template_id"]: Listed(*tuple(row)[1:]) for row in rows}
 
 
-async def template_rows(pool: asyncpg.Pool, waba_id: str, template_ids: Sequence[str]) -> list[TemplateRow]:
+async def template_rows(
+    pool: asyncpg.Pool, waba_id: str, template_ids: Sequence[str], org_id: str | None
+) -> list[TemplateRow]:
+    """What this organisation may know of these templates."""
     rows = await pool.fetch(
         "SELECT * FROM templates WHERE waba_id = $1 AND template_id = ANY($2)", waba_id, template_ids
     )
-    return [template_row(row) for row in rows]
+    return [template_row(row).known_to(org_id) for row in rows]
 
 
 async def asked_for_all(pool: asyncpg.Pool, waba_id: str) -> list[datetime]:

@@ -39,6 +39,7 @@ async def count_templates(pool: asyncpg.Pool, wanted: Wanted) -> int:
         SELECT count(*)
         FROM template_accounts AS a JOIN templates AS t USING (waba_id)
         WHERE a.org_id = $1 AND a.connected AND t.template IS NOT NULL AND t.removed_at IS NULL
+            AND (t.org_id IS NULL OR t.org_id = $1)
             AND ($2::text[] IS NULL OR t.status = ANY($2)) AND ($3::text IS NULL OR t.waba_id = $3)
             AND ($4::text IS NULL OR t.language = $4) AND ($5::text IS NULL OR t.category = $5)
             AND ($6::text IS NULL OR t.name = $6) AND ($7::text[] IS NULL OR t.search LIKE ALL($7))
@@ -55,6 +56,7 @@ async def list_templates(pool: asyncpg.Pool, wanted: Wanted) -> list[asyncpg.Rec
         SELECT t.*
         FROM template_accounts AS a JOIN templates AS t USING (waba_id)
         WHERE a.org_id = $1 AND a.connected AND t.template IS NOT NULL AND t.removed_at IS NULL
+            AND (t.org_id IS NULL OR t.org_id = $1)
             AND ($2::text[] IS NULL OR t.status = ANY($2)) AND ($3::text IS NULL OR t.waba_id = $3)
             AND ($4::text IS NULL OR t.language = $4) AND ($5::text IS NULL OR t.category = $5)
             AND ($6::text IS NULL OR t.name = $6) AND ($7::text[] IS NULL OR t.search LIKE ALL($7))
@@ -70,7 +72,8 @@ async def list_templates(pool: asyncpg.Pool, wanted: Wanted) -> list[asyncpg.Rec
 
 
 async def connected_accounts(pool: asyncpg.Pool, org_id: str, waba_id: str | None = None) -> list[asyncpg.Record]:
-    """The organisation's WABAs, each with its latest sync, when one last ended well, and the last failure.
+    """The organisation's WABAs, each with its latest sync, when one last ended well, the last failure, and what decides
+    when the next is due.
 
     The sync that a connect asks for has a row only once it has started: until then `sync_id` is
     `connect_sync_id` and `status` is `requested`.
@@ -82,8 +85,11 @@ async def connected_accounts(pool: asyncpg.Pool, org_id: str, waba_id: str | Non
             coalesce(latest.status, 'requested') AS status,
             coalesce(latest.asked_at, a.connected_at) AS asked_at,
             synced.finished_at AS last_sync_at,
-            failed.finished_at AS last_error_at, failed.error AS last_error, latest.progress AS progress
+            failed.finished_at AS last_error_at, failed.error AS last_error, latest.progress AS progress,
+            a.connected_at, plan.asked_at AS schedule_asked_at, plan.asked_sync_id, plan.ended_at, plan.ended_sync_id,
+            plan.failures, plan.retryable, plan.retry_at
         FROM template_accounts AS a
+        LEFT JOIN template_schedules AS plan ON plan.waba_id = a.waba_id
         LEFT JOIN LATERAL (
             SELECT * FROM template_syncs AS s
             WHERE s.waba_id = a.waba_id AND s.org_id = a.org_id
@@ -108,15 +114,16 @@ async def connected_accounts(pool: asyncpg.Pool, org_id: str, waba_id: str | Non
     )
 
 
-async def status_counts(pool: asyncpg.Pool, waba_ids: list[str]) -> dict[str, dict[str, int]]:
-    """How many templates of each status each WABA has now."""
+async def status_counts(pool: asyncpg.Pool, org_id: str, waba_ids: list[str]) -> dict[str, dict[str, int]]:
+    """How many templates of each status each WABA of the organisation has now."""
     rows = await pool.fetch(
         """
         SELECT waba_id, status, count(*) AS number FROM templates
-        WHERE waba_id = ANY($1) AND template IS NOT NULL AND removed_at IS NULL
+        WHERE waba_id = ANY($1) AND template IS NOT NULL AND removed_at IS NULL AND (org_id IS NULL OR org_id = $2)
         GROUP BY waba_id, status ORDER BY waba_id, status
         """,
         waba_ids,
+        org_id,
     )
     found: dict[str, dict[str, int]] = {waba_id: {} for waba_id in waba_ids}
     for row in rows:
@@ -149,6 +156,7 @@ async def template(pool: asyncpg.Pool, org_id: str, template_id: str) -> asyncpg
         """
         SELECT t.* FROM templates AS t JOIN template_accounts AS a USING (waba_id)
         WHERE t.template_id = $2 AND a.org_id = $1 AND a.connected AND t.template IS NOT NULL
+            AND (t.org_id IS NULL OR t.org_id = $1)
         ORDER BY t.removed_at IS NOT NULL, t.waba_id LIMIT 1
         """,
         org_id,
@@ -157,19 +165,21 @@ async def template(pool: asyncpg.Pool, org_id: str, template_id: str) -> asyncpg
 
 
 async def versions(
-    pool: asyncpg.Pool, waba_id: str, template_id: str, before: int | None, limit: int
+    pool: asyncpg.Pool, org_id: str, waba_id: str, template_id: str, before: int | None, limit: int
 ) -> list[asyncpg.Record]:
-    """Superseded versions of a template, the latest first."""
+    """Superseded versions of a template that were told for the organisation, the latest first."""
     return await pool.fetch(
         """
         SELECT version, template FROM template_versions
         WHERE waba_id = $1 AND template_id = $2 AND ($3::int IS NULL OR number < $3)
+            AND (org_id IS NULL OR org_id = $5)
         ORDER BY number DESC LIMIT $4
         """,
         waba_id,
         template_id,
         before,
         limit,
+        org_id,
     )
 
 

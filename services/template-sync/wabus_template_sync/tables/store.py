@@ -25,7 +25,6 @@ from wabus_template_sync.tables.template_store import apply_to_templates, stamp
 from wabus_template_sync.templates.schedule import Schedule, fold_schedule
 from wabus_template_sync.templates.sync_fold import AccountRow, SyncRow, fold_account, fold_sync
 
-PROJECTION = "template-sync-projection"
 PACKAGE = "wabus_template_sync"
 
 SyncEvent = TemplateSyncRequested | TemplateSyncStarted | TemplateSyncProgressed | TemplatesSynced | TemplateSyncFailed

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from wabus_events import (
 )
 from wabus_runtime.postgres.database import Connection
 from wabus_runtime.projection.recorded import Recorded
+from wabus_whatsapp.templates.explanation import Explanation
 from wabus_whatsapp.templates.state import Place
 
 from wabus_template_sync.tables.staging import in_order
@@ -104,18 +106,20 @@ async def _write_templates(connection: Connection, rows: Sequence[TemplateRow]) 
         """
         INSERT INTO templates (waba_id, template_id, name, language, category, status, quality, rejected_reason,
             template, listed_number, listed_at, listed_id, present, presence_number, presence_at, presence_id, told,
-            removed_at, created_at, updated_at, fingerprint, search, version, asked_at, in_doubt)
+            removed_at, created_at, updated_at, fingerprint, search, version, asked_at, in_doubt, explained, left_at,
+            org_id, number_before)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-            $23, $24, $25)
+            $23, $24, $25, $26, $27, $28, $29)
         ON CONFLICT (waba_id, template_id) DO UPDATE SET
             (name, language, category, status, quality, rejected_reason, template, listed_number, listed_at, listed_id,
                 present, presence_number, presence_at, presence_id, told, removed_at, created_at, updated_at,
-                fingerprint, search, version, asked_at, in_doubt)
+                fingerprint, search, version, asked_at, in_doubt, explained, left_at, org_id, number_before)
             = (excluded.name, excluded.language, excluded.category, excluded.status, excluded.quality,
                 excluded.rejected_reason, excluded.template, excluded.listed_number, excluded.listed_at,
                 excluded.listed_id, excluded.present, excluded.presence_number, excluded.presence_at,
                 excluded.presence_id, excluded.told, excluded.removed_at, excluded.created_at, excluded.updated_at,
-                excluded.fingerprint, excluded.search, excluded.version, excluded.asked_at, excluded.in_doubt)
+                excluded.fingerprint, excluded.search, excluded.version, excluded.asked_at, excluded.in_doubt,
+                excluded.explained, excluded.left_at, excluded.org_id, excluded.number_before)
         """,
         [_template_columns(row) for row in rows],
     )
@@ -124,8 +128,8 @@ async def _write_templates(connection: Connection, rows: Sequence[TemplateRow]) 
 async def _write_versions(connection: Connection, superseded: Sequence[tuple[Key, Superseded]]) -> None:
     await connection.executemany(
         """
-        INSERT INTO template_versions (waba_id, template_id, number, event_id, version, template)
-        VALUES ($1, $2, $3, $4, $5, $6)
+        INSERT INTO template_versions (waba_id, template_id, number, event_id, version, template, org_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
         ON CONFLICT DO NOTHING
         """,
         [
@@ -135,6 +139,7 @@ async def _write_versions(connection: Connection, superseded: Sequence[tuple[Key
                 ended.version.event_id,
                 _version_column(ended.version),
                 _json(ended.template) if ended.template else None,
+                ended.org_id,
             )
             for key, ended in superseded
         ],
@@ -172,7 +177,10 @@ def template_row(row: asyncpg.Record) -> TemplateRow:
     """A row of `templates` as `fold.py` has it."""
     told: dict[Aspect, WebhookValue] = {
         cast(Aspect, aspect): WebhookValue(
-            said["value"], (datetime.fromisoformat(said["at"]), said["id"]), said["reason"]
+            said["value"],
+            (datetime.fromisoformat(said["at"]), said["id"]),
+            said["reason"],
+            is_disputed=said.get("disputed", False),
         )
         for aspect, said in row["told"].items()
     }
@@ -188,7 +196,20 @@ def template_row(row: asyncpg.Record) -> TemplateRow:
         told=told,
         version=version_of(row["version"]) if row["version"] else None,
         in_doubt=row["in_doubt"],
+        explained=_explained(row),
+        left_at=row["left_at"],
+        org_id=row["org_id"],
+        number_before=row["number_before"],
     )
+
+
+def _explained(row: asyncpg.Record) -> Explanation | None:
+    stored: dict[str, Any] | None = row["explained"]
+    if stored is None:
+        return None
+    told_at = datetime.fromisoformat(stored["told_at"])
+    said = {name: stored[name] for name in ("reason", "recommendation", "pause")}
+    return Explanation(stored["status"], told_at, stored["event_id"], **said)
 
 
 def version_of(stored: dict[str, Any]) -> Version:
@@ -222,6 +243,7 @@ def _template_columns(row: TemplateRow) -> tuple[Any, ...]:
             "at": said.stamp[0].astimezone(UTC).isoformat(),
             "id": said.stamp[1],
             "reason": said.reason,
+            **({"disputed": True} if said.is_disputed else {}),
         }
         for aspect, said in row.told.items()
     }
@@ -243,7 +265,15 @@ def _template_columns(row: TemplateRow) -> tuple[Any, ...]:
         _version_column(row.version) if row.version else None,
         row.asked_at,
         row.in_doubt,
+        _explained_column(row.explained) if row.explained else None,
+        row.left_at,
+        row.org_id,
+        row.number_before,
     )
+
+
+def _explained_column(explained: Explanation) -> dict[str, Any]:
+    return {**asdict(explained), "told_at": explained.told_at.astimezone(UTC).isoformat()}
 
 
 def _json(template: Template) -> orjson.Fragment:

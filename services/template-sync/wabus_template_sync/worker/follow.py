@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,7 @@ from wabus_whatsapp.templates.state import DELETED, status_after
 from wabus_template_sync.tables.queries import asked_for_all, last_sync, owner, template_rows
 from wabus_template_sync.templates.comparison import told_of, untold
 from wabus_template_sync.templates.failures import SyncFailure
-from wabus_template_sync.templates.fold import TemplateRow
+from wabus_template_sync.templates.fold import TemplateRow, is_disputed
 from wabus_template_sync.worker.access import Access
 from wabus_template_sync.worker.pages import one_template
 from wabus_template_sync.worker.slots import Slot, back_off_outside
@@ -47,10 +47,17 @@ FETCHES = Counter("wabus_template_fetches_total", "Single templates fetched afte
 
 log = structlog.get_logger()
 
+A_SECOND = timedelta(seconds=1)
+"""What Meta's webhooks tell the time in."""
+WAIT_AT_MOST = 2 * A_SECOND
+"""For that second to be over, be Meta's clock a little ahead of ours."""
+
 AboutTemplate = TemplateStatusChanged | TemplateQualityChanged | TemplateCategoryChanged | TemplateComponentsChanged
 FOLLOWED = (TemplateStatusChanged, TemplateQualityChanged, TemplateCategoryChanged, TemplateComponentsChanged)
 
 Publish = Callable[[Sequence[WabaEvent]], Awaitable[object]]
+_Asking = tuple[AboutTemplate, datetime]
+"""After which webhook Graph is asked for a template, and from when on."""
 
 
 def says_too_little(event: AboutTemplate, row: TemplateRow | None) -> bool:
@@ -114,30 +121,35 @@ class Follower:
         latest = {event.template_id: event for event, _ in events}
         async with context.comparing:
             await context.catch_up()
-            rows = {row.template_id: row for row in await template_rows(self.access.pool, waba_id, list(latest))}
+            found = await template_rows(self.access.pool, waba_id, list(latest), org_id)
+            rows = {row.template_id: row for row in found}
             told: list[WabaEvent] = []
             for template_id, row in rows.items():
                 event = latest[template_id]
                 told += untold(row, {**about, "traceparent": event.traceparent, "caused_by": event.id})
             await _publish_each(context, told)
         # One answer of Graph's is enough for all that was told of a template before it is asked.
-        asked = {
-            event.template_id: event
-            for event, logged_at in events
-            if says_too_little(event, row := rows.get(event.template_id))
-            and not (row and row.asked_at and row.asked_at > logged_at)
-        }
+        asked: dict[str, _Asking] = {}
+        for event, logged_at in events:
+            row = rows.get(event.template_id)
+            if row is not None and is_disputed(row, event):
+                # What Graph answers within that second overrules neither: `wabus_whatsapp.templates.state`.
+                asked[event.template_id] = event, event.time + A_SECOND
+            elif says_too_little(event, row) and not (row and row.asked_at and row.asked_at > logged_at):
+                asked.setdefault(event.template_id, (event, event.time))
         fetched = await asyncio.gather(
-            *(self._fetch(event, org_id, context) for event in asked.values()), return_exceptions=True
+            *(self._fetch(event, after, org_id, context) for event, after in asked.values()), return_exceptions=True
         )
         for failure in fetched:
             if failure is not None:
                 raise failure
 
-    async def _fetch(self, event: AboutTemplate, org_id: str, context: FollowContext) -> None:
-        """Ask Graph for the template, and tell what its answer changes."""
+    async def _fetch(self, event: AboutTemplate, after: datetime, org_id: str, context: FollowContext) -> None:
+        """Ask Graph for the template, not before `after`, and tell what its answer changes."""
         pool, waba_id = self.access.pool, event.waba_id
         about: dict[str, Any] = {"org_id": org_id, "waba_id": waba_id, "traceparent": event.traceparent}
+        left = min(after - datetime.now(UTC), WAIT_AT_MOST)
+        await asyncio.sleep(max(left.total_seconds(), 0.0))
         try:
             async with Slot(context.fetches) as place:
                 asked_at, template = await self._fetched(event, org_id, partial(back_off_outside, places=[place]))
@@ -148,7 +160,7 @@ class Follower:
             FETCHES.labels(error.code).inc()
             log.info("template not fetched", action="fetch_failed", waba_id=waba_id, code=error.code)
             # Where somebody must act first, the next scheduled sync says so.
-            if error.retryable or isinstance(error, AccountNotFound):
+            if (error.retryable or isinstance(error, AccountNotFound)) and await owner(pool, waba_id) == org_id:
                 after_sync = await last_sync(pool, waba_id)
                 sync_id = fact_id(TemplateSyncRequested.type, waba_id, "webhook", after_sync or "")
                 asked: dict[str, Any] = {"time": datetime.now(UTC), "sync_id": sync_id, "reason": "webhook"}
@@ -159,7 +171,7 @@ class Follower:
         FETCHES.labels("ok").inc()
         async with context.comparing:
             await context.catch_up()
-            rows = await template_rows(pool, waba_id, [event.template_id])
+            rows = await template_rows(pool, waba_id, [event.template_id], org_id)
             known_at = [row.asked_at for row in rows if row.asked_at]
             if any(known >= asked_at for known in [*known_at, *await asked_for_all(pool, waba_id)]):
                 return

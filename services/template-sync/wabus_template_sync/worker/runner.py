@@ -24,12 +24,12 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from prometheus_client import Gauge
 from pydantic import Field
-from wabus_events import ACCOUNTS, TEMPLATES, Event, Record, Topic, UndecodableRecord, WabaEvent, decode
+from wabus_events import ACCOUNTS, ERASURES, TEMPLATES, Event, Record, Topic, UndecodableRecord, WabaEvent, decode
 from wabus_runtime.kafka.clients import KafkaUnavailable, new_consumer, poll, stop_consumer, topic_name
 from wabus_runtime.kafka.end_offsets import Ends
 from wabus_runtime.kafka.publisher import Publisher, RecordRefused
 from wabus_runtime.kafka.transactions import Fenced
-from wabus_runtime.postgres.offsets import Offsets, ProjectionOffsets
+from wabus_runtime.postgres.offsets import NotCaughtUp, Offsets, ProjectionOffsets
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_template_sync.tables.queries import is_finished
@@ -44,7 +44,6 @@ TAKEN_MOST = 2_000  # records taken from Kafka whose jobs have not ended; most o
 LISTINGS_PER_SLOT = 4  # in memory for each sync that can call Graph: some are being published meanwhile
 POLL_MS = 250
 POLL_RECORDS = 500
-SESSION_TIMEOUT_MS = 10_000
 CATCH_UP_TIMEOUT = 120.0  # seconds for the tables to hold what a sync must know
 CATCH_UP_PATIENCE = 0.25  # seconds for what a sync should know, but can do without
 CLOSE_TIMEOUT = 2.0  # seconds
@@ -58,10 +57,6 @@ log = structlog.get_logger()
 class WorkerSettings(SyncSettings, KafkaSettings):
     sync_concurrency: int = Field(default=8, ge=1)
     """Syncs that one worker has calling Graph at once, and as many webhooks beside."""
-
-
-class NotCaughtUp(Exception):
-    """The tables did not get to where a sync may begin: the projection is down or far behind."""
 
 
 class Worker(ConsumerRebalanceListener):
@@ -103,8 +98,6 @@ class Worker(ConsumerRebalanceListener):
             group="template-sync",
             start="earliest",
             partition_assignment_strategy=[RangePartitionAssignor],
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=2_000,
             fetch_max_wait_ms=POLL_MS,
         )
 
@@ -118,7 +111,7 @@ class Worker(ConsumerRebalanceListener):
             while self._failure is None:
                 self._pause_when_full()
                 fetched = await poll(self._consumer, timeout_ms=POLL_MS, max_records=POLL_RECORDS)
-                self._take(fetched)
+                self._take_records(fetched)
                 await self._commit()
             raise self._failure
         except KafkaError as error:
@@ -149,7 +142,7 @@ class Worker(ConsumerRebalanceListener):
         elif paused:
             self._consumer.resume(*paused)
 
-    def _take(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]) -> None:
+    def _take_records(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]) -> None:
         for partition, records in fetched.items():
             progress = self._progress.setdefault(partition, Progress())
             webhooks: dict[str, list[tuple[AboutTemplate, ConsumerRecord[Any, Any]]]] = {}
@@ -159,20 +152,20 @@ class Worker(ConsumerRebalanceListener):
                 if isinstance(event, FOLLOWED):
                     webhooks.setdefault(event.waba_id, []).append((event, record))
                 elif event and (sync := sync_for(event)):
-                    self._begin(self._sync(sync, event, record), progress, [record.offset])
+                    self._start_job(self._sync(sync, event, record), progress, [record.offset])
                 else:
                     progress.done(record.offset)
             for waba_id, followed in webhooks.items():
                 offsets = [record.offset for _, record in followed]
-                self._begin(self._follow(waba_id, followed), progress, offsets)
+                self._start_job(self._follow(waba_id, followed), progress, offsets)
 
-    def _begin(self, work: Coroutine[Any, Any, None], progress: Progress, offsets: Sequence[int]) -> None:
+    def _start_job(self, work: Coroutine[Any, Any, None], progress: Progress, offsets: Sequence[int]) -> None:
         job = asyncio.create_task(work)
         self._jobs.add(job)
         self._taken += len(offsets)
-        job.add_done_callback(lambda job: self._ended(job, progress, offsets))
+        job.add_done_callback(lambda job: self._end_job(job, progress, offsets))
 
-    def _ended(self, job: "asyncio.Task[None]", progress: Progress, offsets: Sequence[int]) -> None:
+    def _end_job(self, job: "asyncio.Task[None]", progress: Progress, offsets: Sequence[int]) -> None:
         self._jobs.discard(job)
         self._taken -= len(offsets)
         if job.cancelled():
@@ -262,8 +255,8 @@ class Worker(ConsumerRebalanceListener):
             await self._catch_up(await self._ends(record.partition, ACCOUNTS))
 
     async def _catch_up_fully(self, partition: int) -> None:
-        """Wait until the tables hold all that has been published in this partition until now."""
-        await self._catch_up(await self._ends(partition, *self._topics.values()))
+        """Wait until the tables hold all that has been published in this partition until now, and who was forgotten."""
+        await self._catch_up({**await self._ends(partition, *self._topics.values()), **await self._ends(0, ERASURES)})
 
     async def _catch_up(self, positions: Offsets) -> None:
         if not await self._tables.wait_for(positions, CATCH_UP_TIMEOUT):

@@ -120,9 +120,12 @@ class Synchroniser:
             await context.catch_up_fully()
             failure = await self._explained(sync, EventRefused() if isinstance(error, RecordRefused) else error)
             now = datetime.now(UTC)
-            await context.publish([failed(sync, failure, started_at=started_at, finished_at=now)])
-            outcome = failure.code
-            about.warning("templates not synced", action="sync_failed", code=failure.code)
+            if await self.access.is_forgotten(sync.waba_id, sync.asked_at):
+                outcome = "forgotten"
+            else:
+                await context.publish([failed(sync, failure, started_at=started_at, finished_at=now)])
+                outcome = failure.code
+            about.warning("templates not synced", action="sync_failed", code=outcome)
         else:
             outcome = "synced"
             about.info("templates synced", action="synced", total=found.total, **drift)
@@ -161,7 +164,7 @@ class Synchroniser:
             tell_at = observed_at + (PROGRESS_EVERY if sync.reason == "connected" else QUIET)
             begun = [] if sync.reason == "connected" else [started(sync, observed_at)]
             # Read beside the first page: whatever is said of a template from here on counts as later.
-            reading = asyncio.ensure_future(listed_before(self.access.pool, sync.waba_id))
+            reading = asyncio.ensure_future(listed_before(self.access.pool, sync.waba_id, sync.org_id))
             listing: Listing | None = None
             asked = template_pages(self.graph, self.settings.meta_graph_url, sync.waba_id, token, rest)
             async with aclosing(asked) as pages:
@@ -175,8 +178,9 @@ class Synchroniser:
                         fetched = len(listing.aspects)
                         expected = page.total or sum(one.present for one in listing.known.values())
                         expected = max(expected, fetched) if expected else None
+                        await self.access.check_owner(sync.waba_id, sync.org_id)
                         event = progressed(sync, fetched=fetched, expected=expected, started_at=started_at, at=now)
-                        telling = asyncio.ensure_future(_told(context.tell, [*begun, event]))
+                        telling = asyncio.ensure_future(_tell_if_possible(context.tell, [*begun, event]))
                         tell_at, begun = now + PROGRESS_EVERY, []
         await telling
         return observed_at, listing or Listing(sync.waba_id, await reading)
@@ -185,13 +189,13 @@ class Synchroniser:
         self, sync: Sync, listing: Listing, observed_at: datetime
     ) -> tuple[list[Record], Drift, Counts]:
         """What differs, ready to be published: as records, for thousands of events would take much more memory."""
-        now = await listed_before(self.access.pool, listing.waba_id)
+        now = await listed_before(self.access.pool, listing.waba_id, sync.org_id)
         wanted = listing.to_compare(now, observed_at)
         records: list[Record] = []
         drift = Drift(added=0, changed=0, removed=0)
         for first in range(0, len(wanted), COMPARED_TOGETHER):
             some = wanted[first : first + COMPARED_TOGETHER]
-            rows = await template_rows(self.access.pool, listing.waba_id, some)
+            rows = await template_rows(self.access.pool, listing.waba_id, some, sync.org_id)
             differences = listing.differences(some, rows, observed_at)
             about = {**sync.about, "sync_id": sync.sync_id}
             told = changes(differences, rows, observed_at, about, sync.sync_id)
@@ -214,6 +218,6 @@ def _small(record: Record) -> Record:
     return replace(record, value=bytes(memoryview(record.value)) if record.value else None)
 
 
-async def _told(tell: Tell, events: Sequence[WabaEvent]) -> None:
+async def _tell_if_possible(tell: Tell, events: Sequence[WabaEvent]) -> None:
     with suppress(KafkaUnavailable, RecordRefused):
         await tell(events)

@@ -1,0 +1,226 @@
+"""What Meta tells of a number that is also used in the WhatsApp Business app. Pure.
+
+Sources: Meta, "smb_message_echoes", "history" and "smb_app_state_sync" webhook references, "Business-scoped user IDs",
+Coexistence.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from wabus_events.models.coexistence import ContactSynced, HistoryProgressed, MessageEchoed, MessageImported
+from wabus_events.models.event import Event, fact_id
+from wabus_events.webhooks.about import About, kept_as_bytes, unrecognised
+from wabus_events.webhooks.items import (
+    BY_PHONE_NUMBER,
+    FROM,
+    PLAIN,
+    SMALL_STEPS,
+    TO,
+    UNFIT,
+    Number,
+    Person,
+    each_in,
+    id_by_content,
+    ids_of,
+    known,
+    number_in,
+    person_of,
+    shared_with,
+)
+from wabus_events.webhooks.threads import digits_of, type_of
+from wabus_events.webhooks.values import (
+    Json,
+    Unwritable,
+    codes_of,
+    items_of,
+    moment,
+    number_of,
+    object_of,
+    text,
+    whole_number,
+)
+
+_OF_A_THREAD = ("id", "context")
+DECLINED = 2593109  # Meta: "history webhook reference", chat history sharing declined
+
+
+def facts_in_echoes(value: Json, about: About) -> Iterator[Event | None]:
+    """`smb_message_echoes`: messages, edits and revokes."""
+
+    def made(_kind: str, item: Any, own: Json) -> Iterator[Event]:
+        number, wamid = number_in(own["metadata"], about), item["id"]
+        who = person_of(item, items_of(own, "contacts"), TO)
+        message_type, original = type_of(item)
+        group_id = text(item.get("group_id"))
+        yield MessageEchoed(
+            **number,
+            **ids_of(who),
+            id=fact_id(MessageEchoed.type, number["phone_number_id"], wamid),
+            time=moment(item.get("timestamp")) or about.time,
+            wamid=wamid,
+            contact=known(who.contact or group_id or ""),
+            group_id=group_id,
+            message_type=message_type,
+            original_wamid=original,
+            value=own,
+        )
+
+    yield from each_in(value, ("message_echoes",), about, "smb_message_echoes", made)
+
+
+def facts_in_address_book(value: Json, about: About) -> Iterator[Event | None]:
+    """`smb_app_state_sync`: contacts."""
+
+    def made(_kind: str, item: Any, own: Json) -> Iterator[Event]:
+        if item["type"] != "contact":
+            raise KeyError("contact")
+        number, contact = number_in(own["metadata"], about), object_of(item["contact"])
+        told_at = object_of(item.get("metadata")).get("timestamp")
+        who = person_of(contact, (), BY_PHONE_NUMBER)
+        yield ContactSynced(
+            **number,
+            **ids_of(who),
+            id=id_by_content(ContactSynced, number, item, about, told_at),
+            time=moment(told_at) or about.time,
+            contact=known(who.contact),
+            action=item["action"],
+            full_name=text(contact.get("full_name")),
+            first_name=text(contact.get("first_name")),
+            value=own,
+        )
+
+    yield from each_in(value, ("state_sync",), about, "smb_app_state_sync", made)
+
+
+def facts_in_history(value: Json, about: About) -> Iterator[Event | None]:
+    """`history`: chunks of threads, that the business shares none, or a medium of a message that was told before."""
+
+    def made(kind: str, item: Any, own: Json) -> Iterator[Event | None]:
+        number = number_in(own["metadata"], about)
+        if kind == "history":
+            yield from _chunk(item, own, number, about)
+        else:
+            yield _medium(kind, item, own, number, about)
+
+    yield from each_in(value, ("history", "messages", "message_echoes"), about, "history", made)
+
+
+def _chunk(chunk: Any, value: Json, number: Number, about: About) -> Iterator[Event | None]:
+    """One event for each message, and one that says how far it all is. Thousands of messages: each step is small."""
+    told = chunk.get("metadata")
+    threads, errors = items_of(chunk, "threads"), codes_of(chunk.get("errors"))
+    if not (threads or errors or told):
+        raise KeyError("threads")
+    shared, around = shared_with(value), {} if told is None else {"metadata": told}
+    count = 0
+    left: list[Any] = []
+    for position, thread in enumerate(threads):
+        if position % SMALL_STEPS == 0:
+            yield
+        parts = object_of(thread)
+        messages = items_of(parts, "messages")
+        head = {name: part for name, part in parts.items() if name in _OF_A_THREAD}
+        if not messages:
+            left.append(thread)
+        elif len(head) + 1 < len(parts):  # parts that are new to us are kept, but not with each of its messages
+            left.append({name: part for name, part in parts.items() if name != "messages"})
+        imported = _importing(_person_in(head), number, about)
+        for message in messages:
+            if isinstance(message, Unwritable):
+                yield from kept_as_bytes(message, about, "a message that events cannot carry as JSON")
+                continue
+            own = {**shared, "history": [{**around, "threads": [{**head, "messages": [message]}]}]}
+            try:
+                yield imported(message, own)
+            except UNFIT:
+                yield from unrecognised(own, about, "history", "one of messages without what its model needs")
+        count += len(messages)
+    rest = {name: part for name, part in chunk.items() if name != "threads"} | ({"threads": left} if left else {})
+    yield _progress(object_of(told), {**value, "history": [rest]}, count, errors, number, about)
+
+
+def _progress(
+    told: Json, value: Json, count: int, errors: list[int], number: Number, about: About
+) -> HistoryProgressed:
+    """Its id is where it is in the history; another synchronisation, which tells the same again, has another entry."""
+    places = (str(told.get(name)) for name in ("phase", "chunk_order", "progress"))
+    parts = (number["phone_number_id"], *places, str(count), ",".join(map(str, errors)), *about.entry_id_parts)
+    return HistoryProgressed(
+        **number,
+        id=fact_id(HistoryProgressed.type, *parts),
+        time=about.time,
+        phase=whole_number(told.get("phase")),
+        chunk_order=whole_number(told.get("chunk_order")),
+        progress=whole_number(told.get("progress")),
+        messages=count,
+        declined=DECLINED in errors,
+        error_codes=errors,
+        value=value,
+    )
+
+
+def _person_in(thread: Json) -> Person:
+    """With whom a thread is: by `id` a number, unless Meta hides it, and by `context` whatever it knows."""
+    found = person_of(object_of(thread.get("context")), (), PLAIN)
+    number = number_of(thread.get("id"))
+    return found._replace(contact=number) if number else found
+
+
+def _importing(who: Person, number: Number, about: About) -> Callable[[Json, Json], MessageImported]:
+    """What makes events of the messages of a thread with somebody: each of its own value."""
+    business, contact = digits_of(number["display_phone_number"]), who.contact
+    phone_number_id, time = number["phone_number_id"], about.time
+    always = {**number, **ids_of(who), "contact": contact}
+
+    def imported(item: Json, value: Json) -> MessageImported:
+        sender = item.get("from")
+        if sender and contact and sender in (business, contact) and (who.user_id or "from_user_id" not in item):
+            whose, from_business = always, sender == business
+        else:
+            whose, from_business = always | _told_of(who, item), _is_from_business(item, business, contact)
+        message_type, original = type_of(item)
+        context = item.get("history_context")
+        status = text(context.get("status")) if isinstance(context, dict) else None  # pyright: ignore[reportUnknownMemberType]
+        # The same message with more in it, or later with another status, is another fact.
+        identity = fact_id(MessageImported.type, phone_number_id, item["id"], message_type, status or "")
+        fields = {
+            **whose,
+            "id": identity,
+            "time": moment(item.get("timestamp")) or time,
+            "wamid": item["id"],
+            "from_business": from_business,
+            "message_type": message_type,
+            "original_wamid": original,
+            "status": status,
+            "value": value,
+        }
+        return MessageImported.model_validate(fields)
+
+    return imported
+
+
+def _medium(kind: str, item: Any, value: Json, number: Number, about: About) -> MessageImported:
+    """What a person sent is in `messages`, what the business sent in `message_echoes`."""
+    contacts = items_of(value, "contacts")
+    by_business = kind == "message_echoes" or _is_from_business(item, digits_of(number["display_phone_number"]), "")
+    return _importing(person_of(item, contacts, TO if by_business else FROM), number, about)(item, value)
+
+
+def _told_of(who: Person, item: Json) -> dict[str, str | None]:
+    """What a message says of the person in its thread that the thread does not; only people have such ids."""
+    to, sender = person_of(item, (), TO), person_of(item, (), FROM)
+    return {
+        "contact": known(who.contact or who.user_id or to.contact or sender.contact),
+        "user_id": who.user_id or to.user_id or sender.user_id,
+        "parent_user_id": who.parent_user_id or to.parent_user_id or sender.parent_user_id,
+    }
+
+
+def _is_from_business(item: Json, business: str, contact: str) -> bool:
+    """Who wrote it: `from` is the business's number, or not the person's; `to` stands in what the business sent."""
+    sender, recipient = digits_of(item.get("from")), item.get("to") or item.get("to_user_id")
+    if sender and sender in (business, digits_of(contact)):
+        return sender == business
+    if recipient:
+        return digits_of(recipient) != business
+    return bool(sender) and contact.isdigit()

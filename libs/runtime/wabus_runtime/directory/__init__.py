@@ -1,0 +1,1 @@
+"""Whose account was it when: the connections of all accounts, in memory."""

@@ -1,0 +1,329 @@
+"""An organisation's channel: one reader of what changed, however many follow it.
+
+It looks when something is announced, makes each frame once, and hands the same bytes to all. Whoever reads more slowly
+than that is not waited for: what they have still to be told stays a list of names, and is told as it is by then.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import islice
+
+import asyncpg
+import structlog
+from prometheus_client import Counter, Histogram
+
+from wabus_runtime.feed import changes, frames
+from wabus_runtime.feed.cursor import (
+    Cursor,
+    ResetReason,
+    UnknownCursor,
+    is_ahead,
+    opened,
+    sealed,
+    why_reset,
+)
+from wabus_runtime.feed.frames import ByeReason, Door, Frame
+from wabus_runtime.feed.pending import NO_PARTS, SUBJECTS_MOST, Parts, Pending, joined
+from wabus_runtime.http.streams import HEARTBEAT
+from wabus_runtime.postgres.database import DATABASE_AWAY
+from wabus_runtime.postgres.read_replica import Reads
+
+LOOK_AGAIN = 5.0  # seconds without news until a look all the same: an announcement may have been lost
+LOOK_PAUSE = 0.01  # seconds between two looks for a busy organisation
+SLOW_PAUSE = 0.1  # seconds until somebody slow is looked at again
+AT_ONCE = 20  # things that are read and told in one step
+BUFFER_LOW = 64 * 1024  # bytes that somebody has not read, until which they are sent more
+BUFFER_MOST = 256 * 1024  # bytes; what does not fit waits
+
+FRAMES = Counter("wabus_feed_frames_total", "Changes sent to those who follow, each counted once for each of them.")
+RESETS = Counter("wabus_feed_resets_total", "Times that somebody had to load everything anew, and why.", ["reason"])
+BYES = Counter("wabus_feed_byes_total", "Connections ended by us, and why.", ["reason"])
+LOOK_SECONDS = Histogram("wabus_feed_look_seconds", "Reading what has changed of one organisation.")
+
+log = structlog.get_logger()
+
+Sees = Callable[[Frame], bool]
+"""Whether somebody follows what a frame is about, and may see it."""
+
+
+def everything(_: Frame) -> bool:
+    """Somebody follows all of it."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a service says of its feed."""
+
+    projection: str
+    topics: tuple[str, ...]
+    """Those of its topics, without prefix, from which changes follow."""
+    kept: timedelta
+    """How long changes are kept: who was away longer loads everything anew."""
+    make: Callable[[asyncpg.Pool, str, Mapping[str, Parts]], Awaitable[Mapping[str, Frame]]]
+    """Makes the frames of what has changed of an organisation, as the tables have it now."""
+    reads: Callable[[], Reads]
+
+
+class Sink:
+    """A connection, as far as frames are written to it: at once, or not at all.
+
+    They are written to the transport, for aiohttp's way there, a coroutine for each piece, takes several times as long
+    as the system does.
+    """
+
+    def __init__(self, transport: asyncio.Transport, door: Door) -> None:
+        self._transport = transport
+        self.door: Door = door
+
+    @property
+    def is_open(self) -> bool:
+        return not self._transport.is_closing()
+
+    @property
+    def unread(self) -> int:
+        """Bytes that wait to be sent."""
+        return self._transport.get_write_buffer_size()
+
+    def write(self, data: bytes) -> None:
+        if self.is_open:
+            self._transport.write(data)
+
+
+@dataclass(eq=False)
+class Subscriber:
+    """Somebody who follows, by one connection."""
+
+    sink: Sink
+    since: str | None = None
+    """The cursor that they come back with."""
+    sees: Sees = everything
+    pending: Pending = field(default_factory=Pending)
+    is_new: bool = True
+    """Whether it is not known yet what they have missed."""
+    cursor: str | None = None
+    """The last that they were sent."""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    reason: ByeReason | None = None
+
+    def send(self, frame: Frame, cursor: str | None = None) -> None:
+        """Send a frame, with the cursor up to which they then have everything."""
+        self.sink.write(frame.written(self.sink.door, cursor))
+        self.cursor = cursor or self.cursor
+
+    def end(self, reason: ByeReason) -> None:
+        """Let the connection be ended."""
+        if not self.ended.is_set():
+            self.reason = reason
+            BYES.labels(reason).inc()
+            self.ended.set()
+
+
+@dataclass(slots=True)
+class _Look:
+    """What was read of the tables at one moment."""
+
+    now: Cursor
+    key: bytes
+    is_of_primary: bool
+    is_behind: bool = False
+    """Whether they have come less far than what has been told already."""
+    changed: list[tuple[str, Parts]] = field(default_factory=list[tuple[str, Parts]])
+    missed: dict[str, list[tuple[str, Parts]] | ResetReason] = field(
+        default_factory=dict[str, list[tuple[str, Parts]] | ResetReason]
+    )
+    """By the cursor that somebody came back with."""
+
+
+class Channel:
+    """The feed of one organisation in this process."""
+
+    def __init__(self, org_id: str, source: Source) -> None:
+        self._org_id = org_id
+        self._source = source
+        self._subscribers: set[Subscriber] = set()
+        self._woken = asyncio.Event()
+        self._is_stale = True
+        self._look_due = 0.0
+        self._now: Cursor | None = None
+        self._key = b""
+        self._cursor: str | None = None
+        """That of `_now`."""
+        self.task: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._subscribers)
+
+    def __iter__(self) -> Iterator[Subscriber]:
+        return iter(list(self._subscribers))
+
+    def look(self) -> None:
+        """Something has changed, or may have."""
+        self._is_stale = True
+        self._woken.set()
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Tell somebody what they have missed, and from now on what changes."""
+        self._subscribers.add(subscriber)
+        self.look()
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """They have gone."""
+        self._subscribers.discard(subscriber)
+
+    def beat(self, subscriber: Subscriber) -> None:
+        """Nothing was sent for a while: show that both ends are alive, and let the cursor go on."""
+        if not subscriber.is_new and subscriber.sink.unread == 0:
+            subscriber.send(frames.alive(), self._cursor if not len(subscriber.pending) else None)
+
+    async def run(self) -> None:
+        """Tell everybody, for ever. What goes wrong is logged and tried again: nobody misses anything by it."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            self._woken.clear()
+            try:
+                if self._is_stale or clock() >= self._look_due:
+                    self._is_stale = False
+                    await self._look()
+                    self._look_due = clock() + LOOK_AGAIN * random.uniform(0.8, 1)  # noqa: S311
+                await self._tell()
+            except Exception as error:
+                self._is_stale = True
+                log.warning(
+                    "a feed could not be read",
+                    action="feed_read_failed",
+                    error=type(error).__name__,
+                    exc_info=not isinstance(error, (TimeoutError, *DATABASE_AWAY)),
+                )
+                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
+                continue
+            await asyncio.sleep(LOOK_PAUSE)
+            waits = SLOW_PAUSE if self._has_pending() else max(0.0, self._look_due - clock())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(waits):
+                    await self._woken.wait()
+
+    def _has_pending(self) -> bool:
+        return any(len(each.pending) and each.sink.is_open for each in self._subscribers)
+
+    async def _look(self) -> None:
+        new = [each for each in self._subscribers if each.is_new]
+        since = {each.since for each in new if each.since is not None}
+        reads = self._source.reads()
+        begun = time.perf_counter()
+        look = await reads.ask(lambda pool: self._read(pool, since))
+        if look.is_behind and not look.is_of_primary:
+            look = await self._read(reads.primary, since)
+        LOOK_SECONDS.observe(time.perf_counter() - begun)
+        known = [each for each in self._subscribers if not each.is_new]
+        before, self._now, self._key = self._key, look.now, look.key
+        self._cursor = sealed(look.now, look.key, self._org_id)
+        if look.is_behind or (before and before != look.key):
+            self._reset(known, "epoch")
+        elif len(look.changed) > SUBJECTS_MOST:
+            self._reset(known, "too_many")
+        else:
+            for each in known:
+                each.pending.add_all(look.changed)
+                if each.pending.is_too_much:
+                    each.end("slow")
+        for each in new:
+            self._welcome(each, [] if each.since is None else look.missed[each.since])
+
+    async def _read(self, pool: asyncpg.Pool, since: Iterable[str]) -> _Look:
+        """One look at one database: what was told has to be in all that is read for it."""
+        source, org_id = self._source, self._org_id
+        now, key = await changes.position(pool, source.projection, source.topics)
+        look = _Look(now, key, pool is source.reads().primary)
+        if self._now is not None and key == self._key:
+            look.is_behind = is_ahead(self._now.reached, now.reached)
+            if not look.is_behind:
+                look.changed = await changes.changed(pool, org_id, self._now, now.reached)
+        for text in since:
+            try:
+                cursor = opened(text, key, org_id)
+            except UnknownCursor:
+                look.missed[text] = "epoch"
+                continue
+            reason = why_reset(cursor, now, source.kept)
+            if reason == "epoch" and not look.is_of_primary:
+                look.is_behind = True
+            found = [] if reason else await changes.changed(pool, org_id, cursor, now.reached)
+            look.missed[text] = reason or ("too_many" if len(found) > SUBJECTS_MOST else found)
+        return look
+
+    def _welcome(self, subscriber: Subscriber, missed: list[tuple[str, Parts]] | ResetReason) -> None:
+        subscriber.is_new = False
+        resumed = subscriber.since is not None and not isinstance(missed, str)
+        if isinstance(missed, str):
+            subscriber.send(frames.hello(HEARTBEAT, resumed=False))
+            self._reset([subscriber], missed)
+            return
+        subscriber.pending.add_all(missed)
+        subscriber.send(frames.hello(HEARTBEAT, resumed=resumed), None if missed else self._cursor)
+
+    def _reset(self, subscribers: Iterable[Subscriber], reason: ResetReason) -> None:
+        frame = frames.reset(reason)
+        for each in subscribers:
+            each.pending.clear()
+            each.send(frame, self._cursor)
+            RESETS.labels(reason).inc()
+
+    async def _tell(self) -> None:
+        """Send whatever those are due who have room for it, some things at a time."""
+        while ready := [each for each in self._subscribers if len(each.pending) and _has_room(each)]:
+            wanted: dict[str, Parts] = {}
+            taken: dict[Subscriber, dict[str, Parts]] = {}
+            for each in ready:
+                mine = taken[each] = {}
+                for subject in list(islice(each.pending, AT_ONCE)):
+                    if subject in wanted or len(wanted) < AT_ONCE:
+                        parts = mine[subject] = each.pending.take(subject)
+                        wanted[subject] = joined(wanted.get(subject, NO_PARTS), parts)
+            until = self._cursor
+            try:
+                made = await self._make(wanted)
+            except BaseException:
+                for each, mine in taken.items():
+                    each.pending.put_back(mine)
+                raise
+            FRAMES.inc(sum(_deliver(each, mine, made, until) for each, mine in taken.items()))
+            if self._is_stale:
+                return
+
+    async def _make(self, wanted: Mapping[str, Parts]) -> Mapping[str, Frame]:
+        source, reads, shown = self._source, self._source.reads(), self._now
+
+        async def question(pool: asyncpg.Pool) -> Mapping[str, Frame]:
+            if pool is not reads.primary and shown is not None:
+                there, _ = await changes.position(pool, source.projection, source.topics)
+                if is_ahead(shown.reached, there.reached):
+                    pool = reads.primary
+            return await source.make(pool, self._org_id, wanted)
+
+        return await reads.ask(question)
+
+
+def _has_room(subscriber: Subscriber) -> bool:
+    sink = subscriber.sink
+    return not subscriber.ended.is_set() and sink.is_open and sink.unread <= BUFFER_LOW
+
+
+def _deliver(subscriber: Subscriber, taken: dict[str, Parts], made: Mapping[str, Frame], until: str | None) -> int:
+    """Send frames to somebody, as many as they have room for; the last one says where they are, if that was all.
+
+    Returns how many.
+    """
+    due = [(subject, frame) for subject in taken if (frame := made.get(subject)) and subscriber.sees(frame)]
+    for number, (_, frame) in enumerate(due, start=1):
+        is_last = number == len(due) and not len(subscriber.pending)
+        subscriber.send(frame, until if is_last else None)
+        if number < len(due) and subscriber.sink.unread > BUFFER_MOST:
+            subscriber.pending.put_back({subject: taken[subject] for subject, _ in due[number:]})
+            return number
+    return len(due)

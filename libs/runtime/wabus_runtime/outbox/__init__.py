@@ -1,0 +1,1 @@
+"""Events as signed webhooks to others: kept in a table until delivered, tried again, in order for an organisation."""

@@ -1,0 +1,140 @@
+"""Live conversations: what changes, as it changes, by server-sent events or a WebSocket."""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from math import ceil
+from typing import Any
+
+import asyncpg
+from aiohttp import web
+from wabus_runtime.feed.doors import Wanted, send_events, talk
+from wabus_runtime.feed.feed import Feed
+from wabus_runtime.feed.frames import Frame
+from wabus_runtime.feed.origins import refuse_other_origins
+from wabus_runtime.feed.pending import Parts
+from wabus_runtime.http.answers import Problem, checked, json_response, query_of
+from wabus_runtime.http.auth import Caller, authenticate, authorise, caller_by, permitted
+from wabus_runtime.http.compression import uncompressed
+from wabus_runtime.http.rates import Rates
+from wabus_runtime.http.streams import OpenStreams
+from wabus_runtime.postgres.read_replica import Reads
+from wabus_runtime.postgres.tickets import Holder, ending, issue, redeem
+
+from wabus_conversations.api import views
+from wabus_conversations.api.conversations import described_and_remarks, find_current, last_of
+from wabus_conversations.api.models import StreamQuery
+from wabus_conversations.tables import reading
+from wabus_conversations.threads.facts import Source
+from wabus_conversations.threads.following import Followed, sees
+
+PURPOSE = "stream"
+GOOD_FOR = timedelta(seconds=30)  # a ticket, and once
+TICKETS_A_MINUTE = 3_000  # of an organisation, at one process: after a restart all of its people come at once
+
+
+class FollowingApi:
+    """The handlers, and the streams that this process has open."""
+
+    def __init__(self, feed: Feed, reads: Callable[[], Reads], most: int, most_of_all: int) -> None:
+        self._feed = feed
+        self._reads = reads
+        self._open = OpenStreams(most, most_of_all)
+        self._tickets = Rates(TICKETS_A_MINUTE)
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """GET /conversations/stream"""
+        wanted = await self._wanted(request)
+        with self._open.admitted(wanted.caller.org_id, request):
+            return await send_events(request, self._feed, wanted)
+
+    async def socket(self, request: web.Request) -> web.StreamResponse:
+        """GET /conversations/ws"""
+        refuse_other_origins(request)
+        wanted = await self._wanted(request)
+
+        async def renew(token: str) -> Caller:
+            caller = permitted(request, await caller_by(request, token))
+            if (caller.org_id, caller.subject) != (wanted.caller.org_id, wanted.caller.subject):
+                raise Problem(403, "another_caller", "Not allowed", "This token is somebody else's.")
+            return caller
+
+        with self._open.admitted(wanted.caller.org_id, request):
+            return await talk(request, self._feed, wanted, renew)
+
+    async def ticket(self, request: web.Request) -> web.Response:
+        """POST /stream-tickets"""
+        caller = await authorise(request)
+        wait = self._tickets.note(caller.org_id, time.monotonic())
+        if wait is not None:
+            detail = f"Your organisation may get {TICKETS_A_MINUTE} tickets a minute. Please try again in a moment."
+            headers = {"Retry-After": str(ceil(wait))}
+            raise Problem(429, "too_many_requests", "Too many requests", detail, headers=headers)
+        now, whose = datetime.now(UTC), Holder(caller.org_id, caller.role, caller.subject, caller.expires_at)
+        [ticket] = await issue(self._reads().primary, whose, [PURPOSE], GOOD_FOR, now)
+        return uncompressed(json_response({"ticket": ticket, "expires_at": ending(whose, GOOD_FOR, now)}))
+
+    async def _caller(self, request: web.Request) -> Caller:
+        """Who opens a stream, by the header or by `?ticket=`, if they may. Raises a 401 or 403 problem."""
+        ticket = request.query.get("ticket")
+        if ticket is None or "Authorization" in request.headers:
+            return permitted(request, await authenticate(request))
+        found = await redeem(self._reads().primary, ticket, PURPOSE, datetime.now(UTC))
+        if found is None:
+            raise Problem(
+                401,
+                "ticket_not_good",
+                "Not signed in",
+                "This ticket was used already, or its time is over. Please get another one.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        return permitted(request, Caller(*found))
+
+    async def _wanted(self, request: web.Request) -> Wanted:
+        asked = checked(StreamQuery, query_of(request))
+        caller = await self._caller(request)
+        conversation_id = asked.conversation_id
+        if conversation_id is not None:
+            conversation_id = await self._reads().ask(
+                partial(find_current, org_id=caller.org_id, asked=conversation_id)
+            )
+        followed = Followed(conversation_id, asked.phone_number_id)
+        # Who comes back by itself, as browsers do, asks at the same address, and has got further meanwhile.
+        since = request.headers.get("Last-Event-ID") or asked.cursor
+        return Wanted(caller, since, lambda frame: sees(followed, frame.about))
+
+
+async def frames(pool: asyncpg.Pool, org_id: str, changed: Mapping[str, Parts]) -> dict[str, Frame]:
+    """What is sent of conversations that have changed, by their ids, as they are now."""
+    rows = await reading.some_conversations(pool, org_id, changed)
+    shown = await _shown(pool, org_id, {part for parts in changed.values() for part in parts or ()})
+    messages, about = await described_and_remarks(pool, org_id, shown, last_of(rows))
+    by_conversation: dict[str, list[dict[str, Any]]] = {}
+    for row, message in zip(shown, messages, strict=True):
+        by_conversation.setdefault(row["conversation_id"], []).append(message)
+    now = datetime.now(UTC)
+    made: dict[str, Frame] = {}
+    for row in rows:
+        conversation_id = row["conversation_id"]
+        content = {
+            "conversation": views.conversation(row, about.get(row["last_id"], ()), now),
+            "messages": by_conversation.get(conversation_id, []),
+            "reload": changed[conversation_id] is None,
+        }
+        whose = {"conversation_id": conversation_id, "phone_number_id": row["phone_number_id"]}
+        made[conversation_id] = Frame("change", content, whose)
+    for conversation_id in changed.keys() - made.keys():
+        merged_into = await reading.current_id(pool, org_id, conversation_id)
+        content = {"conversation_id": conversation_id, "merged_into": merged_into}
+        made[conversation_id] = Frame("removed", content, {"conversation_id": conversation_id})
+    return made
+
+
+async def _shown(pool: asyncpg.Pool, org_id: str, message_ids: set[str]) -> list[asyncpg.Record]:
+    """The lines of threads to show, the oldest first; for a reaction, edit or revoke the message that it is about."""
+    found = {row["message_id"]: row for row in await reading.messages(pool, org_id, message_ids)}
+    about = {row["about_id"] for row in found.values() if row["kind"] not in reading.SHOWN_KINDS and row["about_id"]}
+    found |= {row["message_id"]: row for row in await reading.messages(pool, org_id, about - found.keys())}
+    shown = [row for row in found.values() if row["kind"] in reading.SHOWN_KINDS and row["source"] > Source.STATUS]
+    return sorted(shown, key=lambda row: (row["at"], row["tie"], row["message_id"]))

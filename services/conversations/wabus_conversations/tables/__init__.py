@@ -1,0 +1,1 @@
+"""Rows in PostgreSQL: SQL, and nothing but SQL."""

@@ -1,0 +1,1 @@
+"""Media in tables: what is wanted, what is stored, what has to be deleted from the store."""

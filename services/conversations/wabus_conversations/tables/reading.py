@@ -1,0 +1,342 @@
+"""What the API asks of conversations and their messages; every question is limited to one organisation."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import asyncpg
+from wabus_whatsapp.window import OPEN_FOR
+
+from wabus_conversations.threads.facts import Source
+
+_EVER = datetime.max.replace(tzinfo=UTC)
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+_LAST_TIE = 2**63 - 1
+_LONGEST_CALL = timedelta(hours=24)
+"""What opens a window is activity of the conversation, or the end of a call that was."""
+
+SHOWN_KINDS = frozenset(("message", "call", "system"))
+"""What is a line of a thread; what is of another kind is about one of these."""
+_FOUND_AT_ONCE = 1_000  # statuses of one message: a group has far fewer members
+
+_CONVERSATION = """
+    c.conversation_id::text, c.waba_id, c.phone_number_id, c.person_id::text, c.group_id, c.first_at, c.last_at,
+    c.history_at, c.sorted_at, c.unread, c.user_last_at, c.maybe_at, c.refused_at, c.free_reported_until,
+    c.free_computed_until, c.name, c.username, c.version, c.last_message_id
+"""
+
+_WANTED = """
+    c.org_id = $1 AND c.sorted_at > $2 AND c.sorted_at <= $3
+    AND (c.sorted_at < $3 OR c.conversation_id > $4)
+    AND ($5::text IS NULL OR c.waba_id = $5) AND ($6::text IS NULL OR c.phone_number_id = $6)
+    AND ($7::text IS NULL OR $7 = CASE
+        WHEN c.group_id IS NOT NULL THEN 'none'
+        WHEN c.user_last_at > $8 THEN 'open'
+        WHEN c.maybe_at > $8 AND (c.refused_at IS NULL OR c.refused_at < c.maybe_at) THEN 'maybe'
+        ELSE 'closed' END)
+    AND ($9::boolean IS NULL OR $9 = (c.unread > 0))
+"""
+"""The same as `wabus_whatsapp.window.window` says of each row; tests hold them together."""
+
+_IN_ORDER = f"""
+    SELECT {_CONVERSATION} FROM conversations AS c WHERE {_WANTED}
+    ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
+"""  # noqa: S608
+
+_UNREAD = f"""
+    SELECT {_CONVERSATION} FROM conversations AS c WHERE {_WANTED} AND c.unread > 0
+    ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
+"""  # noqa: S608
+
+_OF_NUMBERS = f"""
+    SELECT found.* FROM (
+        WITH RECURSIVE numbers AS (
+            (SELECT waba_id, phone_number_id FROM conversations WHERE org_id = $1
+                ORDER BY waba_id, phone_number_id LIMIT 1)
+            UNION ALL
+            SELECT following.* FROM numbers CROSS JOIN LATERAL (
+                SELECT waba_id, phone_number_id FROM conversations AS c
+                WHERE org_id = $1
+                    AND (c.waba_id, c.phone_number_id) > (numbers.waba_id, numbers.phone_number_id)
+                ORDER BY c.waba_id, c.phone_number_id LIMIT 1
+            ) AS following
+        )
+        SELECT * FROM numbers
+        WHERE ($5::text IS NULL OR waba_id = $5) AND ($6::text IS NULL OR phone_number_id = $6)
+    ) AS number CROSS JOIN LATERAL (
+        SELECT {_CONVERSATION} FROM conversations AS c
+        WHERE c.waba_id = number.waba_id AND c.phone_number_id = number.phone_number_id AND {_WANTED}
+        ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
+    ) AS found
+    ORDER BY sorted_at DESC, conversation_id LIMIT $10
+"""  # noqa: S608
+"""One number at a time, each by its index: few of an organisation's conversations may be theirs."""
+
+_WITH_DETAILS = """
+    SELECT c.*, known.identifiers, known.thread_owner,
+        m.message_id::text AS last_id, m.at AS last_said_at, m.outgoing AS last_outgoing,
+        m.type AS last_type, m.kind AS last_kind, m.state AS last_state, m.source AS last_source,
+        left(m.text, 400) AS last_text, CASE WHEN m.text IS NULL THEN m.content END AS last_content
+    FROM ({page}) AS c
+    LEFT JOIN message_places AS place ON place.message_id = c.last_message_id
+    LEFT JOIN messages AS m ON m.month = place.month AND m.message_id = c.last_message_id
+    LEFT JOIN LATERAL (
+        SELECT
+            jsonb_agg(jsonb_build_object('kind', i.kind, 'value', i.value, 'book_name', i.book_name)
+                ORDER BY i.kind, i.first_seen, i.value) AS identifiers,
+            (array_agg(owner.value || jsonb_build_object('at', owner.at) ORDER BY owner.at DESC, owner.value::text)
+                FILTER (WHERE owner.at IS NOT NULL))[1] AS thread_owner
+        FROM identifiers AS own JOIN identifiers AS i USING (cluster)
+        LEFT JOIN contact_facts AS owner ON owner.identifier_id = i.identifier_id
+            AND owner.phone_number_id = c.phone_number_id AND owner.fact = 'thread_owner'
+        WHERE own.identifier_id = c.person_id::uuid AND i.holder_id = c.person_id::uuid
+    ) AS known ON true
+    ORDER BY c.sorted_at DESC, c.conversation_id
+"""
+
+LIST = _WITH_DETAILS.format(page=_IN_ORDER)
+LIST_UNREAD = _WITH_DETAILS.format(page=_UNREAD)
+LIST_OF_NUMBERS = _WITH_DETAILS.format(page=_OF_NUMBERS)
+_ONE = _WITH_DETAILS.format(
+    page=f"SELECT {_CONVERSATION} FROM conversations AS c WHERE c.org_id = $1 AND c.conversation_id = $2"  # noqa: S608
+)
+
+_SOME = _WITH_DETAILS.format(
+    page=f"""
+    SELECT {_CONVERSATION} FROM conversations AS c WHERE c.org_id = $1 AND c.conversation_id = ANY($2)
+    """  # noqa: S608
+)
+
+_MESSAGE = """
+    m.month, m.message_id::text, m.wamid, m.conversation_id::text, m.at, m.tie, m.source, m.outgoing, m.kind, m.type,
+    m.wa_id::text, m.user_id::text, m.group_id, m.name, m.username, m.content, m.altered, m.about_id::text,
+    m.context_id::text, m.unread, m.state, m.sent_at, m.delivered_at, m.read_at, m.played_at, m.failed_at
+"""
+
+OLDER = f"""
+    SELECT {_MESSAGE} FROM messages_before($1, $2, $3, $4, $5, $6, $7) AS m
+    ORDER BY m.at DESC, m.tie DESC, m.message_id DESC
+"""  # noqa: S608
+"""The functions are in the migrations: they set how threads are read."""
+
+_NEWER = f"""
+    SELECT {_MESSAGE} FROM messages_after($1, $2, $3, $4, $5, $6, $7) AS m ORDER BY m.at, m.tie, m.message_id
+"""  # noqa: S608
+
+_OF_IDS = f"""
+    SELECT {_MESSAGE} FROM message_places AS place
+    JOIN messages AS m ON m.month = place.month AND m.message_id = place.message_id
+    WHERE place.message_id = ANY($2) AND m.org_id = $1
+"""  # noqa: S608
+
+_ABOUT = f"""
+    SELECT {_MESSAGE} FROM messages AS m WHERE m.about_id = ANY($2) AND m.month >= $3 AND m.org_id = $1
+"""  # noqa: S608
+
+_SEARCH = f"""
+    SELECT {_MESSAGE} FROM messages AS m
+    WHERE m.text IS NOT NULL AND m.org_id = $1
+        AND (to_tsvector('simple', m.text) || array_to_tsvector(ARRAY['org ' || m.org_id]))
+            @@ (plainto_tsquery('simple', $2) && $3::text::tsquery)
+        AND m.kind IN ('message', 'system', 'edit')
+        AND ($4::text IS NULL OR m.waba_id = $4) AND ($5::text IS NULL OR m.phone_number_id = $5)
+        AND ($6::uuid IS NULL OR m.conversation_id = $6)
+        AND (m.at, m.message_id) < ($7, $8)
+    ORDER BY m.at DESC, m.message_id DESC LIMIT $9
+"""  # noqa: S608
+
+
+Place = tuple[datetime, str]
+"""Of a conversation in the list: its activity, and its id; of a message among those found: its time, and its id."""
+ThreadPlace = tuple[datetime, int, str]
+"""Of a message in its thread: its time, its place in the log among those of one second, and its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedConversations:
+    """Which conversations are asked for; None leaves a filter out."""
+
+    org_id: str
+    now: datetime
+    waba_id: str | None = None
+    phone_number_id: str | None = None
+    window: str | None = None
+    unread: bool | None = None
+    after: Place | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class WantedTexts:
+    """Which messages are searched, and for which words."""
+
+    org_id: str
+    words: str
+    waba_id: str | None = None
+    phone_number_id: str | None = None
+    conversation_id: str | None = None
+    after: Place | None = None
+    limit: int = 50
+
+
+async def conversations(pool: asyncpg.Pool, wanted: WantedConversations) -> list[asyncpg.Record]:
+    """One page, those with the newest activity first, and one more if there is another page."""
+    if wanted.unread:
+        statement = LIST_UNREAD
+    elif wanted.waba_id or wanted.phone_number_id:
+        statement = LIST_OF_NUMBERS
+    else:
+        statement = LIST
+    return await pool.fetch(statement, *list_arguments(wanted))
+
+
+def list_arguments(wanted: WantedConversations) -> tuple[object, ...]:
+    """The parameters of `LIST` and its like. Pure."""
+    opened_after = wanted.now - OPEN_FOR
+    place = wanted.after or (_EVER, _LAST_ID)
+    return (
+        wanted.org_id,
+        opened_after - _LONGEST_CALL if wanted.window == "open" else _NEVER,
+        *place,
+        wanted.waba_id,
+        wanted.phone_number_id,
+        wanted.window,
+        opened_after,
+        wanted.unread,
+        wanted.limit + 1,
+    )
+
+
+async def conversation(pool: asyncpg.Pool, org_id: str, conversation_id: str) -> asyncpg.Record | None:
+    """A conversation of the organisation."""
+    return await pool.fetchrow(_ONE, org_id, conversation_id)
+
+
+async def some_conversations(pool: asyncpg.Pool, org_id: str, conversation_ids: Iterable[str]) -> list[asyncpg.Record]:
+    """Those of these conversations that are there."""
+    return await pool.fetch(_SOME, org_id, list(conversation_ids))
+
+
+async def current_id(pool: asyncpg.Pool, org_id: str, conversation_id: str) -> str | None:
+    """The id that a conversation has now, by one that it has, or has had; None if there is none of the organisation."""
+    return await pool.fetchval(
+        """
+        SELECT conversation_id::text FROM conversations WHERE org_id = $1 AND conversation_id = $2
+        UNION ALL
+        SELECT c.conversation_id::text FROM former_conversations AS former
+        JOIN identifiers AS i USING (identifier_id)
+        JOIN conversations AS c ON c.org_id = former.org_id AND c.phone_number_id = former.phone_number_id
+            AND c.person_id = i.person_id
+        WHERE former.org_id = $1 AND former.conversation_id = $2
+        LIMIT 1
+        """,
+        org_id,
+        conversation_id,
+    )
+
+
+async def older(
+    pool: asyncpg.Pool, org_id: str, conversation_id: str, before: ThreadPlace | None, limit: int, *, unknown: bool
+) -> list[asyncpg.Record]:
+    """Messages of a thread, the newest first: one more than `limit` if there are more."""
+    return await pool.fetch(OLDER, *thread_arguments(org_id, conversation_id, before, limit, unknown=unknown))
+
+
+def thread_arguments(
+    org_id: str, conversation_id: str, before: ThreadPlace | None, limit: int, *, unknown: bool = False
+) -> tuple[object, ...]:
+    """The parameters of `OLDER`. Pure."""
+    place = before or (_EVER, _LAST_TIE, _LAST_ID)
+    return org_id, conversation_id, _least_source(unknown), *place, limit + 1
+
+
+async def newer(
+    pool: asyncpg.Pool, org_id: str, conversation_id: str, after: ThreadPlace, limit: int, *, unknown: bool
+) -> list[asyncpg.Record]:
+    """Messages of a thread that came after a place, the oldest first: one more than `limit` if there are more."""
+    return await pool.fetch(_NEWER, org_id, conversation_id, _least_source(unknown), *after, limit + 1)
+
+
+async def messages(pool: asyncpg.Pool, org_id: str, message_ids: Iterable[str]) -> list[asyncpg.Record]:
+    """Those of the messages that are here."""
+    wanted = list(message_ids)
+    return await pool.fetch(_OF_IDS, org_id, wanted) if wanted else []
+
+
+async def remarks(pool: asyncpg.Pool, org_id: str, about: Iterable[tuple[str, datetime]]) -> list[asyncpg.Record]:
+    """What was said about messages later, each given with its time: reactions, edits, revokes, what became of calls."""
+    wanted = dict(about)
+    if not wanted:
+        return []
+    # What is about a message has not happened before it, and lies in the month in which it was heard of or a later one.
+    earliest = min(wanted.values()).astimezone(UTC).date().replace(day=1)
+    return await pool.fetch(_ABOUT, org_id, list(wanted), earliest)
+
+
+async def failures(pool: asyncpg.Pool, failed: Iterable[tuple[date, str]]) -> list[asyncpg.Record]:
+    """The statuses that say why messages failed, each message given with its month."""
+    wanted = list(failed)
+    if not wanted:
+        return []
+    return await pool.fetch(
+        """
+        SELECT s.message_id::text, s.at, s.content FROM unnest($1::date[], $2::uuid[]) AS wanted(month, id)
+        JOIN message_statuses AS s ON s.month = wanted.month AND s.message_id = wanted.id AND s.status = 'failed'
+        ORDER BY s.at
+        """,
+        [month for month, _ in wanted],
+        [message_id for _, message_id in wanted],
+    )
+
+
+async def statuses(pool: asyncpg.Pool, month: date, message_id: str) -> list[asyncpg.Record]:
+    """All statuses of a message, in their order."""
+    return await pool.fetch(
+        """
+        SELECT status, at, coalesce(user_id, wa_id)::text AS identifier_id, content FROM message_statuses
+        WHERE month = $1 AND message_id = $2 ORDER BY at, status, participant LIMIT $3
+        """,
+        month,
+        message_id,
+        _FOUND_AT_ONCE,
+    )
+
+
+async def holders(pool: asyncpg.Pool, identifiers: Iterable[str]) -> dict[str, str]:
+    """The persons whose identifiers are, now."""
+    wanted = list(set(identifiers))
+    if not wanted:
+        return {}
+    rows = await pool.fetch(
+        "SELECT identifier_id::text, holder_id::text FROM identifiers WHERE identifier_id = ANY($1)", wanted
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def search(pool: asyncpg.Pool, wanted: WantedTexts) -> list[asyncpg.Record]:
+    """Messages and edits with all of the words, the newest first, and one more if there is another page."""
+    if not await pool.fetchval("SELECT numnode(plainto_tsquery('simple', $1)) > 0", wanted.words):
+        return []
+    place = wanted.after or (_EVER, _LAST_ID)
+    return await pool.fetch(
+        _SEARCH,
+        wanted.org_id,
+        wanted.words,
+        _quoted(f"org {wanted.org_id}"),
+        wanted.waba_id,
+        wanted.phone_number_id,
+        wanted.conversation_id,
+        *place,
+        wanted.limit + 1,
+    )
+
+
+def _quoted(lexeme: str) -> str:
+    """A lexeme as a `tsquery` that matches only it. PostgreSQL documentation, "tsquery"."""
+    escaped = lexeme.replace("\\", "\\\\").replace("'", "''")
+    return f"'{escaped}'"
+
+
+def _least_source(unknown: bool) -> int:
+    return Source.STATUS if unknown else Source.PLACEHOLDER

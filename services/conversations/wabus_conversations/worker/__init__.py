@@ -1,0 +1,1 @@
+"""Events become rows, and rows are deleted when their time is over."""

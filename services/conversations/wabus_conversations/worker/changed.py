@@ -1,0 +1,94 @@
+"""What a transaction changes that those who follow an organisation are told: its conversations, and what in them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from wabus_runtime.feed import changes
+from wabus_runtime.feed.changes import Change, Mark
+from wabus_runtime.feed.pending import NO_PARTS, Parts, joined
+from wabus_runtime.postgres.database import Connection
+
+from wabus_conversations.threads.facts import Fact, MessageFact, StatusFact
+
+PROJECTION: Final = "conversations"
+"""Under whose offsets changes are known, and on whose channel they are announced."""
+
+
+@dataclass(slots=True)
+class Marks:
+    """From which records a batch is: what follows from one is known by it."""
+
+    of_messages: dict[str, set[Mark]] = field(default_factory=dict[str, set[Mark]])
+    of_organisations: dict[str, dict[tuple[str, int], Mark]] = field(
+        default_factory=dict[str, dict[tuple[str, int], Mark]]
+    )
+    """The last of each partition."""
+
+    def note(self, fact: Fact, mark: Mark) -> None:
+        """A fact is in a record."""
+        self.of_organisations.setdefault(fact.account.org_id, {})[mark[:2]] = mark
+        if isinstance(fact, MessageFact | StatusFact):
+            self.of_messages.setdefault(fact.message_id, set()).add(mark)
+
+
+@dataclass(slots=True)
+class _Thread:
+    org_id: str
+    messages: Parts = NO_PARTS
+    marks: set[Mark] | None = field(default_factory=set[Mark])
+    """None where it follows from other records than those of its messages."""
+
+
+class Changed:
+    """The changes of one transaction, or of an attempt at it."""
+
+    def __init__(self, marks: Marks | None = None) -> None:
+        self._marks = marks or Marks()
+        self._threads: dict[str, _Thread] = {}
+
+    def message(self, org_id: str, conversation_id: str, message_id: str) -> None:
+        """A message is new, or something about it is."""
+        thread = self._thread(org_id, conversation_id)
+        thread.messages = joined(thread.messages, frozenset((message_id,)))
+        marks = self._marks.of_messages.get(message_id)
+        if marks is None:
+            thread.marks = None
+        elif thread.marks is not None:
+            thread.marks |= marks
+
+    def row(self, conversations: Mapping[str, str]) -> None:
+        """What a list shows of conversations has changed; each is given with its organisation."""
+        for conversation_id, org_id in conversations.items():
+            self._thread(org_id, conversation_id).marks = None
+
+    def anew(self, conversations: Mapping[str, str]) -> None:
+        """Messages have come from elsewhere or gone, or all of it has."""
+        for conversation_id, org_id in conversations.items():
+            thread = self._thread(org_id, conversation_id)
+            thread.messages = thread.marks = None
+
+    async def write(self, connection: Connection) -> None:
+        """Write it down, at the end of what is done in the transaction."""
+        beside: Mark | None = None
+        rows: list[Change] = []
+        for conversation_id, thread in self._threads.items():
+            marks: Iterable[Mark] = thread.marks or self._marks.of_organisations.get(thread.org_id, {}).values()
+            if not marks:
+                beside = beside or await changes.mark_beside(connection, PROJECTION)
+                marks = (beside,)
+            rows.append(Change(thread.org_id, conversation_id, thread.messages, list(marks)))
+        await changes.write(connection, PROJECTION, rows)
+
+    def _thread(self, org_id: str, conversation_id: str) -> _Thread:
+        thread = self._threads.get(conversation_id)
+        if thread is None:
+            thread = self._threads[conversation_id] = _Thread(org_id)
+        return thread
+
+
+class Untold(Changed):
+    """Of what is folded again over rows that are there nobody is told one by one: they load everything at its end."""
+
+    async def write(self, connection: Connection) -> None:
+        """Write nothing."""

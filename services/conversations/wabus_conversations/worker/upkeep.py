@@ -1,0 +1,108 @@
+"""Deletes what is past its retention, a little at a time, and looks after the partitions of the months."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import asyncpg
+from prometheus_client import Counter, Gauge
+from wabus_runtime.feed import changes
+from wabus_runtime.feed.changes import begin_epoch
+from wabus_runtime.observe.liveness import watched
+
+from wabus_conversations.tables import conversations, months, retention
+from wabus_conversations.tables.locks import lock_everything
+from wabus_conversations.worker.changed import PROJECTION, Changed
+from wabus_conversations.worker.keeping import Keeping
+
+LOOK_EVERY = 600.0  # seconds between two passes
+PAUSE = 0.2  # seconds between two deletions: those who fold wait for each
+DELETED_AT_ONCE = 1_000  # messages
+MENDED_AT_ONCE = 200  # conversations
+NO_ID = "00000000-0000-0000-0000-000000000000"
+AHEAD = timedelta(days=20)  # a month has its partition so long before it begins
+BEHIND = timedelta(days=40)  # and so far back: what a first start folds
+LATE_MOST = timedelta(days=40)  # what comes later than that of a message that is gone, Meta does not send
+
+DELETED = Counter("wabus_conversations_deleted_total", "Messages deleted because their time was over.")
+KEPT_RIGHT_AT = Gauge(
+    "wabus_conversations_kept_right_at", "When nothing was left that is past its time, in seconds since 1970."
+)
+
+
+async def run(pool: asyncpg.Pool, keeping: Keeping, ready: Callable[[], None]) -> None:
+    """Look after the tables for ever, as one of any number of workers."""
+    with watched("conversations upkeep", LOOK_EVERY * 2) as beat:
+        ready()
+        while True:
+            await look(pool, keeping, datetime.now(UTC), beat)
+            KEPT_RIGHT_AT.set_to_current_time()
+            await asyncio.sleep(LOOK_EVERY * random.uniform(0.8, 1))  # noqa: S311
+
+
+async def look(pool: asyncpg.Pool, keeping: Keeping, now: datetime, beat: Callable[[], None]) -> None:
+    """Delete all that is past its time now, and make and drop partitions."""
+    keeping.set_days(await retention.days_of(pool))
+    await make_months(pool, now)
+    await changes.keep(pool, now.date(), keeping.feed_days)
+    for org_id in await retention.organisations(pool):
+        await _until_none(partial(_delete, pool, org_id, keeping.in_time_from(org_id, now)), beat)
+    oldest = keeping.longest_from(now)
+    await _until_none(lambda: _delete_orphans(pool, oldest), beat)
+    gone_before = months.month_of((now - LATE_MOST).date())
+    await _until_none(lambda: retention.forget_places(pool, gone_before), beat)
+    await months.drop_empty(pool, months.month_of((oldest - LATE_MOST).date()))
+
+
+async def make_months(pool: asyncpg.Pool, now: datetime) -> None:
+    """Make the partitions that what comes now goes into."""
+    await months.make(pool, (now - BEHIND).date(), (now + AHEAD).date())
+
+
+async def mend(pool: asyncpg.Pool) -> None:
+    """Sum up every conversation anew, some at a time: their rows may say something else than their messages do.
+
+    Who follows loads all of it then.
+    """
+    after = NO_ID
+    while True:
+        async with pool.acquire() as connection, connection.transaction():
+            await lock_everything(connection)
+            ids = await conversations.some(connection, after, MENDED_AT_ONCE)
+            await conversations.sum_up(connection, ids, {})
+        if not ids:
+            break
+        after = ids[-1]
+        await asyncio.sleep(PAUSE)
+    await begin_epoch(pool, PROJECTION)
+
+
+async def _until_none(delete: Callable[[], Awaitable[int]], beat: Callable[[], None]) -> None:
+    """Delete again and again until nothing is left to."""
+    more = await delete()
+    while more:
+        beat()
+        await asyncio.sleep(PAUSE)
+        more = await delete()
+
+
+async def _delete(pool: asyncpg.Pool, org_id: str, before: datetime) -> int:
+    """Delete some messages; how many."""
+    found = await retention.old(pool, org_id, before, DELETED_AT_ONCE)
+    if not found:
+        return 0
+    async with pool.acquire() as connection, connection.transaction():
+        await lock_everything(connection)
+        changed = Changed()
+        changed.anew(await retention.delete(connection, found))
+        await changed.write(connection)
+    DELETED.inc(len(found))
+    return len(found)
+
+
+async def _delete_orphans(pool: asyncpg.Pool, before: datetime) -> int:
+    async with pool.acquire() as connection, connection.transaction():
+        await lock_everything(connection)
+        return await retention.orphans(connection, before, DELETED_AT_ONCE)

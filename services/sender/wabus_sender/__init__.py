@@ -1,0 +1,1 @@
+"""Sends messages through Meta's Cloud API: each at most once, and nothing of it silently lost."""

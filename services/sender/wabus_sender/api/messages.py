@@ -1,0 +1,220 @@
+"""POST /messages: what is asked for is in the log before it is answered, and once, however often a key is sent."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import asyncpg
+import orjson
+from aiohttp import web
+from wabus_events import SendRequested, fact_id
+from wabus_runtime.http.answers import Problem, checked, json_response
+from wabus_runtime.http.auth import Caller, authorise
+from wabus_runtime.http.bodies import json_body
+from wabus_runtime.http.headers import idempotency_key, preferred_wait, waited_for
+from wabus_runtime.identity.pseudonyms import Pseudonyms
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_whatsapp.sending.message import check
+
+from wabus_sender.api import views
+from wabus_sender.api.models import BatchRequest, SendPath, SendRequest
+from wabus_sender.api.queue_bound import QueueBound
+from wabus_sender.api.sends import SendsApi
+from wabus_sender.api.wanted import Known, Wish, invalid, known_of, message_of, problem_of, wish_of
+from wabus_sender.sending.requests import LONGEST, expires, unstorable
+from wabus_sender.tables import keys, reading
+from wabus_sender.tables.keys import Reserved
+
+BATCH_BYTES = 2 * 1024 * 1024
+
+
+class Taken(NamedTuple):
+    """A send that was asked for, perhaps before, and the event that has to be in the log, unless it is there."""
+
+    reserved: Reserved
+    event: SendRequested | None
+
+
+@dataclass(frozen=True)
+class MessagesApi:
+    """What the handlers need; they are its methods."""
+
+    pool: Callable[[], asyncpg.Pool]
+    publisher: Publisher
+    pseudonyms: Pseudonyms
+    bound: QueueBound
+    sends: SendsApi
+
+    async def send(self, request: web.Request) -> web.Response:
+        """POST /messages"""
+        caller = await authorise(request)
+        key, asked, now = idempotency_key(request), await json_body(request, SendRequest), datetime.now(UTC)
+        _check(asked, now)
+        taken = await self._taken(caller, key, hash_of(asked), now, lambda: wish_of(self.pool(), caller.org_id, asked))
+        return await self._publish(request, caller, taken)
+
+    async def send_batch(self, request: web.Request) -> web.Response:
+        """POST /messages/batch: each as if it were sent alone; one that is refused keeps no other back."""
+        caller = await authorise(request)
+        asked, now = await json_body(request, BatchRequest, BATCH_BYTES), datetime.now(UTC)
+        taken: list[Taken | Problem] = []
+        for each in asked.messages:
+            message = SendRequest.model_validate(each.model_dump(by_alias=True, exclude={"idempotency_key"}))
+            wishes = self._wish(caller, message)
+            try:
+                _check(message, now)
+                taken.append(await self._taken(caller, each.idempotency_key, hash_of(message), now, wishes))
+            except Problem as problem:
+                taken.append(problem)
+        await self.publisher.publish([each.event for each in taken if isinstance(each, Taken) and each.event])
+        return json_response({"results": [_result(each) for each in taken]})
+
+    async def again(self, request: web.Request) -> web.Response:
+        """POST /sends/{send_id}/again: the same message as a new send, because a person wants it."""
+        caller = await authorise(request)
+        send_id = checked(SendPath, dict(request.match_info)).send_id
+        row = await reading.to_repeat(self.pool(), caller.org_id, send_id)
+        if row is None:
+            raise Problem(404, "send_not_found", "No such send", "There is no send of yours with this id.")
+        if row["state"] in ("queued", "calling"):
+            raise Problem(
+                409,
+                "not_ended",
+                "It has not ended",
+                "It waits, or WhatsApp is being asked: what becomes of it is not known yet.",
+                state=row["state"],
+            )
+
+        async def wish() -> Wish:
+            return Wish(
+                row["phone_number_id"], row["wa_id"], row["user_id"], row["message"], row["conversation_id"],
+                row["label"], row["metadata"], again_of=send_id,
+            )  # fmt: skip
+
+        body_hash = hashlib.sha256(f"again {send_id}".encode()).digest()
+        taken = await self._taken(caller, idempotency_key(request), body_hash, datetime.now(UTC), wish)
+        return await self._publish(request, caller, taken)
+
+    async def check(self, request: web.Request) -> web.Response:
+        """POST /messages/check: all that is checked, and nothing is sent."""
+        caller = await authorise(request)
+        asked, now = await json_body(request, SendRequest), datetime.now(UTC)
+        _check(asked, now)
+        wish = await wish_of(self.pool(), caller.org_id, asked)
+        known = await known_of(self.pool(), caller.org_id, wish, now)
+        refusal = views.refused(known.refusal.code, "check") if known.refusal else None
+        return json_response({"ok": refusal is None, "lane": known.lane, "refusal": refusal})
+
+    def _wish(self, caller: Caller, asked: SendRequest) -> "Callable[[], Any]":
+        return lambda: wish_of(self.pool(), caller.org_id, asked)
+
+    async def _taken(
+        self, caller: Caller, key: str | None, body_hash: bytes, now: datetime, wish: "Callable[[], Any]"
+    ) -> Taken:
+        """Let the key stand for a new send, or find the one that it stands for. Raises a problem."""
+        known: Known | None = None
+        reserved = await keys.find(self.pool(), caller.org_id, key, now) if key else None
+        if reserved is None:
+            known = await known_of(self.pool(), caller.org_id, await wish(), now)
+            if known.refusal:
+                raise problem_of(known.refusal)
+            await self.bound.admit(caller.org_id)
+            until = expires(known.lane, now, known.wish.not_before, known.wish.expires_at)
+            reserved = Reserved(body_hash, str(uuid4()), {"lane": known.lane, "expires_at": until.isoformat()}, now)
+            if key:
+                reserved = await keys.reserve(self.pool(), caller.org_id, key, reserved)
+        if reserved.body_hash != body_hash:
+            raise Problem(
+                422,
+                "key_reused",
+                "Another request had this key",
+                "This Idempotency-Key was sent with another body in the last 48 hours. Please use a new key.",
+            )
+        if await reading.state_of(self.pool(), reserved.send_id) is not None:
+            return Taken(reserved, None)
+        # New, or whoever had the key reserved may have ended before it was published: the same once more.
+        known = known or await known_of(self.pool(), caller.org_id, await wish(), now)
+        return Taken(reserved, await self._event(caller, known, reserved))
+
+    async def _publish(self, request: web.Request, caller: Caller, taken: Taken) -> web.Response:
+        """Answer once it is in the log, or has come to an end where the client waits for that."""
+        if taken.event:
+            await self.publisher.publish([taken.event])
+        wait, send_id = preferred_wait(request), taken.reserved.send_id
+        if wait and (row := await self.sends.come_to_an_end(caller.org_id, send_id, wait)):
+            return json_response(views.send(row), 200, waited_for(wait))
+        return json_response(_answer(taken.reserved), 202, {"Location": f"/sends/{send_id}", **waited_for(wait)})
+
+    async def _event(self, caller: Caller, known: Known, reserved: Reserved) -> SendRequested:
+        wish, template = known.wish, known.template
+        name, language = wish.template or (None, None)
+        return SendRequested(
+            id=fact_id(SendRequested.type, reserved.send_id),
+            time=reserved.created_at,
+            org_id=caller.org_id,
+            waba_id=known.waba_id,
+            phone_number_id=wish.phone_number_id,
+            send_id=reserved.send_id,
+            lane=reserved.answer["lane"],
+            kind=wish.kind,
+            to=wish.wa_id,
+            recipient=wish.user_id,
+            conversation_id=wish.conversation_id,
+            message=dict(wish.message),
+            template_name=name,
+            template_language=language,
+            template_id=template and template.template_id,
+            template_version=template and template.version,
+            not_before=wish.not_before,
+            expires_at=datetime.fromisoformat(reserved.answer["expires_at"]),
+            label=wish.label,
+            metadata=wish.metadata,
+            requested_by=await self.pseudonyms.of(caller.org_id, caller.subject),
+            again_of=wish.again_of,
+        )
+
+
+def hash_of(asked: SendRequest) -> bytes:
+    """The same for the same request, in whatever order its members come."""
+    plain = asked.model_dump(mode="json", exclude_none=True)
+    return hashlib.sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def _answer(reserved: Reserved) -> Mapping[str, Any]:
+    return {
+        "send_id": reserved.send_id,
+        "state": "queued",
+        "lane": reserved.answer["lane"],
+        "requested_at": reserved.created_at,
+        "expires_at": datetime.fromisoformat(reserved.answer["expires_at"]),
+    }
+
+
+def _result(each: Taken | Problem) -> Mapping[str, Any]:
+    if isinstance(each, Taken):
+        return {"taken": _answer(each.reserved), "refused": None}
+    fields: Sequence[str] = each.members.get("fields", ())
+    told = {"status": each.status, "code": each.code, "detail": each.detail, "fields": list(fields)}
+    return {"taken": None, "refused": told | {"remedy": each.members.get("remedy")}}
+
+
+def _check(asked: SendRequest, now: datetime) -> None:
+    """Raises a problem that names the members that do not fit, and quotes nothing."""
+    if asked.conversation_id and (asked.to or asked.recipient):
+        raise invalid("conversation_id")
+    if not (asked.conversation_id or asked.to or asked.recipient):
+        raise invalid("to")
+    if asked.not_before and asked.not_before > now + LONGEST:
+        raise invalid("not_before")
+    if asked.expires_at and asked.expires_at <= max(now, asked.not_before or now):
+        raise invalid("expires_at")
+    message = message_of(asked)
+    # First: what can't be kept is not looked into.
+    if wrong := [name for name, value in message.items() if unstorable(value)]:
+        raise invalid(*wrong)
+    if found := check(message):
+        problems = [each._asdict() for each in found]
+        raise invalid(*{each.field for each in found}, problems=problems)

@@ -1,0 +1,56 @@
+"""How a number sends, for people who wonder why nothing goes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import asyncpg
+from aiohttp import web
+from wabus_runtime.http.answers import Problem, checked, json_response
+from wabus_runtime.http.auth import authorise
+from wabus_whatsapp.sending.errors import ERRORS, meaning
+
+from wabus_sender.api.models import NumberPath
+from wabus_sender.sending.budgets import USED, level_of
+from wabus_sender.tables import facts, numbers
+
+
+@dataclass(frozen=True)
+class NumbersApi:
+    """What the handler needs; it is its method."""
+
+    pool: Callable[[], asyncpg.Pool]
+
+    async def sending(self, request: web.Request) -> web.Response:
+        """GET /numbers/{phone_number_id}/sending"""
+        caller = await authorise(request)
+        phone_number_id = checked(NumberPath, dict(request.match_info)).phone_number_id
+        pool, now = self.pool(), datetime.now(UTC)
+        number = await facts.number(pool, phone_number_id)
+        if number is None or number.org_id != caller.org_id:
+            raise Problem(404, "number_not_found", "No such number", "There is no number of yours with this id.")
+        known = await facts.levels(pool, [phone_number_id])
+        throughput, coexistence = known.get(phone_number_id, (None, False))
+        level = level_of(throughput, coexistence=coexistence)
+        lanes = await numbers.waiting(pool, phone_number_id, caller.org_id)
+        paused = await numbers.paused(pool, phone_number_id, now)
+        content = {
+            "phone_number_id": phone_number_id,
+            "level": level,
+            "rate": level * USED,
+            "lanes": [{"lane": row["lane"], "waiting": row["number"], "oldest": row["oldest"]} for row in lanes],
+            "paused": _pause(paused) if paused else None,
+        }
+        return json_response(content)
+
+
+def _pause(row: asyncpg.Record) -> dict[str, object]:
+    code = row["error_code"]
+    known = ERRORS.get(code) if code is not None else None
+    return {
+        "until": row["until"],
+        "reason": row["reason"],
+        "error_code": code,
+        "message": meaning(code) if code is not None else None,
+        "remedy": known.remedy if known else None,
+    }

@@ -1,0 +1,97 @@
+"""The addresses of the API and what stands behind each, as `/openapi.json` describes them."""
+
+from aiohttp import web
+from wabus_runtime.http.headers import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER_WAIT
+from wabus_runtime.http.openapi import Operation, document
+
+from wabus_sender.api.messages import MessagesApi
+from wabus_sender.api.models import (
+    BatchRequest,
+    BatchResults,
+    CheckView,
+    LabelRequest,
+    LabelView,
+    NumberPath,
+    NumberView,
+    ReadRequest,
+    ReadView,
+    SendPath,
+    SendRequest,
+    Sends,
+    SendsQuery,
+    SendView,
+    Taken,
+)
+from wabus_sender.api.numbers import NumbersApi
+from wabus_sender.api.sends import SendsApi
+
+TAG = "sending"
+
+SEND = Operation(
+    "POST", "/messages", "Send a message", TAG,
+    {202: Taken, 200: SendView}, (400, 403, 408, 413, 415, 422, 429), body=SendRequest,
+    headers={"Idempotency-Key": IDEMPOTENCY_KEY, "Prefer": PREFER_WAIT},
+)  # fmt: skip
+BATCH = Operation(
+    "POST", "/messages/batch", "Send up to a thousand messages, each as if it were sent alone", TAG,
+    {200: BatchResults}, (400, 403, 408, 413, 415, 422), body=BatchRequest,
+)  # fmt: skip
+AGAIN = Operation(
+    "POST", "/sends/{send_id}/again", "Send the message of a send that has ended once more, as a new one", TAG,
+    {202: Taken, 200: SendView}, (403, 404, 409, 422, 429), path_parameters=SendPath,
+    headers={"Idempotency-Key": IDEMPOTENCY_KEY, "Prefer": PREFER_WAIT},
+)  # fmt: skip
+CHECK = Operation(
+    "POST", "/messages/check", "Whether a message could be sent now; nothing is sent", TAG,
+    {200: CheckView}, (400, 403, 408, 413, 415, 422), body=SendRequest,
+)  # fmt: skip
+LIST = Operation(
+    "GET", "/sends", "What was asked to be sent, the newest first", TAG,
+    {200: Sends, 304: None}, (403, 422), query=SendsQuery, headers=IF_NONE_MATCH,
+)  # fmt: skip
+ONE = Operation(
+    "GET", "/sends/{send_id}", "One send, and what became of it", TAG,
+    {200: SendView, 304: None}, (403, 404, 422), path_parameters=SendPath, headers=IF_NONE_MATCH,
+)  # fmt: skip
+CANCEL = Operation(
+    "POST", "/sends/{send_id}/cancel", "Cancel a send that WhatsApp was not asked for yet", TAG,
+    {200: SendView, 202: SendView}, (403, 404, 409, 422), path_parameters=SendPath, headers={"Prefer": PREFER_WAIT},
+)  # fmt: skip
+READ = Operation(
+    "POST", "/messages/read", "Say that what a person wrote was read, and perhaps that an answer is being written", TAG,
+    {202: ReadView}, (400, 403, 408, 413, 415, 422), body=ReadRequest,
+)  # fmt: skip
+PAUSE = Operation(
+    "POST", "/sends/pause", "Let everything wait that has a label", TAG,
+    {202: LabelView}, (400, 403, 408, 413, 415, 422), body=LabelRequest,
+)  # fmt: skip
+RESUME = Operation(
+    "POST", "/sends/resume", "Let what has a label wait no more", TAG,
+    {202: LabelView}, (400, 403, 408, 413, 415, 422), body=LabelRequest,
+)  # fmt: skip
+NUMBER = Operation(
+    "GET", "/numbers/{phone_number_id}/sending", "How a number sends: how fast, what waits, and why it stands", TAG,
+    {200: NumberView}, (403, 404, 422), path_parameters=NumberPath,
+)  # fmt: skip
+
+OPERATIONS = (SEND, BATCH, CHECK, LIST, ONE, CANCEL, AGAIN, READ, PAUSE, RESUME, NUMBER)
+
+
+def add_routes(app: web.Application, messages: MessagesApi, sends: SendsApi, numbers: NumbersApi) -> None:
+    """Route every operation."""
+    handlers = (
+        (SEND, messages.send),
+        (BATCH, messages.send_batch),
+        (CHECK, messages.check),
+        (AGAIN, messages.again),
+        (READ, sends.read),
+        (PAUSE, sends.pause),
+        (RESUME, sends.resume),
+        (NUMBER, numbers.sending),
+        (LIST, sends.list_sends),
+        (ONE, sends.one_send),
+        (CANCEL, sends.cancel),
+    )
+    for operation, handler in handlers:
+        app.router.add_route(operation.method, operation.path, handler)
+    document(app)

@@ -1,0 +1,179 @@
+"""What is known of something that is asked for: whose number, to whom, which template, and why it is refused, if so."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from wabus_events import Template as WholeTemplate
+from wabus_events import contact_id
+from wabus_events.models.sends import Lane
+from wabus_runtime.http.answers import Problem
+from wabus_whatsapp.sending.template_parameters import check_parameters
+from wabus_whatsapp.templates.render import CannotRender
+
+from wabus_sender.api.models import SendRequest
+from wabus_sender.sending import checks
+from wabus_sender.sending.checks import Facts, Refusal
+from wabus_sender.sending.requests import lane_of
+from wabus_sender.tables import contacts, facts
+from wabus_sender.tables.facts import Template
+
+_ADDRESSING = frozenset(
+    ("from_", "to", "recipient", "conversation_id", "label", "metadata", "not_before", "expires_at")
+)
+_OURS = _ADDRESSING | {"messaging_product", "recipient_type"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants to be sent, from which number and to whom."""
+
+    phone_number_id: str
+    wa_id: str | None
+    user_id: str | None
+    message: Mapping[str, Any]
+    """Meta's message object, without whom it is to."""
+    conversation_id: str | None = None
+    label: str | None = None
+    metadata: str | None = None
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+    again_of: str | None = None
+
+    @property
+    def kind(self) -> str:
+        return str(self.message["type"])
+
+    @property
+    def template(self) -> tuple[str, str] | None:
+        """The name and the language of the template, if it is one."""
+        match self.message.get("template"):
+            case {"name": str(name), "language": {"code": str(language)}}:
+                return name, language
+            case _:
+                return None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A wish with what the tables say of it."""
+
+    wish: Wish
+    waba_id: str
+    lane: Lane
+    template: Template | None
+    refusal: Refusal | None
+
+
+def message_of(asked: SendRequest) -> dict[str, Any]:
+    """Meta's message object, without whom it is to."""
+    return asked.model_dump(mode="json", exclude=set(_OURS), exclude_none=True)
+
+
+async def wish_of(pool: asyncpg.Pool, org_id: str, asked: SendRequest) -> Wish:
+    """A request with whom it is to. Raises a problem where that is nobody."""
+    phone_number_id, wa_id, user_id = await _whom(pool, org_id, asked)
+    return Wish(
+        phone_number_id,
+        wa_id,
+        user_id,
+        message_of(asked),
+        asked.conversation_id,
+        asked.label,
+        asked.metadata,
+        asked.not_before,
+        asked.expires_at,
+    )
+
+
+async def known_of(pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime) -> Known:
+    """What is known of a wish. Raises a problem where the number is not the organisation's."""
+    number = await facts.number(pool, wish.phone_number_id)
+    if number is None or number.org_id != org_id:
+        raise problem_of(checks.NOT_YOUR_NUMBER)
+    template, unknown = None, False
+    if wish.template:
+        template = await facts.template(pool, number.waba_id, *wish.template)
+        unknown = template is None and await facts.has_templates(pool, number.waba_id)
+    if template:
+        _check_parameters(wish, template)
+    place = org_id, wish.phone_number_id, wish.wa_id or wish.user_id or ""
+    user_last_at, maybe_at = (await contacts.windows(pool, [place])).get(place, (None, None))
+    refusal = checks.refusal(
+        org_id,
+        Facts(
+            is_template=wish.kind == "template",
+            read_until=await contacts.read_until(pool),
+            owner=number.org_id,
+            user_last_at=user_last_at,
+            maybe_at=maybe_at,
+            template_status=template and template.status,
+            category=template and template.category,
+            has_number=wish.wa_id is not None,
+            stopped=place in await contacts.stopped(pool, [place]),
+        ),
+        now,
+    )
+    lane = lane_of(wish.kind, template and template.category)
+    return Known(wish, number.waba_id, lane, template, refusal or (checks.TEMPLATE_UNKNOWN if unknown else None))
+
+
+def _check_parameters(wish: Wish, template: Template) -> None:
+    """Raises a problem with all that Meta would refuse about the parameters of a template."""
+    content = wish.message.get("template")
+    components = content.get("components") if isinstance(content, dict) else None
+    try:
+        check_parameters(WholeTemplate.model_validate(template.template), components or [])
+    except CannotRender as cannot:
+        raise Problem(
+            422,
+            "parameters_do_not_fit",
+            "The parameters do not fit the template",
+            " ".join(f"{each.part}: {each.message}" for each in cannot.wrong[:3]),
+            wrong=[asdict(each) for each in cannot.wrong],
+        ) from None
+
+
+def problem_of(refusal: Refusal) -> Problem:
+    """A refusal as an answer."""
+    return Problem(422, refusal.code, "This can't be sent", refusal.message, remedy=refusal.remedy)
+
+
+async def _whom(pool: asyncpg.Pool, org_id: str, asked: SendRequest) -> tuple[str, str | None, str | None]:
+    """From which number it is, and to whom: a number, a user id, or both."""
+    if asked.conversation_id:
+        address = await contacts.address(pool, org_id, asked.conversation_id)
+        if address is None:
+            raise conversation_unknown()
+        if asked.from_ not in (None, address.phone_number_id):
+            raise Problem(
+                422,
+                "other_number",
+                "Another number",
+                "The conversation is with another of your numbers: leave `from` out.",
+                fields=["from"],
+            )
+        return address
+    if asked.from_ is None:
+        raise invalid("from")
+    return asked.from_, asked.to and contact_id(asked.to), asked.recipient
+
+
+def conversation_unknown() -> Problem:
+    """Of an id that leads to nobody."""
+    return Problem(
+        422,
+        "conversation_unknown",
+        "No such conversation",
+        "Nobody is known in a conversation of yours with this id. Please give the person's number as `to`.",
+        fields=["conversation_id"],
+    )
+
+
+def invalid(*fields: str, **members: Any) -> Problem:
+    """A body that does not fit, by the members that do not."""
+    names = sorted(fields)
+    detail = f"Please check: {', '.join(names)}."
+    return Problem(422, "invalid_request", "The request is invalid", detail, fields=names, **members)

@@ -1,0 +1,127 @@
+"""What an answer of Meta's to one call means for the send, and for the others of its number.
+
+Only Meta's own JSON is definite: with it nothing was sent, or it says what was. An answer without it comes from
+whatever stands before Graph, which may have passed the request on. Sources: Meta, "Cloud API: Error codes",
+"Messages API"; what happens after an error of each class is in `wabus_whatsapp.sending.errors`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from wabus_whatsapp.sending.errors import HANDLING, Kind, kind_of
+
+Scope = Literal["send", "pair", "number"]
+"""Who waits: this send alone, everything to this person from this number, or everything from this number."""
+
+MOST_TRIES = 5  # attempts at which Meta may be in trouble before a send is refused for it
+TROUBLE_WAIT_MOST = 60.0  # seconds
+NOT_CONNECTED_WAIT = 1.0  # seconds
+STOP_WAIT = 60.0  # seconds until a number is tried again for which somebody has to do something
+
+WAITS: Mapping[Kind, float] = {
+    "busy_number": 1.0,
+    "busy_pair": 4.0,
+    "pause_number": 20.0,
+    "passing": 2.0,
+    "account_stop": STOP_WAIT,
+}
+"""Seconds until a send is tried again after an error of a class, at first. Meta raises a number's throughput in up to a
+minute."""
+
+REFUSED_OTHERWISE = "refused_by_meta"
+"""Why a send is refused with a code that is not known."""
+
+_SCOPES: Mapping[str, Scope] = {"message": "send", "pair": "pair", "number": "number"}
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Meta has taken it."""
+
+    wamid: str
+    message_status: str | None = None
+    wa_id: str | None = None
+    user_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Meta will not send it, however often it is asked."""
+
+    code: str
+    error_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Nothing was sent, and it is to be tried again."""
+
+    reason: str
+    wait: float
+    """Seconds, at least."""
+    scope: Scope = "send"
+    error_code: int | None = None
+    counted: bool = False
+    """Whether it is one of `MOST_TRIES`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Whether it was sent nobody can say."""
+
+    reason: str
+
+
+Outcome = Accepted | Refused | Again | Unknown
+
+NOT_CONNECTED = Again("not_connected", NOT_CONNECTED_WAIT)
+ANSWER_LOST = Unknown("answer_lost")
+
+
+def outcome(status: int, content: Mapping[str, Any] | None) -> Outcome:
+    """What an answer means: its HTTP status, and its body where that is a JSON object."""
+    match content:
+        case {"error": {"code": int(code)}} if not isinstance(code, bool):
+            return _of_error(status, code, _is_transient(content))
+        case {"messages": [{"id": str(wamid), **message}, *_], **others} if status < 300 and wamid:
+            return _accepted(wamid, message, others)
+        case _:
+            return Unknown("no_graph_answer")
+
+
+def after_tries(again: Again, tries: int) -> Again | Refused:
+    """What comes of it when Meta was in trouble so many times, this one among them."""
+    if not again.counted:
+        return again
+    if tries >= MOST_TRIES:
+        return Refused("meta_in_trouble", again.error_code)
+    wait = min(again.wait * 2 ** (tries - 1), TROUBLE_WAIT_MOST)
+    return Again(again.reason, wait, again.scope, again.error_code, counted=True)
+
+
+def _of_error(status: int, code: int, transient: bool) -> Outcome:
+    kind = kind_of(code)
+    if kind is None and (status >= 500 or transient):
+        kind = "passing"
+    if kind is None:
+        return Refused(REFUSED_OTHERWISE, code)
+    handling = HANDLING[kind]
+    if handling.again:
+        return Again(kind, WAITS[kind], _SCOPES[handling.concerns], code, counted=handling.counted)
+    return Refused("window_closed" if kind == "needs_template" else kind, code)
+
+
+def _is_transient(content: Mapping[str, Any]) -> bool:
+    return content["error"].get("is_transient") is True
+
+
+def _accepted(wamid: str, message: Mapping[str, Any], others: Mapping[str, Any]) -> Accepted:
+    contacts = others.get("contacts")
+    contact = cast(list[Any], contacts)[0] if isinstance(contacts, list) and contacts else {}
+    known = cast(Mapping[str, Any], contact) if isinstance(contact, dict) else {}
+    return Accepted(wamid, _text(message.get("message_status")), _text(known.get("wa_id")), _text(known.get("user_id")))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

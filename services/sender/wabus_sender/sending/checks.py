@@ -1,0 +1,98 @@
+"""What a send is refused for before Meta is asked. What is known refuses; what is not known Meta decides.
+
+Each refusal has a stable code, a sentence and a remedy for the person who must act.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from wabus_whatsapp.window import window
+
+FRESH = timedelta(seconds=3)
+"""What was read longer ago may have been overtaken by what Meta knows: then Meta decides."""
+
+SENDABLE = frozenset(("APPROVED", "FLAGGED"))
+"""States of a template in which Meta sends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a send is refused."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+NOT_YOUR_NUMBER = Refusal(
+    "not_your_number",
+    "This phone number is not one of your organisation's.",
+    "Use the id of a number of an account that you have connected.",
+)
+WINDOW_CLOSED = Refusal(
+    "window_closed",
+    "This person has not written to this number in the last 24 hours, so that only a template can be sent.",
+    "Send an approved template.",
+)
+TEMPLATE_UNKNOWN = Refusal(
+    "template_unknown",
+    "This account has no template of this name in this language.",
+    "Look up the name and the language with GET /templates.",
+)
+TEMPLATE_STOPPED = Refusal(
+    "template_stopped",
+    "WhatsApp does not send this template now: it is not approved, or it was paused or disabled.",
+    "See GET /templates for its state, and choose another one until it is approved.",
+)
+NEEDS_A_NUMBER = Refusal(
+    "needs_a_number",
+    "A template with a one-time password can only be sent to a telephone number.",
+    "Give the person's number as `to`.",
+)
+
+WANTS_NO_MARKETING = Refusal(
+    "wants_no_marketing",
+    "This person has stopped marketing messages of yours.",
+    "Take them off your list, until they ask for such messages again.",
+)
+
+REFUSALS: Mapping[str, Refusal] = {
+    each.code: each
+    for each in (NOT_YOUR_NUMBER, WINDOW_CLOSED, TEMPLATE_UNKNOWN, TEMPLATE_STOPPED, NEEDS_A_NUMBER, WANTS_NO_MARKETING)
+}
+
+
+class Facts(NamedTuple):
+    """What is known of a send and of whom it is to."""
+
+    is_template: bool
+    read_until: datetime | None
+    """All that the log had by then is known."""
+    owner: str | None
+    """Whose the number is now."""
+    user_last_at: datetime | None = None
+    maybe_at: datetime | None = None
+    template_status: str | None = None
+    """None where the template is not known."""
+    category: str | None = None
+    has_number: bool = True
+    stopped: bool = False
+    """Whether the person wants no marketing from the number."""
+
+
+def refusal(org_id: str, facts: Facts, now: datetime) -> Refusal | None:
+    """Why this is not sent, if so."""
+    if facts.owner != org_id:
+        return NOT_YOUR_NUMBER
+    if facts.is_template:
+        if facts.template_status is not None and facts.template_status not in SENDABLE:
+            return TEMPLATE_STOPPED
+        if facts.category == "AUTHENTICATION" and not facts.has_number:
+            return NEEDS_A_NUMBER
+        return WANTS_NO_MARKETING if facts.category == "MARKETING" and facts.stopped else None
+    if facts.read_until is None or now - facts.read_until > FRESH:
+        return None
+    found = window(now, user_last_at=facts.user_last_at, maybe_at=facts.maybe_at)
+    return WINDOW_CLOSED if found.state == "closed" else None

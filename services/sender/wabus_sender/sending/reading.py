@@ -1,0 +1,104 @@
+"""What events of messages say that sending has to know: who wrote, and what became of what was sent."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from wabus_events import (
+    CallReported,
+    Event,
+    MarketingPreferenceChanged,
+    MessageEchoed,
+    MessageReceived,
+    MessageStatusChanged,
+)
+from wabus_whatsapp.joins import STATE_OF_STATUS
+from wabus_whatsapp.window import Opens, opened_by
+
+OPAQUE = "w1:"
+"""What `biz_opaque_callback_data` of ours begins with; the send's id follows. Meta gives it back with each status."""
+
+
+STOPPED = 131050
+"""Meta: "Cloud API: Error codes": the person has stopped marketing messages of the business."""
+
+
+class Seen(NamedTuple):
+    """Somebody wrote, called, or was written to."""
+
+    phone_number_id: str
+    wa_id: str | None
+    user_id: str | None
+    at: datetime
+    opens: Opens
+    wamid: str | None = None
+    """Of the message that they wrote."""
+
+
+class Preferred(NamedTuple):
+    """Somebody wants marketing from a number, or no more."""
+
+    phone_number_id: str
+    wa_id: str | None
+    user_id: str | None
+    at: datetime
+    stopped: bool
+
+
+class Heard(NamedTuple):
+    """A status of a message that was sent by a send."""
+
+    send_id: str
+    wamid: str
+    status: str
+    rank: int
+    error_codes: tuple[int, ...]
+    at: datetime
+    wa_id: str | None
+    """The recipient's number, as the status has it."""
+    user_id: str | None
+
+
+def facts_of(event: Event) -> Iterator[Seen | Heard | Preferred]:
+    """What an event says; of most events nothing."""
+    match event:
+        case MessageReceived(group_id=None):
+            opens = opened_by(event.message_type)
+            yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, opens, event.wamid)
+        case CallReported(event="connect", direction="USER_INITIATED"):
+            yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.YES)
+        case MarketingPreferenceChanged(category="marketing_messages", choice="stop" | "resume" as choice):
+            yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.NO)
+            yield Preferred(event.phone_number_id, event.wa_id, event.user_id, event.time, choice == "stop")
+        case MessageEchoed(group_id=None):
+            yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.NO)
+        case MessageStatusChanged():
+            if event.group_id is None:
+                yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.NO)
+                if STOPPED in event.error_codes:
+                    yield Preferred(event.phone_number_id, event.wa_id, event.user_id, event.time, stopped=True)
+            state = STATE_OF_STATUS.get(event.status)
+            send_id = send_id_in(event.value)
+            if state is not None and send_id and not event.of_payment:
+                codes = tuple(event.error_codes)
+                yield Heard(send_id, event.wamid, event.status, state, codes, event.time, event.wa_id, event.user_id)
+        case _:
+            return
+
+
+def send_id_in(value: Mapping[str, Any]) -> str | None:
+    """The send that a status says that it is about, by what we gave Meta along with the message."""
+    match value:
+        case {"statuses": [{"biz_opaque_callback_data": str(opaque)}]} if opaque.startswith(OPAQUE):
+            try:
+                return str(UUID(opaque.removeprefix(OPAQUE)))
+            except ValueError:
+                return None
+        case _:
+            return None
+
+
+def opaque_of(send_id: str) -> str:
+    """What is given to Meta along with a message."""
+    return OPAQUE + send_id

@@ -1,0 +1,105 @@
+"""What these tables hold of somebody, and how it goes when they are forgotten."""
+
+from datetime import datetime
+
+from wabus_events import AccountForgotten, OrganisationForgotten
+from wabus_runtime.postgres.database import Connection
+from wabus_whatsapp.forgetting import Lines
+
+_BY_ORGANISATION = (
+    "DELETE FROM sends WHERE org_id = $1 AND requested_at <= $2",
+    "DELETE FROM send_keys WHERE org_id = $1 AND created_at <= $2",
+    "DELETE FROM labels WHERE org_id = $1 AND at <= $2",
+    "DELETE FROM read_marks WHERE org_id = $1 AND next_at <= $2",
+    """
+    DELETE FROM windows USING contacts
+    WHERE contacts.org_id = $1 AND seen_at <= $2 AND (windows.org_id, windows.value) = (contacts.org_id, contacts.value)
+    """,
+    """
+    DELETE FROM preferences USING contacts WHERE contacts.org_id = $1 AND seen_at <= $2
+        AND (preferences.org_id, preferences.value) = (contacts.org_id, contacts.value)
+    """,
+    """
+    DELETE FROM conversation_ids USING contacts WHERE contacts.org_id = $1 AND seen_at <= $2
+        AND (conversation_ids.org_id, conversation_ids.value) = (contacts.org_id, contacts.value)
+    """,
+    "DELETE FROM contacts WHERE org_id = $1 AND seen_at <= $2",
+    "DELETE FROM known_accounts WHERE org_id = $1 AND at <= $2",
+)
+_BY_ACCOUNT = (
+    "DELETE FROM sends WHERE waba_id = $1 AND requested_at <= $2",
+    "DELETE FROM read_marks WHERE waba_id = $1 AND next_at <= $2",
+    """
+    DELETE FROM windows WHERE phone_number_id IN (SELECT phone_number_id FROM known_numbers WHERE waba_id = $1)
+        AND greatest(user_last_at, maybe_at) <= $2
+    """,
+    """
+    DELETE FROM preferences WHERE phone_number_id IN (SELECT phone_number_id FROM known_numbers WHERE waba_id = $1)
+        AND at <= $2
+    """,
+    """
+    DELETE FROM labels WHERE phone_number_id IN (SELECT phone_number_id FROM known_numbers WHERE waba_id = $1)
+        AND at <= $2
+    """,
+    """
+    DELETE FROM queues USING known_numbers
+    WHERE queues.phone_number_id = known_numbers.phone_number_id AND waba_id = $1 AND at <= $2
+        AND NOT EXISTS (SELECT FROM sends WHERE sends.phone_number_id = queues.phone_number_id)
+    """,
+    """
+    DELETE FROM number_pauses USING known_numbers
+    WHERE number_pauses.phone_number_id = known_numbers.phone_number_id AND waba_id = $1 AND at <= $2 AND until <= $2
+    """,
+    "DELETE FROM known_numbers WHERE waba_id = $1 AND at <= $2",
+    "DELETE FROM known_templates WHERE waba_id = $1 AND at <= $2",
+    "DELETE FROM known_accounts WHERE waba_id = $1 AND at <= $2",
+)
+_BY_CONTACT = (
+    "DELETE FROM sends WHERE org_id = $1 AND (wa_id = $2 OR user_id = $2) AND requested_at <= $3",
+    "DELETE FROM windows WHERE org_id = $1 AND value = $2 AND greatest(user_last_at, maybe_at) <= $3",
+    "DELETE FROM preferences WHERE org_id = $1 AND value = $2 AND at <= $3",
+    "DELETE FROM conversation_ids WHERE org_id = $1 AND value = $2 AND $3::timestamptz IS NOT NULL",
+    "UPDATE contacts SET other = NULL, other_at = NULL WHERE org_id = $1 AND other = $2 AND other_at <= $3",
+    "UPDATE contacts SET other = NULL, other_at = NULL WHERE org_id = $1 AND value = $2 AND other_at <= $3",
+    "DELETE FROM contacts WHERE org_id = $1 AND value = $2 AND seen_at <= $3",
+)
+
+
+async def erase(connection: Connection, lines: Lines) -> None:
+    """Remove what is older than some lines: of organisations, accounts and contacts."""
+    organisations = await connection.fetch(
+        """
+        SELECT org_id FROM sends UNION SELECT org_id FROM contacts
+        UNION SELECT org_id FROM known_accounts WHERE org_id IS NOT NULL UNION SELECT org_id FROM send_keys
+        """
+    )
+    for row in organisations:
+        if at := lines.of(OrganisationForgotten, row["org_id"]):
+            await _all(connection, _BY_ORGANISATION, row["org_id"], at)
+    accounts = await connection.fetch(
+        """
+        SELECT waba_id FROM known_accounts UNION SELECT waba_id FROM known_numbers
+        UNION SELECT waba_id FROM known_templates
+        UNION SELECT waba_id FROM sends
+        """
+    )
+    for row in accounts:
+        if at := lines.of(AccountForgotten, row["waba_id"]):
+            await _all(connection, _BY_ACCOUNT, row["waba_id"], at)
+    until = dict(lines.items())
+    contacts = await connection.fetch(
+        """
+        SELECT org_id, value, forgotten_as, forgotten_everywhere_as FROM contacts
+        WHERE forgotten_as = ANY($1) OR forgotten_everywhere_as = ANY($1)
+        """,
+        list(until),
+    )
+    for row in contacts:
+        at = max(until[name] for name in (row["forgotten_as"], row["forgotten_everywhere_as"]) if name in until)
+        await _all(connection, _BY_CONTACT, row["org_id"], row["value"], at)
+    await connection.execute("DELETE FROM heard WHERE NOT EXISTS (SELECT FROM sends WHERE send_id = heard.send_id)")
+
+
+async def _all(connection: Connection, statements: tuple[str, ...], *arguments: str | datetime) -> None:
+    for statement in statements:
+        await connection.execute(statement, *arguments)

@@ -1,0 +1,88 @@
+"""What the API reads of sends, always of one organisation."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+_COLUMNS = """
+    sends.send_id::text, org_id, waba_id, phone_number_id, lane, kind, wa_id, user_id, conversation_id::text, label,
+    metadata, requested_at, expires_at, next_at, state, claimed, called_at, returned, lost, refusal, acceptance,
+    settled_at, settled_wamid, cancelled_at, expired_at, again_of::text, held, changed_at, heard.status AS heard_status,
+    heard.error_codes AS heard_errors
+"""
+
+
+class WantedSends(NamedTuple):
+    """Which sends a list is to have."""
+
+    org_id: str
+    state: str | None
+    label: str | None
+    phone_number_id: str | None
+    after: tuple[datetime, str] | None
+    limit: int
+
+
+async def one(pool: asyncpg.Pool, org_id: str, send_id: str) -> asyncpg.Record | None:
+    """A send; None where the organisation has none of this id."""
+    return await pool.fetchrow(
+        f"SELECT {_COLUMNS} FROM sends LEFT JOIN heard USING (send_id) WHERE send_id = $1 AND org_id = $2",  # noqa: S608
+        UUID(send_id),
+        org_id,
+    )
+
+
+async def to_repeat(pool: asyncpg.Pool, org_id: str, send_id: str) -> asyncpg.Record | None:
+    """What a send was asked to send, so that it can be asked once more."""
+    return await pool.fetchrow(
+        """
+        SELECT state, phone_number_id, wa_id, user_id, message, conversation_id::text, label, metadata
+        FROM sends WHERE send_id = $1 AND org_id = $2
+        """,
+        UUID(send_id),
+        org_id,
+    )
+
+
+async def some(pool: asyncpg.Pool, wanted: WantedSends) -> Sequence[asyncpg.Record]:
+    """The sends that are wanted, the newest first, and one more than the limit."""
+    after_at, after_id = wanted.after or (None, None)
+    return await pool.fetch(
+        f"""
+        SELECT {_COLUMNS} FROM sends LEFT JOIN heard USING (send_id)
+        WHERE org_id = $1 AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR label = $3)
+            AND ($4::text IS NULL OR phone_number_id = $4)
+            AND ($5::timestamptz IS NULL OR requested_at < $5 OR (requested_at = $5 AND send_id > $6))
+        ORDER BY requested_at DESC, send_id LIMIT $7
+        """,  # noqa: S608
+        wanted.org_id,
+        wanted.state,
+        wanted.label,
+        wanted.phone_number_id,
+        after_at,
+        after_id and UUID(after_id),
+        wanted.limit + 1,
+    )
+
+
+async def state_of(pool: asyncpg.Pool, send_id: str) -> str | None:
+    """How far a send is; None where the fold has not got to it yet."""
+    return await pool.fetchval("SELECT state FROM sends WHERE send_id = $1", UUID(send_id))
+
+
+async def waiting(pool: asyncpg.Pool, org_id: str, most: int) -> int:
+    """How many sends of an organisation wait, or as many as are counted."""
+    return await pool.fetchval(
+        """
+        SELECT count(*) FROM (
+            SELECT FROM known_accounts JOIN known_numbers USING (waba_id) JOIN queues USING (phone_number_id)
+            JOIN sends ON sends.phone_number_id = queues.phone_number_id AND sends.lane = queues.lane
+            WHERE known_accounts.org_id = $1 AND sends.org_id = $1 AND state = 'queued' LIMIT $2
+        ) AS those
+        """,
+        org_id,
+        most,
+    )

@@ -1,0 +1,404 @@
+"""The rows of sends: written by the fold, and claimed by whoever owns their partition."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import asyncpg
+from wabus_events import SENDS, SendRequested
+from wabus_events.models.sends import Lane
+from wabus_runtime.postgres.database import Connection
+
+from wabus_sender.sending.queue import Waiting
+from wabus_sender.sending.states import Acceptance, Lost, Refusal, Return, Send
+
+PROJECTION = "sender"
+"""The name of the projection whose offsets say who owns a partition."""
+
+GONE_AFTER = timedelta(seconds=6)
+"""So long after it was there last a process is taken to have ended."""
+
+_STATE_COLUMNS = """
+    claimed, returned, lost, refusal, acceptance, settled_at, settled_wamid, cancelled_at, expired_at
+"""
+
+
+class Asked(NamedTuple):
+    """A request, and where it stands in the log."""
+
+    event: SendRequested
+    partition: int
+    offset: int
+
+
+class Claimed(NamedTuple):
+    """A send that this process has claimed: what the call takes."""
+
+    send_id: str
+    org_id: str
+    waba_id: str
+    phone_number_id: str
+    lane: Lane
+    kind: str
+    wa_id: str | None
+    user_id: str | None
+    message: Mapping[str, Any]
+    label: str | None
+    attempt: int
+    called_at: datetime
+
+
+async def insert(connection: Connection, asked: Iterable[Asked]) -> set[str]:
+    """Write requests down; those whose ids are new."""
+    rows = [
+        (
+            UUID(event.send_id), event.org_id, event.waba_id, event.phone_number_id, partition, offset, event.lane,
+            event.kind, event.to, event.recipient, event.conversation_id and UUID(event.conversation_id),
+            event.message, event.template_name, event.template_language, event.template_id, event.template_version,
+            event.label, event.metadata, event.requested_by, event.again_of and UUID(event.again_of), event.time,
+            event.expires_at, event.not_before or event.time,
+        )
+        for event, partition, offset in asked
+        if event.org_id and (event.to or event.recipient)
+    ]  # fmt: skip
+    if not rows:
+        return set()
+    columns = list(map(list, zip(*rows, strict=True)))
+    found = await connection.fetch(
+        """
+        INSERT INTO sends (send_id, org_id, waba_id, phone_number_id, partition, sequence, lane, kind, wa_id, user_id,
+            conversation_id, message, template_name, template_language, template_id, template_version, label, metadata,
+            requested_by, again_of, requested_at, expires_at, next_at, state, changed_at)
+        SELECT asked.*, 'queued', asked.requested_at FROM unnest(
+            $1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::bigint[], $7::text[], $8::text[], $9::text[],
+            $10::text[], $11::uuid[], $12::jsonb[], $13::text[], $14::text[], $15::text[], $16::int[], $17::text[],
+            $18::text[], $19::text[], $20::uuid[], $21::timestamptz[], $22::timestamptz[], $23::timestamptz[]
+        ) AS asked(send_id, org_id, waba_id, phone_number_id, partition, sequence, lane, kind, wa_id, user_id,
+            conversation_id, message, template_name, template_language, template_id, template_version, label, metadata,
+            requested_by, again_of, requested_at, expires_at, next_at)
+        ON CONFLICT (send_id) DO NOTHING
+        RETURNING send_id::text
+        """,
+        *columns,
+    )
+    queues = sorted({(row[3], row[6], row[4]) for row in rows})
+    await connection.execute(
+        """
+        INSERT INTO queues (phone_number_id, lane, partition)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::int[]) ON CONFLICT DO NOTHING
+        """,
+        *map(list, zip(*queues, strict=True)),
+    )
+    return {row["send_id"] for row in found}
+
+
+async def locked(connection: Connection, send_ids: Iterable[str]) -> dict[str, Send]:
+    """What is known of these sends, which nobody else changes until the transaction ends."""
+    rows = await connection.fetch(
+        f"""
+        SELECT send_id::text, {_STATE_COLUMNS} FROM sends WHERE send_id = ANY($1::uuid[]) ORDER BY send_id FOR UPDATE
+        """,  # noqa: S608
+        sorted(map(UUID, send_ids)),
+    )
+    return {row["send_id"]: send_of(row) for row in rows}
+
+
+async def known(connection: Connection, send_ids: Iterable[str]) -> dict[str, Send]:
+    """The same without locks: what others change meanwhile is not seen."""
+    rows = await connection.fetch(
+        f"SELECT send_id::text, {_STATE_COLUMNS} FROM sends WHERE send_id = ANY($1::uuid[])",  # noqa: S608
+        list(map(UUID, send_ids)),
+    )
+    return {row["send_id"]: send_of(row) for row in rows}
+
+
+def send_of(row: asyncpg.Record) -> Send:
+    """What the columns of a row say."""
+    returned, lost, refusal, acceptance = (row[name] for name in ("returned", "lost", "refusal", "acceptance"))
+    return Send(
+        requested=True,
+        claimed=row["claimed"],
+        returned=returned and Return(**_dated(returned, "retry_at")),
+        lost=lost and Lost(**_dated(lost)),
+        refusal=refusal and Refusal(**_dated(refusal)),
+        acceptance=acceptance and Acceptance(**_dated(acceptance)),
+        settled_at=row["settled_at"],
+        settled_wamid=row["settled_wamid"],
+        cancelled_at=row["cancelled_at"],
+        expired_at=row["expired_at"],
+    )
+
+
+def _dated(told: Mapping[str, Any], name: str = "at") -> dict[str, Any]:
+    return {**told, name: datetime.fromisoformat(told[name])}
+
+
+def _plain(told: Return | Lost | Refusal | Acceptance | None) -> dict[str, Any] | None:
+    return None if told is None else told._asdict()
+
+
+async def update(connection: Connection, sends: Mapping[str, tuple[Send, datetime]]) -> None:
+    """Write what sends have come to, each with the moment of the last event that said something of it."""
+    if not sends:
+        return
+    rows = [
+        (
+            UUID(send_id), send.state, send.claimed, _plain(send.returned), _plain(send.lost), _plain(send.refusal),
+            _plain(send.acceptance), send.settled_at, send.settled_wamid, send.cancelled_at, send.expired_at,
+            send.returned and send.returned.retry_at, at,
+        )
+        for send_id, (send, at) in sorted(sends.items())
+    ]  # fmt: skip
+    await connection.execute(
+        """
+        UPDATE sends SET state = told.state, claimed = told.claimed, returned = told.returned, lost = told.lost,
+            refusal = told.refusal, acceptance = told.acceptance, settled_at = told.settled_at,
+            settled_wamid = told.settled_wamid, cancelled_at = told.cancelled_at, expired_at = told.expired_at,
+            next_at = greatest(sends.next_at, told.retry_at), changed_at = greatest(sends.changed_at, told.at)
+        FROM unnest($1::uuid[], $2::text[], $3::int[], $4::jsonb[], $5::jsonb[], $6::jsonb[], $7::jsonb[],
+            $8::timestamptz[], $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
+            $13::timestamptz[])
+            AS told(send_id, state, claimed, returned, lost, refusal, acceptance, settled_at, settled_wamid,
+                cancelled_at, expired_at, retry_at, at)
+        WHERE sends.send_id = told.send_id
+        """,
+        *map(list, zip(*rows, strict=True)),
+    )
+
+
+async def due(
+    pool: asyncpg.Pool,
+    partitions: Sequence[int],
+    now: datetime,
+    limits: Mapping[tuple[str, Lane], int],
+    otherwise: int,
+    numbers: Sequence[str] | None = None,
+) -> list[Waiting]:
+    """Of each number and lane of these partitions as many that are due, the first ones, as `limits` say.
+
+    Of all numbers, or of some.
+    """
+    rows = await pool.fetch(
+        """
+        SELECT found.* FROM queues
+        LEFT JOIN unnest($3::text[], $4::text[], $5::int[]) AS limits(phone_number_id, lane, most)
+            USING (phone_number_id, lane)
+        CROSS JOIN LATERAL (
+            SELECT send_id::text, sends.phone_number_id, sends.lane, coalesce(wa_id, user_id) AS person FROM sends
+            WHERE sends.phone_number_id = queues.phone_number_id AND sends.lane = queues.lane AND state = 'queued'
+                AND next_at <= $2 AND expires_at > $2
+            ORDER BY next_at, sequence LIMIT coalesce(limits.most, $6)
+        ) AS found
+        WHERE queues.partition = ANY($1) AND ($7::text[] IS NULL OR queues.phone_number_id = ANY($7))
+        """,
+        partitions,
+        now,
+        [phone_number_id for phone_number_id, _ in limits],
+        [lane for _, lane in limits],
+        list(limits.values()),
+        otherwise,
+        numbers,
+    )
+    return [Waiting(*row) for row in rows]
+
+
+async def next_due(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime) -> datetime | None:
+    """When the next of these partitions is due that is not yet."""
+    return await pool.fetchval(
+        """
+        SELECT min(found.next_at) FROM queues CROSS JOIN LATERAL (
+            SELECT next_at FROM sends
+            WHERE sends.phone_number_id = queues.phone_number_id AND sends.lane = queues.lane AND state = 'queued'
+                AND next_at > $2 ORDER BY next_at LIMIT 1
+        ) AS found
+        WHERE queues.partition = ANY($1)
+        """,
+        partitions,
+        now,
+    )
+
+
+class Checked(NamedTuple):
+    """A send whose turn it is, with what it is checked by once more, just before it is claimed."""
+
+    send_id: str
+    org_id: str
+    waba_id: str
+    phone_number_id: str
+    lane: Lane
+    kind: str
+    has_number: bool
+    claimed: int
+    label: str | None
+    paused: bool
+    """Whether somebody has paused its label."""
+    owner: str | None
+    """Whose the number is now; the organisation's own where that is not known."""
+    template_status: str | None
+    user_last_at: datetime | None
+    maybe_at: datetime | None
+    stopped: bool
+    """Whether the person wants no marketing."""
+    read_until: datetime | None
+    """All that the log had by then is known."""
+
+
+async def to_check(pool: asyncpg.Pool, send_ids: Iterable[str]) -> list[Checked]:
+    """Sends whose turn it is, as they are now; those that are not queued any more are left out.
+
+    In one statement, for it is asked each time before anything is claimed.
+    """
+    rows = await pool.fetch(
+        """
+        SELECT send_id::text, sends.org_id, sends.waba_id, sends.phone_number_id, lane, kind, wa_id IS NOT NULL,
+            claimed, sends.label, coalesce(labels.paused, false),
+            CASE WHEN accounts.waba_id IS NULL THEN sends.org_id ELSE accounts.org_id END,
+            templates.status, wrote.user_last_at, wrote.maybe_at, coalesce(chosen.stopped, false),
+            (SELECT read_until FROM freshness)
+        FROM sends
+        LEFT JOIN labels ON labels.phone_number_id = sends.phone_number_id AND labels.org_id = sends.org_id
+            AND labels.label = sends.label
+        LEFT JOIN known_numbers AS numbers ON numbers.phone_number_id = sends.phone_number_id
+        LEFT JOIN known_accounts AS accounts ON accounts.waba_id = numbers.waba_id
+        LEFT JOIN known_templates AS templates ON templates.waba_id = sends.waba_id
+            AND templates.name = template_name AND templates.language = template_language
+        LEFT JOIN contacts ON contacts.org_id = sends.org_id AND contacts.value = coalesce(wa_id, user_id)
+        LEFT JOIN LATERAL (
+            SELECT max(windows.user_last_at) AS user_last_at, max(windows.maybe_at) AS maybe_at FROM windows
+            WHERE windows.org_id = sends.org_id AND windows.phone_number_id = sends.phone_number_id
+                AND windows.value IN (coalesce(wa_id, user_id), contacts.other)
+        ) AS wrote ON true
+        LEFT JOIN LATERAL (
+            SELECT preferences.stopped FROM preferences
+            WHERE preferences.org_id = sends.org_id AND preferences.phone_number_id = sends.phone_number_id
+                AND preferences.value IN (coalesce(wa_id, user_id), contacts.other)
+            ORDER BY preferences.at DESC, preferences.stopped DESC LIMIT 1
+        ) AS chosen ON true
+        WHERE send_id = ANY($1::uuid[]) AND state = 'queued'
+        """,
+        list(map(UUID, send_ids)),
+    )
+    return [Checked(*row) for row in rows]
+
+
+async def put_off(connection: asyncpg.Pool | Connection, until: Mapping[str, datetime]) -> None:
+    """Look at these again at those moments."""
+    await connection.execute(
+        """
+        UPDATE sends SET next_at = later.at FROM unnest($1::uuid[], $2::timestamptz[]) AS later(send_id, at)
+        WHERE sends.send_id = later.send_id AND state = 'queued'
+        """,
+        list(map(UUID, until)),
+        list(until.values()),
+    )
+
+
+async def claim(
+    connection: asyncpg.Pool | Connection, owner: UUID, send_ids: Sequence[str], now: datetime
+) -> list[Claimed]:
+    """Claim sends for one call each, if they are still queued and their partition is the owner's; those that are.
+
+    Durable when this returns: whatever becomes of the process, what is claimed is not called by another one.
+    """
+    rows = await connection.fetch(
+        """
+        UPDATE sends SET state = 'calling', claimed = claimed + 1, owner = $1, called_at = $3, changed_at = $3
+        FROM projection_offsets AS held
+        WHERE send_id = ANY($2::uuid[]) AND state = 'queued' AND expires_at > $3
+            AND held.projection = $4 AND held.topic = $5 AND held.partition = sends.partition AND held.owner = $1
+        RETURNING send_id::text, org_id, waba_id, phone_number_id, lane, kind, wa_id, user_id, message, label,
+            claimed, called_at
+        """,
+        owner,
+        list(map(UUID, send_ids)),
+        now,
+        PROJECTION,
+        SENDS.name,
+    )
+    return [Claimed(*row) for row in rows]
+
+
+async def overdue(
+    pool: asyncpg.Pool, partitions: Sequence[int], under_way: Collection[str], before: datetime, most: int
+) -> list[asyncpg.Record]:
+    """Sends that nobody is calling for any more, and of which no answer is told.
+
+    Whoever claimed them has not been there for a while, or it was so long ago that an answer would be told of.
+    """
+    return await pool.fetch(
+        """
+        SELECT send_id::text, org_id, waba_id, phone_number_id, claimed, label FROM sends
+        WHERE partition = ANY($1) AND state = 'calling' AND state IN ('calling', 'unknown')
+            AND send_id <> ALL($2::uuid[]) AND (
+                coalesce(called_at, changed_at) < $3
+                OR owner IS NOT NULL AND called_at < now() - $5::interval
+                    AND NOT EXISTS (SELECT FROM owners WHERE owners.owner = sends.owner AND seen_at > now() - $5)
+            )
+        LIMIT $4
+        """,
+        partitions,
+        list(map(UUID, under_way)),
+        before,
+        most,
+        GONE_AFTER,
+    )
+
+
+async def be_there(pool: asyncpg.Pool, owners: Iterable[UUID]) -> None:
+    """Write down that the process of these owners is there, and forget those of long ago."""
+    await pool.execute(
+        """
+        INSERT INTO owners (owner, seen_at) SELECT owner, now() FROM unnest($1::uuid[]) AS mine(owner)
+        ON CONFLICT (owner) DO UPDATE SET seen_at = excluded.seen_at
+        """,
+        sorted(owners),
+    )
+    await pool.execute("DELETE FROM owners WHERE seen_at < now() - interval '1 day'")
+
+
+async def settled(
+    pool: asyncpg.Pool, partitions: Sequence[int], called_before: datetime, most: int
+) -> list[asyncpg.Record]:
+    """Sends without a known answer of which a status has told."""
+    return await pool.fetch(
+        """
+        SELECT sends.send_id::text, org_id, waba_id, phone_number_id, label, called_at, kind, message, heard.wamid,
+            heard.at, told_wa_id, told_user_id
+        FROM sends JOIN heard USING (send_id)
+        WHERE partition = ANY($1) AND state IN ('calling', 'unknown') AND (state = 'unknown' OR called_at < $3)
+        LIMIT $2
+        """,
+        partitions,
+        most,
+        called_before,
+    )
+
+
+async def expired(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, most: int) -> list[asyncpg.Record]:
+    """Sends whose time was over before they were called."""
+    return await pool.fetch(
+        """
+        SELECT send_id::text, org_id, waba_id, phone_number_id, label, expires_at FROM sends
+        WHERE state = 'queued' AND expires_at <= $2 AND partition = ANY($1)
+        ORDER BY expires_at LIMIT $3
+        """,
+        partitions,
+        now,
+        most,
+    )
+
+
+async def called_since(
+    pool: asyncpg.Pool, partitions: Sequence[int], since: datetime
+) -> list[tuple[str, str, list[datetime]]]:
+    """To whom each number was called for lately, and when."""
+    rows = await pool.fetch(
+        """
+        SELECT phone_number_id, coalesce(wa_id, user_id) AS person, array_agg(called_at) AS calls FROM sends
+        WHERE called_at > $2 AND partition = ANY($1) GROUP BY 1, 2
+        """,
+        partitions,
+        since,
+    )
+    return [(row["phone_number_id"], row["person"], row["calls"]) for row in rows]

@@ -1,0 +1,1 @@
+"""What acts: folds the log, calls Meta, publishes what came of it."""

@@ -1,0 +1,86 @@
+"""One call to Meta for a send that is claimed, and what comes of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+from wabus_runtime.credentials.credential_cache import CredentialCache
+from wabus_runtime.credentials.sealing import CannotOpen, Keyring
+from wabus_runtime.graph.client import Graph
+from wabus_whatsapp.graph_errors import AnswerLost, GraphUnavailable, MetaOutage
+
+from wabus_sender.sending.answers import ANSWER_LOST, NOT_CONNECTED, STOP_WAIT, Again, Outcome, Unknown, outcome
+from wabus_sender.sending.reading import opaque_of
+from wabus_sender.tables.read_marks import Mark
+from wabus_sender.tables.sends import Claimed
+
+NO_ACCESS = Again("no_access", STOP_WAIT, "number")
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Calls Meta with the token of the account."""
+
+    graph: Graph
+    credentials: CredentialCache
+    keyring: Keyring
+
+    async def call(self, send: Claimed) -> Outcome:
+        """What came of asking Meta once."""
+        token = self._token(send.waba_id, send.org_id)
+        if token is None:
+            return NO_ACCESS
+        try:
+            answer = await self.graph.post_once(f"{send.phone_number_id}/messages", token, body_of(send))
+        except AnswerLost:
+            return ANSWER_LOST
+        except MetaOutage as outage:
+            return Again("meta_away", outage.retry_after)
+        except GraphUnavailable:
+            return NOT_CONNECTED
+        return outcome(answer.status, answer.content)
+
+    async def mark(self, mark: Mark) -> bool:
+        """Tell Meta what was read; whether nothing more is to be done about it."""
+        token = self._token(mark.waba_id, mark.org_id)
+        if token is None:
+            return True
+        try:
+            answer = await self.graph.post_once(f"{mark.phone_number_id}/messages", token, read_mark(mark))
+        except GraphUnavailable:
+            return False
+        match outcome(answer.status, answer.content):
+            case Again():
+                return False
+            case Unknown():
+                return answer.content is not None
+            case _:
+                return True
+
+    def _token(self, waba_id: str, org_id: str) -> SecretStr | None:
+        credential = self.credentials.credential(waba_id)
+        if credential is None or credential.org_id != org_id:
+            return None
+        try:
+            return self.keyring.open(credential)
+        except CannotOpen:
+            return None
+
+
+def read_mark(mark: Mark) -> Mapping[str, Any]:
+    """What Meta is told. Sources: Meta, "Mark messages as read", "Typing indicators"."""
+    told = {"messaging_product": "whatsapp", "status": "read", "message_id": mark.wamid}
+    return {**told, "typing_indicator": {"type": "text"}} if mark.typing else told
+
+
+def body_of(send: Claimed) -> Mapping[str, Any]:
+    """What Meta is asked. Source: Meta, "Messages API"."""
+    whom = {"to": send.wa_id} if send.wa_id else {"recipient": send.user_id}
+    return {
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        **whom,
+        **send.message,
+        "biz_opaque_callback_data": opaque_of(send.send_id),
+    }

@@ -1,0 +1,513 @@
+"""Calls Meta for the sends of the partitions that this process owns: claimed first, told first, called once.
+
+A claim is committed in PostgreSQL, where it fences, and published as `SendClaimed`, which outlives the tables, and only
+then Meta is called. What comes of the call is published and folded back into the row. Where the process ends in
+between, whoever owns the partition next finds a claim without an answer, and says that it is unknown.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+from wabus_events import (
+    ACCOUNTS,
+    SENDS,
+    Event,
+    MessageAccepted,
+    SendClaimed,
+    SendRefused,
+    SendReturned,
+    SendUnknown,
+)
+from wabus_events.models.sends import Lane
+from wabus_runtime.kafka.clients import KafkaUnavailable
+from wabus_runtime.kafka.end_offsets import end_positions
+from wabus_runtime.kafka.publisher import Publisher, RecordRefused
+from wabus_runtime.observe.liveness import watched
+from wabus_runtime.postgres.database import DATABASE_AWAY, listening
+from wabus_runtime.postgres.offsets import wait_for
+from wabus_runtime.projection.ownership import Ownership
+from wabus_runtime.settings import KafkaSettings
+
+from wabus_sender.sending import checks
+from wabus_sender.sending.answers import ANSWER_LOST, Accepted, Again, Outcome, Refused, Unknown, after_tries
+from wabus_sender.sending.budgets import PAIR_SPAN, level_of
+from wabus_sender.sending.checks import Facts
+from wabus_sender.sending.queue import HOLD, LANES, NumberQueue, Waiting
+from wabus_sender.tables import facts, labels, numbers, sends
+from wabus_sender.tables.sends import Checked, Claimed
+from wabus_sender.worker import marking, projector, settling
+from wabus_sender.worker.calling import Calls
+from wabus_sender.worker.telling import made, tell
+
+IN_MEMORY = 200  # sends of a lane of a number that are read at once
+REFILL_BELOW = 50  # of them, fewer of which wait
+AHEAD = 0.1  # seconds: so long before its call a send is claimed, beside what a claim takes
+AHEAD_MOST = 0.5  # seconds: what is more urgent waits behind what is claimed
+LATEST_CLAIM = 0.2  # the weight of the latest claim in how long one takes
+CLAIMED_MOST = 2  # sends for each call that may be under way: the others wait for Kafka, before their call or after it
+MARKETING_SHARE = 0.75  # of the sends that may be claimed
+LOOK_EVERY = 1.0  # seconds until it is looked without being told
+LOOK_PAUSE = 0.005  # seconds between two looks
+CATCH_UP_WAIT = 3.0  # seconds for one wait until the fold has read what was there; it is waited again
+DRAIN_TIMEOUT = 5.0  # seconds after SIGTERM for calls under way; less than the process has
+TRIES_KEPT = 20_000  # sends
+LEVELS_EVERY = 60.0  # seconds between two looks at what Graph says of numbers
+
+CALLED = Counter("wabus_sender_calls_total", "Calls to Meta for a send, by what came of them.", ["lane", "outcome"])
+UNDER_WAY = Gauge("wabus_sender_under_way", "Sends that are claimed and of which no outcome is told yet.")
+CLAIM_WAIT = Histogram(
+    "wabus_sender_claim_seconds", "From looking at the sends that are due to Kafka having their claims."
+)
+PAUSED = Gauge("wabus_sender_numbers_paused", "Numbers of this process for which nothing is sent for now.")
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Dispatcher:
+    """The sender of one process. `most` is how many calls may be under way, `unanswered` how long one may take."""
+
+    settings: KafkaSettings
+    pool: asyncpg.Pool
+    ownership: Ownership
+    publisher: Publisher
+    calls: Callable[[], Calls]
+    most: int
+    unanswered: float
+    _queues: dict[str, NumberQueue] = field(default_factory=dict[str, NumberQueue])
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _look_everywhere: bool = True
+    _look_at: set[str] = field(default_factory=set[str])
+    """Numbers of which it was told that something may be due."""
+    _first: int = 0
+    """Which number has the first turn."""
+    _under_way: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    _owners: set[UUID] = field(default_factory=set[UUID])
+    """All under which this process has claimed anything."""
+    _claimed: set[str] = field(default_factory=set[str])
+    """Sends that are claimed and of which no outcome is told yet."""
+    _marketing_under_way: int = 0
+    _ahead: dict[str, int] = field(default_factory=dict[str, int])
+    """Of each number, the sends that are claimed and not called yet."""
+    _turns: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
+    """Of each number, who waits for its next turn."""
+    _claim_takes: float = 0.0
+    """Seconds from looking at what is due to Kafka having the claims, lately."""
+    _tries: dict[str, int] = field(default_factory=dict[str, int])
+    """How often Meta was in trouble for a send."""
+    _full: set[tuple[str, Lane]] = field(default_factory=set[tuple[str, Lane]])
+    """Lanes of which there may be more than is in memory."""
+    _levels_at: float = 0.0
+    _stopping: bool = False
+    _room: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._room = asyncio.Semaphore(self.most)
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Send for ever what this process owns."""
+        there = asyncio.create_task(self._be_there())
+        try:
+            with watched("sender") as beat:
+                async with listening(self.pool, projector.DUE, self._note):
+                    ready()
+                    await self._send_what_is_ours(beat)
+        finally:
+            there.cancel()
+            await asyncio.wait([there])
+
+    async def _send_what_is_ours(self, beat: Callable[[], None]) -> None:
+        while True:
+            generation, owner = self.ownership.generation, self.ownership.owner
+            if owner is None or self._stopping:
+                await self._changed(generation, beat)
+                continue
+            self._owners.add(owner)
+            await sends.be_there(self.pool, self._owners)
+            partitions = sorted(number for topic, number in self.ownership.places if topic == SENDS.name)
+            if await self._caught_up(generation, partitions, beat):
+                await self._own(generation, owner, partitions, beat)
+
+    async def _be_there(self) -> None:
+        """Say, for ever, that this process is there: what it has claimed, it will tell of."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                await sends.be_there(self.pool, self._owners)
+            except DATABASE_AWAY as error:
+                log.info("not said to be there", action="not_there", error=type(error).__name__)
+
+    async def drain(self) -> None:
+        """Claim nothing more, and wait for what is being called."""
+        self._stopping = True
+        self._wake.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_TIMEOUT):
+                while self._under_way:  # a claim that is told begins a call, or says that none is made
+                    await asyncio.wait(self._under_way)
+
+    async def _changed(self, generation: int, beat: Callable[[], None]) -> None:
+        beat()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY):
+                await self.ownership.change(generation)
+                return
+        await asyncio.sleep(0)
+
+    async def _caught_up(self, generation: int, partitions: Sequence[int], beat: Callable[[], None]) -> bool:
+        """Whether all is in the rows that the log had when these partitions became ours, and they still are.
+
+        Before, a send may look queued of which the log says that it was claimed.
+        """
+        sent = await end_positions(self.settings, SENDS)
+        wanted = {place: end for place, end in sent.items() if end and place[1] in partitions}
+        # And whose the numbers are.
+        wanted |= {place: end for place, end in (await end_positions(self.settings, ACCOUNTS)).items() if end}
+        while self.ownership.generation == generation:
+            beat()
+            if await wait_for(self.pool, projector.NAME, wanted, CATCH_UP_WAIT):
+                return True
+        return False
+
+    async def _own(self, generation: int, owner: UUID, partitions: Sequence[int], beat: Callable[[], None]) -> None:
+        """Send until the partitions are assigned anew."""
+        self._queues, self._full, self._look_everywhere, self._levels_at = {}, set(), True, _now()
+        now, moment = _now(), datetime.now(UTC)
+        since = moment - timedelta(seconds=PAIR_SPAN)
+        for phone_number_id, person, calls in await sends.called_since(self.pool, partitions, since):
+            owed = [now - (moment - at).total_seconds() for at in calls]
+            self._queue(phone_number_id).pairs.owed_since(person, owed)
+        log.info("sending", action="sending", partitions=len(partitions))
+        beside = [
+            asyncio.create_task(
+                settling.run(self.pool, self.publisher, partitions, self._claimed, timedelta(seconds=self.unanswered))
+            ),
+            asyncio.create_task(marking.run(self.pool, partitions, self.calls)),
+        ]
+        try:
+            while self.ownership.generation == generation and not self._stopping:
+                beat()
+                for task in beside:
+                    if task.done():
+                        task.result()
+                self._wake.clear()
+                await self._cycle(owner, partitions)
+                await self._pause(partitions)
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
+
+    async def _pause(self, partitions: Sequence[int]) -> None:
+        """Until something may be due, be it that nobody tells of it."""
+        await asyncio.sleep(LOOK_PAUSE)
+        wait = LOOK_EVERY
+        if not self._wake.is_set():
+            now = datetime.now(UTC)
+            due = await sends.next_due(self.pool, partitions, now)
+            wait = min(wait, max(0.0, (due - now).total_seconds())) if due else wait
+        for queue in self._queues.values():
+            if queue.budget.is_paused(_now()):
+                wait = min(wait, max(0.0, queue.budget.paused_until - _now()))
+        try:
+            async with asyncio.timeout(wait):
+                await self._wake.wait()
+        except TimeoutError:
+            self._look_everywhere = True
+
+    def _note(self, _connection: object, _process: int, _channel: str, phone_number_id: object) -> None:
+        self._look_at.add(str(phone_number_id))
+        self._wake.set()
+
+    async def _cycle(self, owner: UUID, partitions: Sequence[int]) -> None:
+        """Take those whose turn it is, look at them once more, and claim them."""
+        await self._refill(partitions)
+        now = _now()
+        going: list[Waiting] = []
+        later: dict[str, datetime] = {}
+        moment = datetime.now(UTC)
+        queues = list(self._queues.items())
+        self._first += 1
+        first = self._first % len(queues) if queues else 0
+        # Slower stores need more claims on their way, or a number's turns pass unused.
+        window = min(AHEAD_MOST, AHEAD + 2 * self._claim_takes)
+        for phone_number_id, queue in queues[first:] + queues[:first]:
+            room = self.most * CLAIMED_MOST - len(self._claimed) - len(going)
+            if room <= 0:
+                break
+            ahead = max(1, int(queue.budget.rate(now) * window)) - self._ahead.get(phone_number_id, 0)
+            marketing = self._marketing_under_way < self.most * CLAIMED_MOST * MARKETING_SHARE
+            turns = queue.take(now, min(room, ahead), marketing=marketing)
+            going += turns.go
+            later |= {each.send_id: moment + timedelta(seconds=at - now) for each, at in turns.later}
+        PAUSED.set(sum(queue.budget.is_paused(now) for queue in self._queues.values()))
+        if later:
+            await sends.put_off(self.pool, later)
+        if going:
+            await self._claim(owner, going, moment)
+
+    async def _refill(self, partitions: Sequence[int]) -> None:
+        """Read what is due, of the numbers of which there may be something that is not in memory."""
+        for phone_number_id, lane in self._full:
+            if self._queue(phone_number_id).size(lane) < REFILL_BELOW:
+                self._look_at.add(phone_number_id)
+        everywhere, at = self._look_everywhere, sorted(self._look_at)
+        if not everywhere and not at:
+            return
+        self._look_everywhere = False
+        self._look_at.clear()
+        limits: dict[tuple[str, Lane], int] = {}
+        for phone_number_id in self._queues if everywhere else at:
+            queue = self._queues.get(phone_number_id)
+            if queue is None or queue.is_idle:
+                continue
+            for lane in LANES:
+                # What is in memory is found again, and comes first.
+                enough = queue.size(lane) >= REFILL_BELOW
+                limits[phone_number_id, lane] = 0 if enough else IN_MEMORY + len(queue.known)
+        numbers = None if everywhere else at
+        found = await sends.due(self.pool, partitions, datetime.now(UTC), limits, IN_MEMORY, numbers)
+        counts: dict[tuple[str, Lane], int] = {}
+        for each in found:
+            counts[each.phone_number_id, each.lane] = counts.get((each.phone_number_id, each.lane), 0) + 1
+            self._queue(each.phone_number_id).add([each])
+        self._full -= {lane for lane in self._full if (everywhere or lane[0] in at) and limits.get(lane, IN_MEMORY) > 0}
+        self._full |= {lane for lane, count in counts.items() if count >= limits.get(lane, IN_MEMORY)}
+        now = _now()
+        if now - self._levels_at > LEVELS_EVERY:
+            self._levels_at = now
+            await self._learn_levels(self._queues)
+        elif new := {each.phone_number_id for each in found if not self._queue(each.phone_number_id).level_known}:
+            await self._learn_levels(new)
+
+    async def _learn_levels(self, numbers: Iterable[str]) -> None:
+        wanted = list(numbers)
+        known = await facts.levels(self.pool, wanted)
+        for phone_number_id in wanted:
+            throughput, coexistence = known.get(phone_number_id, (None, False))
+            queue = self._queue(phone_number_id)
+            queue.budget.level = level_of(throughput, coexistence=coexistence)
+            queue.level_known = True
+
+    async def _claim(self, owner: UUID, going: Sequence[Waiting], now: datetime) -> None:
+        begun = _now()
+        with CLAIM_WAIT.time():
+            by_id = {each.send_id: each for each in going}
+            checked = await sends.to_check(self.pool, by_id)
+            if paused := [each.send_id for each in checked if each.paused]:
+                await labels.hold(self.pool, paused)
+                checked = [each for each in checked if not each.paused]
+            refused = {each.send_id: why.code for each in checked if (why := _refusal(each, now))}
+            wanted = [each.send_id for each in checked if each.send_id not in refused]
+            claimed = await sends.claim(self.pool, owner, wanted, now) if wanted else []
+            for send_id in by_id.keys() - {each.send_id for each in claimed} - refused.keys():
+                # It was cancelled or has expired, its label is paused, or the partition is somebody else's.
+                self._queue(by_id[send_id].phone_number_id).ended(by_id[send_id])
+        self._claimed |= {each.send_id for each in claimed}
+        self._marketing_under_way += sum(each.lane == "marketing" for each in claimed)
+        for each in claimed:
+            self._ahead[each.phone_number_id] = self._ahead.get(each.phone_number_id, 0) + 1
+        UNDER_WAY.set(len(self._claimed))
+        if refused:
+            self._start(self._refuse([each for each in checked if each.send_id in refused], refused, by_id, now))
+        if claimed:
+            self._start(self._announce(claimed, by_id, now, begun))
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _refuse(
+        self, refused: Sequence[Checked], codes: Mapping[str, str], by_id: Mapping[str, Waiting], now: datetime
+    ) -> None:
+        events = [
+            made(
+                SendRefused,
+                each._asdict(),
+                now,
+                "check",
+                each.claimed,
+                stage="check",
+                attempt=each.claimed,
+                code=codes[each.send_id],
+                label=each.label,
+            )
+            for each in refused
+        ]
+        await tell(self.publisher, events)
+        for each in refused:
+            self._queue(each.phone_number_id).ended(by_id[each.send_id])
+        self._wake.set()
+
+    async def _announce(
+        self, claimed: Sequence[Claimed], by_id: Mapping[str, Waiting], now: datetime, begun: float
+    ) -> None:
+        """Publish the claims, and call once Kafka has them."""
+        events = [made(SendClaimed, each._asdict(), now, each.attempt, attempt=each.attempt) for each in claimed]
+        told = True
+        try:
+            await self.publisher.publish(events)
+        except (KafkaUnavailable, RecordRefused) as error:
+            # Some may be there: that nothing was called has to be told as well.
+            log.warning("claims are not told", action="claims_not_told", error=type(error).__name__)
+            told = False
+        self._claim_takes += LATEST_CLAIM * (_now() - begun - self._claim_takes)
+        for each in claimed:
+            self._start(self._send(each, by_id[each.send_id], told=told))
+
+    async def _send(self, send: Claimed, waiting: Waiting, *, told: bool) -> None:
+        queue = self._queue(send.phone_number_id)
+        outcome = await self._turn(send.phone_number_id, queue) if told else Again("kafka_away", LOOK_EVERY)
+        self._ahead[send.phone_number_id] -= 1
+        self._wake.set()
+        if outcome is None:
+            try:
+                outcome = await self._called(send)
+            finally:
+                self._room.release()
+        CALLED.labels(send.lane, _word(outcome)).inc()
+        try:
+            await self._conclude(send, waiting, queue, outcome)
+        finally:
+            self._claimed.discard(send.send_id)
+            self._marketing_under_way -= send.lane == "marketing"
+            UNDER_WAY.set(len(self._claimed))
+            self._wake.set()
+
+    async def _turn(self, phone_number_id: str, queue: NumberQueue) -> Again | None:
+        """Wait for the number's next turn and for room among the calls, which the caller gives back.
+
+        Why it is not called after all, if so: then there is nothing to give back. One send of a number waits at a
+        time, so that a turn is counted from when the one before was used: who wakes up late uses up no second one.
+        """
+        async with self._turns.setdefault(phone_number_id, asyncio.Lock()):
+            if why := self._not_now(queue):
+                return why
+            await asyncio.sleep(max(0.0, queue.budget.slot(_now()) - _now()))
+            await self._room.acquire()
+            if why := self._not_now(queue):
+                self._room.release()
+            return why
+
+    def _not_now(self, queue: NumberQueue) -> Again | None:
+        if self._stopping:
+            return Again("stopping", 0.0)
+        if queue.budget.is_paused(_now()):
+            return Again(queue.budget.pause_reason or "paused", queue.budget.paused_until - _now())
+        return None
+
+    async def _called(self, send: Claimed) -> Outcome:
+        try:
+            return await self.calls().call(send)
+        except Exception:
+            # Whatever it was: it may have been sent.
+            log.exception("a call has failed", action="call_failed", send_id=send.send_id)
+            return ANSWER_LOST
+
+    async def _conclude(self, send: Claimed, waiting: Waiting, queue: NumberQueue, outcome: Outcome) -> None:
+        """Tell what came of it, and let those who wait for it go on."""
+        if isinstance(outcome, Again) and outcome.counted:
+            if len(self._tries) >= TRIES_KEPT:
+                self._tries.clear()
+            tries = self._tries[send.send_id] = self._tries.get(send.send_id, 0) + 1
+            outcome = after_tries(outcome, tries)
+        wait, hold = 0.0, HOLD
+        if isinstance(outcome, Again):
+            wait = outcome.wait
+            match outcome.scope:
+                case "pair":
+                    wait = hold = queue.pair_wait(send.wa_id or send.user_id or "")
+                case "number" if outcome.reason == "busy_number":
+                    queue.budget.slow_down(_now())
+                case "number":
+                    queue.budget.pause(_now() + outcome.wait, outcome.reason)
+                    await self._write_pause(send.phone_number_id, outcome)
+                case "send":
+                    pass
+        else:
+            self._tries.pop(send.send_id, None)
+        await tell(self.publisher, [event_of(send, outcome, wait, datetime.now(UTC))])
+        if isinstance(outcome, Again):
+            queue.again(waiting, _now(), wait, hold)
+        else:
+            queue.ended(waiting)
+
+    async def _write_pause(self, phone_number_id: str, again: Again) -> None:
+        """For people to see; what decides is in memory."""
+        until = datetime.now(UTC) + timedelta(seconds=again.wait)
+        try:
+            await numbers.pause(self.pool, phone_number_id, until, again.reason, again.error_code)
+        except DATABASE_AWAY as error:
+            log.warning("a pause is not written", action="pause_not_written", error=type(error).__name__)
+
+    def _queue(self, phone_number_id: str) -> NumberQueue:
+        queue = self._queues.get(phone_number_id)
+        if queue is None:
+            queue = self._queues[phone_number_id] = NumberQueue()
+        return queue
+
+
+def _refusal(each: Checked, now: datetime) -> checks.Refusal | None:
+    """Why a send is refused after all, if so."""
+    known = Facts(
+        is_template=each.kind == "template",
+        read_until=each.read_until,
+        owner=each.owner,
+        user_last_at=each.user_last_at,
+        maybe_at=each.maybe_at,
+        template_status=each.template_status,
+        category=each.lane.upper(),
+        has_number=each.has_number,
+        stopped=each.stopped,
+    )
+    return checks.refusal(each.org_id, known, now)
+
+
+def event_of(send: Claimed, outcome: Outcome, wait: float, now: datetime) -> Event:
+    """What is told of the outcome of a call."""
+    about, attempt = send._asdict(), send.attempt
+    match outcome:
+        case Accepted():
+            return made(
+                MessageAccepted, about, now, attempt,
+                attempt=attempt, wamid=outcome.wamid, message_status=outcome.message_status, wa_id=outcome.wa_id,
+                user_id=outcome.user_id, kind=send.kind, message=dict(send.message), label=send.label,
+            )  # fmt: skip
+        case Refused():
+            return made(
+                SendRefused, about, now, "graph", attempt,
+                stage="graph", attempt=attempt, code=outcome.code, error_code=outcome.error_code, label=send.label,
+            )  # fmt: skip
+        case Again():
+            return made(
+                SendReturned, about, now, attempt,
+                attempt=attempt, reason=outcome.reason, error_code=outcome.error_code,
+                retry_at=now + timedelta(seconds=wait),
+            )  # fmt: skip
+        case Unknown():
+            return made(SendUnknown, about, now, attempt, attempt=attempt, reason=outcome.reason, label=send.label)
+
+
+def _word(outcome: Outcome) -> str:
+    match outcome:
+        case Accepted():
+            return "accepted"
+        case Refused():
+            return "refused"
+        case Again():
+            return "again"
+        case Unknown():
+            return "unknown"
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

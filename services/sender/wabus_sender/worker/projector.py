@@ -1,0 +1,214 @@
+"""Records become rows: sends, what statuses tell of them, and what has to be known before a call."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import lru_cache, partial, reduce
+
+import asyncpg
+from wabus_events import (
+    ACCOUNTS,
+    MESSAGES,
+    SENDS,
+    TEMPLATES,
+    ContactForgotten,
+    Event,
+    LabelPaused,
+    LabelResumed,
+    ReadMarkRequested,
+    SendRequested,
+    WabaEvent,
+    contact_id,
+    identity_of,
+)
+from wabus_events.models.sends import SendEvent
+from wabus_runtime.directory.directory import Directory
+from wabus_runtime.postgres.database import Connection
+from wabus_runtime.projection.declaration import Projection
+from wabus_runtime.projection.engine import project
+from wabus_runtime.projection.ownership import Ownership
+from wabus_runtime.projection.recorded import Apply, Recorded, Write
+from wabus_runtime.settings import IdentitySettings
+from wabus_whatsapp.ids import Ids, Kind
+from wabus_whatsapp.joins import latest
+from wabus_whatsapp.window import Opens
+
+from wabus_sender.sending.reading import Heard, Preferred, Seen, facts_of
+from wabus_sender.sending.states import fold
+from wabus_sender.tables import contacts, facts, heard, labels, read_marks, sends
+from wabus_sender.tables.contacts import Choice, Contact, Wrote
+from wabus_sender.tables.erasing import erase
+from wabus_sender.tables.sends import Asked
+
+NAME = sends.PROJECTION
+PACKAGE = "wabus_sender"
+TOPICS = (SENDS, MESSAGES, ACCOUNTS, TEMPLATES)
+DUE = "sender_due"
+"""The channel on which it is told that something may be due: the payload is the number that it is of."""
+DIRECTORY_TIMEOUT = 60.0  # seconds for the accounts to be read at the start
+IDENTITIES_REMEMBERED = 50_000
+
+
+async def run(
+    settings: IdentitySettings,
+    pool: asyncpg.Pool,
+    directory: Directory,
+    ownership: Ownership,
+    ready: Callable[[], None],
+) -> None:
+    """Fold for ever, and say which partitions this process owns."""
+    await directory.whole(DIRECTORY_TIMEOUT)
+    projection = declared(settings.identity_bytes, directory)
+    await project(settings, pool, projection, ready, ownership=ownership)
+
+
+def declared(key: bytes, directory: Directory) -> Projection:
+    """The projection, over accounts that are known."""
+    return Projection(NAME, TOPICS, lambda: _Folding(key, directory).apply, PACKAGE, erase=erase)
+
+
+class _Folding:
+    """Folds batches of one run."""
+
+    def __init__(self, key: bytes, directory: Directory) -> None:
+        self._directory = directory
+        self._ids = Ids(key)
+        self._forgotten_as = lru_cache(IDENTITIES_REMEMBERED)(partial(identity_of, key, ContactForgotten))
+
+    @property
+    def apply(self) -> Apply:
+        return self._apply
+
+    def _apply(self, records: Sequence[Recorded]) -> Write:
+        of_sends = [record for record in records if isinstance(record.event, SendEvent)]
+        of_labels = [record.event for record in records if isinstance(record.event, LabelPaused | LabelResumed)]
+        of_marks = [
+            (record.event, record.partition) for record in records if isinstance(record.event, ReadMarkRequested)
+        ]
+        of_facts = [record.event for record in records if record.topic in (ACCOUNTS.name, TEMPLATES.name)]
+        statuses: list[Heard] = []
+        seen: list[tuple[str, str, Seen]] = []
+        choices: list[Choice] = []
+        for record in records:
+            if record.topic != MESSAGES.name or not isinstance(record.event, WabaEvent):
+                continue
+            found = list(facts_of(record.event))
+            org_id = self._owner(record.event) if found else None
+            for fact in found:
+                if isinstance(fact, Heard):
+                    statuses.append(fact)
+                elif org_id and isinstance(fact, Preferred):
+                    choices += [
+                        Choice(org_id, fact.phone_number_id, value, fact.stopped, fact.at)
+                        for value in (fact.wa_id and contact_id(fact.wa_id), fact.user_id)
+                        if value
+                    ]
+                elif org_id and isinstance(fact, Seen):
+                    seen.append((org_id, record.event.waba_id, fact))
+        persons, wrote, conversations = self._persons(seen, of_sends)
+
+        async def write(connection: Connection) -> None:
+            await facts.write(connection, of_facts)
+            await contacts.write(connection, persons, wrote, conversations)
+            await contacts.write_choices(connection, choices)
+            await heard.write(connection, statuses)
+            await _write_sends(connection, of_sends)
+            await labels.write(connection, of_labels)
+            await read_marks.insert(connection, of_marks)
+
+        return write
+
+    def _owner(self, event: WabaEvent) -> str | None:
+        return event.org_id or self._directory.owner(event.waba_id, event.time)
+
+    def _persons(
+        self, seen: Sequence[tuple[str, str, Seen]], of_sends: Sequence[Recorded]
+    ) -> tuple[list[Contact], list[Wrote], dict[str, tuple[str, str, str]]]:
+        persons: dict[tuple[str, str], Contact] = {}
+        wrote: dict[tuple[str, str, str], Wrote] = {}
+        conversations: dict[str, tuple[str, str, str]] = {}
+
+        def add(org_id: str, value: str, other: str | None, at: datetime) -> None:
+            known = persons.get((org_id, value))
+            named = self._forgotten_as(value, org_id), self._forgotten_as(value, "")
+            new = Contact(org_id, value, *named, other, at)
+            if known is None or (known.at, known.other or "") < (at, other or ""):
+                persons[org_id, value] = new if other or not known else new._replace(other=known.other)
+            elif other and not known.other:
+                persons[org_id, value] = known._replace(other=other)
+
+        for org_id, waba_id, fact in seen:
+            number = contact_id(fact.wa_id) if fact.wa_id else None
+            for value, other, kind in ((number, fact.user_id, "wa_id"), (fact.user_id, number, "user_id")):
+                if not value:
+                    continue
+                add(org_id, value, other, fact.at)
+                conversations |= self._conversation_ids(org_id, waba_id, fact.phone_number_id, value, kind)
+                place = (org_id, fact.phone_number_id, value)
+                if fact.opens is not Opens.NO:
+                    before = wrote.get(place)
+                    sure = fact.at if fact.opens is Opens.YES else None
+                    maybe = fact.at if fact.opens is Opens.MAYBE else None
+                    wrote[place] = Wrote(
+                        *place,
+                        latest(sure, before and before.user_last_at),
+                        latest(maybe, before and before.maybe_at),
+                        _later_wamid(before, sure, fact.wamid),
+                    )
+        for record in of_sends:
+            event = record.event
+            if isinstance(event, SendRequested) and event.org_id:
+                for value, other in ((event.to, event.recipient), (event.recipient, event.to)):
+                    if value:
+                        add(event.org_id, value, other, event.time)
+        return list(persons.values()), list(wrote.values()), conversations
+
+    def _conversation_ids(
+        self, org_id: str, waba_id: str, phone_number_id: str, value: str, kind: str
+    ) -> dict[str, tuple[str, str, str]]:
+        """The ids that a conversation with this person may have: a portfolio may have become known later."""
+        account = self._directory.account(waba_id)
+        portfolios = {waba_id, (account and account.portfolio_id) or waba_id}
+        kinds: Kind = "user_id" if kind == "user_id" else "wa_id"
+        persons = (self._ids.identifier(f"{org_id}\x1f{portfolio}", kinds, value) for portfolio in portfolios)
+        place = org_id, phone_number_id, value
+        return {self._ids.conversation(org_id, phone_number_id, person): place for person in persons}
+
+
+def _later_wamid(before: Wrote | None, at: datetime | None, wamid: str | None) -> str | None:
+    """The message that was written last of those in a batch."""
+    if before is None or before.user_last_at is None:
+        return wamid if at else before and before.wamid
+    return wamid if at and wamid and at >= before.user_last_at else before.wamid
+
+
+async def _write_sends(connection: Connection, records: Sequence[Recorded]) -> None:
+    if not records:
+        return
+    asked = [
+        Asked(record.event, record.partition, record.offset)
+        for record in records
+        if isinstance(record.event, SendRequested)
+    ]
+    await sends.insert(connection, asked)
+    others = [record.event for record in records if not isinstance(record.event, SendRequested)]
+    await _fold_events(connection, others)
+    numbers = {event.phone_number_id for record in records if isinstance(event := record.event, SendEvent)}
+    await connection.executemany("SELECT pg_notify($1, $2)", [(DUE, number) for number in sorted(numbers)])
+
+
+async def _fold_events(connection: Connection, events: Sequence[Event]) -> None:
+    """Fold events into the sends that are there: what nobody asked for, or was forgotten, stays away."""
+    told: dict[str, list[SendEvent]] = {}
+    for event in events:
+        if isinstance(event, SendEvent):
+            told.setdefault(event.send_id, []).append(event)
+    if not told:
+        return
+    # Mostly a claim is told that the row has already: then there is nothing to write.
+    known = await sends.known(connection, told)
+    changing = [send_id for send_id, send in known.items() if reduce(fold, told[send_id], send) != send]
+    if changing:
+        before = await sends.locked(connection, changing)
+        after = {send_id: reduce(fold, told[send_id], send) for send_id, send in before.items()}
+        newest = {send_id: max(event.time for event in told[send_id]) for send_id in after}
+        await sends.update(connection, {send_id: (send, newest[send_id]) for send_id, send in after.items()})

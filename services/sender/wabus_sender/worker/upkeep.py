@@ -1,0 +1,43 @@
+"""Deletes what is past its time: sends with the log that they are made of, keys after two days."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import asyncpg
+from wabus_events.models.topics import PERSONAL_RETENTION
+from wabus_runtime.observe.liveness import watched
+
+from wabus_sender.tables import keeping, keys
+
+LOOK_EVERY = 600.0  # seconds
+PAUSE = 0.2  # seconds between two deletions
+AT_ONCE = 1_000
+
+
+async def run(pool: asyncpg.Pool, ready: Callable[[], None]) -> None:
+    """Look after the tables for ever, as one of any number of workers."""
+    with watched("sender upkeep", LOOK_EVERY * 2) as beat:
+        ready()
+        while True:
+            await look(pool, datetime.now(UTC), beat)
+            await asyncio.sleep(LOOK_EVERY * random.uniform(0.8, 1))  # noqa: S311
+
+
+async def look(pool: asyncpg.Pool, now: datetime, beat: Callable[[], None]) -> None:
+    """Delete all that is past its time now."""
+    before = now - PERSONAL_RETENTION
+    for delete in (
+        lambda: keeping.delete_keys(pool, now - keys.KEPT, AT_ONCE),
+        lambda: keeping.delete_sends(pool, before, AT_ONCE),
+        lambda: keeping.delete_contacts(pool, before, AT_ONCE),
+        lambda: keeping.delete_heard(pool, before, AT_ONCE),
+    ):
+        await _until_none(delete, beat)
+
+
+async def _until_none(delete: Callable[[], Awaitable[int]], beat: Callable[[], None]) -> None:
+    while await delete():
+        beat()
+        await asyncio.sleep(PAUSE)

@@ -1,0 +1,1 @@
+"""Subscriptions: events as signed webhooks, for platforms that have no Kafka."""

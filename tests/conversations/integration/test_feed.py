@@ -1,0 +1,307 @@
+"""Following conversations by both doors, over rows as the worker writes them, and over two processes."""
+
+import asyncio
+import json
+import socket as sockets
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
+from conversations_world import Client, Inbox, Serve
+from threads import ANNA, ANNA_ID, BEN, BEN_ID, identity, imported, received
+from wabus_conversations.app import create_app
+from wabus_conversations.settings import ConversationsSettings
+from wabus_conversations.threads.ids import message_id
+from wabus_runtime.feed.changes import begin_epoch
+from wabus_runtime.http.auth import make_token
+from wabus_runtime.service.process import serving
+from wabus_runtime.settings import AuthSettings, load
+
+pytest_plugins = ["conversations_world"]
+
+Frame = dict[str, Any]
+
+
+class Events:
+    """The events of a stream, one after the other."""
+
+    def __init__(self, answer: ClientResponse) -> None:
+        self._answer = answer
+        self.last_id: str | None = None
+
+    async def next(self) -> Frame:
+        """The next frame; raises `AssertionError` where the stream ends before it."""
+        data: str | None = None
+        while True:
+            line = (await self._answer.content.readline()).decode()
+            assert line, "the stream has ended"
+            name, _, value = line.rstrip("\n").partition(": ")
+            if name == "id":
+                self.last_id = value
+            elif name == "data":
+                data = value
+            elif not name and data is not None:
+                return json.loads(data)
+
+    async def until(self, kind: str) -> Frame:
+        """The next frame of a type; others are passed over."""
+        while (frame := await self.next())["type"] != kind:
+            pass
+        return frame
+
+
+@asynccontextmanager
+async def following(
+    inbox: Inbox, client: Client | None = None, *, org_id: str = "shop", last_id: str | None = None, **params: str
+) -> AsyncGenerator[Events]:
+    headers = inbox.bearer(org_id, "agent") | ({"Last-Event-ID": last_id} if last_id else {})
+    async with (client or inbox.client).get("/conversations/stream", params=params, headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+        yield Events(answer)
+
+
+async def next_frame(socket: ClientWebSocketResponse) -> Frame:
+    message = await socket.receive()
+    assert message.type is WSMsgType.TEXT, message
+    return json.loads(message.data)
+
+
+async def ticket(inbox: Inbox) -> str:
+    return (await inbox.ask("/stream-tickets", method="POST"))["ticket"]
+
+
+def id_of(wamid: str) -> str:
+    return message_id("shop", "number-1", wamid)
+
+
+async def test_a_message_comes_by_both_doors_as_the_inbox_has_it(inbox: Inbox) -> None:
+    async with (
+        following(inbox) as events,
+        inbox.client.ws_connect("/conversations/ws", params={"ticket": await ticket(inbox)}) as socket,
+    ):
+        assert (await events.next())["resumed"] is (await next_frame(socket))["resumed"] is False
+        await inbox.fold(received("hello", 1, ANNA, ANNA_ID, name="Anna"))
+        by_event, by_socket = await events.next(), await next_frame(socket)
+
+    assert by_event == by_socket
+    assert by_event["cursor"] == events.last_id is not None
+    (conversation,) = await inbox.conversations()
+    assert by_event["conversation"] == conversation
+    assert by_event["messages"] == await inbox.messages()
+    assert by_event["reload"] is False
+
+
+async def test_a_ticket_is_good_once_and_at_every_process(inbox: Inbox, serve: Serve) -> None:
+    other = await serve(create_app(load(ConversationsSettings), "api"))
+    good = await ticket(inbox)
+    async with other.ws_connect("/conversations/ws", params={"ticket": good}) as socket:
+        assert (await next_frame(socket))["type"] == "hello"
+    async with inbox.client.get("/conversations/stream", params={"ticket": good}) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (401, "ticket_not_good")
+
+
+async def test_who_was_cut_off_is_told_what_they_missed_by_whichever_process(inbox: Inbox, serve: Serve) -> None:
+    other = await serve(create_app(load(ConversationsSettings), "api"))
+    seen: set[str] = set()
+    last_id = None
+    for number in range(6):
+        async with following(inbox, (inbox.client, other)[number % 2], last_id=last_id) as events:
+            hello = await events.next()
+            assert hello["resumed"] is (last_id is not None)
+            while len(seen) < 5 * number:
+                frame = await events.next()
+                seen |= {each["text"] for each in frame["messages"]}
+            last_id = events.last_id
+        # While nobody follows.
+        await inbox.fold(*(received(f"{number}-{each}", number * 10 + each, f"1650555000{each}") for each in range(5)))
+    async with following(inbox, last_id=last_id) as events:
+        await events.next()
+        while len(seen) < 30:
+            seen |= {each["text"] for each in (await events.next())["messages"]}
+    assert seen == {f"{number}-{each}" for number in range(6) for each in range(5)}
+
+
+async def test_people_who_turn_out_to_be_one_have_one_conversation_left(inbox: Inbox) -> None:
+    await inbox.fold(received("by number", 1, ANNA))
+    await inbox.fold(received("by id", 2, None, ANNA_ID))
+    by_id, by_number = [each["conversation_id"] for each in await inbox.conversations()]
+    async with following(inbox) as events:
+        await events.next()
+        await inbox.fold(identity(3, (ANNA, None), (ANNA, ANNA_ID)))
+        frames = {frame["type"]: frame for frame in (await events.next(), await events.next())}
+    assert frames["removed"]["conversation_id"] == by_id
+    assert frames["removed"]["merged_into"] == by_number == frames["change"]["conversation"]["conversation_id"]
+    assert frames["change"]["reload"] is True
+
+
+async def test_each_organisation_and_each_filter_gets_its_own(inbox: Inbox) -> None:
+    await inbox.fold(received("first", 1, ANNA, ANNA_ID))
+    conversation_id = await inbox.only_conversation()
+    async with (
+        following(inbox, org_id="other") as others,
+        following(inbox, conversation_id=conversation_id) as of_one,
+        following(inbox, phone_number_id="number-2") as of_number,
+    ):
+        for events in (others, of_one, of_number):
+            await events.next()
+        await inbox.fold(received("ben's", 2, BEN, BEN_ID))
+        await inbox.fold(received("elsewhere", 3, BEN, BEN_ID, number="number-2"))
+        await inbox.fold(received("second", 4, ANNA, ANNA_ID))
+        assert [each["text"] for each in (await of_one.next())["messages"]] == ["second"]
+        assert [each["text"] for each in (await of_number.next())["messages"]] == ["elsewhere"]
+        await inbox.fold(received("theirs", 5, ANNA, ANNA_ID, number="number-9"), org_id="other")
+        assert [each["text"] for each in (await others.next())["messages"]] == ["theirs"]
+
+
+async def test_a_burst_is_told_as_one_and_a_flood_as_something_to_load(inbox: Inbox) -> None:
+    async with following(inbox) as events:
+        await events.next()
+        await inbox.fold(*(imported(f"old {number}", -1000 + number, ANNA, ANNA_ID) for number in range(200)))
+        frame = await events.next()
+        assert (frame["reload"], frame["messages"]) == (True, [])
+        await inbox.fold(*(received(f"new {number}", number, ANNA, ANNA_ID) for number in range(5)))
+        frame = await events.next()
+        assert (frame["reload"], len(frame["messages"])) == (False, 5)
+
+
+def token(inbox: Inbox, lifetime: float, *, org_id: str = "shop", role: str = "agent") -> str:
+    """A token that is good for so many seconds."""
+    now, lasts = datetime.now(UTC), timedelta(seconds=lifetime)
+    return make_token(load(AuthSettings), org_id=org_id, role=role, now=now, lifetime=lasts)
+
+
+async def test_a_stream_ends_with_its_token_and_says_so(inbox: Inbox) -> None:
+    headers = {"Authorization": f"Bearer {token(inbox, 3)}"}
+    async with inbox.client.get("/conversations/stream", headers=headers) as answer:
+        events = Events(answer)
+        hello, bye = await events.next(), await events.next()
+        assert (bye["type"], bye["reason"], bye["cursor"]) == ("bye", "token_expired", hello["cursor"])
+        rest = await answer.content.read()
+    assert b"data:" not in rest
+
+
+async def test_a_socket_goes_on_with_another_token_of_the_same_caller_and_no_other(inbox: Inbox) -> None:
+    headers = {"Authorization": f"Bearer {token(inbox, 4)}"}
+    async with inbox.client.ws_connect("/conversations/ws", headers=headers) as socket:
+        assert (await next_frame(socket))["type"] == "hello"
+        await socket.send_json({"type": "auth", "token": token(inbox, 600)})
+        assert (await next_frame(socket))["expires_at"] > time.time() + 500
+        await socket.send_json({"type": "something newer"})
+        await socket.send_json({"type": "ping"})
+        assert (await next_frame(socket))["type"] == "alive"
+    for bad in (token(inbox, 600, org_id="other"), token(inbox, 600, role="member"), "no token"):
+        async with inbox.client.ws_connect("/conversations/ws", headers=inbox.bearer("shop", "agent")) as socket:
+            assert (await next_frame(socket))["type"] == "hello"
+            await socket.send_json({"type": "auth", "token": bad})
+            assert (await next_frame(socket))["reason"] == "not_allowed"
+            assert (await socket.receive()).type is WSMsgType.CLOSE
+            assert socket.close_code == 1008
+
+
+async def test_a_page_of_another_origin_opens_no_socket(inbox: Inbox) -> None:
+    for origin in ("https://evil.example", "null"):
+        with pytest.raises(WSServerHandshakeError) as refused:
+            await inbox.client.ws_connect("/conversations/ws", params={"ticket": await ticket(inbox)}, origin=origin)
+        assert refused.value.status == 403
+    async with inbox.client.get("/conversations/ws", headers=inbox.bearer("shop", "agent")) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (426, "websocket_wanted")
+
+
+async def test_whose_tables_were_made_anew_or_restored_loads_everything_again(inbox: Inbox) -> None:
+    await inbox.fold(received("1", 1))
+    async with following(inbox) as events:
+        first = await events.next()
+        await begin_epoch(inbox.pool, "conversations")
+        reset = await events.next()
+        assert (reset["type"], reset["reason"]) == ("reset", "epoch")
+        await inbox.fold(received("2", 2))
+        latest = (await events.next())["cursor"]
+    for cursor in (first["cursor"], "nonsense"):
+        async with following(inbox, cursor=cursor) as events:
+            hello, reset = await events.next(), await events.next()
+            assert (hello["resumed"], reset["reason"]) == (False, "epoch")
+    # A backup of before is put back: what the client has seen is not in the tables yet.
+    await inbox.pool.execute("UPDATE projection_offsets SET next_offset = next_offset - 1")
+    async with following(inbox, cursor=latest) as events:
+        assert ((await events.next())["resumed"], (await events.next())["reason"]) == (False, "epoch")
+
+
+async def test_a_process_that_stops_sends_all_away_and_they_go_on_elsewhere(inbox: Inbox) -> None:
+    app = create_app(load(ConversationsSettings), "api")
+    headers = inbox.bearer("shop", "agent")
+    ended: list[Frame] = []
+
+    async def follow(client: ClientSession, port: int, begun: asyncio.Event) -> None:
+        url = f"http://127.0.0.1:{port}/conversations/stream"
+        async with client.get(url, headers=headers) as answer:
+            events = Events(answer)
+            await events.next()
+            begun.set()
+            ended.append(await events.until("bye"))
+
+    async def talk(client: ClientSession, port: int, begun: asyncio.Event) -> None:
+        async with client.ws_connect(f"http://127.0.0.1:{port}/conversations/ws", headers=headers) as socket:
+            assert (await next_frame(socket))["type"] == "hello"
+            await socket.send_json({"type": "ping"})
+            assert (await next_frame(socket))["type"] == "alive"
+            begun.set()
+            ended.append(await next_frame(socket))
+            assert (await socket.receive()).type is WSMsgType.CLOSE
+
+    async with ClientSession() as client, asyncio.TaskGroup() as tasks, serving(app, "127.0.0.1", 0) as (port,):
+        begun = [asyncio.Event() for _ in range(30)]
+        for number, each in enumerate(begun):
+            tasks.create_task((follow, talk)[number % 2](client, port, each))
+        for each in begun:
+            await each.wait()
+    assert {frame["reason"] for frame in ended} == {"draining"}
+    assert len({frame["retry_ms"] for frame in ended}) > 5
+    await inbox.fold(received("meanwhile", 1))
+    async with following(inbox, cursor=ended[0]["cursor"]) as events:
+        await events.next()
+        assert [each["text"] for each in (await events.next())["messages"]] == ["meanwhile"]
+
+
+async def test_who_reads_slowly_costs_little_and_holds_up_nobody(inbox: Inbox) -> None:
+    people, rounds = 60, 8
+
+    def flood(number: int) -> list[Any]:
+        body = f"{number} " + "x" * 4_000
+        return [
+            received(f"{number}-{each}", number, f"1650555{each:04}", text={"body": body}) for each in range(people)
+        ]
+
+    # With the least that a system lets wait for somebody who reads nothing.
+    slow = sockets.socket()
+    slow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    slow.connect(("127.0.0.1", inbox.client.port))
+    lines = ["GET /conversations/stream HTTP/1.1", "Host: x"]
+    lines += [f"{name}: {value}" for name, value in inbox.bearer("shop", "agent").items()]
+    slow.sendall("\r\n".join([*lines, "", ""]).encode())
+    slow.setblocking(False)
+    async with following(inbox) as fast:
+        await fast.next()
+        for number in range(rounds):
+            await inbox.fold(*flood(number))
+            seen: set[str] = set()
+            while len(seen) < people:
+                frame = await fast.next()
+                if frame["messages"][-1]["text"].startswith(f"{number} "):
+                    seen.add(frame["conversation"]["conversation_id"])
+    newest: dict[str, str] = {}
+    got = told = 0
+    reader, writer = await asyncio.open_connection(sock=slow)
+    while sum(text.startswith(f"{rounds - 1} ") for text in newest.values()) < people:
+        line = await reader.readline()
+        got += len(line)
+        if line.startswith(b"data: "):
+            frame = json.loads(line.removeprefix(b"data: "))
+            if frame["type"] == "change":
+                told += 1
+                newest[frame["conversation"]["conversation_id"]] = frame["conversation"]["last_message"]["text"]
+    writer.close()
+    assert told < people * rounds

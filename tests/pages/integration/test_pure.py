@@ -1,0 +1,203 @@
+"""The pure functions of the pages, called in a browser: what is decided there without a page."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from browser import ARGUMENTS, chromium_path
+from page_world import PageWorld
+from playwright.sync_api import Page, sync_playwright
+
+pytest_plugins = ["page_world"]
+
+Call = Callable[..., Any]
+CALL = """async ([module, name, given]) => {
+  const found = (await import(module))[name](...given);
+  return JSON.parse(JSON.stringify(found, (_, value) => (value instanceof Map ? [...value] : value)) ?? "null");
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(shared_world: PageWorld) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
+        page = browser.new_page(timezone_id="Europe/Berlin")
+        page.goto(f"{shared_world.url}/ui/shared/icon.svg")
+        yield page
+        browser.close()
+
+
+@pytest.fixture
+def call(page: Page, shared_world: PageWorld) -> Call:
+    """Call a function of a module."""
+
+    def run(module: str, name: str, *given: Any) -> Any:
+        return page.evaluate(CALL, [f"{shared_world.url}/ui/{module}", name, list(given)])
+
+    return run
+
+
+def account(waba_id: str, status: str = "healthy", *codes: str, **more: Any) -> dict[str, Any]:
+    reasons = [
+        {"code": code, "severity": status, "message": f"{code} of {waba_id}", "waba_id": waba_id} for code in codes
+    ]
+    known: dict[str, Any] = {"evidence": [{"kind": "signed_webhook"}], "templates_needing_attention": [], "phones": []}
+    return {"waba_id": waba_id, "name": f"Shop {waba_id}", "status": status, "reasons": reasons, **known, **more}
+
+
+GOOD, LOST = {"status": "CONNECTED", "registered": True}, {"status": "PENDING", "registered": False}
+
+
+@pytest.mark.parametrize(
+    ("accounts", "status", "count", "partial", "about"),
+    [
+        ([account("1")], "healthy", 1, False, []),
+        ([account("1"), account("2", "failing", "token_expired")], "failing", 1, False, ["2"]),
+        ([account("1", "failing", "account_restricted"), account("2")], "failing", 1, True, ["1"]),
+        ([account("1", "failing", "account_restricted", "token_expired")], "failing", 1, False, []),
+        ([account("1", "failing", "number_not_registered", phones=[LOST, GOOD])], "failing", 1, True, []),
+        ([account("1", "failing", "number_not_registered", phones=[LOST])], "failing", 1, False, []),
+        ([account("1", "degraded", "x"), account("2", "degraded", "x")], "degraded", 2, False, ["1", "2"]),
+    ],
+)
+def test_the_headline_is_about_the_worst(
+    call: Call, accounts: list[Any], status: str, count: int, partial: bool, about: list[str]
+) -> None:
+    found = call("status/verdict.js", "headline", accounts)
+    assert (found["status"], found["count"], found["of"]) == (status, count, len(accounts))
+    assert found["partial"] is partial
+    assert [each["waba_id"] for each in found["about"]] == about
+
+
+@pytest.mark.parametrize(
+    ("codes", "text"),
+    [
+        ((), "Verified"),
+        (("webhook_silent",), "Nothing has come for long"),
+        (("webhook_unverified",), "Pending"),
+        (("webhook_silent", "webhook_misrouted"), "Not arriving"),
+        (("webhook_misrouted", "token_expired"), "No access"),
+    ],
+)
+def test_the_webhook_is_as_bad_as_the_worst_that_is_said_of_it(call: Call, codes: tuple[str, ...], text: str) -> None:
+    assert call("status/verdict.js", "webhookOf", account("1", "failing", *codes))["text"] == text
+
+
+def test_reasons_are_put_together_across_accounts_and_not_within_one(call: Call) -> None:
+    accounts = [account("1", "degraded", "a"), account("2", "degraded", "a", "b")]
+    reasons = [reason for each in accounts for reason in each["reasons"]]
+    again = {**reasons[2], "message": "another b of 2"}
+    found = call("status/verdict.js", "grouped", [*reasons, again], accounts)
+    assert [len(group["reasons"]) for group in found] == [2, 1, 1]
+    assert [[each["waba_id"] for each in group["accounts"]] for group in found] == [["1", "2"], ["2"], ["2"]]
+
+
+def seen(live: str = "live", title: str = "All is well", *reasons: tuple[str, str]) -> dict[str, Any]:
+    return {
+        "live": live,
+        "title": title,
+        "reasons": [{"code": code, "waba_id": "1", "message": message} for code, message in reasons],
+        "syncs": "6 of 8 templates approved.",
+    }
+
+
+NEWS = """async ([module, before, now]) => {
+  const { news, seen } = await import(module);
+  return news(before && seen(before), seen(now));
+}"""
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (None, seen(), ["All is well."]),
+        (seen(), seen(), []),
+        (seen(), seen("live", "All is well", ("a", "It broke.")), ["It broke."]),
+        (seen("live", "x", ("a", "It broke.")), seen("live", "y"), ["Solved: It broke.", "y."]),
+        (seen("live", "x", ("a", "2 broke.")), seen("live", "x", ("a", "3 broke.")), ["3 broke."]),
+        (seen("live", "x", ("a", "One."), ("a", "Two.")), seen("live", "x", ("a", "Two.")), ["Solved: One."]),
+        (
+            seen("live", "x", ("a", "One."), ("a", "Two."), ("a", "Three.")),
+            seen("live", "x"),
+            ["Solved: One.", "Solved: Two.", "1 more are solved."],
+        ),
+        (seen(), seen("lost"), ["Connection lost, retrying."]),
+        (seen("lost"), seen("polling"), ["Connected."]),
+    ],
+)
+def test_news_is_what_came_and_what_went(
+    page: Page, shared_world: PageWorld, before: Any, now: Any, said: list[str]
+) -> None:
+    assert page.evaluate(NEWS, [f"{shared_world.url}/ui/status/news.js", before, now]) == said
+
+
+HOUR, DAY = 3_600_000, 86_400_000
+NOON = 1_796_212_800_000  # 2026-12-02, 13:00 in Berlin
+
+
+def change(to: str, at: int) -> dict[str, Any]:
+    return {"id": str(at), "to": to, "reasons": [], "since": at}
+
+
+def test_each_day_has_the_worst_that_it_had_and_none_before_anything_was_known(call: Call) -> None:
+    changes = (("healthy", NOON - 2 * DAY + HOUR), ("failing", NOON - 2 * DAY), ("degraded", NOON - 4 * DAY))
+    history = [change(*each) for each in changes]
+    spans = call("status/history.js", "spansOf", history, NOON)
+    days = [day["worst"] for day in call("status/history.js", "daysOf", spans, NOON)]
+    assert (len(days), days[:25]) == (30, [None] * 25)
+    assert days[25:] == ["degraded", "degraded", "failing", "healthy", "healthy"]
+    assert [(span["isNow"], span["until"] - span["from"]) for span in spans] == [
+        (True, 2 * DAY - HOUR), (False, HOUR), (False, 2 * DAY),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ms", "words"), [(1, "1 min"), (59 * 60_000, "59 min"), (HOUR + 5 * 60_000, "1 h 5 min"), (DAY + HOUR, "1 d 1 h")]
+)
+def test_how_long_something_took_is_said_in_two_parts_at_most(call: Call, ms: int, words: str) -> None:
+    assert call("shared/time.js", "lasting", ms) == words
+
+
+@pytest.mark.parametrize(
+    ("ago", "words"),
+    [
+        (3 * 60_000, "3 minutes ago"), (5 * HOUR, "since 08:00"), (2 * DAY, "since 30 Nov, 13:00 CET"),
+        (5_000, "just now"), (30_000, "less than a minute ago"),
+    ],
+)  # fmt: skip
+def test_since_is_said_as_people_say_it(page: Page, shared_world: PageWorld, ago: int, words: str) -> None:
+    text = page.evaluate(
+        "async ([module, then, now]) => (await import(module)).since(then, now).textContent",
+        [f"{shared_world.url}/ui/shared/time.js", NOON - ago, NOON],
+    )
+    assert text.replace("GMT+1", "CET") == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(1, "A"), (2, "A and B"), (4, "A, B, C and D"), (6, "A, B, C and 3 more")]
+)
+def test_names_are_listed_and_of_many_the_first(call: Call, count: int, words: str) -> None:
+    assert "".join(call("shared/words.js", "listed", list("ABCDEF"[:count]))) == words
+
+
+def test_a_name_is_freed_from_what_turns_the_text_around_it(call: Call) -> None:
+    assert call("shared/words.js", "isolated", " \u202eab\u2069c ") == "\u2068abc\u2069"
+
+
+PARSE = """async ([module, pieces]) => {
+  const found = [];
+  const read = (await import(module)).parser((event) => found.push(event));
+  pieces.forEach(read);
+  return found;
+}"""
+
+
+def test_a_stream_is_read_however_it_is_cut(page: Page, shared_world: PageWorld) -> None:
+    text = 'retry: 5\n\nid: 7\nevent: health\ndata: {"a":\r\ndata: 1}\r\n\r\n: alive\n\ndata: x\n\n'
+    module = f"{shared_world.url}/ui/shared/stream.js"
+    whole = page.evaluate(PARSE, [module, [text]])
+    assert whole == [
+        {"name": "health", "data": '{"a":\n1}', "id": "7"}, {"name": "message", "data": "x", "id": None},
+    ]  # fmt: skip
+    for size in (1, 2, 5):
+        assert page.evaluate(PARSE, [module, [text[at : at + size] for at in range(0, len(text), size)]]) == whole

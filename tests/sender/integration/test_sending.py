@@ -1,0 +1,265 @@
+"""What is asked for is sent once, and it is told what became of it: over Kafka, PostgreSQL and a simulated Meta."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+from click.testing import CliRunner
+from sending_world import ORG, PERSON, Client, Sending, Serve, status, template, text, until_ready
+from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
+from wabus_events import (
+    SENDS,
+    ContactForgotten,
+    Event,
+    MessageAccepted,
+    SendClaimed,
+    SendRequested,
+    SendReturned,
+    SendUnknown,
+    Topic,
+    identity_of,
+)
+from wabus_events.models.erasures import line_at
+from wabus_runtime.settings import IdentitySettings, load
+from wabus_sender.app import create_app
+from wabus_sender.commands import send
+from wabus_sender.settings import SenderSettings
+from wabus_whatsapp.ids import Ids
+from waiting import Eventually
+
+pytest_plugins = ("support.sending_world",)
+
+EventsIn = Callable[[Topic], Awaitable[list[Event]]]
+OTHER = "4915100000001"
+
+
+def requested(send_id: str, person: str = PERSON, **more: Any) -> SendRequested:
+    now = datetime.now(UTC)
+    fields: dict[str, Any] = {
+        "lane": "service", "kind": "text", "message": {"type": "text", "text": {"body": send_id}},
+        "expires_at": now + timedelta(hours=1), "to": person,
+    }  # fmt: skip
+    return SendRequested(id=f"requested {send_id}", time=now, **about(send_id), **(fields | more))
+
+
+def about(send_id: str) -> dict[str, Any]:
+    return {"org_id": ORG, "waba_id": DEMO_WABA, "phone_number_id": DEMO_PHONE, "send_id": send_id}
+
+
+def claimed(send_id: str, attempt: int = 1) -> SendClaimed:
+    return SendClaimed(id=f"claimed {send_id} {attempt}", time=datetime.now(UTC), attempt=attempt, **about(send_id))
+
+
+async def test_a_message_is_sent_once_and_told_of(sending: Sending, sender: Client, events_in: EventsIn) -> None:
+    taken = await sending.post(sender, text(metadata="order 42", label="spring"))
+    found = await sending.until(sender, taken["send_id"], "accepted")
+    [entry] = await sending.sent()
+    assert entry["opaque"] == f"w1:{taken['send_id']}"
+    assert entry["body"]["text"] == {"body": "It is on its way."}
+    assert (found["metadata"], found["label"], found["attempts"], found["to"]) == ("order 42", "spring", 1, PERSON)
+    assert [type(event) for event in await events_in(SENDS)] == [SendRequested, SendClaimed, MessageAccepted]
+    listed = await sending.get(sender, "/sends?state=accepted&label=spring")
+    assert [each["send_id"] for each in listed["sends"]] == [taken["send_id"]]
+    headers = {**sending.bearer(ORG, "agent"), "Idempotency-Key": "again"}
+    again = [await sender.post(f"/sends/{taken['send_id']}/again", headers=headers) for _ in range(2)]
+    repeated = {(await answer.json())["send_id"] for answer in again}
+    assert len(repeated) == 1
+    found = await sending.until(sender, repeated.pop(), "accepted")
+    assert (found["again_of"], found["label"]) == (taken["send_id"], "spring")
+    batch = {"messages": [text(body="one", idempotency_key="a"), text(OTHER), text(body="one", idempotency_key="a")]}
+    answer = await sender.post("/messages/batch", json=batch, headers=sending.bearer(ORG, "service"))
+    first, second, third = (await answer.json())["results"]
+    assert first == third
+    assert second["refused"]["code"] == "window_closed"
+    await sending.until(sender, first["taken"]["send_id"], "accepted")
+    assert len(await sending.sent()) == 3
+    address = str(sender.make_url("")).rstrip("/")
+    words = [
+        "--org",
+        ORG,
+        "--from",
+        DEMO_PHONE,
+        "--to",
+        PERSON,
+        "--text",
+        "By command",
+        "--wait",
+        "30",
+        "--api",
+        address,
+    ]
+    said = await asyncio.to_thread(CliRunner().invoke, send, words)
+    assert (said.exit_code, said.output.partition(": ")[2]) == (0, "accepted\n")
+    await sending.get(sender, f"/sends/{uuid4()}", 404)
+
+
+async def test_the_same_key_is_one_send_however_often_and_wherever_it_is_sent(
+    sending: Sending, sender: Client, serve: Serve, eventually: Eventually
+) -> None:
+    another = await serve(create_app(load(SenderSettings), "api"))
+    await until_ready(another, sending, eventually)
+    answers = await asyncio.gather(
+        *(sending.post((sender, another)[n % 2], text(), Idempotency_Key="order 42") for n in range(50))
+    )
+    assert len({str(sorted(answer.items())) for answer in answers}) == 1
+    await sending.until(sender, answers[0]["send_id"], "accepted")
+    refused = await sending.post(sender, text(body="Another text"), 422, Idempotency_Key="order 42")
+    assert refused["code"] == "key_reused"
+    done = await sending.post(sender, text(), 200, Idempotency_Key="order 42", Prefer="wait=10")
+    assert (done["send_id"], done["state"]) == (answers[0]["send_id"], "accepted")
+    assert len(await sending.sent()) == 1
+
+
+async def test_a_lost_answer_is_unknown_and_never_sent_again_until_a_status_tells(
+    sending: Sending, sender: Client, eventually: Eventually
+) -> None:
+    for body in ("cut", "html", "half", "truncated"):
+        await sending.control("POST", "/faults", {"fail": {"times": 1, "path": "/messages", "body": body}})
+        taken = await sending.post(sender, text(body=body))
+        await sending.until(sender, taken["send_id"], "unknown")
+        await sending.publisher.publish([status(taken["send_id"], wamid=f"wamid.{body}")])
+        settled = await sending.until(sender, taken["send_id"], "accepted")
+        assert (settled["delivery"], settled["attempts"]) == ("sent", 1)
+    assert [entry["body"]["text"]["body"] for entry in await sending.sent()] == ["cut", "html", "half", "truncated"]
+
+
+async def test_definite_errors_are_tried_again_or_refused_by_their_class(sending: Sending, sender: Client) -> None:
+    for code, state, http in ((2, "accepted", 500), (130429, "accepted", 400), (131026, "refused", 400)):
+        failure = {"times": 1, "path": "/messages", "body": "json", "code": code, "status": http}
+        await sending.control("POST", "/faults", {"fail": failure})
+        taken = await sending.post(sender, text(body=str(code)))
+        found = await sending.until(sender, taken["send_id"], "accepted", "refused", "unknown")
+        assert (found["state"], found["attempts"]) == (state, 2 if state == "accepted" else 1)
+    assert found["refusal"]["code"] == "unreachable_person"
+    assert found["refusal"]["error_code"] == 131026
+    assert len(await sending.sent()) == 2
+
+
+async def test_what_is_known_refuses_before_meta_is_asked(sending: Sending, sender: Client) -> None:
+    closed = await sending.post(sender, text(OTHER), 422)
+    assert (closed["code"], bool(closed["remedy"])) == ("window_closed", True)
+    foreign = await sending.post(sender, text() | {"from": "1234567890"}, 422)
+    assert foreign["code"] == "not_your_number"
+    ours = await sending.post(sender, text(biz_opaque_callback_data="mine"), 422)
+    assert ours["fields"] == ["biz_opaque_callback_data"]
+    wrong = await sending.post(sender, text() | {"image": {"id": "1"}}, 422)
+    assert wrong["fields"] == ["image"]
+    empty = await sending.post(sender, text(body="\x00"), 422)
+    assert empty["fields"] == ["text"]
+    answer = await sender.post("/messages", json=text(), headers=sending.bearer(ORG, "member"))
+    assert answer.status == 403
+    # A template opens what is closed.
+    taken = await sending.post(sender, template(OTHER))
+    await sending.until(sender, taken["send_id"], "accepted")
+    assert len(await sending.sent()) == 1
+    how = await sending.get(sender, f"/numbers/{DEMO_PHONE}/sending")
+    assert (how["level"], how["paused"]) == (80, None)
+
+
+async def test_of_who_is_forgotten_nothing_is_left_and_an_answer_finds_its_conversation(
+    sending: Sending, sender: Client, sender_tables: asyncpg.Pool, eventually: Eventually
+) -> None:
+    key = load(IdentitySettings).identity_bytes
+    ids = Ids(key)
+    person = ids.identifier(f"{ORG}\x1f{DEMO_WABA}", "wa_id", PERSON)
+    answer = {"conversation_id": ids.conversation(ORG, DEMO_PHONE, person), "type": "text", "text": {"body": "Yes."}}
+    taken = await sending.post(sender, answer)
+    assert (await sending.until(sender, taken["send_id"], "accepted"))["to"] == PERSON
+    mark = {"conversation_id": answer["conversation_id"], "typing": True}
+    read = await sender.post("/messages/read", json=mark, headers=sending.bearer(ORG, "agent"))
+    assert read.status == 202
+
+    async def marked() -> bool:
+        counts = (await sending.control("GET", "/sending"))["counts"]
+        return (counts["read_marks"], counts["typing"]) == (1, 1)
+
+    await eventually(marked)
+    await sending.publisher.publish([status(taken["send_id"], "read")])
+
+    async def told() -> bool:
+        return (await sending.get(sender, f"/sends/{taken['send_id']}"))["delivery"] == "read"
+
+    await eventually(told)
+    await sending.publisher.publish(
+        [line_at(ContactForgotten, identity_of(key, ContactForgotten, PERSON, ORG), datetime.now(UTC))]
+    )
+
+    async def forgotten() -> bool:
+        answer = await sender.get(f"/sends/{taken['send_id']}", headers=sending.bearer(ORG, "agent"))
+        return answer.status == 404
+
+    await eventually(forgotten)
+    for table in ("sends", "heard", "contacts", "windows", "conversation_ids"):
+        assert await sender_tables.fetchval(f"SELECT count(*) FROM {table}") == 0, table
+
+
+async def test_what_waits_can_be_cancelled_paused_and_expires(
+    sending: Sending, sender: Client, eventually: Eventually
+) -> None:
+    now = datetime.now(UTC)
+    later = (now + timedelta(hours=1)).isoformat()
+    waits = await sending.post(sender, text(not_before=later))
+    await sending.until(sender, waits["send_id"], "queued")
+    answer = await sender.post(f"/sends/{waits['send_id']}/cancel", headers=sending.bearer(ORG, "agent"))
+    assert answer.status == 202
+    await sending.until(sender, waits["send_id"], "cancelled")
+    spring, headers = {"label": "spring"}, sending.bearer(ORG, "agent")
+    assert (await sender.post("/sends/pause", json=spring, headers=headers)).status == 202
+    paused = await sending.post(sender, text(label="spring"))
+
+    async def held() -> bool:
+        async with sender.get(f"/sends/{paused['send_id']}", headers=headers) as told:
+            return told.status == 200 and (await told.json())["waits_for"] == "label_paused"
+
+    await eventually(held)
+    assert (await sender.post("/sends/resume", json=spring, headers=headers)).status == 202
+    await sending.until(sender, paused["send_id"], "accepted")
+    soon = (now + timedelta(seconds=5)).isoformat()
+    await sending.control(
+        "POST", "/faults", {"fail": {"times": 99, "path": "/messages", "code": 131056, "status": 400}}
+    )
+    expires = await sending.post(sender, text(expires_at=soon))
+    await sending.until(sender, expires["send_id"], "expired")
+    again = await sender.post(f"/sends/{expires['send_id']}/cancel", headers=sending.bearer(ORG, "agent"))
+    assert again.status == 409
+    assert len(await sending.sent()) == 1
+
+
+async def test_a_replay_into_empty_tables_sends_only_what_was_never_claimed(
+    sending: Sending, serve: Serve, eventually: Eventually, events_in: EventsIn
+) -> None:
+    ids = {name: str(uuid4()) for name in ("claimed", "told", "expired", "returned", "new", "forgotten")}
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    key = load(IdentitySettings).identity_bytes
+    log: list[Event] = [
+        requested(ids["claimed"]),
+        claimed(ids["claimed"]),
+        requested(ids["told"], OTHER),
+        claimed(ids["told"]),
+        requested(ids["expired"], expires_at=past),
+        requested(ids["returned"]),
+        claimed(ids["returned"]),
+        SendReturned(
+            id="returned", time=past, attempt=1, reason="not_connected", retry_at=past, **about(ids["returned"])
+        ),
+        requested(ids["new"]),
+        requested(ids["forgotten"], "4915100000009"),
+        MessageAccepted(id="a", time=past, attempt=1, wamid="wamid.A", kind="text", **about(ids["told"])),
+    ]
+    await sending.write(PERSON, OTHER, "4915100000009")
+    await sending.publisher.publish(log)
+    identity = identity_of(key, ContactForgotten, "4915100000009", ORG)
+    await sending.publisher.publish([line_at(ContactForgotten, identity, datetime.now(UTC))])
+    client = await serve(create_app(load(SenderSettings)))
+    await until_ready(client, sending, eventually)
+    states = {"told": "accepted", "expired": "expired", "returned": "accepted", "new": "accepted", "claimed": "unknown"}
+    for name, state in states.items():
+        assert (await sending.until(client, ids[name], state))["state"] == state
+    await sending.get(client, f"/sends/{ids['forgotten']}", 404)
+    assert {entry["opaque"] for entry in await sending.sent()} == {f"w1:{ids['returned']}", f"w1:{ids['new']}"}
+    assert len(await sending.sent()) == 2
+    [unknown] = [event for event in await events_in(SENDS) if isinstance(event, SendUnknown)]
+    assert (unknown.send_id, unknown.reason) == (ids["claimed"], "owner_gone")

@@ -1,0 +1,97 @@
+"""What an answer of Meta's means: accepted, refused, to be tried again, or unknown."""
+
+from typing import Any
+
+import pytest
+from wabus_sender.sending.answers import (
+    MOST_TRIES,
+    Accepted,
+    Again,
+    Refused,
+    Unknown,
+    after_tries,
+    outcome,
+)
+from wabus_sender.sending.explaining import explained
+from wabus_whatsapp.sending.errors import ERRORS, HANDLING
+
+
+def error(code: int, **more: Any) -> dict[str, Any]:
+    return {"error": {"message": "(#1) It failed", "type": "OAuthException", "code": code, **more}}
+
+
+def test_an_answer_with_a_message_is_accepted() -> None:
+    content = {
+        "messaging_product": "whatsapp",
+        "contacts": [{"input": "+49 151", "wa_id": "49151", "user_id": "DE.1"}],
+        "messages": [{"id": "wamid.A", "message_status": "held_for_quality_assessment"}],
+    }
+    assert outcome(200, content) == Accepted("wamid.A", "held_for_quality_assessment", "49151", "DE.1")
+
+
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [
+        (502, None),
+        (503, None),
+        (200, None),
+        (200, {}),
+        (200, {"messages": []}),
+        (200, {"messages": [{"id": ""}]}),
+        (404, None),
+        (429, None),
+        (500, {"error": "something"}),
+        (500, {"error": {"code": "1"}}),
+        (500, {"error": {"code": True}}),
+        (500, {"messages": [{"id": "wamid.A"}]}),
+    ],
+)
+def test_an_answer_that_graph_did_not_give_says_nothing(status: int, content: dict[str, Any] | None) -> None:
+    assert outcome(status, content) == Unknown("no_graph_answer")
+
+
+@pytest.mark.parametrize("code", sorted(ERRORS))
+def test_each_error_that_is_known_has_what_its_class_says(code: int) -> None:
+    kind = ERRORS[code].kind
+    found = outcome(400, error(code))
+    if HANDLING[kind].again:
+        assert isinstance(found, Again)
+        assert (found.reason, found.error_code, found.counted) == (kind, code, HANDLING[kind].counted)
+        assert found.wait > 0
+    else:
+        assert isinstance(found, Refused)
+        assert (found.code, found.error_code) == ("window_closed" if kind == "needs_template" else kind, code)
+        why = explained(found.code, code)
+        assert why.message.endswith(".")
+        assert why.remedy.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("code", "scope"), [(130429, "number"), (131056, "pair"), (131057, "number"), (131000, "send")]
+)
+def test_who_waits_is_who_the_error_is_about(code: int, scope: str) -> None:
+    found = outcome(400, error(code))
+    assert isinstance(found, Again)
+    assert found.scope == scope
+
+
+def test_an_unknown_error_is_refused_unless_it_may_pass() -> None:
+    assert outcome(400, error(999_999)) == Refused("refused_by_meta", 999_999)
+    assert isinstance(outcome(500, error(999_999)), Again)
+    assert isinstance(outcome(400, error(999_999, is_transient=True)), Again)
+
+
+def test_trouble_is_tried_a_few_times_with_growing_pauses_and_then_refused() -> None:
+    found = outcome(500, error(2))
+    assert isinstance(found, Again)
+    tries = [after_tries(found, number) for number in range(1, MOST_TRIES + 1)]
+    waits = [each.wait for each in tries if isinstance(each, Again)]
+    assert waits == sorted(waits)
+    assert len(waits) == MOST_TRIES - 1
+    assert tries[-1] == Refused("meta_in_trouble", 2)
+
+
+def test_who_was_only_too_fast_loses_no_try() -> None:
+    found = outcome(400, error(130429))
+    assert isinstance(found, Again)
+    assert after_tries(found, 100) == found

@@ -1,0 +1,353 @@
+"""Subscriptions on real Kafka, PostgreSQL and HTTP: who subscribes is told of all that is theirs, in order."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from support.forgetting import line
+from wabus_events import AccountConnected, Event, HealthChanged, OrganisationForgotten, fact_id
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.outbox.standard_webhook import headers_of, secrets_of
+from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.settings import load
+from wabus_subscriptions.app import create_app
+from wabus_subscriptions.settings import SubscriptionsSettings
+from wabus_subscriptions.worker import upkeep
+from wabus_subscriptions.worker.receivers import PACKAGE
+from waiting import Eventually
+
+Client = TestClient[web.Request, web.Application]
+Serve = Callable[[web.Application], Awaitable[Client]]
+Bearer = Callable[..., dict[str, str]]
+
+
+def change(number: int, org_id: str = "demo") -> HealthChanged:
+    time = datetime.now(UTC)
+    return HealthChanged(id=fact_id("told", org_id, number), time=time, org_id=org_id, to_status="failing", since=time)
+
+
+def ids(numbers: range, org_id: str = "demo") -> list[str]:
+    return [fact_id("told", org_id, number) for number in numbers]
+
+
+@dataclass
+class Receiver:
+    """A platform's endpoint. `status` is what it answers, or `answers` what it answers first."""
+
+    url: str = ""
+    status: int = 204
+    answers: list[int] = field(default_factory=list[int])
+    seen: list[str] = field(default_factory=list[str])
+    taken: list[str] = field(default_factory=list[str])
+    bodies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    signatures: list[tuple[str, str, bytes, str]] = field(default_factory=list[tuple[str, str, bytes, str]])
+
+    async def receive(self, request: web.Request) -> web.Response:
+        body, headers = await request.read(), request.headers
+        self.seen.append(headers["webhook-id"])
+        at = headers["webhook-timestamp"]
+        self.signatures.append((headers["webhook-id"], at, body, headers["webhook-signature"]))
+        status = self.answers.pop(0) if self.answers else self.status
+        if status < 300:
+            self.taken.append(headers["webhook-id"])
+            self.bodies.append(orjson.loads(body))
+        return web.Response(status=status)
+
+    def signed_by(self, secrets: list[str]) -> bool:
+        """Whether the last webhook is signed by these, and no others."""
+        name, at, body, signature = self.signatures[-1]
+        moment = datetime.fromtimestamp(int(at), UTC)
+        return signature == headers_of(name, body, secrets_of(",".join(secrets)), moment)["webhook-signature"]
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    found = Receiver()
+    app = web.Application()
+    app.router.add_post("/hook", found.receive)
+    async with TestServer(app) as server:
+        found.url = str(server.make_url("/hook"))
+        yield found
+
+
+@dataclass
+class World:
+    """The service, its caller, and what is published."""
+
+    client: Client
+    headers: dict[str, str]
+    publisher: Publisher
+    eventually: Eventually
+
+    async def asked(self, method: str, path: str, status: int, body: object = None) -> Any:
+        async with self.client.request(method, path, headers=self.headers, json=body) as answer:
+            content = await answer.text()
+            assert answer.status == status, content
+            return orjson.loads(content) if content else None
+
+    async def subscribed(self, url: str, **parts: object) -> dict[str, Any]:
+        return await self.asked("POST", "/subscriptions", 201, {"url": url, **parts})
+
+    async def publish(self, *events: Event) -> None:
+        await self.publisher.publish(events)
+
+    async def one(self, held: dict[str, Any]) -> dict[str, Any]:
+        return await self.asked("GET", f"/subscriptions/{held['subscription_id']}", 200)
+
+    async def until(self, held: dict[str, Any], status: str) -> dict[str, Any]:
+        async def is_so() -> bool:
+            return (await self.one(held))["status"] == status
+
+        await self.eventually(is_so)
+        return await self.one(held)
+
+    async def until_taken(self, receiver: Receiver, wanted: list[str]) -> None:
+        async def taken() -> bool:
+            return len(receiver.taken) >= len(wanted)
+
+        await self.eventually(taken)
+        assert receiver.taken == wanted
+
+
+@pytest.fixture
+async def world(
+    publisher: Publisher, serve: Serve, bearer: Bearer, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> World:
+    monkeypatch.setenv("SUBSCRIPTIONS_PRIVATE_ADDRESSES", "true")
+    client = await serve(create_app(load(SubscriptionsSettings)))
+
+    async def ready() -> bool:
+        return (await client.get("/readyz")).status == 200
+
+    await eventually(ready)
+    return World(client, bearer(), publisher, eventually)
+
+
+async def test_a_platform_is_told_of_its_own_events_in_order_and_signed(world: World, receiver: Receiver) -> None:
+    held = await world.subscribed(receiver.url, types=["HealthChanged"])
+    connected = AccountConnected(id=fact_id("c", "1"), time=datetime.now(UTC), org_id="demo", waba_id="waba-1")
+    await world.publish(connected, *[change(number, "other") for number in range(3)])
+    await world.publish(*[change(number) for number in range(30)])
+
+    await world.until_taken(receiver, ids(range(30)))
+    assert {body["org_id"] for body in receiver.bodies} == {"demo"}
+    assert receiver.signed_by([held["secret"]])
+    listed = await world.asked("GET", "/subscriptions", 200)
+    assert [each["subscription_id"] for each in listed["subscriptions"]] == [held["subscription_id"]]
+    assert "secret" not in listed["subscriptions"][0]
+
+
+async def test_what_a_paused_subscription_missed_is_told_in_order_when_it_goes_on(
+    world: World, receiver: Receiver
+) -> None:
+    held = await world.subscribed(receiver.url)
+    path = f"/subscriptions/{held['subscription_id']}"
+    await world.publish(*[change(number) for number in range(5)])
+    await world.until_taken(receiver, ids(range(5)))
+    paused = await world.asked("PATCH", path, 200, {"status": "paused"})
+    assert paused["paused"]["reason"] == "asked"
+    await world.publish(*[change(number) for number in range(5, 10)])
+    await world.asked("PATCH", path, 200, {"status": "active"})
+    await world.publish(*[change(number) for number in range(10, 15)])
+    await world.until(held, "active")
+    await world.publish(*[change(number) for number in range(15, 20)])
+
+    await world.until_taken(receiver, ids(range(20)))
+
+
+@pytest.mark.long
+async def test_whoever_is_paused_and_goes_on_while_events_come_misses_none_and_sees_them_in_order(
+    world: World, receiver: Receiver
+) -> None:
+    held = await world.subscribed(receiver.url)
+    path, order = f"/subscriptions/{held['subscription_id']}", random.Random(11)
+    for number in range(400):
+        await world.publish(change(number))
+        if order.random() < 0.15:
+            await world.asked("PATCH", path, 200, {"status": order.choice(("paused", "active"))})
+    await world.asked("PATCH", path, 200, {"status": "active"})
+    await world.until(held, "active")
+
+    async def told() -> bool:
+        return len(set(receiver.taken)) == 400
+
+    await world.eventually(told)
+    assert list(dict.fromkeys(receiver.taken)) == ids(range(400))
+
+
+async def test_a_platform_that_lost_what_it_was_told_is_told_once_more(world: World, receiver: Receiver) -> None:
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    held = await world.subscribed(receiver.url)
+    await world.publish(*[change(number) for number in range(5)])
+    await world.until_taken(receiver, ids(range(5)))
+    path = f"/subscriptions/{held['subscription_id']}"
+    await world.asked("POST", f"{path}/replay", 202, {"since": before.isoformat()})
+    await world.until_taken(receiver, [*ids(range(5)), *ids(range(5))])
+    await world.until(held, "active")
+
+    later = await world.subscribed(receiver.url, since=before.isoformat())
+    assert later["status"] == "catching_up"
+    await world.until_taken(receiver, [*ids(range(5)), *ids(range(5)), *ids(range(5))])
+    await world.asked("POST", f"{path}/deliveries/{ids(range(1))[0]}/again", 202)
+    await world.until_taken(receiver, [*ids(range(5)), *ids(range(5)), *ids(range(5)), *ids(range(1))])
+
+
+async def test_a_receiver_that_fails_for_a_moment_misses_nothing_and_its_page_says_what_happened(
+    world: World, receiver: Receiver
+) -> None:
+    receiver.answers = [503, 302]
+    held = await world.subscribed(receiver.url)
+    await world.publish(*[change(number) for number in range(3)])
+    await world.until_taken(receiver, ids(range(3)))
+    assert receiver.seen == [*ids(range(1)) * 3, *ids(range(1, 3))]
+
+    path = f"/subscriptions/{held['subscription_id']}/deliveries"
+
+    async def all_noted() -> bool:
+        return len((await world.asked("GET", path, 200))["deliveries"]) == 3
+
+    await world.eventually(all_noted)
+    page = await world.asked("GET", f"{path}?limit=2", 200)
+    rest = await world.asked("GET", f"{path}?limit=2&after={page['next']}", 200)
+    found = [*page["deliveries"], *rest["deliveries"]]
+    assert [each["event_id"] for each in found] == list(reversed(ids(range(3))))
+    assert [each["attempts"] for each in found] == [1, 1, 3]
+    assert {(each["state"], each["status"], each["type"]) for each in found} == {("delivered", 204, "HealthChanged")}
+    assert rest["next"] is None
+
+
+async def test_a_receiver_that_is_gone_is_paused_and_says_why_and_delays_nobody(
+    world: World, receiver: Receiver
+) -> None:
+    gone = await world.subscribed(receiver.url.replace("/hook", "/nowhere"))
+    receiver.status = 410
+    refusing = await world.subscribed(receiver.url)
+    await world.publish(change(0))
+    paused = await world.until(refusing, "paused")
+    assert paused["paused"]["reason"] == "gone"
+    assert paused["waiting"] == 0
+
+    async def failing() -> bool:
+        return (await world.one(gone))["failing_since"] is not None
+
+    await world.eventually(failing)  # 404: it is tried again, for that may be a mistake of its deployment
+    assert (await world.one(gone))["status"] == "active"
+    receiver.status = 204
+    await world.asked("PATCH", f"/subscriptions/{refusing['subscription_id']}", 200, {"status": "active"})
+    await world.until_taken(receiver, ids(range(1)))
+
+
+async def test_a_receiver_that_is_too_far_behind_is_paused_and_misses_nothing(
+    world: World, receiver: Receiver, topics: object
+) -> None:
+    receiver.answers = [503]
+    held = await world.subscribed(receiver.url)
+    await world.publish(*[change(number) for number in range(10)])
+    async with migrated_pool(load(SubscriptionsSettings), PACKAGE) as pool:
+        looking = asyncio.create_task(upkeep.run(pool, lambda: None, waiting_most=3))
+        try:
+            paused = await world.until(held, "paused")
+        finally:
+            looking.cancel()
+            await asyncio.wait([looking])
+    assert paused["paused"]["reason"] == "too_far_behind"
+    await world.asked("PATCH", f"/subscriptions/{held['subscription_id']}", 200, {"status": "active"})
+    await world.until_taken(receiver, ids(range(10)))
+
+
+async def test_an_earlier_secret_signs_too_until_the_receiver_has_the_new_one(world: World, receiver: Receiver) -> None:
+    held = await world.subscribed(receiver.url)
+    path = f"/subscriptions/{held['subscription_id']}/secrets"
+    assert (await world.asked("GET", path, 200))["secrets"] == [held["secret"]]
+    rotated = (await world.asked("POST", path, 201))["secrets"]
+    assert rotated[1:] == [held["secret"]]
+    await world.publish(change(0))
+    await world.until_taken(receiver, ids(range(1)))
+    assert receiver.signed_by(rotated)
+
+
+async def test_what_can_t_be_subscribed_to_is_refused_by_name(world: World, receiver: Receiver) -> None:
+    unknown = await world.asked("POST", "/subscriptions", 422, {"url": receiver.url, "types": ["Nonsense"]})
+    assert (unknown["code"], unknown["fields"]) == ("unknown_event_type", ["types"])
+    future = {"url": receiver.url, "since": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
+    assert (await world.asked("POST", "/subscriptions", 422, future))["fields"] == ["since"]
+    held, *_ = [await world.subscribed(receiver.url) for _ in range(20)]
+    full = await world.asked("POST", "/subscriptions", 409, {"url": receiver.url})
+    assert full["code"] == "too_many_subscriptions"
+    await world.asked("DELETE", f"/subscriptions/{held['subscription_id']}", 204)
+    await world.asked("DELETE", f"/subscriptions/{held['subscription_id']}", 404)
+    await world.subscribed(receiver.url)
+
+
+async def test_an_organisation_that_is_forgotten_is_told_nothing_more(world: World, receiver: Receiver) -> None:
+    held = await world.subscribed(receiver.url)
+    await world.publish(change(0))
+    await world.until_taken(receiver, ids(range(1)))
+    await world.publish(line(OrganisationForgotten, "demo", datetime.now(UTC) + timedelta(seconds=1)))
+
+    async def nothing_left() -> bool:
+        return (await world.asked("GET", "/subscriptions", 200))["subscriptions"] == []
+
+    await world.eventually(nothing_left)
+    await world.asked("GET", f"/subscriptions/{held['subscription_id']}", 404)
+
+
+async def test_the_operator_s_receiver_is_told_of_every_organisation(
+    publisher: Publisher, serve: Serve, receiver: Receiver, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "whsec_" + "c" * 32
+    monkeypatch.setenv("SUBSCRIPTIONS_URL", receiver.url)
+    monkeypatch.setenv("SUBSCRIPTIONS_SECRET", secret)
+    monkeypatch.setenv("SUBSCRIPTIONS_TYPES", "HealthChanged, AccountConnected")
+    client = await serve(create_app(load(SubscriptionsSettings), "worker"))
+
+    async def ready() -> bool:
+        return (await client.get("/readyz")).status == 200
+
+    await eventually(ready)
+    await publisher.publish([change(0, "one"), change(0, "two"), change(0, "three")])
+
+    async def taken() -> bool:
+        return len(receiver.taken) == 3
+
+    await eventually(taken)
+    assert {body["org_id"] for body in receiver.bodies} == {"one", "two", "three"}
+    assert receiver.signed_by([secret])
+
+
+async def test_an_address_in_our_own_network_is_refused_and_told_nothing(
+    publisher: Publisher,
+    serve: Serve,
+    bearer: Bearer,
+    receiver: Receiver,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SUBSCRIPTIONS_PRIVATE_ADDRESSES", "true")
+    lenient = await serve(create_app(load(SubscriptionsSettings), "api"))
+    monkeypatch.setenv("SUBSCRIPTIONS_PRIVATE_ADDRESSES", "false")
+    strict = await serve(create_app(load(SubscriptionsSettings)))
+    there = World(lenient, bearer(), publisher, eventually)
+    here = World(strict, bearer(), publisher, eventually)
+    for url in ("https://localhost/", receiver.url, "https://127.0.0.1:8443/", "https://nowhere.invalid/"):
+        refused = await here.asked("POST", "/subscriptions", 422, {"url": url})
+        assert (refused["code"], refused["fields"]) == ("address_refused", ["url"])
+        assert url not in refused["detail"]
+    # As a name that led elsewhere when it was subscribed.
+    held = await there.subscribed(receiver.url)
+
+    async def ready() -> bool:
+        return (await strict.get("/readyz")).status == 200
+
+    await eventually(ready)
+    await here.publish(change(0))
+    paused = await here.until(held, "paused")
+    assert paused["paused"]["reason"] == "private_address"
+    assert receiver.seen == []
