@@ -5,7 +5,7 @@ Everything is limited to the organisation in the caller's token, or in the ticke
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -263,7 +263,7 @@ def _too_many(wait: float) -> Problem:
     )
 
 
-async def media_of(pool: asyncpg.Pool, org_id: str, message_ids: list[str]) -> dict[str, asyncpg.Record]:
-    """The media of messages, by the message's id."""
-    rows = await reading.of_messages(pool, org_id, message_ids) if message_ids else []
+async def media_of(pool: asyncpg.Pool, wanted: Mapping[str, Collection[str]]) -> dict[str, asyncpg.Record]:
+    """The media of messages, of each organisation some, by the message's id."""
+    rows = await reading.of_messages(pool, wanted) if any(wanted.values()) else []
     return {row["message_id"]: row for row in rows}
