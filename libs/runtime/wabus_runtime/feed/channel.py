@@ -7,20 +7,18 @@ than that is not waited for: what they have still to be told stays a list of nam
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
-import structlog
 from prometheus_client import Counter
 
 from wabus_runtime.feed import frames
 from wabus_runtime.feed.cursor import ResetReason, sealed
 from wabus_runtime.feed.frames import ByeReason, Door, Frame
+from wabus_runtime.feed.looking import Looking
 from wabus_runtime.feed.pending import NO_PARTS, SUBJECTS_MOST, Parts, Pending, joined
 from wabus_runtime.feed.reader import Reader, Seen
 from wabus_runtime.http.streams import HEARTBEAT
-from wabus_runtime.postgres.database import DATABASE_AWAY
 
 LOOK_AGAIN = 5.0  # seconds without news until a look all the same: an announcement may have been lost
 LOOK_PAUSE = 0.01  # seconds between two looks for a busy organisation
@@ -32,8 +30,6 @@ BUFFER_MOST = 256 * 1024  # bytes; what does not fit waits
 FRAMES = Counter("wabus_feed_frames_total", "Changes sent to those who follow, each counted once for each of them.")
 RESETS = Counter("wabus_feed_resets_total", "Times that somebody had to load everything anew, and why.", ["reason"])
 BYES = Counter("wabus_feed_byes_total", "Connections ended by us, and why.", ["reason"])
-
-log = structlog.get_logger()
 
 Sees = Callable[[Frame], bool]
 """Whether somebody follows what a frame is about, and may see it."""
@@ -105,7 +101,7 @@ class Channel:
         self._org_id = org_id
         self._reader = reader
         self._subscribers: set[Subscriber] = set()
-        self._woken = asyncio.Event()
+        self._looking = Looking("a feed")
         self._is_stale = True
         self._look_due = 0.0
         self._seen: Seen | None = None
@@ -122,7 +118,7 @@ class Channel:
     def look(self) -> None:
         """Something has changed, or may have."""
         self._is_stale = True
-        self._woken.set()
+        self._looking.look()
 
     def add(self, subscriber: Subscriber) -> None:
         """Tell somebody what they have missed, and from now on what changes."""
@@ -139,31 +135,23 @@ class Channel:
             subscriber.send(frames.alive(), self._cursor if not len(subscriber.pending) else None)
 
     async def run(self) -> None:
-        """Tell everybody, for ever. What goes wrong is logged and tried again: nobody misses anything by it."""
+        """Tell everybody, for ever."""
+        await self._looking.run(self._go_on, self._until_next, pause=LOOK_PAUSE)
+
+    async def _go_on(self) -> None:
         clock = asyncio.get_running_loop().time
-        while True:
-            self._woken.clear()
-            try:
-                if self._is_stale or clock() >= self._look_due:
-                    self._is_stale = False
-                    await self._look()
-                    self._look_due = clock() + LOOK_AGAIN * random.uniform(0.8, 1)  # noqa: S311
-                await self._tell()
-            except Exception as error:
-                self._is_stale = True
-                log.warning(
-                    "a feed could not be read",
-                    action="feed_read_failed",
-                    error=type(error).__name__,
-                    exc_info=not isinstance(error, (TimeoutError, *DATABASE_AWAY)),
-                )
-                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
-                continue
-            await asyncio.sleep(LOOK_PAUSE)
-            waits = SLOW_PAUSE if self._has_pending() else max(0.0, self._look_due - clock())
-            with suppress(TimeoutError):
-                async with asyncio.timeout(waits):
-                    await self._woken.wait()
+        try:
+            if self._is_stale or clock() >= self._look_due:
+                self._is_stale = False
+                await self._look()
+                self._look_due = clock() + LOOK_AGAIN * random.uniform(0.8, 1)  # noqa: S311
+            await self._tell()
+        except Exception:
+            self._is_stale = True
+            raise
+
+    def _until_next(self) -> float:
+        return SLOW_PAUSE if self._has_pending() else max(0.0, self._look_due - asyncio.get_running_loop().time())
 
     def _has_pending(self) -> bool:
         return any(len(each.pending) and each.sink.is_open for each in self._subscribers)
