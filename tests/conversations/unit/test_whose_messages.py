@@ -87,6 +87,19 @@ def test_a_new_user_id_without_contacts_is_still_theirs() -> None:
     assert told(thread) == ["1", "2", "3"]
 
 
+@pytest.mark.parametrize("notice", [{"user_id": "US.2001"}, {"user_id": "US.2001", "wa_id": BEN}])
+def test_a_notice_with_the_new_user_id_beside_the_old_number_splits_nobody(notice: dict[str, str]) -> None:
+    system = {"type": "user_changed_user_id", "body": "…", **notice}
+    change = received("2", 2, ANNA, "US.2001", kind="system", system=system)
+    told_again = identity(2, (ANNA, "US.2001"), (notice.get("wa_id"), "US.2001"))
+
+    for others in ((), (told_again,)):
+        thread = only_thread(
+            received("1", 1, ANNA, ANNA_ID), change, *others, received("3", 3, notice.get("wa_id"), "US.2001")
+        )
+        assert told(thread) == ["1", "2", "3"]
+
+
 def test_a_number_passed_on_is_another_person() -> None:
     newer, older = threads(
         received("1", 1, ANNA, ANNA_ID),

@@ -284,3 +284,50 @@ async def test_no_name_or_address_from_outside_leads_to_what_only_we_can_reach(
 
         await eventually(given_up)
     assert receiver.seen == []
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncGenerator[str]:
+    """A server that answers each request with these bytes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+
+async def test_an_endpoint_that_has_no_name_or_speaks_strangely_stops_nobody_elses_webhooks(
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher, receiver: Receiver, eventually: Eventually
+) -> None:
+    async with (
+        answering(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n") as switching,
+        answering(b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 1000000000\r\n\r\npacked") as packed,
+    ):
+        urls = {"nameless": "http://a..b.example/", "long": f"http://{'a' * 64}.example/", "switching": switching}
+        urls |= {"packed": packed, "quick": receiver.url}
+        told = outbox(
+            {name: Endpoint(url, SECRETS, public_only=False) for name, url in urls.items()}, replace(SOON, attempts=2)
+        )
+
+        async def quick_has_both() -> bool:
+            return receiver.taken["quick"] == [change(number, "quick").id for number in range(2)]
+
+        async def three_are_given_up() -> bool:
+            return len(await read_letters(topics)) == 3
+
+        async def nothing_waits() -> bool:
+            return await pool.fetchval("SELECT count(*) FROM outbox") == 0
+
+        async with telling(topics, pool, told):
+            await publisher.publish([change(0, org_id) for org_id in urls])
+            await eventually(three_are_given_up)
+            await publisher.publish([change(1, "quick")])
+            await eventually(quick_has_both)
+            await eventually(nothing_waits)
+        letters = {decode(letter.record.headers, letter.record.value).org_id for letter in await read_letters(topics)}
+        assert letters == {"nameless", "long", "switching"}

@@ -88,7 +88,7 @@ class Attempt:
 
     @property
     def delivered(self) -> bool:
-        return self.status is not None and self.status < 300
+        return self.status is not None and 200 <= self.status < 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +197,9 @@ def _session(public_only: bool) -> aiohttp.ClientSession:
         connector=public_connector() if public_only else aiohttp.TCPConnector(),
         timeout=aiohttp.ClientTimeout(total=DELIVERY_TIMEOUT),
         cookie_jar=aiohttp.DummyCookieJar(),
+        # Nothing of an answer is read but its status: nothing is to be unpacked, however it is packed.
+        headers={"Accept-Encoding": "identity"},
+        auto_decompress=False,
     )
 
 
@@ -263,11 +266,11 @@ class _Deliveries:
         try:
             async with session.post(endpoint.url, data=body, headers=headers, allow_redirects=False) as response:
                 status, asked = response.status, seconds_asked(response.headers.get("Retry-After"))
-        except (aiohttp.ClientError, TimeoutError, OSError) as raised:
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as raised:  # a host's name may be no name
             cause = getattr(raised, "os_error", None)
             error = type(cause if isinstance(cause, PrivateAddress) else raised).__name__
             log.info("a webhook got no answer", action="webhook_failed", error=error, **about)
-        outcome = "unanswered" if status is None else "delivered" if status < 300 else "refused"
+        outcome = "unanswered" if status is None else "delivered" if 200 <= status < 300 else "refused"
         outbox.attempts.labels(outcome).inc()
         log.info("webhook", action="webhook_" + outcome, status=status, **about)
         delay = None

@@ -82,10 +82,9 @@ def facts_of(event: Event, org_id: str, tie: int) -> Iterator[Fact]:
         case CallReported():
             yield _call(event, _account(event, org_id), tie)
         case ContactIdentityChanged():
-            before = Whose(event.previous_wa_id, event.previous_user_id)
-            yield BecameFact(
-                _account(event, org_id), event.time, before, Whose(event.current_wa_id, event.current_user_id)
-            )
+            after = Whose(event.current_wa_id, event.current_user_id)
+            before = _earlier(Whose(event.previous_wa_id, event.previous_user_id), after)
+            yield BecameFact(_account(event, org_id), event.time, before, after)
         case ContactSynced():
             name = event.full_name or event.first_name if event.action != "remove" else None
             yield BookFact(_account(event, org_id), event.time, _whose(event), name and _text(name))
@@ -173,11 +172,14 @@ def _sorted(number: Any, user: Any) -> Whose:
 def _received(event: MessageReceived, account: Account, tie: int) -> Iterator[Fact]:
     item = _first(event.value, "messages")
     fact = _message(event, account, tie, item, Source.RECEIVED, outgoing=False)
+    changed = _changed(fact, item) if fact.type == "system" else None
+    if changed:
+        # Who it is from is who they were. Were the new id beside their number, somebody else had it from now on.
+        yield fact._replace(whose=_earlier(fact.whose, changed.after))
+        yield changed
+        return
     yield fact
-    if fact.type == "system":
-        if changed := _changed(fact, item):
-            yield changed
-    elif fact.type == "contacts":
+    if fact.type == "contacts":
         for number in content.shared_numbers(item):
             yield SameFact(account, fact.at, fact.whose, number)
 
@@ -190,9 +192,13 @@ def _changed(fact: MessageFact, item: Json) -> BecameFact | None:
     parts = cast(Json, notice)
     after = Whose(_text(parts.get("wa_id") or parts.get("new_wa_id")), _text(parts.get("user_id")))
     previous = _text(parts.get("previous_user_id"))
-    # Who it is from is who they were: but the user id beside it may be the new one already.
-    user = previous or (fact.whose.user_id if fact.whose.user_id != after.user_id else None)
-    return BecameFact(fact.account, fact.at, Whose(fact.whose.wa_id, user), after) if any(after) else None
+    before = _earlier(Whose(fact.whose.wa_id, previous or fact.whose.user_id), after)
+    return BecameFact(fact.account, fact.at, before, after) if any(after) else None
+
+
+def _earlier(before: Whose, after: Whose) -> Whose:
+    """Who somebody was, where the user id beside their number of before may be the new one already."""
+    return Whose(before.wa_id, None) if before.wa_id and before.user_id == after.user_id else before
 
 
 def _imported(event: MessageImported, account: Account, tie: int) -> MessageFact:

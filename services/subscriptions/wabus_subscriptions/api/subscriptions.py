@@ -50,8 +50,6 @@ class SubscriptionsApi:
         asked = await bodies.json_body(request, NewSubscription)
         _check_types(asked.types)
         await self._check_address(asked.url)
-        if asked.since is not None and asked.since > datetime.now(UTC):
-            raise Problem(422, "invalid_request", "The request is invalid", "Please check: since.", fields=["since"])
         created = await subscriptions.create(
             self.pool(),
             str(uuid4()),
@@ -59,7 +57,7 @@ class SubscriptionsApi:
             asked.url,
             asked.types,
             asked.description,
-            asked.since,
+            None if asked.since is None else _past(asked.since, datetime.now(UTC)),
             self.settings.subscriptions_per_org,
         )
         if created is None:
@@ -111,11 +109,10 @@ class SubscriptionsApi:
         held = await self._asked(request)
         asked = await bodies.json_body(request, Replay)
         now = datetime.now(UTC)
-        if asked.since > now:
-            raise Problem(422, "invalid_request", "The request is invalid", "Please check: since.", fields=["since"])
+        since = _past(asked.since, now)
         async with self.pool().acquire() as connection, connection.transaction():
             await subscriptions.pause(connection, held.subscription_id, "asked", now)
-            await subscriptions.go_on(connection, held.subscription_id, asked.since)
+            await subscriptions.go_on(connection, held.subscription_id, since)
         return json_response(await self._view(await self._asked(request)), 202)
 
     async def secrets(self, request: web.Request) -> web.Response:
@@ -198,6 +195,13 @@ class SubscriptionsApi:
             raise _refused("No address was found for this host.") from None
         if not all(is_public(str(address[0])) for *_, address in found):
             raise _refused("This host is not public.")
+
+
+def _past(since: datetime, now: datetime) -> datetime:
+    """A moment that the log can be asked for; nothing was logged before 1970. Raises a problem for the future."""
+    if since > now:
+        raise Problem(422, "invalid_request", "The request is invalid", "Please check: since.", fields=["since"])
+    return max(since, datetime.fromtimestamp(0, UTC))
 
 
 def _check_types(names: list[str] | None) -> None:
