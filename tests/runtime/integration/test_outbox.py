@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+import threading
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import pytest
@@ -331,3 +333,42 @@ async def test_an_endpoint_that_has_no_name_or_speaks_strangely_stops_nobody_els
             await eventually(nothing_waits)
         letters = {decode(letter.record.headers, letter.record.value).org_id for letter in await read_letters(topics)}
         assert letters == {"nameless", "long", "switching"}
+
+
+async def test_names_that_nobody_answers_for_delay_nobody_elses_webhooks(
+    topics: IdentitySettings,
+    pool: asyncpg.Pool,
+    publisher: Publisher,
+    receiver: Receiver,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    look_up, asking, over = socket.getaddrinfo, set[str](), threading.Event()
+
+    def as_name_servers_answer(host: str, *others: Any, **named: Any) -> Any:
+        if host.endswith(".silent.example"):
+            asking.add(host)
+            over.wait(WAIT)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return look_up(host, *others, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", as_name_servers_answer)
+    silent = {f"org-{number}": f"http://org-{number}.silent.example/" for number in range(40)}
+    urls = {**silent, "quick": receiver.url.replace("127.0.0.1", "localhost")}
+    told = outbox({name: Endpoint(url, SECRETS, public_only=False) for name, url in urls.items()})
+
+    async def all_are_asked_for() -> bool:
+        return len(asking) == len(silent)
+
+    async def taken() -> bool:
+        return receiver.taken["quick"] == [change(0, "quick").id]
+
+    try:
+        async with telling(topics, pool, told):
+            await publisher.publish([change(0, org_id) for org_id in silent])
+            await eventually(all_are_asked_for)
+            await publisher.publish([change(0, "quick")])
+            await eventually(taken)
+            assert not over.is_set()
+    finally:
+        over.set()

@@ -23,6 +23,7 @@ from wabus_events import Event, Topic, decode, encode
 
 from wabus_runtime.kafka.dead_letters import DeadLetterRefused, DeadLetters, TooManyOfOne
 from wabus_runtime.outbox.addresses import PrivateAddress, public_connector
+from wabus_runtime.outbox.names import Names
 from wabus_runtime.outbox.rows import Entry, Waiting, delivered_until, done, enqueue, erase, put_off, take
 from wabus_runtime.outbox.standard_webhook import headers_of, seconds_asked
 from wabus_runtime.postgres.database import Connection
@@ -35,6 +36,7 @@ DELIVERY_TIMEOUT = 15.0  # seconds for one attempt
 LEASE = timedelta(seconds=45)  # for one attempt and what is written of it; then another process may make the next
 DELIVERIES = 64  # under way at once in one process
 DELIVERIES_TO_ONE = 12  # the same for one endpoint: where many wait for a slow one, there is room for the others
+LOOKUPS = 2 * DELIVERIES  # of names at once: those of deliveries that were given up meanwhile go on for a while
 NOT_DELIVERED = "NotDelivered"  # why it is a dead letter: it was tried as often as it should be
 OLDEST = timedelta(days=7)  # what was logged before is told to nobody: deliveries were switched off meanwhile
 
@@ -183,7 +185,9 @@ async def deliver(settings: KafkaSettings, pool: asyncpg.Pool, outbox: Outbox, r
     letters = DeadLetters(settings, outbox.name)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(letters.close)
-        sessions = {public: await stack.enter_async_context(_session(public)) for public in (True, False)}
+        names = Names(LOOKUPS)
+        stack.push_async_callback(names.close)
+        sessions = {public: await stack.enter_async_context(_session(public, names)) for public in (True, False)}
         run = _Deliveries(pool, outbox, sessions, letters)
         await run_due(DueWork(f"outbox {outbox.name}", run.take, _endpoint_of, run.deliver, DELIVERIES), ready)
 
@@ -192,9 +196,9 @@ def _endpoint_of(waiting: Waiting) -> str:
     return waiting.entry.endpoint
 
 
-def _session(public_only: bool) -> aiohttp.ClientSession:
+def _session(public_only: bool, names: Names) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=public_connector() if public_only else aiohttp.TCPConnector(),
+        connector=public_connector(names) if public_only else aiohttp.TCPConnector(resolver=names),
         timeout=aiohttp.ClientTimeout(total=DELIVERY_TIMEOUT),
         cookie_jar=aiohttp.DummyCookieJar(),
         # Nothing of an answer is read but its status: nothing is to be unpacked, however it is packed.
