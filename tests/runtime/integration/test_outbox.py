@@ -148,6 +148,26 @@ async def test_an_endpoint_that_never_answers_delays_nobody_elses_webhooks(
         assert receiver.waiting == DELIVERIES_TO_ONE
 
 
+async def test_a_hundred_receivers_that_never_answer_delay_nobody_elses_webhooks(
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher, receiver: Receiver, eventually: Eventually
+) -> None:
+    many = [f"slow-{number}" for number in range(100)]
+    receiver.slow = set(many)
+    told = outbox({name: Endpoint(receiver.url, SECRETS, public_only=False) for name in (*many, "quick")})
+    async with telling(topics, pool, told):
+        await publisher.publish([change(0, org_id) for org_id in many])
+
+        async def all_wait() -> bool:
+            return receiver.waiting == len(many)
+
+        async def taken() -> bool:
+            return receiver.taken["quick"] == [change(0, "quick").id]
+
+        await eventually(all_wait)
+        await publisher.publish([change(0, "quick")])
+        await eventually(taken)
+
+
 async def test_what_is_not_taken_of_one_organisation_holds_up_that_one_only(
     topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher, receiver: Receiver, eventually: Eventually
 ) -> None:

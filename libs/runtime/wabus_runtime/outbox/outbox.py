@@ -34,7 +34,7 @@ from wabus_runtime.settings import KafkaSettings
 
 DELIVERY_TIMEOUT = 15.0  # seconds for one attempt
 LEASE = timedelta(seconds=45)  # for one attempt and what is written of it; then another process may make the next
-DELIVERIES = 64  # under way at once in one process
+DELIVERIES = 256  # under way at once in one process: so many receivers may be slow before others wait for them
 DELIVERIES_TO_ONE = 12  # the same for one endpoint: where many wait for a slow one, there is room for the others
 LOOKUPS = 2 * DELIVERIES  # of names at once: those of deliveries that were given up meanwhile go on for a while
 NOT_DELIVERED = "NotDelivered"  # why it is a dead letter: it was tried as often as it should be
@@ -198,7 +198,9 @@ def _endpoint_of(waiting: Waiting) -> str:
 
 def _session(public_only: bool, names: Names) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=public_connector(names) if public_only else aiohttp.TCPConnector(resolver=names),
+        connector=public_connector(names, DELIVERIES)
+        if public_only
+        else aiohttp.TCPConnector(limit=DELIVERIES, resolver=names),
         timeout=aiohttp.ClientTimeout(total=DELIVERY_TIMEOUT),
         cookie_jar=aiohttp.DummyCookieJar(),
         # Nothing of an answer is read but its status: nothing is to be unpacked, however it is packed.
