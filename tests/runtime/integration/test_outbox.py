@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from collections import Counter as Multiset
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -166,6 +167,43 @@ async def test_a_hundred_receivers_that_never_answer_delay_nobody_elses_webhooks
         await eventually(all_wait)
         await publisher.publish([change(0, "quick")])
         await eventually(taken)
+
+
+async def test_receivers_of_many_that_refuse_everything_stop_nobody_elses_webhooks_and_lose_none(
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher, receiver: Receiver, eventually: Eventually
+) -> None:
+    many = {f"org-{number}" for number in range(12)}
+    receiver.refused = set(many)
+    few = topics.model_copy(update={"dead_letters_allowed": 2})
+    soon = replace(SOON, attempts=2)
+    told = replace(
+        outbox({"others": Endpoint(receiver.url, SECRETS, public_only=False)}, soon), held=timedelta(seconds=0.2)
+    )
+
+    async def set_aside() -> set[str | None]:
+        letters = await read_letters(topics)
+        return {decode(letter.record.headers, letter.record.value).org_id for letter in letters}
+
+    async def the_others_are_held() -> bool:
+        tried = Multiset(org_id for org_id, _ in receiver.seen)
+        return all(tried[each] > 2 * soon.attempts for each in many - await set_aside())
+
+    async def taken() -> bool:
+        return receiver.taken["quick"] == [change(0, "quick").id]
+
+    async def none_waits() -> bool:
+        return await pool.fetchval("SELECT count(*) FROM outbox") == 0
+
+    async with telling(few, pool, told):
+        await publisher.publish([change(0, org_id) for org_id in many])
+        await eventually(the_others_are_held)
+        await publisher.publish([change(0, "quick")])
+        await eventually(taken)
+        receiver.refused = set()
+        await eventually(none_waits)
+    lost = await set_aside()
+    assert len(lost) < len(many)
+    assert {org_id for org_id, ids in receiver.taken.items() if ids} == {*many - lost, "quick"}
 
 
 async def test_what_is_not_taken_of_one_organisation_holds_up_that_one_only(

@@ -20,6 +20,7 @@ import asyncpg
 import structlog
 from prometheus_client import Counter
 from wabus_events import Event, Topic, decode, encode
+from wabus_events.subscriber.policy import TooManyDeadLetters
 
 from wabus_runtime.kafka.dead_letters import DeadLetterRefused, DeadLetters, TooManyOfOne
 from wabus_runtime.outbox.addresses import PrivateAddress, public_connector
@@ -147,6 +148,8 @@ class Outbox:
     attempts: Counter
     """Counts the attempts, by `outcome`: delivered, refused or unanswered."""
     retries: Retries = field(default_factory=Retries)
+    held: timedelta = timedelta(minutes=5)
+    """How long one that should be given up waits where as much of many organisations should: it is not the events."""
 
     @property
     def projection(self) -> Projection:
@@ -182,7 +185,7 @@ def entries_of(told: Iterable[tuple[Recorded, Sequence[str]]]) -> list[Entry]:
 
 async def deliver(settings: KafkaSettings, pool: asyncpg.Pool, outbox: Outbox, ready: Callable[[], None]) -> None:
     """Deliver what waits for ever, as one of any number of processes; returns only by an exception or cancellation."""
-    letters = DeadLetters(settings, outbox.name)
+    letters = DeadLetters(settings, outbox.name, limited_as=f"{outbox.name} deliveries")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(letters.close)
         names = Names(LOOKUPS)
@@ -261,6 +264,12 @@ class _Deliveries:
         except TooManyOfOne as enough:
             # One receiver that takes nothing stops nobody else's webhooks; the event itself stays in its topic.
             log.error("a webhook is given up", action="webhook_given_up", outbox=self._outbox.name, error=str(enough))
+        except TooManyDeadLetters as many:
+            # Of so many organisations that it is not their webhooks: a network, a host of many receivers, a release
+            # of ours. Each goes on waiting, and holds up its own lane.
+            log.error("a webhook is held", action="webhook_held", outbox=self._outbox.name, error=str(many))
+            await put_off(self._pool, waiting, self._outbox.held)
+            return
         await done(self._pool, waiting)
 
     async def _attempt(self, endpoint: Endpoint, waiting: Waiting, event: Event, body: bytes) -> Attempt:
