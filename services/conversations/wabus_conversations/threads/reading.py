@@ -26,6 +26,7 @@ from wabus_events import (
     Unrecognised,
     WabaEvent,
 )
+from wabus_events.webhooks.messages import RENUMBERED
 from wabus_events.webhooks.unrecognised import from_unrecognised
 from wabus_whatsapp.joins import STATE_OF_HISTORY, STATE_OF_STATUS, MessageState
 from wabus_whatsapp.stored_text import storable
@@ -82,9 +83,10 @@ def facts_of(event: Event, org_id: str, tie: int) -> Iterator[Fact]:
         case CallReported():
             yield _call(event, _account(event, org_id), tie)
         case ContactIdentityChanged():
-            after = Whose(event.current_wa_id, event.current_user_id)
-            before = _earlier(Whose(event.previous_wa_id, event.previous_user_id), after)
-            yield BecameFact(_account(event, org_id), event.time, before, after)
+            before = Whose(event.previous_wa_id, event.previous_user_id)
+            yield BecameFact(
+                _account(event, org_id), event.time, before, Whose(event.current_wa_id, event.current_user_id)
+            )
         case ContactSynced():
             name = event.full_name or event.first_name if event.action != "remove" else None
             yield BookFact(_account(event, org_id), event.time, _whose(event), name and _text(name))
@@ -174,7 +176,7 @@ def _received(event: MessageReceived, account: Account, tie: int) -> Iterator[Fa
     fact = _message(event, account, tie, item, Source.RECEIVED, outgoing=False)
     changed = _changed(fact, item) if fact.type == "system" else None
     if changed:
-        # Who it is from is who they were. Were the new id beside their number, somebody else had it from now on.
+        # Who it is from is who they were. Were the new id beside their old number, that would be somebody else.
         yield fact._replace(whose=_earlier(fact.whose, changed.after))
         yield changed
         return
@@ -190,6 +192,8 @@ def _changed(fact: MessageFact, item: Json) -> BecameFact | None:
     if not isinstance(notice, dict):
         return None
     parts = cast(Json, notice)
+    if _text(parts.get("type")) not in RENUMBERED:
+        return None
     after = Whose(_text(parts.get("wa_id") or parts.get("new_wa_id")), _text(parts.get("user_id")))
     previous = _text(parts.get("previous_user_id"))
     before = _earlier(Whose(fact.whose.wa_id, previous or fact.whose.user_id), after)

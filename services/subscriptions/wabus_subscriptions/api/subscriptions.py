@@ -1,9 +1,8 @@
 """Subscriptions: made, changed, paused, read. Everything is limited to the organisation in the caller's token."""
 
 import asyncio
-import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -14,6 +13,7 @@ from wabus_runtime.http import bodies
 from wabus_runtime.http.answers import Problem, checked, json_response, query_of
 from wabus_runtime.http.auth import authorise
 from wabus_runtime.http.paging import cursor_of, page_of, place_of
+from wabus_runtime.outbox.names import Names
 from wabus_runtime.outbox.public_addresses import is_public
 
 from wabus_subscriptions.api.models import (
@@ -35,6 +35,7 @@ from wabus_subscriptions.telling.types import unknown
 
 WAITING_SHOWN = 1_000
 RESOLVE_TIMEOUT = 5.0  # seconds
+LOOKUPS = 16  # names that are looked up at once
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class SubscriptionsApi:
 
     pool: Callable[[], asyncpg.Pool]
     settings: SubscriptionsApiSettings
+    names: Names = field(default_factory=lambda: Names(LOOKUPS))
 
     async def create(self, request: web.Request) -> web.Response:
         """POST /subscriptions"""
@@ -190,10 +192,10 @@ class SubscriptionsApi:
             return
         try:
             async with asyncio.timeout(RESOLVE_TIMEOUT):
-                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                found = await self.names.resolve(host, port)
         except (TimeoutError, OSError, UnicodeError):
             raise _refused("No address was found for this host.") from None
-        if not all(is_public(str(address[0])) for *_, address in found):
+        if not all(is_public(address["host"]) for address in found):
             raise _refused("This host is not public.")
 
 
