@@ -15,6 +15,8 @@ from wabus_events import (
     Event,
     HistoryProgressed,
     MarketingPreferenceChanged,
+    MediumLost,
+    MediumStored,
     MessageAccepted,
     MessageEchoed,
     MessageImported,
@@ -43,6 +45,7 @@ from wabus_conversations.threads.facts import (
     ContactFact,
     Fact,
     HistoryFact,
+    MediumFact,
     MessageFact,
     SameFact,
     Source,
@@ -96,6 +99,9 @@ def facts_of(event: Event, org_id: str, tie: int) -> Iterator[Fact]:
         case ThreadControlChanged() if event.contact:
             value = {"ours": event.is_ours, "role": event.new_owner_role, "app_id": event.new_owner_app_id}
             yield _contact_fact(event, org_id, "thread_owner", value)
+        case MediumStored() | MediumLost():
+            account = _account(event, org_id)
+            yield MediumFact(account, _message_id(account, event.wamid), event.time)
         case HistoryProgressed():
             phase = -1 if event.declined else event.phase
             if phase is not None:
@@ -147,6 +153,8 @@ _OfNumber = (
     | MarketingPreferenceChanged
     | ThreadControlChanged
     | HistoryProgressed
+    | MediumStored
+    | MediumLost
 )
 _OfMessage = MessageReceived | MessageEchoed | MessageImported | StandbyReceived
 _OfPerson = _OfMessage | CallReported | ContactSynced | MarketingPreferenceChanged | ThreadControlChanged
