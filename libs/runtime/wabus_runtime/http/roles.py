@@ -72,6 +72,8 @@ ROUTES: Mapping[str, frozenset[Role]] = {
     "POST /sends/pause": READERS,
     "POST /sends/resume": READERS,
     "GET /numbers/{phone_number_id}/sending": READERS,
+    "POST /numbers/{phone_number_id}/media": READERS,
+    "GET /numbers/{phone_number_id}/media/{upload_id}": READERS,
 }
 
 

@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from wabus_events.models.sends import Lane
 from wabus_runtime.http.answers import DIGITS
 from wabus_runtime.http.paging import Cursor
+from wabus_whatsapp.sending.uploads import MediaKind
 
 from wabus_sender.sending.states import State
 
@@ -212,6 +213,24 @@ class SendsQuery(BaseModel):
 
 class NumberPath(BaseModel):
     phone_number_id: MetaId
+
+
+class UploadPath(NumberPath):
+    upload_id: Id
+
+
+class UploadView(BaseModel):
+    """A file that WhatsApp is to keep, or keeps."""
+
+    upload_id: Id
+    state: Literal["waiting", "stored", "refused"] = Field(description="`stored` once WhatsApp has it.")
+    content_type: str = Field(description="As WhatsApp was told.")
+    kind: MediaKind = Field(description="The `type` of the message to send it in.")
+    size: int = Field(description="Bytes.")
+    uploaded_at: datetime
+    media_id: str | None = Field(description="For the member `id` of a message, once it is stored.")
+    ends_at: datetime | None = Field(description="Until when WhatsApp keeps it.")
+    refusal: RefusalView | None
 
 
 class LaneView(BaseModel):

@@ -3,6 +3,7 @@
 from aiohttp import web
 from wabus_runtime.http.headers import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER_WAIT
 from wabus_runtime.http.openapi import Operation, document
+from wabus_whatsapp.sending.uploads import FILE_TYPES
 
 from wabus_sender.api.messages import MessagesApi
 from wabus_sender.api.models import (
@@ -21,9 +22,12 @@ from wabus_sender.api.models import (
     SendsQuery,
     SendView,
     Taken,
+    UploadPath,
+    UploadView,
 )
 from wabus_sender.api.numbers import NumbersApi
 from wabus_sender.api.sends import SendsApi
+from wabus_sender.api.uploads import UploadsApi
 
 TAG = "sending"
 
@@ -74,10 +78,22 @@ NUMBER = Operation(
     {200: NumberView}, (403, 404, 422), path_parameters=NumberPath,
 )  # fmt: skip
 
-OPERATIONS = (SEND, BATCH, CHECK, LIST, ONE, CANCEL, AGAIN, READ, PAUSE, RESUME, NUMBER)
+UPLOAD = Operation(
+    "POST", "/numbers/{phone_number_id}/media", "Give WhatsApp a file, to be sent from this number by its id", TAG,
+    {201: UploadView, 202: UploadView}, (400, 403, 404, 408, 413, 415, 422, 429), path_parameters=NumberPath,
+    file=tuple(FILE_TYPES), headers={"Prefer": PREFER_WAIT},
+)  # fmt: skip
+ONE_UPLOAD = Operation(
+    "GET", "/numbers/{phone_number_id}/media/{upload_id}", "What became of a file", TAG,
+    {200: UploadView}, (403, 404, 422), path_parameters=UploadPath,
+)  # fmt: skip
+
+OPERATIONS = (SEND, BATCH, CHECK, LIST, ONE, CANCEL, AGAIN, READ, PAUSE, RESUME, NUMBER, UPLOAD, ONE_UPLOAD)
 
 
-def add_routes(app: web.Application, messages: MessagesApi, sends: SendsApi, numbers: NumbersApi) -> None:
+def add_routes(
+    app: web.Application, messages: MessagesApi, sends: SendsApi, numbers: NumbersApi, uploads: UploadsApi
+) -> None:
     """Route every operation."""
     handlers = (
         (SEND, messages.send),
@@ -88,6 +104,8 @@ def add_routes(app: web.Application, messages: MessagesApi, sends: SendsApi, num
         (PAUSE, sends.pause),
         (RESUME, sends.resume),
         (NUMBER, numbers.sending),
+        (UPLOAD, uploads.upload),
+        (ONE_UPLOAD, uploads.one_upload),
         (LIST, sends.list_sends),
         (ONE, sends.one_send),
         (CANCEL, sends.cancel),

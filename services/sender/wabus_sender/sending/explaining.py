@@ -10,6 +10,11 @@ _OTHERWISE = {
         "WhatsApp was in trouble at each attempt. Nothing was sent.",
         "Send it again later.",
     ),
+    "no_access": (
+        "There is no access to WhatsApp for the account of this number.",
+        "Connect the account again.",
+    ),
+    "upload_lost": ("The file was lost on its way.", "Upload it again."),
     "refused_by_meta": ("WhatsApp refused the message.", _LOOK_UP),
 }
 

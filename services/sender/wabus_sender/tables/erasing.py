@@ -11,6 +11,7 @@ _BY_ORGANISATION = (
     "DELETE FROM send_keys WHERE org_id = $1 AND created_at <= $2",
     "DELETE FROM labels WHERE org_id = $1 AND at <= $2",
     "DELETE FROM read_marks WHERE org_id = $1 AND next_at <= $2",
+    "DELETE FROM uploads WHERE org_id = $1 AND created_at <= $2",
     """
     DELETE FROM windows USING contacts
     WHERE contacts.org_id = $1 AND seen_at <= $2 AND (windows.org_id, windows.value) = (contacts.org_id, contacts.value)
@@ -29,6 +30,7 @@ _BY_ORGANISATION = (
 _BY_ACCOUNT = (
     "DELETE FROM sends WHERE waba_id = $1 AND requested_at <= $2",
     "DELETE FROM read_marks WHERE waba_id = $1 AND next_at <= $2",
+    "DELETE FROM uploads WHERE waba_id = $1 AND created_at <= $2",
     """
     DELETE FROM windows WHERE phone_number_id IN (SELECT phone_number_id FROM known_numbers WHERE waba_id = $1)
         AND greatest(user_last_at, maybe_at) <= $2
@@ -71,6 +73,7 @@ async def erase(connection: Connection, lines: Lines) -> None:
         """
         SELECT org_id FROM sends UNION SELECT org_id FROM contacts
         UNION SELECT org_id FROM known_accounts WHERE org_id IS NOT NULL UNION SELECT org_id FROM send_keys
+        UNION SELECT org_id FROM uploads
         """
     )
     for row in organisations:
@@ -80,7 +83,7 @@ async def erase(connection: Connection, lines: Lines) -> None:
         """
         SELECT waba_id FROM known_accounts UNION SELECT waba_id FROM known_numbers
         UNION SELECT waba_id FROM known_templates
-        UNION SELECT waba_id FROM sends
+        UNION SELECT waba_id FROM sends UNION SELECT waba_id FROM uploads
         """
     )
     for row in accounts:

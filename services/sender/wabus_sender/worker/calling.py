@@ -1,19 +1,30 @@
 """One call to Meta for a send that is claimed, and what comes of it."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import SecretStr
 from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
-from wabus_runtime.graph.client import Graph
+from wabus_runtime.graph.client import File, Graph
 from wabus_whatsapp.graph_errors import AnswerLost, GraphUnavailable, MetaOutage
 
-from wabus_sender.sending.answers import ANSWER_LOST, NOT_CONNECTED, STOP_WAIT, Again, Outcome, Unknown, outcome
+from wabus_sender.sending.answers import (
+    ANSWER_LOST,
+    NOT_CONNECTED,
+    STOP_WAIT,
+    Again,
+    Outcome,
+    Refused,
+    Unknown,
+    outcome,
+)
 from wabus_sender.sending.reading import opaque_of
+from wabus_sender.sending.uploads import Stored, answered
 from wabus_sender.tables.read_marks import Mark
 from wabus_sender.tables.sends import Claimed
+from wabus_sender.tables.uploads import Upload
 
 NO_ACCESS = Again("no_access", STOP_WAIT, "number")
 
@@ -57,6 +68,18 @@ class Calls:
                 return answer.content is not None
             case _:
                 return True
+
+    async def upload(self, upload: Upload, content: Callable[[], AsyncIterator[bytes]]) -> Stored | Refused | Again:
+        """Give Meta a file."""
+        token = self._token(upload.waba_id, upload.org_id)
+        if token is None:
+            return NO_ACCESS
+        file = File(upload.content_type, upload.size, content)
+        try:
+            answer = await self.graph.upload(f"{upload.phone_number_id}/media", token, file)
+        except GraphUnavailable:
+            return NOT_CONNECTED
+        return answered(answer.status, answer.content)
 
     def _token(self, waba_id: str, org_id: str) -> SecretStr | None:
         credential = self.credentials.credential(waba_id)

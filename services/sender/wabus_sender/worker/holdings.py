@@ -20,12 +20,18 @@ def _of(condition: str) -> str:
     return f"send_id IN (SELECT send_id FROM sends WHERE {condition})"  # noqa: S608
 
 
+def _of_uploads(condition: str) -> str:
+    return f"upload_id IN (SELECT upload_id FROM uploads WHERE {condition})"  # noqa: S608
+
+
 HOLDINGS = Holdings(
     (
         Table("sends", _ORGANISATION, _ACCOUNT, _SENDS),
         Table("heard", _of(_ORGANISATION), _of(_ACCOUNT), _of(_SENDS)),
         Table("send_keys", _ORGANISATION),
         Table("read_marks", _ORGANISATION, _ACCOUNT),
+        Table("uploads", _ORGANISATION, _ACCOUNT),
+        Table("upload_parts", _of_uploads(_ORGANISATION), _of_uploads(_ACCOUNT)),
         Table("labels", _ORGANISATION, _NUMBERS.format(_ACCOUNT)),
         Table("known_accounts", _ORGANISATION, _ACCOUNT),
         Table("known_numbers", account=_ACCOUNT),
