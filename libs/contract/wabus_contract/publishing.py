@@ -61,6 +61,7 @@ WHEN = {
     "SendExpired": "When its time is over before Meta was asked.",
     "SendUnknown": "When Meta was asked and no answer came, or the process that asked has ended before it told of one.",
     "SendSettled": "When a status tells that a message was sent whose answer is not known.",
+    "MessageReported": "When `POST /messages/reported` tells of it; perhaps twice, with the same id.",
     "ReadMarkRequested": "When somebody has read a conversation, or begins to write in it.",
     "LabelPaused": "Once for each number of the organisation, when it pauses a label.",
     "LabelResumed": "Once for each number of the organisation, when it resumes a label.",

@@ -20,6 +20,7 @@ from wabus_runtime.service.process import DRAINS, Role, Service, background, bui
 from wabus_sender.api.messages import MessagesApi
 from wabus_sender.api.numbers import NumbersApi
 from wabus_sender.api.queue_bound import QueueBound
+from wabus_sender.api.reporting import ReportingApi
 from wabus_sender.api.routes import add_routes
 from wabus_sender.api.sends import SendsApi
 from wabus_sender.api.uploads import UploadsApi
@@ -71,8 +72,11 @@ def _install_api(app: web.Application, settings: SenderApiSettings) -> None:
     bound = QueueBound(lambda: app[POOL], settings.sender_queue_limit)
     numbers = NumbersApi(lambda: app[POOL])
     sends = SendsApi(lambda: app[POOL], publisher, pseudonyms, announcements)
+    reporting = ReportingApi(lambda: app[POOL], publisher, pseudonyms)
     uploads = UploadsApi(lambda: app[POOL], announcements)
-    add_routes(app, MessagesApi(lambda: app[POOL], publisher, pseudonyms, bound, sends), sends, numbers, uploads)
+    add_routes(
+        app, MessagesApi(lambda: app[POOL], publisher, pseudonyms, bound, sends), sends, numbers, uploads, reporting
+    )
 
 
 def _install_worker(app: web.Application, settings: SenderWorkerSettings) -> None:

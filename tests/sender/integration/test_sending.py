@@ -15,6 +15,7 @@ from wabus_events import (
     ContactForgotten,
     Event,
     MessageAccepted,
+    MessageReported,
     SendClaimed,
     SendRequested,
     SendReturned,
@@ -27,7 +28,7 @@ from wabus_runtime.settings import IdentitySettings, load
 from wabus_sender.app import create_app
 from wabus_sender.commands import send
 from wabus_sender.settings import SenderSettings
-from wabus_whatsapp.ids import Ids
+from wabus_whatsapp.ids import Ids, message_id
 from waiting import Eventually
 
 pytest_plugins = ("support.sending_world",)
@@ -263,3 +264,29 @@ async def test_a_replay_into_empty_tables_sends_only_what_was_never_claimed(
     assert len(await sending.sent()) == 2
     [unknown] = [event for event in await events_in(SENDS) if isinstance(event, SendUnknown)]
     assert (unknown.send_id, unknown.reason) == (ids["claimed"], "owner_gone")
+
+
+async def test_what_another_system_has_sent_is_told_once(sending: Sending, sender: Client, events_in: EventsIn) -> None:
+    sent_at = datetime.now(UTC) - timedelta(minutes=5)
+    told = text(wamid="wamid.HBgM", sent_at=sent_at.isoformat(), label="spring")
+    headers = sending.bearer(ORG, "service")
+    answers = [await sender.post("/messages/reported", json=told, headers=headers) for _ in range(2)]
+    assert [(answer.status, await answer.json()) for answer in answers] == [
+        (202, {"message_id": message_id(ORG, DEMO_PHONE, "wamid.HBgM")})
+    ] * 2
+    first, second = [event for event in await events_in(SENDS) if isinstance(event, MessageReported)]
+    assert (first.id, first.time, first.wa_id, first.kind) == (second.id, sent_at, PERSON, "text")
+    assert first.message == {"type": "text", "text": {"body": "It is on its way."}}
+    assert await sending.sent() == []
+    wrong = [
+        ({"sent_at": (sent_at - timedelta(days=31)).isoformat()}, "sent_at"),
+        ({"sent_at": (sent_at + timedelta(hours=1)).isoformat()}, "sent_at"),
+        ({"wamid": "something"}, "wamid"),
+        ({"expires_at": sent_at.isoformat()}, "expires_at"),
+        ({"text": {}}, "text.body"),
+    ]
+    for change, field in wrong:
+        answer = await sender.post("/messages/reported", json=told | change, headers=headers)
+        assert (answer.status, (await answer.json())["fields"]) == (422, [field])
+    answer = await sender.post("/messages/reported", json=told, headers=sending.bearer("other", "service"))
+    assert (answer.status, (await answer.json())["code"]) == (422, "not_your_number")

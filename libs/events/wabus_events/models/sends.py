@@ -157,6 +157,43 @@ class ReadMarkRequested(WabaEvent, topic=SENDS):
         return self.phone_number_id
 
 
+class MessageReported(WabaEvent, topic=SENDS):
+    """A message that another system sent from a number of the organisation's, as that system tells it.
+
+    Holds ids of a person, and what was written to them. What was told twice has the same id; the first is as good as
+    the second.
+    """
+
+    phone_number_id: str
+    """The business number that it was sent from."""
+    wamid: str
+    wa_id: str | None = None
+    """The recipient's number, in digits."""
+    user_id: str | None = None
+    """The recipient's business-scoped user id. At least one of the two is there."""
+    conversation_id: str | None = None
+    """The conversation that it was said to be in."""
+    kind: str
+    """Meta's `type` of the message."""
+    message: dict[str, Any] | None = None
+    """Meta's message object, without whom it is to."""
+    template_name: str | None = None
+    """Of a template, its name."""
+    template_language: str | None = None
+    """Of a template, its language."""
+    template_id: str | None = None
+    """Which of Meta's templates that is; None where it is not known."""
+    label: str | None = None
+    metadata: str | None = None
+    """The caller's own, unread by us."""
+    requested_by: str | None = None
+    """Who of the platform told it: an HMAC under a key of the organisation's."""
+
+    @property
+    def key(self) -> str:
+        return self.phone_number_id
+
+
 class _OfLabel(WabaEvent):
     """A fact about all sends of an organisation that have a label, from one number."""
 

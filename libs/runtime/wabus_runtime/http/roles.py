@@ -65,6 +65,7 @@ ROUTES: Mapping[str, frozenset[Role]] = {
     "POST /messages/batch": READERS,
     "POST /messages/check": READERS,
     "POST /messages/read": READERS,
+    "POST /messages/reported": READERS,
     "GET /sends": READERS,
     "GET /sends/{send_id}": READERS,
     "POST /sends/{send_id}/cancel": READERS,

@@ -23,8 +23,8 @@ Kind = Literal[
 ]  # fmt: skip
 
 
-class SendRequest(BaseModel):
-    """The body of POST /messages: Meta's message object, and from which number, to whom, and until when.
+class MessageBody(BaseModel):
+    """Meta's message object, and from which number and to whom it is.
 
     What is in the member that `type` names is Meta's: "Messages API".
     """
@@ -49,10 +49,6 @@ class SendRequest(BaseModel):
     metadata: Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")] | None = Field(
         default=None, description="Your own: it is not read, and comes back in answers and events."
     )
-    not_before: AwareDatetime | None = Field(default=None, description="It is not sent earlier.")
-    expires_at: AwareDatetime | None = Field(
-        default=None, description="It is not sent any more from then on, at most 28 days from now."
-    )
     messaging_product: Literal["whatsapp"] = "whatsapp"
     recipient_type: Literal["individual"] = "individual"
     type: Kind = Field(description="What it is: the member of this name has the content.")
@@ -69,6 +65,33 @@ class SendRequest(BaseModel):
     interactive: Content = None
     reaction: Content = None
     template: Content = None
+
+
+class SendRequest(MessageBody):
+    """The body of POST /messages: a message, and until when it is worth sending.
+
+    What is in the member that `type` names is Meta's: "Messages API".
+    """
+
+    not_before: AwareDatetime | None = Field(default=None, description="It is not sent earlier.")
+    expires_at: AwareDatetime | None = Field(
+        default=None, description="It is not sent any more from then on, at most 28 days from now."
+    )
+
+
+class ReportRequest(MessageBody):
+    """The body of POST /messages/reported: a message that another system has sent, by the id that Meta gave it."""
+
+    wamid: Annotated[str, StringConstraints(pattern=r"^wamid\.[A-Za-z0-9+/=_-]{1,500}$")] = Field(
+        description="Meta's id of the message: with it what is told twice is the same."
+    )
+    sent_at: AwareDatetime = Field(description="When it was sent: within the last 30 days.")
+
+
+class ReportView(BaseModel):
+    """It is in the log."""
+
+    message_id: Id = Field(description="The message, as conversations name it.")
 
 
 class BatchedRequest(SendRequest):

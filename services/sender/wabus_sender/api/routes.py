@@ -16,6 +16,8 @@ from wabus_sender.api.models import (
     NumberView,
     ReadRequest,
     ReadView,
+    ReportRequest,
+    ReportView,
     SendPath,
     SendRequest,
     Sends,
@@ -26,6 +28,7 @@ from wabus_sender.api.models import (
     UploadView,
 )
 from wabus_sender.api.numbers import NumbersApi
+from wabus_sender.api.reporting import ReportingApi
 from wabus_sender.api.sends import SendsApi
 from wabus_sender.api.uploads import UploadsApi
 
@@ -48,6 +51,10 @@ AGAIN = Operation(
 CHECK = Operation(
     "POST", "/messages/check", "Whether a message could be sent now; nothing is sent", TAG,
     {200: CheckView}, (400, 403, 408, 413, 415, 422), body=SendRequest,
+)  # fmt: skip
+REPORT = Operation(
+    "POST", "/messages/reported", "Tell of a message that another system has sent from your number", TAG,
+    {202: ReportView}, (400, 403, 408, 413, 415, 422), body=ReportRequest,
 )  # fmt: skip
 LIST = Operation(
     "GET", "/sends", "What was asked to be sent, the newest first", TAG,
@@ -88,17 +95,23 @@ ONE_UPLOAD = Operation(
     {200: UploadView}, (403, 404, 422), path_parameters=UploadPath,
 )  # fmt: skip
 
-OPERATIONS = (SEND, BATCH, CHECK, LIST, ONE, CANCEL, AGAIN, READ, PAUSE, RESUME, NUMBER, UPLOAD, ONE_UPLOAD)
+OPERATIONS = (SEND, BATCH, CHECK, REPORT, LIST, ONE, CANCEL, AGAIN, READ, PAUSE, RESUME, NUMBER, UPLOAD, ONE_UPLOAD)
 
 
 def add_routes(
-    app: web.Application, messages: MessagesApi, sends: SendsApi, numbers: NumbersApi, uploads: UploadsApi
+    app: web.Application,
+    messages: MessagesApi,
+    sends: SendsApi,
+    numbers: NumbersApi,
+    uploads: UploadsApi,
+    reporting: ReportingApi,
 ) -> None:
     """Route every operation."""
     handlers = (
         (SEND, messages.send),
         (BATCH, messages.send_batch),
         (CHECK, messages.check),
+        (REPORT, reporting.report),
         (AGAIN, messages.again),
         (READ, sends.read),
         (PAUSE, sends.pause),

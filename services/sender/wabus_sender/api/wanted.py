@@ -10,18 +10,19 @@ from wabus_events import Template as WholeTemplate
 from wabus_events import contact_id
 from wabus_events.models.sends import Lane
 from wabus_runtime.http.answers import Problem
+from wabus_whatsapp.sending.message import check
 from wabus_whatsapp.sending.template_parameters import check_parameters
 from wabus_whatsapp.templates.render import CannotRender
 
-from wabus_sender.api.models import SendRequest
+from wabus_sender.api.models import MessageBody, SendRequest
 from wabus_sender.sending import checks
 from wabus_sender.sending.checks import Facts, Refusal
-from wabus_sender.sending.requests import lane_of
+from wabus_sender.sending.requests import lane_of, unstorable
 from wabus_sender.tables import contacts, facts
 from wabus_sender.tables.facts import Template
 
 _ADDRESSING = frozenset(
-    ("from_", "to", "recipient", "conversation_id", "label", "metadata", "not_before", "expires_at")
+    ("from_", "to", "recipient", "conversation_id", "label", "metadata", "not_before", "expires_at", "wamid", "sent_at")
 )
 _OURS = _ADDRESSING | {"messaging_product", "recipient_type"}
 
@@ -49,11 +50,7 @@ class Wish:
     @property
     def template(self) -> tuple[str, str] | None:
         """The name and the language of the template, if it is one."""
-        match self.message.get("template"):
-            case {"name": str(name), "language": {"code": str(language)}}:
-                return name, language
-            case _:
-                return None
+        return template_in(self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +64,23 @@ class Known:
     refusal: Refusal | None
 
 
-def message_of(asked: SendRequest) -> dict[str, Any]:
+def template_in(message: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The name and the language of the template that a message is, if it is one."""
+    match message.get("template"):
+        case {"name": str(name), "language": {"code": str(language)}}:
+            return name, language
+        case _:
+            return None
+
+
+def message_of(asked: MessageBody) -> dict[str, Any]:
     """Meta's message object, without whom it is to."""
     return asked.model_dump(mode="json", exclude=set(_OURS), exclude_none=True)
 
 
 async def wish_of(pool: asyncpg.Pool, org_id: str, asked: SendRequest) -> Wish:
     """A request with whom it is to. Raises a problem where that is nobody."""
-    phone_number_id, wa_id, user_id = await _whom(pool, org_id, asked)
+    phone_number_id, wa_id, user_id = await whom(pool, org_id, asked)
     return Wish(
         phone_number_id,
         wa_id,
@@ -141,7 +147,7 @@ def problem_of(refusal: Refusal) -> Problem:
     return Problem(422, refusal.code, "This can't be sent", refusal.message, remedy=refusal.remedy)
 
 
-async def _whom(pool: asyncpg.Pool, org_id: str, asked: SendRequest) -> tuple[str, str | None, str | None]:
+async def whom(pool: asyncpg.Pool, org_id: str, asked: MessageBody) -> tuple[str, str | None, str | None]:
     """From which number it is, and to whom: a number, a user id, or both."""
     if asked.conversation_id:
         address = await contacts.address(pool, org_id, asked.conversation_id)
@@ -159,6 +165,21 @@ async def _whom(pool: asyncpg.Pool, org_id: str, asked: SendRequest) -> tuple[st
     if asked.from_ is None:
         raise invalid("from")
     return asked.from_, asked.to and contact_id(asked.to), asked.recipient
+
+
+def check_message(asked: MessageBody) -> None:
+    """Raises a problem that names the members of a message that do not fit, and quotes nothing."""
+    if asked.conversation_id and (asked.to or asked.recipient):
+        raise invalid("conversation_id")
+    if not (asked.conversation_id or asked.to or asked.recipient):
+        raise invalid("to")
+    message = message_of(asked)
+    # First: what can't be kept is not looked into.
+    if wrong := [name for name, value in message.items() if unstorable(value)]:
+        raise invalid(*wrong)
+    if found := check(message):
+        problems = [each._asdict() for each in found]
+        raise invalid(*{each.field for each in found}, problems=problems)
 
 
 def conversation_unknown() -> Problem:
