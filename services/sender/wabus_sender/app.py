@@ -17,15 +17,17 @@ from wabus_runtime.postgres.read_replica import Reads
 from wabus_runtime.projection.ownership import Ownership
 from wabus_runtime.service.process import DRAINS, Role, Service, background, build_app
 
+from wabus_sender.api.blocking import BlockingApi
 from wabus_sender.api.messages import MessagesApi
 from wabus_sender.api.numbers import NumbersApi
+from wabus_sender.api.opting import OptingApi
 from wabus_sender.api.queue_bound import QueueBound
 from wabus_sender.api.reporting import ReportingApi
 from wabus_sender.api.routes import add_routes
 from wabus_sender.api.sends import SendsApi
 from wabus_sender.api.uploads import UploadsApi
 from wabus_sender.settings import SenderApiSettings, SenderSettings, SenderWorkerSettings
-from wabus_sender.worker import freshness, projector, upkeep
+from wabus_sender.worker import freshness, projector, telling_choices, upkeep
 from wabus_sender.worker.calling import Calls
 from wabus_sender.worker.dispatcher import Dispatcher
 from wabus_sender.worker.telling import SOURCE
@@ -72,11 +74,12 @@ def _install_api(app: web.Application, settings: SenderApiSettings) -> None:
     bound = QueueBound(lambda: app[POOL], settings.sender_queue_limit)
     numbers = NumbersApi(lambda: app[POOL])
     sends = SendsApi(lambda: app[POOL], publisher, pseudonyms, announcements)
+    blocking = BlockingApi(lambda: app[POOL], publisher, pseudonyms, announcements)
+    opting = OptingApi(lambda: app[POOL], publisher, pseudonyms)
     reporting = ReportingApi(lambda: app[POOL], publisher, pseudonyms)
     uploads = UploadsApi(lambda: app[POOL], announcements)
-    add_routes(
-        app, MessagesApi(lambda: app[POOL], publisher, pseudonyms, bound, sends), sends, numbers, uploads, reporting
-    )
+    messages = MessagesApi(lambda: app[POOL], publisher, pseudonyms, bound, sends)
+    add_routes(app, messages, sends, numbers, uploads, reporting, opting, blocking)
 
 
 def _install_worker(app: web.Application, settings: SenderWorkerSettings) -> None:
@@ -115,6 +118,9 @@ def _install_worker(app: web.Application, settings: SenderWorkerSettings) -> Non
         await credentials.whole(projector.DIRECTORY_TIMEOUT)
         await Uploading(app[POOL], lambda: app[CALLS]).run(ready)
 
+    async def tell_choices(ready: Callable[[], None]) -> None:
+        await telling_choices.run(app[POOL], publisher, ready)
+
     async def drain() -> None:
         for dispatcher in dispatchers:
             await dispatcher.drain()
@@ -132,6 +138,7 @@ def _install_worker(app: web.Application, settings: SenderWorkerSettings) -> Non
     background(app, projector.NAME, project)
     background(app, "sender-dispatcher", dispatch)
     background(app, "sender-uploads", upload)
+    background(app, "sender-choices", tell_choices)
     background(app, "sender-freshness", stay_fresh)
     background(app, "sender-upkeep", keep_up)
 

@@ -40,7 +40,8 @@ def facts(**changes: Any) -> Facts:
         ({"is_template": True, "template_status": "APPROVED"}, None),
         ({"is_template": True, "category": "AUTHENTICATION", "has_number": False}, checks.NEEDS_A_NUMBER),
         ({"is_template": True, "category": "MARKETING", "stopped": True}, checks.WANTS_NO_MARKETING),
-        ({"is_template": True, "category": "UTILITY", "stopped": True}, None),
+        ({"is_template": True, "category": "MARKETING", "opted_out": True}, checks.OPTED_OUT),
+        ({"is_template": True, "category": "UTILITY", "stopped": True, "opted_out": True}, None),
         ({"stopped": True}, None),
     ],
 )

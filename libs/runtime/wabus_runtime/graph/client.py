@@ -160,14 +160,18 @@ class Graph:
                 return answer, used
         raise AssertionError("unreachable")
 
-    async def post_once(self, path: str, token: SecretStr, content: Mapping[str, Any]) -> Answer:
+    async def post_once(
+        self, path: str, token: SecretStr, content: Mapping[str, Any], method: Literal["POST", "DELETE"] = "POST"
+    ) -> Answer:
         """The answer to a JSON body that is sent once and never again by itself, whatever the answer is.
 
         Raises `AnswerLost` where Graph may have done what was asked, `GraphUnavailable` where it certainly was not
         asked, and `MetaOutage` where it was not because Meta has been out of order for everybody.
         """
         headers = {"Content-Type": "application/json"}
-        return await self._post_once(path, lambda: self._posted(path, token, orjson.dumps(content), headers))
+        return await self._post_once(
+            path, lambda: self._posted(path, token, orjson.dumps(content), headers, method=method)
+        )
 
     async def upload(self, path: str, token: SecretStr, file: File) -> Answer:
         """The answer to a file that is sent once, of which no more is held than a chunk.
@@ -230,10 +234,12 @@ class Graph:
         content: bytes | AsyncIterator[bytes],
         headers: Mapping[str, str],
         patience: aiohttp.ClientTimeout | None = None,
+        method: Literal["POST", "DELETE"] = "POST",
     ) -> Answer:
         proof = {"appsecret_proof": _proof(self._settings.meta_app_secrets[0], token)}
         authorised = {"Authorization": f"Bearer {token.get_secret_value()}", **headers}
-        async with self._session.post(
+        async with self._session.request(
+            method,
             self._root + path,
             params=proof,
             headers=authorised,

@@ -23,11 +23,8 @@ Kind = Literal[
 ]  # fmt: skip
 
 
-class MessageBody(BaseModel):
-    """Meta's message object, and from which number and to whom it is.
-
-    What is in the member that `type` names is Meta's: "Messages API".
-    """
+class Whom(BaseModel):
+    """A person, and one of your numbers."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -45,6 +42,43 @@ class MessageBody(BaseModel):
     conversation_id: Id | None = Field(
         default=None, description="In place of `to` and `recipient`: the conversation that this is an answer in."
     )
+
+
+class WhomRequest(Whom):
+    """The body of POST /messages/opt-out, /opt-in, /block and /unblock."""
+
+
+class OptedView(BaseModel):
+    """What was asked for: it holds within a moment, for all numbers of the organisation."""
+
+    opted_out: bool
+
+
+class BlockView(BaseModel):
+    """What was asked for, and whether WhatsApp has done it yet."""
+
+    blocked: bool
+    state: Literal["asked", "done"]
+
+
+Word = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[^\x00]*$")]
+
+
+class WordsBody(BaseModel):
+    """What people write, and nothing else, to get no more marketing, or to get it again; in whatever case."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stop: Annotated[list[Word], Field(max_length=50)]
+    start: Annotated[list[Word], Field(max_length=50)]
+
+
+class MessageBody(Whom):
+    """Meta's message object, and from which number and to whom it is.
+
+    What is in the member that `type` names is Meta's: "Messages API".
+    """
+
     label: Label | None = Field(default=None, description="Your word for what belongs together, such as a campaign.")
     metadata: Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")] | None = Field(
         default=None, description="Your own: it is not read, and comes back in answers and events."

@@ -239,7 +239,11 @@ class Checked(NamedTuple):
     user_last_at: datetime | None
     maybe_at: datetime | None
     stopped: bool
-    """Whether the person wants no marketing."""
+    """Whether the person wants no marketing from the number, as Meta tells it."""
+    opted_out: bool
+    """Whether the person wants no marketing of the organisation, as they have told it."""
+    blocked: bool
+    """Whether the number has blocked the person."""
     read_until: datetime | None
     """All that the log had by then is known."""
 
@@ -255,6 +259,12 @@ async def to_check(pool: asyncpg.Pool, send_ids: Iterable[str]) -> list[Checked]
             claimed, sends.label, coalesce(labels.paused, false),
             CASE WHEN accounts.waba_id IS NULL THEN sends.org_id ELSE accounts.org_id END,
             templates.status, wrote.user_last_at, wrote.maybe_at, coalesce(chosen.stopped, false),
+            coalesce(told.opted_out, false),
+            EXISTS (
+                SELECT FROM blocks WHERE blocks.org_id = sends.org_id AND blocks.blocked
+                    AND blocks.phone_number_id = sends.phone_number_id
+                    AND blocks.value IN (coalesce(sends.wa_id, sends.user_id), contacts.other)
+            ),
             (SELECT read_until FROM freshness)
         FROM sends
         LEFT JOIN labels ON labels.phone_number_id = sends.phone_number_id AND labels.org_id = sends.org_id
@@ -275,6 +285,11 @@ async def to_check(pool: asyncpg.Pool, send_ids: Iterable[str]) -> list[Checked]
                 AND preferences.value IN (coalesce(wa_id, user_id), contacts.other)
             ORDER BY preferences.at DESC, preferences.stopped DESC LIMIT 1
         ) AS chosen ON true
+        LEFT JOIN LATERAL (
+            SELECT opt_outs.opted_out FROM opt_outs
+            WHERE opt_outs.org_id = sends.org_id AND opt_outs.value IN (coalesce(wa_id, user_id), contacts.other)
+            ORDER BY opt_outs.at DESC, opt_outs.opted_out DESC LIMIT 1
+        ) AS told ON true
         WHERE send_id = ANY($1::uuid[]) AND state = 'queued'
         """,
         list(map(UUID, send_ids)),

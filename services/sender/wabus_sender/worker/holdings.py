@@ -40,6 +40,13 @@ HOLDINGS = Holdings(
         Table("windows", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
         Table("preferences", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
         Table("conversation_ids", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
+        # A person is known by it for longer than as a contact.
+        Table("opt_outs", _ORGANISATION, contact="value = $1 AND ($2::text IS NULL OR org_id = $2)"),
+        Table(
+            "opt_outs_untold", _ORGANISATION, _ACCOUNT, "$1 IN (wa_id, user_id) AND ($2::text IS NULL OR org_id = $2)"
+        ),
+        Table("blocks", _ORGANISATION, _ACCOUNT, "value = $1 AND ($2::text IS NULL OR org_id = $2)"),
+        Table("opt_words", _ORGANISATION),
         # Which numbers and lanes have ever had anything to send.
         Table("queues", _NUMBERS.format(_OF_ACCOUNTS), _NUMBERS.format(_ACCOUNT)),
         Table("number_pauses", _NUMBERS.format(_OF_ACCOUNTS), _NUMBERS.format(_ACCOUNT)),

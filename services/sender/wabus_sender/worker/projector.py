@@ -10,10 +10,16 @@ from wabus_events import (
     MESSAGES,
     SENDS,
     TEMPLATES,
+    BlockRefused,
+    BlockRequested,
+    ContactBlocked,
     ContactForgotten,
+    ContactUnblocked,
     Event,
     LabelPaused,
     LabelResumed,
+    OptedIn,
+    OptedOut,
     ReadMarkRequested,
     SendRequested,
     WabaEvent,
@@ -32,11 +38,12 @@ from wabus_whatsapp.ids import Ids, Kind
 from wabus_whatsapp.joins import latest
 from wabus_whatsapp.window import Opens
 
-from wabus_sender.sending.reading import Heard, Preferred, Seen, facts_of
+from wabus_sender.sending.reading import Heard, Preferred, Said, Seen, facts_of
 from wabus_sender.sending.states import fold
-from wabus_sender.tables import contacts, facts, heard, labels, read_marks, sends
-from wabus_sender.tables.contacts import Choice, Contact, Wrote
+from wabus_sender.tables import facts, heard, labels, sends
 from wabus_sender.tables.erasing import erase
+from wabus_sender.tables.people import blocks, contacts, opt_outs, read_marks
+from wabus_sender.tables.people.contacts import Choice, Contact, Wrote
 from wabus_sender.tables.sends import Asked
 
 NAME = sends.PROJECTION
@@ -88,6 +95,7 @@ class _Folding:
         statuses: list[Heard] = []
         seen: list[tuple[str, str, Seen]] = []
         choices: list[Choice] = []
+        said: list[opt_outs.Said] = []
         for record in records:
             if record.topic != MESSAGES.name or not isinstance(record.event, WabaEvent):
                 continue
@@ -102,20 +110,48 @@ class _Folding:
                         for value in (fact.wa_id and contact_id(fact.wa_id), fact.user_id)
                         if value
                     ]
+                elif org_id and isinstance(fact, Said):
+                    said.append(self._said(org_id, record.event.waba_id, fact))
                 elif org_id and isinstance(fact, Seen):
                     seen.append((org_id, record.event.waba_id, fact))
+        opted = [
+            opt_outs.Choice(event.org_id, *value, isinstance(event, OptedOut), event.time, event.by)
+            for record in records
+            if isinstance(event := record.event, OptedOut | OptedIn) and event.org_id
+            for value in self._values(event.org_id, event.wa_id, event.user_id)
+        ]
+        of_blocks = [
+            blocks.Told(record.event, record.partition, *named[1:])
+            for record in records
+            if isinstance(record.event, BlockRequested | ContactBlocked | ContactUnblocked | BlockRefused)
+            for named in self._values(record.event.org_id or "", record.event.wa_id, record.event.user_id)[:1]
+        ]
         persons, wrote, conversations = self._persons(seen, of_sends)
 
         async def write(connection: Connection) -> None:
             await facts.write(connection, of_facts)
             await contacts.write(connection, persons, wrote, conversations)
             await contacts.write_choices(connection, choices)
+            await opt_outs.hear(connection, said)
+            await opt_outs.write(connection, opted)
+            await blocks.write(connection, of_blocks)
             await heard.write(connection, statuses)
             await _write_sends(connection, of_sends)
             await labels.write(connection, of_labels)
             await read_marks.insert(connection, of_marks)
 
         return write
+
+    def _said(self, org_id: str, waba_id: str, fact: Said) -> opt_outs.Said:
+        values = self._values(org_id, fact.wa_id, fact.user_id)
+        return opt_outs.Said(
+            org_id, waba_id, fact.phone_number_id, fact.wa_id, fact.user_id, values, fact.at, fact.wamid, fact.text
+        )
+
+    def _values(self, org_id: str, wa_id: str | None, user_id: str | None) -> list[tuple[str, str, str]]:
+        """The identifiers of a person, each with the names under which it is forgotten."""
+        values = (wa_id and contact_id(wa_id), user_id)
+        return [(value, self._forgotten_as(value, org_id), self._forgotten_as(value, "")) for value in values if value]
 
     def _owner(self, event: WabaEvent) -> str | None:
         return event.org_id or self._directory.owner(event.waba_id, event.time)
