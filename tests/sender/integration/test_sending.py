@@ -20,6 +20,7 @@ from wabus_events import (
     SendRequested,
     SendReturned,
     SendUnknown,
+    ThreadControlChanged,
     Topic,
     identity_of,
 )
@@ -290,3 +291,27 @@ async def test_what_another_system_has_sent_is_told_once(sending: Sending, sende
         assert (answer.status, (await answer.json())["fields"]) == (422, [field])
     answer = await sender.post("/messages/reported", json=told, headers=sending.bearer("other", "service"))
     assert (answer.status, (await answer.json())["code"]) == (422, "not_your_number")
+
+
+async def test_who_is_answered_by_another_responder_is_sent_nothing_until_they_write_to_us(
+    sending: Sending, sender: Client
+) -> None:
+    agent = sending.bearer(ORG, "agent")
+    assert (await sender.post("/sends/pause", json={"label": "spring"}, headers=agent)).status == 202
+    waiting = await sending.post(sender, text(label="spring"))
+    event = ThreadControlChanged(
+        id="taken", time=datetime.now(UTC), org_id=ORG, waba_id=DEMO_WABA, phone_number_id=DEMO_PHONE, contact=PERSON,
+        change="control_taken", value={},
+    )  # fmt: skip
+    await sending.publisher.publish([event])
+
+    async def refused(code: str | None) -> bool:
+        async with sender.post("/messages/check", json=text(), headers=agent) as answer:
+            return ((await answer.json())["refusal"] or {"code": None})["code"] == code
+
+    await sending.eventually(lambda: refused("thread_of_another"))
+    assert (await sender.post("/sends/resume", json={"label": "spring"}, headers=agent)).status == 202
+    found = await sending.until(sender, waiting["send_id"], "refused")
+    assert (found["refusal"]["code"], found["refusal"]["stage"]) == ("thread_of_another", "check")
+    await sending.write(PERSON)
+    await sending.eventually(lambda: refused(None))

@@ -20,7 +20,7 @@ from wabus_sender.sending.checks import Facts, Refusal
 from wabus_sender.sending.requests import lane_of, unstorable
 from wabus_sender.tables import facts
 from wabus_sender.tables.facts import Template
-from wabus_sender.tables.people import blocks, contacts, opt_outs
+from wabus_sender.tables.people import blocks, contacts, opt_outs, thread_owners
 
 _ADDRESSING = frozenset(
     ("from_", "to", "recipient", "conversation_id", "label", "metadata", "not_before", "expires_at", "wamid", "sent_at")
@@ -120,6 +120,7 @@ async def known_of(pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime) -
             category=template and template.category,
             has_number=wish.wa_id is not None,
             stopped=place in await contacts.stopped(pool, [place]),
+            taken_at=await thread_owners.taken_at(pool, *place),
             blocked=await blocks.blocked(pool, *place),
             opted_out=bool(await opt_outs.opted_out(pool, [(org_id, place[2])])),
         ),

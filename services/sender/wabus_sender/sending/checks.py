@@ -13,6 +13,8 @@ from wabus_whatsapp.window import window
 FRESH = timedelta(seconds=3)
 """What was read longer ago may have been overtaken by what Meta knows: then Meta decides."""
 
+FREE_AFTER = timedelta(hours=24)
+
 SENDABLE = frozenset(("APPROVED", "FLAGGED"))
 """States of a template in which Meta sends it."""
 
@@ -70,6 +72,12 @@ BLOCKED = Refusal(
     "Unblock them with POST /messages/unblock, if you want to write to them.",
 )
 
+THREAD_OF_ANOTHER = Refusal(
+    "thread_of_another",
+    "Another responder on this number answers this person at present.",
+    "Let them hand the conversation over, or send an approved template.",
+)
+
 REFUSALS: Mapping[str, Refusal] = {
     each.code: each
     for each in (
@@ -81,6 +89,7 @@ REFUSALS: Mapping[str, Refusal] = {
         WANTS_NO_MARKETING,
         OPTED_OUT,
         BLOCKED,
+        THREAD_OF_ANOTHER,
     )
 }
 
@@ -103,6 +112,8 @@ class Facts(NamedTuple):
     """Whether the person wants no marketing from the number, as Meta tells it."""
     opted_out: bool = False
     """Whether the person wants no marketing of the organisation, as they have told it."""
+    taken_at: datetime | None = None
+    """Since when another responder answers the person."""
     blocked: bool = False
     """Whether the number has blocked the person."""
 
@@ -123,5 +134,18 @@ def refusal(org_id: str, facts: Facts, now: datetime) -> Refusal | None:
         return None
     if facts.read_until is None or now - facts.read_until > FRESH:
         return None
+    if _is_of_another(facts, now):
+        return THREAD_OF_ANOTHER
     found = window(now, user_last_at=facts.user_last_at, maybe_at=facts.maybe_at)
     return WINDOW_CLOSED if found.state == "closed" else None
+
+
+def _is_of_another(facts: Facts, now: datetime) -> bool:
+    """Whether it is sure that somebody else answers the person.
+
+    Who writes to us is ours to answer, and Meta tells nobody that a conversation has become free, which it is after a
+    day in which nobody wrote. Source: Meta, "Conversation Routing".
+    """
+    if facts.taken_at is None or now - facts.taken_at >= FREE_AFTER:
+        return False
+    return facts.user_last_at is None or facts.user_last_at < facts.taken_at

@@ -12,6 +12,7 @@ from wabus_events import (
     MessageEchoed,
     MessageReceived,
     MessageStatusChanged,
+    ThreadControlChanged,
 )
 from wabus_whatsapp.joins import STATE_OF_STATUS
 from wabus_whatsapp.window import Opens, opened_by
@@ -48,6 +49,16 @@ class Preferred(NamedTuple):
     stopped: bool
 
 
+class Handed(NamedTuple):
+    """Somebody else answers a person from now on, or we do."""
+
+    phone_number_id: str
+    wa_id: str | None
+    user_id: str | None
+    at: datetime
+    ours: bool
+
+
 class Said(NamedTuple):
     """Somebody wrote something so short that it may be a word by which they choose."""
 
@@ -73,7 +84,7 @@ class Heard(NamedTuple):
     user_id: str | None
 
 
-def facts_of(event: Event) -> Iterator[Seen | Heard | Preferred | Said]:
+def facts_of(event: Event) -> Iterator[Seen | Heard | Preferred | Said | Handed]:
     """What an event says; of most events nothing."""
     match event:
         case MessageReceived(group_id=None):
@@ -86,6 +97,8 @@ def facts_of(event: Event) -> Iterator[Seen | Heard | Preferred | Said]:
         case MarketingPreferenceChanged(category="marketing_messages", choice="stop" | "resume" as choice):
             yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.NO)
             yield Preferred(event.phone_number_id, event.wa_id, event.user_id, event.time, choice == "stop")
+        case ThreadControlChanged(is_ours=bool(ours)) if event.contact:
+            yield Handed(event.phone_number_id, event.wa_id, event.user_id, event.time, ours)
         case MessageEchoed(group_id=None):
             yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.NO)
         case MessageStatusChanged():

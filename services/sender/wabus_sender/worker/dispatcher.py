@@ -471,6 +471,7 @@ def _refusal(each: Checked, now: datetime) -> checks.Refusal | None:
         stopped=each.stopped,
         opted_out=each.opted_out,
         blocked=each.blocked,
+        taken_at=each.taken_at,
     )
     return checks.refusal(each.org_id, known, now)
 

@@ -35,8 +35,11 @@ class Told(NamedTuple):
     forgotten_everywhere_as: str
 
 
-async def write(connection: Connection, told: Iterable[Told]) -> None:
-    """Fold events in their order: of one number they are in one partition."""
+async def write(connection: Connection, told: Iterable[Told], *, over: bool = False) -> None:
+    """Fold events in their order: of one number they are in one partition.
+
+    Of a replay `over` the rows nothing is asked of Meta before its end, and what came of older requests is passed over.
+    """
     for event, partition, forgotten_as, forgotten_everywhere_as in told:
         value = event.wa_id or event.user_id
         if not event.org_id or not value:
@@ -47,7 +50,8 @@ async def write(connection: Connection, told: Iterable[Told]) -> None:
                     """
                     INSERT INTO blocks AS known (org_id, phone_number_id, value, forgotten_as, forgotten_everywhere_as,
                         waba_id, wa_id, user_id, partition, request_id, blocks, state, next_at, changed_at)
-                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'asked', $12, $12)
+                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'asked',
+                        CASE WHEN $13 THEN 'infinity' ELSE $12::timestamptz END, $12)
                     ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET request_id = excluded.request_id,
                         blocks = excluded.blocks, state = 'asked', next_at = excluded.next_at, attempts = 0,
                         changed_at = excluded.changed_at, code = NULL, error_code = NULL, waba_id = excluded.waba_id,
@@ -66,18 +70,20 @@ async def write(connection: Connection, told: Iterable[Told]) -> None:
                     UUID(event.id),
                     event.blocks,
                     event.time,
+                    over,
                 )
             case ContactBlocked() | ContactUnblocked():
                 await connection.execute(
                     """
                     UPDATE blocks SET blocked = $5, state = CASE WHEN request_id = $4 THEN 'done' ELSE state END
-                    WHERE org_id = $1 AND phone_number_id = $2 AND value = $3
+                    WHERE org_id = $1 AND phone_number_id = $2 AND value = $3 AND (NOT $6 OR request_id = $4)
                     """,
                     event.org_id,
                     event.phone_number_id,
                     value,
                     UUID(event.request_id),
                     isinstance(event, ContactBlocked),
+                    over,
                 )
             case BlockRefused():
                 await connection.execute(
@@ -110,6 +116,11 @@ async def due(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, agai
         most,
     )
     return [Wanted(*row) for row in rows]
+
+
+async def release(pool: asyncpg.Pool) -> None:
+    """Let Meta be asked for what a replay has brought back, now that all is folded that came of it."""
+    await pool.execute("UPDATE blocks SET next_at = now() WHERE state = 'asked' AND next_at = 'infinity'")
 
 
 async def state_of(pool: asyncpg.Pool, org_id: str, request_id: str) -> asyncpg.Record | None:

@@ -67,8 +67,11 @@ async def write(connection: Connection, choices: Iterable[Choice]) -> None:
     )
 
 
-async def hear(connection: Connection, said: Sequence[Said]) -> None:
-    """Write down the choices among some short messages, by the words that their organisations have."""
+async def hear(connection: Connection, said: Sequence[Said], *, tells: bool = True) -> None:
+    """Write down the choices among some short messages, by the words that their organisations have.
+
+    With `tells` the log is to be told of them.
+    """
     if not said:
         return
     known = await _words(connection, sorted({each.org_id for each in said}))
@@ -88,6 +91,7 @@ async def hear(connection: Connection, said: Sequence[Said]) -> None:
         )  # fmt: skip
     if untold:
         await write(connection, choices)
+    if untold and tells:
         await connection.executemany(
             """
             INSERT INTO opt_outs_untold
