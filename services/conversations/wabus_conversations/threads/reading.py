@@ -21,6 +21,7 @@ from wabus_events import (
     MessageEchoed,
     MessageImported,
     MessageReceived,
+    MessageReported,
     MessageStatusChanged,
     SendSettled,
     StandbyReceived,
@@ -76,7 +77,7 @@ def facts_of(event: Event, org_id: str, tie: int) -> Iterator[Fact]:
         case MessageEchoed():
             item = _first(event.value, "message_echoes")
             yield _message(event, _account(event, org_id), tie, item, Source.ECHO, outgoing=True)
-        case MessageAccepted() | SendSettled():
+        case MessageAccepted() | MessageReported() | SendSettled():
             if event.message is not None:
                 yield _sent(event, Account(org_id, event.waba_id, event.phone_number_id), tie, event.message)
         case MessageImported():
@@ -222,8 +223,10 @@ def _imported(event: MessageImported, account: Account, tie: int) -> MessageFact
     return _message(event, account, tie, item, source, outgoing=event.from_business)
 
 
-def _sent(event: MessageAccepted | SendSettled, account: Account, tie: int, message: Json) -> MessageFact:
-    """A message that was sent through us: what Meta was asked, under the id that Meta has given it."""
+def _sent(
+    event: MessageAccepted | MessageReported | SendSettled, account: Account, tie: int, message: Json
+) -> MessageFact:
+    """A message that was sent through us, or told to us: what Meta was asked, under the id that Meta has given it."""
     whose = _sorted(event.wa_id, event.user_id)
     ids = (("to", whose.wa_id), ("recipient", whose.user_id))
     item: Json = {**message, "id": event.wamid} | {name: value for name, value in ids if value}
