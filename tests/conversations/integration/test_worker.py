@@ -318,6 +318,28 @@ async def test_what_is_past_its_retention_is_deleted_a_little_at_a_time(
     assert await world.pool.fetchval("SELECT count(*) FROM message_places WHERE gone") == 0
 
 
+async def test_who_writes_in_groups_only_stays_somebody_for_as_long_as_that_is_kept(
+    world: World, eventually: Eventually, settings: ConversationsSettings
+) -> None:
+    events = [
+        recent(received("old, in a group", 1, "1", group="group")),
+        recent(received("old", 2, "2")),
+        recent(received("new, in a group", 5 * DAY, "1", group="group")),
+        recent(received("new, in a group too", 5 * DAY, "3", "DE.3", group="group")),
+    ]
+    await world.publish(connected(), *events)
+    await world.start()
+    await eventually(lambda: world.folded(4))
+    keeping = Keeping(settings.identity_bytes, 3)
+    people = "SELECT DISTINCT value FROM identifiers JOIN persons USING (person_id) ORDER BY 1"
+
+    await upkeep.look(world.pool, keeping, NOW + timedelta(days=4), lambda: None)
+    assert [row[0] for row in await world.pool.fetch(people)] == ["1", "3", "DE.3"]
+
+    await upkeep.look(world.pool, keeping, NOW + timedelta(days=9), lambda: None)
+    assert [row[0] for row in await world.pool.fetch(people)] == []
+
+
 async def test_an_organisation_keeps_its_messages_for_as_long_as_it_says(
     world: World, eventually: Eventually, settings: ConversationsSettings
 ) -> None:

@@ -15,10 +15,13 @@ from wabus_events import (
     Event,
     HistoryProgressed,
     MarketingPreferenceChanged,
+    MediumLost,
+    MediumStored,
     MessageAccepted,
     MessageEchoed,
     MessageImported,
     MessageReceived,
+    MessageReported,
     MessageStatusChanged,
     SendSettled,
     StandbyReceived,
@@ -43,6 +46,7 @@ from wabus_conversations.threads.facts import (
     ContactFact,
     Fact,
     HistoryFact,
+    MediumFact,
     MessageFact,
     SameFact,
     Source,
@@ -73,7 +77,7 @@ def facts_of(event: Event, org_id: str, tie: int) -> Iterator[Fact]:
         case MessageEchoed():
             item = _first(event.value, "message_echoes")
             yield _message(event, _account(event, org_id), tie, item, Source.ECHO, outgoing=True)
-        case MessageAccepted() | SendSettled():
+        case MessageAccepted() | MessageReported() | SendSettled():
             if event.message is not None:
                 yield _sent(event, Account(org_id, event.waba_id, event.phone_number_id), tie, event.message)
         case MessageImported():
@@ -96,6 +100,9 @@ def facts_of(event: Event, org_id: str, tie: int) -> Iterator[Fact]:
         case ThreadControlChanged() if event.contact:
             value = {"ours": event.is_ours, "role": event.new_owner_role, "app_id": event.new_owner_app_id}
             yield _contact_fact(event, org_id, "thread_owner", value)
+        case MediumStored() | MediumLost():
+            account = _account(event, org_id)
+            yield MediumFact(account, _message_id(account, event.wamid), event.time)
         case HistoryProgressed():
             phase = -1 if event.declined else event.phase
             if phase is not None:
@@ -147,6 +154,8 @@ _OfNumber = (
     | MarketingPreferenceChanged
     | ThreadControlChanged
     | HistoryProgressed
+    | MediumStored
+    | MediumLost
 )
 _OfMessage = MessageReceived | MessageEchoed | MessageImported | StandbyReceived
 _OfPerson = _OfMessage | CallReported | ContactSynced | MarketingPreferenceChanged | ThreadControlChanged
@@ -214,8 +223,10 @@ def _imported(event: MessageImported, account: Account, tie: int) -> MessageFact
     return _message(event, account, tie, item, source, outgoing=event.from_business)
 
 
-def _sent(event: MessageAccepted | SendSettled, account: Account, tie: int, message: Json) -> MessageFact:
-    """A message that was sent through us: what Meta was asked, under the id that Meta has given it."""
+def _sent(
+    event: MessageAccepted | MessageReported | SendSettled, account: Account, tie: int, message: Json
+) -> MessageFact:
+    """A message that was sent through us, or told to us: what Meta was asked, under the id that Meta has given it."""
     whose = _sorted(event.wa_id, event.user_id)
     ids = (("to", whose.wa_id), ("recipient", whose.user_id))
     item: Json = {**message, "id": event.wamid} | {name: value for name, value in ids if value}
