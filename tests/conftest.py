@@ -25,7 +25,7 @@ from wabus_local.kafka import EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.http.auth import make_token
 from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, ensure_topics, topic_name
-from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.kafka.publisher import Patience, Publisher
 from wabus_runtime.observe import tracing
 from wabus_runtime.settings import AuthSettings, IdentitySettings, KafkaSettings, load
 from waiting import Eventually, wait_until
@@ -131,8 +131,8 @@ async def topics(environment: dict[str, str]) -> IdentitySettings:
 
 @pytest.fixture
 async def publisher(topics: KafkaSettings) -> AsyncIterator[Publisher]:
-    """Publishes to this test's topics."""
-    publisher = Publisher(topics, "/wabus/test")
+    """Publishes to this test's topics; a broker on a busy machine leads a partition some time after it has said so."""
+    publisher = Publisher(topics, "/wabus/test", Patience(acknowledge=30.0))
     await publisher.start()
     yield publisher
     await publisher.stop()
