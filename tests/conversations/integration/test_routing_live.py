@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conversations_world import Client
 from threads import ANNA, BEN, handed_over, received
+from wabus_conversations.tables.work import presence
 from wabus_conversations.worker.work.routing import Routing
 from wabus_runtime.kafka.publisher import Publisher
 from waiting import Eventually
@@ -185,6 +186,12 @@ async def test_only_agents_who_have_the_feed_open_are_there_and_nobody_of_a_proc
         return await there() == set()
 
     await eventually(nobody)
+    # A process that is killed tells nothing: what it said is over by itself, and goes.
+    await desk.inbox.pool.execute(
+        "INSERT INTO presence VALUES ('shop', 'ben', gen_random_uuid(), now() - interval '1 s')"
+    )
+    assert await presence.there(desk.inbox.pool, "shop") == frozenset()
+    assert await presence.delete_old(desk.inbox.pool, 10) == 1
 
 
 REFUSED: list[list[dict[str, Any]]] = [

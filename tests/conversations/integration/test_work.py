@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from conversations_world import Client
 from test_feed import following
 from threads import ANNA, BEN, received
+from wabus_conversations.worker.work import projector
+from wabus_runtime.projection.replay_over import replay_over
 from work_world import Desk
 
 pytest_plugins = ["work_world"]
 
 
-async def test_of_two_agents_who_take_a_conversation_at_two_processes_one_has_it_and_the_other_learns_who(
+async def test_of_two_agents_at_two_processes_one_has_it_and_nobody_takes_it_from_them_unawares(
     desk: Desk, other_process: Client
 ) -> None:
     await desk.inbox.fold(received("hello", 1, ANNA))
@@ -29,11 +31,8 @@ async def test_of_two_agents_who_take_a_conversation_at_two_processes_one_has_it
     assert lost["code"] == "taken"
     assert lost["work"]["agent"] == won["work"]["agent"] == (await desk.work())["agent"]
 
-
-async def test_who_has_a_conversation_hands_it_over_and_nobody_takes_it_from_them_unawares(desk: Desk) -> None:
-    await desk.inbox.fold(received("hello", 1, ANNA))
+    await desk.act("assign", {}, sub=won["work"]["agent"])
     await desk.act("assign", {"agent": "me"}, sub="anna")
-
     refused = await desk.act("assign", {"agent": "me"}, sub="ben", status=409)
     assert refused["work"]["agent"] == "anna"
     assert (await desk.act("assign", {"agent": "ben"}, sub="anna"))["work"]["agent"] == "ben"
@@ -56,10 +55,7 @@ async def test_a_closed_conversation_is_free_and_open_again_when_the_person_writ
     await desk.inbox.fold(received("again", 2, ANNA))
 
     assert (await desk.work())["state"] == "open"
-
-
-async def test_what_came_while_somebody_closed_what_they_saw_keeps_it_open(desk: Desk) -> None:
-    await desk.inbox.fold(received("seen", 1, ANNA), received("unseen", 2, ANNA))
+    # What came while somebody closed what they saw keeps it open.
     seen = (await desk.inbox.messages())[-1]["message_id"]
 
     assert (await desk.act("close", {"message_id": seen}))["work"]["state"] == "open"
@@ -101,7 +97,7 @@ async def test_what_was_read_is_not_unread_until_more_comes_or_somebody_marks_it
     assert [each["unread"] for each in await desk.inbox.conversations()] == [1]
 
 
-async def test_notes_are_for_colleagues_and_only_who_wrote_one_deletes_it(desk: Desk) -> None:
+async def test_notes_are_for_colleagues_who_are_told_and_only_who_wrote_one_deletes_it(desk: Desk) -> None:
     await desk.inbox.fold(received("hello", 1, ANNA))
     once = {"Idempotency-Key": "note-1"}
     note = await desk.act("notes", {"text": "calls back"}, status=201, headers=once)
@@ -115,10 +111,7 @@ async def test_notes_are_for_colleagues_and_only_who_wrote_one_deletes_it(desk: 
 
     assert (await desk.call("GET", path))["notes"] == []
     await desk.call("DELETE", f"{path}/{note['note_id']}", sub="anna", status=404)
-
-
-async def test_who_follows_is_told_of_what_others_do(desk: Desk) -> None:
-    await desk.inbox.fold(received("hello", 1, ANNA))
+    # Who follows is told.
     async with following(desk.inbox) as events:
         await events.until("hello")
         await desk.act("assign", {"agent": "me"}, sub="ben")
@@ -142,3 +135,23 @@ async def test_what_does_not_fit_is_refused_before_it_is_in_the_log(desk: Desk) 
     ):
         await desk.act(what, body, status=422)
     assert await desk.inbox.pool.fetchval("SELECT count(*) FROM work_events") == 0
+
+
+async def test_a_rebuild_keeps_what_was_done_and_makes_it_anew_where_it_is_missing(desk: Desk) -> None:
+    await desk.inbox.fold(received("hello", 1, ANNA))
+    await desk.act("assign", {"agent": "me"}, sub="ben")
+    await desk.act("assign", {"agent": "me"}, sub="anna", status=409)
+    await desk.act("tags", {"add": ["vip"]})
+    await desk.act("notes", {"text": "likes tea"}, status=201)
+    before = await desk.work()
+
+    await replay_over(projector.TABLES, lambda _: None)
+    assert await desk.work() == before
+    for table in ("conversation_work", "work_events", "notes"):
+        await desk.inbox.pool.execute(f"TRUNCATE {table}")
+    await desk.inbox.pool.execute("UPDATE conversations SET agent = NULL, tags = '{}'")
+    await replay_over(projector.TABLES, lambda _: None)
+
+    assert await desk.work() == before
+    outcomes = await desk.inbox.pool.fetch("SELECT outcome FROM work_events ORDER BY at")
+    assert [row["outcome"] for row in outcomes] == ["done", "taken", "done", "done"]

@@ -42,7 +42,7 @@ async def stored(pool: asyncpg.Pool, conversation_id: str = HERE) -> Work:
         return (await state.locked(connection, [conversation_id])).get(conversation_id, NOTHING_DONE)
 
 
-@settings(max_examples=examples(100), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(logs(HERE), st.lists(st.integers(0, 6), min_size=1, max_size=4, unique=True), st.integers())
 async def test_rows_are_the_fold_wherever_messages_come_between(
     pool: asyncpg.Pool, log: list[ConversationEvent], seconds: list[int], seed: int

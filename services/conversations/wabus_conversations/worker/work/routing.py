@@ -42,7 +42,7 @@ LATER: Mapping[Why, timedelta] = {
 }
 """When it is looked at again, unless something is done with it, or the person writes."""
 
-ROUTED = Counter("wabus_conversations_routed_total", "Conversations that rules gave to somebody, or could not.", ["to"])
+ROUTED = Counter("wabus_conversations_routed_total", "What rules said of conversations.", ["outcome"])
 
 Row = asyncpg.Record
 
