@@ -190,7 +190,7 @@ class ActingApi:
     ) -> Heard | None:
         if message_id is None:
             return otherwise
-        found = await reading.messages(self.reads().primary, caller.org_id, [message_id])
+        found = await reading.messages(self.reads().primary, {caller.org_id: [message_id]})
         if not found or found[0]["conversation_id"] != row["conversation_id"]:
             raise Problem(404, "message_not_found", "No such message", "There is no such message in this conversation.")
         return Heard(found[0]["at"], found[0]["tie"])
@@ -215,9 +215,7 @@ class ActingApi:
             )
         if outcome == "too_many":
             raise Problem(409, "too_many_tags", "Too many tags", "This conversation has as many tags as it can have.")
-        return json_response(
-            views.conversation(row, await about_last(primary, caller.org_id, [row]), datetime.now(UTC))
-        )
+        return json_response(views.conversation(row, await about_last(primary, [row]), datetime.now(UTC)))
 
     def _event(self, request: web.Request, caller: Caller, row: asyncpg.Record, kind: type[E], **fields: Any) -> E:
         key, conversation_id = idempotency_key(request), row["conversation_id"]
