@@ -180,17 +180,35 @@ _ABOUT = f"""
     WHERE m.about_id = ANY($2) AND m.month >= $3
 """  # noqa: S608
 
-_SEARCH = f"""
+_FOUND = """
+    m.kind IN ('message', 'system', 'edit') AND (m.at, m.message_id) < ($6, $7)
+    AND ($3::text IS NULL OR m.waba_id = $3) AND ($4::text IS NULL OR m.phone_number_id = $4)
+    AND ($5::uuid IS NULL OR m.conversation_id = $5)
+"""
+
+_SEARCH_BY_WORDS = f"""
     SELECT {_MESSAGE} FROM messages AS m
     WHERE m.text IS NOT NULL AND m.org_id = $1
         AND (to_tsvector('simple', m.text) || array_to_tsvector(ARRAY['org ' || m.org_id]))
-            @@ (plainto_tsquery('simple', $2) && $3::text::tsquery)
-        AND m.kind IN ('message', 'system', 'edit')
-        AND ($4::text IS NULL OR m.waba_id = $4) AND ($5::text IS NULL OR m.phone_number_id = $5)
-        AND ($6::uuid IS NULL OR m.conversation_id = $6)
-        AND (m.at, m.message_id) < ($7, $8)
-    ORDER BY m.at DESC, m.message_id DESC LIMIT $9
+            @@ (plainto_tsquery('simple', $2) && $9::text::tsquery)
+        AND {_FOUND}
+    ORDER BY m.at DESC, m.message_id DESC LIMIT $8
 """  # noqa: S608
+
+_SEARCH_BY_TIME = f"""
+    SELECT {_MESSAGE} FROM (
+        SELECT * FROM messages AS m WHERE m.text IS NOT NULL AND m.org_id = $1 AND (m.at, m.message_id) < ($6, $7)
+        ORDER BY m.at DESC, m.message_id DESC LIMIT $9
+    ) AS m
+    WHERE to_tsvector('simple', m.text) @@ plainto_tsquery('simple', $2) AND {_FOUND}
+    ORDER BY m.at DESC, m.message_id DESC LIMIT $8
+"""  # noqa: S608
+
+LOOKED_AT_FIRST = 500  # texts, the newest, that show whether many say what is searched
+OFTEN = 5  # of these; then 50 are found among some 5,000, and else there are few by the index of words
+
+_PLAN_NOW = "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_sort', $1, true)"
+"""Until the transaction ends a question is planned when it is asked, and what is in order by an index is not sorted."""
 
 
 Place = tuple[datetime, str]
@@ -401,24 +419,31 @@ async def holders(pool: asyncpg.Pool, identifiers: Iterable[str]) -> dict[str, s
 
 
 async def search(pool: asyncpg.Pool, wanted: WantedTexts) -> list[asyncpg.Record]:
-    """Messages and edits with all of the words, the newest first, and one more if there is another page."""
-    place = wanted.after or (_EVER, _LAST_ID)
+    """Messages and edits with all of the words, the newest first, and one more if there is another page.
+
+    The index of words has no order in time, so all that it finds are sorted. What many say is looked for from the
+    newest on instead, and which it is show the newest.
+    """
+    arguments = (
+        wanted.org_id,
+        wanted.words,
+        wanted.waba_id,
+        wanted.phone_number_id,
+        wanted.conversation_id,
+        *(wanted.after or (_EVER, _LAST_ID)),
+        wanted.limit + 1,
+    )
     async with pool.acquire() as connection, connection.transaction():
         if not await connection.fetchval("SELECT numnode(plainto_tsquery('simple', $1)) > 0", wanted.words):
             return []
-        # Planned for these words: what many messages say is found from the newest on, what few say by the words.
-        await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
-        return await connection.fetch(
-            _SEARCH,
-            wanted.org_id,
-            wanted.words,
-            _quoted(f"org {wanted.org_id}"),
-            wanted.waba_id,
-            wanted.phone_number_id,
-            wanted.conversation_id,
-            *place,
-            wanted.limit + 1,
-        )
+        await connection.execute(_PLAN_NOW, "off")
+        found = await connection.fetch(_SEARCH_BY_TIME, *arguments, LOOKED_AT_FIRST)
+        if len(found) > wanted.limit:
+            return found
+        if len(found) >= OFTEN:
+            return await connection.fetch(_SEARCH_BY_TIME, *arguments, None)
+        await connection.execute(_PLAN_NOW, "on")
+        return await connection.fetch(_SEARCH_BY_WORDS, *arguments, _quoted(f"org {wanted.org_id}"))
 
 
 def _columns(wanted: Ids) -> tuple[list[str], list[str]]:
