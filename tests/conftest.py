@@ -175,9 +175,10 @@ def spans() -> Iterator[InMemorySpanExporter]:
 def bearer(environment: dict[str, str]) -> Callable[..., dict[str, str]]:
     """The Authorization header of a caller."""
 
-    def header(org: str = "demo", role: str = "admin") -> dict[str, str]:
+    def header(org: str = "demo", role: str = "admin", sub: str | None = None) -> dict[str, str]:
+        lifetime = timedelta(minutes=10)
         token = make_token(
-            load(AuthSettings), org_id=org, role=role, now=datetime.now(UTC), lifetime=timedelta(minutes=10)
+            load(AuthSettings), org_id=org, role=role, now=datetime.now(UTC), lifetime=lifetime, subject=sub
         )
         return {"Authorization": f"Bearer {token}"}
 

@@ -24,7 +24,8 @@ _FOUND_AT_ONCE = 1_000  # statuses of one message: a group has far fewer members
 _CONVERSATION = """
     c.conversation_id::text, c.org_id, c.waba_id, c.phone_number_id, c.person_id::text, c.group_id, c.first_at,
     c.last_at, c.history_at, c.sorted_at, c.unread, c.user_last_at, c.maybe_at, c.refused_at, c.free_reported_until,
-    c.free_computed_until, c.name, c.username, c.version, c.last_message_id
+    c.free_computed_until, c.name, c.username, c.version, c.last_message_id, c.last_tie, c.heard_at, c.heard_tie,
+    c.work_state, c.agent, c.bot, c.team, c.tags
 """
 
 _WANTED = """
@@ -37,6 +38,9 @@ _WANTED = """
         WHEN c.maybe_at > $8 AND (c.refused_at IS NULL OR c.refused_at < c.maybe_at) THEN 'maybe'
         ELSE 'closed' END)
     AND ($9::boolean IS NULL OR $9 = (c.unread > 0))
+    AND ($11::boolean IS NOT TRUE OR c.agent IS NULL AND c.bot IS NULL)
+    AND ($12::text IS NULL OR c.agent = $12) AND ($13::text IS NULL OR c.team = $13)
+    AND ($14::text IS NULL OR c.work_state = $14) AND ($15::text IS NULL OR c.tags @> ARRAY[$15])
 """
 """The same as `wabus_whatsapp.window.window` says of each row; tests hold them together."""
 
@@ -49,6 +53,21 @@ _UNREAD = f"""
     SELECT {_CONVERSATION} FROM conversations AS c WHERE {_WANTED} AND c.unread > 0
     ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
 """  # noqa: S608
+
+_OF_AGENT, _OF_TEAM, _OF_TAG, _PUT, _UNTAKEN = (
+    f"""
+    SELECT {_CONVERSATION} FROM conversations AS c WHERE {_WANTED} AND {indexed}
+    ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
+    """  # noqa: S608
+    for indexed in (
+        "c.agent IS NOT NULL AND c.agent = $12",
+        "c.team IS NOT NULL AND c.team = $13",
+        "c.tags <> '{}' AND c.tags @> ARRAY[$15]",
+        "c.work_state <> 'open' AND c.work_state = $14",
+        "c.agent IS NULL AND c.bot IS NULL AND c.work_state = 'open'",
+    )
+)
+"""What an index has, said so that PostgreSQL sees it."""
 
 _MAYBE_OPEN = f"""
     SELECT {_CONVERSATION} FROM (
@@ -86,8 +105,11 @@ _WITH_DETAILS = """
     SELECT c.*, known.identifiers, known.thread_owner,
         m.message_id::text AS last_id, m.at AS last_said_at, m.outgoing AS last_outgoing,
         m.type AS last_type, m.kind AS last_kind, m.state AS last_state, m.source AS last_source,
-        left(m.text, 400) AS last_text, CASE WHEN m.text IS NULL THEN m.content END AS last_content
+        left(m.text, 400) AS last_text, CASE WHEN m.text IS NULL THEN m.content END AS last_content,
+        w.assigned_at, w.reason, w.rule, w.put_by, w.put_at, w.snoozed_until, w.last_agent,
+        (SELECT count(*) FROM notes WHERE notes.conversation_id = c.conversation_id::uuid) AS notes
     FROM ({page}) AS c
+    LEFT JOIN conversation_work AS w ON w.conversation_id = c.conversation_id::uuid
     LEFT JOIN message_places AS place ON place.message_id = c.last_message_id
     LEFT JOIN LATERAL (
         SELECT * FROM messages AS m WHERE m.month = place.month AND m.message_id = place.message_id LIMIT 1
@@ -112,6 +134,11 @@ LIST = _WITH_DETAILS.format(page=_IN_ORDER)
 LIST_UNREAD = _WITH_DETAILS.format(page=_UNREAD)
 LIST_MAYBE_OPEN = _WITH_DETAILS.format(page=_MAYBE_OPEN)
 LIST_OF_NUMBERS = _WITH_DETAILS.format(page=_OF_NUMBERS)
+LIST_OF_AGENT = _WITH_DETAILS.format(page=_OF_AGENT)
+LIST_OF_TEAM = _WITH_DETAILS.format(page=_OF_TEAM)
+LIST_OF_TAG = _WITH_DETAILS.format(page=_OF_TAG)
+LIST_PUT = _WITH_DETAILS.format(page=_PUT)
+LIST_UNTAKEN = _WITH_DETAILS.format(page=_UNTAKEN)
 _ONE = _WITH_DETAILS.format(
     page=f"SELECT {_CONVERSATION} FROM conversations AS c WHERE c.org_id = $1 AND c.conversation_id = $2"  # noqa: S608
 )
@@ -212,6 +239,11 @@ class WantedConversations:
     phone_number_id: str | None = None
     window: str | None = None
     unread: bool | None = None
+    untaken: bool = False
+    agent: str | None = None
+    team: str | None = None
+    state: str | None = None
+    tag: str | None = None
     after: Place | None = None
     limit: int = 50
 
@@ -231,15 +263,30 @@ class WantedTexts:
 
 async def conversations(pool: asyncpg.Pool, wanted: WantedConversations) -> list[asyncpg.Record]:
     """One page, those with the newest activity first, and one more if there is another page."""
-    if wanted.window == "maybe":
-        statement = LIST_MAYBE_OPEN
-    elif wanted.unread:
-        statement = LIST_UNREAD
-    elif wanted.waba_id or wanted.phone_number_id:
-        statement = LIST_OF_NUMBERS
-    else:
-        statement = LIST
-    return await pool.fetch(statement, *list_arguments(wanted))
+    return await pool.fetch(statement_of(wanted), *list_arguments(wanted))
+
+
+def statement_of(wanted: WantedConversations) -> str:
+    """The statement whose index has the fewest that are not wanted. Pure."""
+    match wanted:
+        case WantedConversations(window="maybe"):
+            return LIST_MAYBE_OPEN
+        case WantedConversations(agent=str()):
+            return LIST_OF_AGENT
+        case WantedConversations(tag=str()):
+            return LIST_OF_TAG
+        case WantedConversations(state="closed" | "snoozed"):
+            return LIST_PUT
+        case WantedConversations(team=str()):
+            return LIST_OF_TEAM
+        case WantedConversations(unread=True):
+            return LIST_UNREAD
+        case WantedConversations(untaken=True, state="open"):
+            return LIST_UNTAKEN
+        case WantedConversations(waba_id=str()) | WantedConversations(phone_number_id=str()):
+            return LIST_OF_NUMBERS
+        case _:
+            return LIST
 
 
 def list_arguments(wanted: WantedConversations) -> tuple[object, ...]:
@@ -256,6 +303,11 @@ def list_arguments(wanted: WantedConversations) -> tuple[object, ...]:
         opened_after,
         wanted.unread,
         wanted.limit + 1,
+        wanted.untaken,
+        wanted.agent,
+        wanted.team,
+        wanted.state,
+        wanted.tag,
     )
 
 
