@@ -74,6 +74,7 @@ def create_meta(store: Store, *, delay_scale: float = 1.0) -> web.Application:
     """The simulated Meta; each call and answer is checked against the document, and what differs is in `FINDINGS`."""
     app = simulated_meta.create_app(store, delay_scale=delay_scale)
     if missing() is None:
+        document()  # now: reading it takes longer than a call may, on a busy machine
         app.middlewares.append(_checking(store))
     return app
 

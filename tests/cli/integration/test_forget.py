@@ -13,7 +13,7 @@ from support.forgetting import all_records, rows_with
 from wabus_cli.forgetting.asked import Asked
 from wabus_cli.forgetting.export import held_of
 from wabus_cli.forgetting.forget import ForgetSettings, Unfinished, accounts_of, forget
-from wabus_conversations.app import create_app
+from wabus_conversations.app import create_app as create_conversations
 from wabus_conversations.settings import ConversationsSettings
 from wabus_events import (
     KEYS,
@@ -39,6 +39,8 @@ from wabus_runtime.postgres.database import (
 from wabus_runtime.projection.declaration import Projection
 from wabus_runtime.projection.engine import project
 from wabus_runtime.settings import DatabaseSettings, IdentitySettings, load
+from wabus_sender.app import create_app as create_sender
+from wabus_sender.settings import SenderSettings
 from waiting import Eventually
 
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
@@ -59,17 +61,22 @@ async def pool(topics: IdentitySettings) -> AsyncIterator[asyncpg.Pool]:
 async def workers(settings: IdentitySettings, pool: asyncpg.Pool) -> AsyncGenerator[None]:
     """Whatever folds erasures, as the services run it."""
     declared = [entry.load() for entry in entry_points(group="wabus.projections")]
-    conversations = web.AppRunner(create_app(load(ConversationsSettings), "worker"))
+    others = [
+        web.AppRunner(create_conversations(load(ConversationsSettings), "worker")),
+        web.AppRunner(create_sender(load(SenderSettings), "worker")),
+    ]
     tasks = [
         asyncio.create_task(project(settings, pool, projection, lambda: None))
         for projection in declared
         if isinstance(projection, Projection)
     ]
     try:
-        await conversations.setup()
+        for other in others:
+            await other.setup()
         yield
     finally:
-        await conversations.cleanup()
+        for other in others:
+            await other.cleanup()
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
