@@ -161,7 +161,7 @@ async def sending(
     world = new_world(environment["META_APP_ID"], environment["META_APP_SECRETS"].split(","))
     meta = await serve(create_meta(Store(world)))
     monkeypatch.setenv("META_GRAPH_URL", str(meta.make_url("")).rstrip("/"))
-    monkeypatch.setenv("GRAPH_TIMEOUT", "3")
+    monkeypatch.setenv("GRAPH_TIMEOUT", "10")
     made = Sending(meta, next(iter(world.tokens)), publisher, bearer, eventually)
     await made.connect()
     return made
