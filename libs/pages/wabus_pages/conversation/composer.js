@@ -132,6 +132,7 @@ export function forgetComposer() {
   current = null;
   reply = null;
   $("text").value = "";
+  $("answer").hidden = true;
   for (const id of ["reply", "written", "count", "window", "blocked"]) $(id).replaceChildren();
 }
 

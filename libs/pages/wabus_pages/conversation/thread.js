@@ -42,7 +42,8 @@ export function forgetThread() {
   drawn = { conversation_id: null, token: "" };
   marked = null;
   hideTools();
-  $("lines").replaceChildren();
+  for (const id of ["lines", "thread-start", "to-end"]) $(id).replaceChildren();
+  $("thread").hidden = true;
 }
 
 export function unfold(id) {
@@ -55,7 +56,6 @@ export const isAtEnd = () => atEnd;
 export function drawThread({ state, conversation, entries, template, now = Date.now() }) {
   const { threadState, thread } = state;
   const isReady = threadState === "ready" && thread && conversation;
-  $("thread").hidden = !isReady;
   show($("thread-state"), isReady ? null : other(threadState));
   if (!isReady) {
     if (drawn.conversation_id !== null) forgetThread();
@@ -64,6 +64,7 @@ export function drawThread({ state, conversation, entries, template, now = Date.
   const { conversation_id } = conversation;
   const isOther = drawn.conversation_id !== conversation_id;
   if (isOther) forgetThread();
+  $("thread").hidden = false;
   const messages = messagesOf(thread);
   const onTheirWay = thread.atEnd ? entries : [];
   const today = new Date(now).toDateString();
@@ -231,7 +232,10 @@ function read(messages, conversation, isOther) {
   // What is above the newest that was known has been loaded, and has not come.
   const came = fresh.filter((message) => message.direction === "in" && messages.indexOf(message) > newest);
   if (came.length > MOST_HEARD) return announce(`${plural(came.length, "new message")} from ${nameOf(conversation)}.`, "thread");
-  for (const message of came) announce(`${message.sender?.name ? upright(message.sender.name) : nameOf(conversation)}: ${upright(message.text ?? "").slice(0, HEARD) || kindOf(message.type)}.`, message.message_id);
+  for (const message of came) {
+    const words = upright(message.text ?? "").slice(0, HEARD) || kindOf(message.type);
+    announce(`${message.sender?.name ? upright(message.sender.name) : nameOf(conversation)}: ${words}${/[\p{L}\p{N}]$/u.test(words) ? "." : ""}`, message.message_id);
+  }
 }
 
 /* ---- what can be done with a message ---- */

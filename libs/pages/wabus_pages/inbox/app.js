@@ -128,6 +128,7 @@ function askToSignIn(why, { isWrong = false, kept = true } = {}) {
   listView.forgetList();
   threadView.forgetThread();
   composer.forgetComposer();
+  for (const id of ["thread-head", "thread-state", "contact", "filters", "number", "health", "keys-list"]) $(id).replaceChildren();
   fallSilent();
   dismissAll();
   $("sign-in").hidden = false;
@@ -189,9 +190,8 @@ function open(conversation_id, message = null) {
 }
 
 function closeThread() {
-  const was = state.selected;
+  toFocus = { row: state.selected };
   goTo({ c: null, pane: null });
-  listView.focusRow(was);
 }
 
 const isContactOpen = () => address.read(["pane"]).pane === "contact";
@@ -214,7 +214,8 @@ function neighbour(step) {
   const id = listView.neighbour(state.selected, step);
   if (!id) return;
   goTo({ c: id, pane: narrow.matches ? null : address.read(["pane"]).pane }, { push: state.selected === null });
-  listView.focusRow(id);
+  if (narrow.matches) toFocus = "answer";
+  else listView.focusRow(id);
 }
 
 /* ---- what buttons and keys do ---- */
@@ -479,7 +480,6 @@ function soon() {
 function draw() {
   document.body.classList.toggle("out", !isIn);
   drawTop();
-  $("panes").hidden = !isIn;
   if (!isIn) return;
   const conversation = selected();
   const all = numbers();
@@ -512,6 +512,10 @@ function giveFocus() {
     if (narrow.matches || matchMedia("(pointer: coarse)").matches) focusOn($("thread-name"), { preventScroll: true });
     else composer.focusComposer();
   }
+  if (toFocus?.row) {
+    listView.focusRow(toFocus.row);
+    toFocus = null;
+  }
   if (toFocus === "contact" && $("contact-name")) {
     toFocus = null;
     focusOn($("contact-name"));
@@ -537,7 +541,7 @@ function healthLink({ status, wabas }) {
   const { kind, glyph, text } = !connected ? { kind: "wait", glyph: "alert", text: "Nothing is connected" }
     : failing ? { kind: "bad", glyph: "alert", text: `${plural(failing, "account")} not working` }
       : status === "degraded" ? { kind: "wait", glyph: "alert", text: "WhatsApp needs attention" } : { kind: "plain", glyph: "check", text: "WhatsApp works" };
-  return h("a", { class: `badge ${kind}`, href: "/" }, icon(glyph), text);
+  return h("a", { class: `badge ${kind}`, href: "/", title: text }, icon(glyph), h("span", {}, text));
 }
 
 function drawFilters(all) {

@@ -33,7 +33,7 @@ export function matches(conversation, { show, number }, now = Date.now()) {
 
 /** The newest activity first, as the server has it. */
 export function byActivity(one, other) {
-  return other.sorted - one.sorted || (one.conversation_id < other.conversation_id ? -1 : 1);
+  return other.sorted - one.sorted || (one.conversation_id > other.conversation_id) - (one.conversation_id < other.conversation_id);
 }
 
 /** What closes first. */

@@ -54,7 +54,7 @@ export function initials(name) {
 
 /** One line of what was said last: `{text, prefix}`. */
 export function lastWords(last) {
-  if (!last) return { prefix: "", text: "" };
+  if (!last) return { prefix: "", text: "Messages of before the connection" };
   const prefix = last.direction === "out" ? "You: " : "";
   if (last.revoked) return { prefix, text: "Deleted message" };
   return { prefix, text: upright(last.text ?? "").replace(/\s+/g, " ").slice(0, 200) || kindOf(last.type) };
