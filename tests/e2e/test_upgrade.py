@@ -41,6 +41,11 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.fixture(autouse=True)
+def calls_as_meta_describes_them() -> None:
+    """The previous release asks Meta as it does."""
+
+
 class Operator:
     """Puts a release in another's place, service by service, and looks at what callers see."""
 

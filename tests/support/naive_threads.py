@@ -111,7 +111,7 @@ def about_people(draw: st.DrawFn, wamid: str) -> list[Event]:
         case "became":
             return [make.identity(when, one, other, number=number)]
         case "system" if one[0]:
-            notice = {"wa_id": other[0], "user_id": other[1]}
+            notice = {"type": "user_changed_number", "wa_id": other[0], "user_id": other[1]}
             return [make.received(wamid, when, one[0], None, kind="system", system=notice, number=number)]
         case "book" if one[0]:
             return [make.in_book(when, draw(st.sampled_from(("Anna", "Zoe", None))), one[0] or "", one[1])]
@@ -288,7 +288,7 @@ def naive_people(events: Sequence[Event]) -> NaivePeople:
                 ids = event.wa_id, event.user_id
                 see(event.time, ids)
                 item = event.value.get("messages", [{}])[0] if isinstance(event, MessageReceived) else {}
-                if "system" in item and any(item["system"].values()):
+                if "system" in item and (item["system"].get("wa_id") or item["system"].get("user_id")):
                     changed(event.time, ids, (item["system"].get("wa_id"), item["system"].get("user_id")))
                 for card in item.get("contacts", []):
                     see(event.time, (card["phones"][0]["wa_id"], None))

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-WAIT = 60.0  # seconds until a condition that should hold counts as a failure, on a machine that others keep busy
+WAIT = 120.0  # seconds until a condition that should hold counts as a failure, on a machine that others keep busy
 
 Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 """What the fixture `eventually` gives."""

@@ -11,8 +11,8 @@ from wabus_events import MESSAGES, SENDS
 from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.directory.directory import Directory
-from wabus_runtime.feed.channel import Source
 from wabus_runtime.feed.feed import Feed
+from wabus_runtime.feed.reader import Source
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.graph.download import download_session
 from wabus_runtime.kafka.publisher import Publisher

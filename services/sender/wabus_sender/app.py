@@ -17,16 +17,21 @@ from wabus_runtime.postgres.read_replica import Reads
 from wabus_runtime.projection.ownership import Ownership
 from wabus_runtime.service.process import DRAINS, Role, Service, background, build_app
 
+from wabus_sender.api.blocking import BlockingApi
 from wabus_sender.api.messages import MessagesApi
 from wabus_sender.api.numbers import NumbersApi
+from wabus_sender.api.opting import OptingApi
 from wabus_sender.api.queue_bound import QueueBound
+from wabus_sender.api.reporting import ReportingApi
 from wabus_sender.api.routes import add_routes
 from wabus_sender.api.sends import SendsApi
+from wabus_sender.api.uploads import UploadsApi
 from wabus_sender.settings import SenderApiSettings, SenderSettings, SenderWorkerSettings
-from wabus_sender.worker import freshness, projector, upkeep
+from wabus_sender.worker import freshness, projector, telling_choices, upkeep
 from wabus_sender.worker.calling import Calls
 from wabus_sender.worker.dispatcher import Dispatcher
 from wabus_sender.worker.telling import SOURCE
+from wabus_sender.worker.uploading import Uploading
 
 POOL: web.AppKey[asyncpg.Pool] = web.AppKey("sender_pool", asyncpg.Pool)
 CALLS: web.AppKey[Calls] = web.AppKey("sender_calls", Calls)
@@ -69,7 +74,12 @@ def _install_api(app: web.Application, settings: SenderApiSettings) -> None:
     bound = QueueBound(lambda: app[POOL], settings.sender_queue_limit)
     numbers = NumbersApi(lambda: app[POOL])
     sends = SendsApi(lambda: app[POOL], publisher, pseudonyms, announcements)
-    add_routes(app, MessagesApi(lambda: app[POOL], publisher, pseudonyms, bound, sends), sends, numbers)
+    blocking = BlockingApi(lambda: app[POOL], publisher, pseudonyms, announcements)
+    opting = OptingApi(lambda: app[POOL], publisher, pseudonyms)
+    reporting = ReportingApi(lambda: app[POOL], publisher, pseudonyms)
+    uploads = UploadsApi(lambda: app[POOL], announcements)
+    messages = MessagesApi(lambda: app[POOL], publisher, pseudonyms, bound, sends)
+    add_routes(app, messages, sends, numbers, uploads, reporting, opting, blocking)
 
 
 def _install_worker(app: web.Application, settings: SenderWorkerSettings) -> None:
@@ -104,6 +114,13 @@ def _install_worker(app: web.Application, settings: SenderWorkerSettings) -> Non
             )
         await dispatchers[0].run(ready)
 
+    async def upload(ready: Callable[[], None]) -> None:
+        await credentials.whole(projector.DIRECTORY_TIMEOUT)
+        await Uploading(app[POOL], lambda: app[CALLS]).run(ready)
+
+    async def tell_choices(ready: Callable[[], None]) -> None:
+        await telling_choices.run(app[POOL], publisher, ready)
+
     async def drain() -> None:
         for dispatcher in dispatchers:
             await dispatcher.drain()
@@ -120,6 +137,8 @@ def _install_worker(app: web.Application, settings: SenderWorkerSettings) -> Non
     background(app, "sender-credentials", credentials.run)
     background(app, projector.NAME, project)
     background(app, "sender-dispatcher", dispatch)
+    background(app, "sender-uploads", upload)
+    background(app, "sender-choices", tell_choices)
     background(app, "sender-freshness", stay_fresh)
     background(app, "sender-upkeep", keep_up)
 

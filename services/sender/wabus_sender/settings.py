@@ -4,6 +4,7 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field, SecretStr, model_validator
 from wabus_runtime.graph.client import GraphSettings
+from wabus_runtime.projection.rebuild import RebuildSettings
 from wabus_runtime.settings import (
     AuthSettings,
     CredentialSettings,
@@ -38,6 +39,10 @@ class SenderApiSettings(SenderDatabaseSettings, PublicSettings, IdentitySettings
 
     sender_queue_limit: int = Field(default=100_000, ge=1)
     """Sends of one organisation that may wait; more are refused for a while."""
+
+
+class SenderFoldSettings(SenderDatabaseSettings, RebuildSettings):
+    """What folding the log once more takes."""
 
 
 class SenderWorkerSettings(SenderDatabaseSettings, GraphSettings, IdentitySettings, HttpSettings, CredentialSettings):

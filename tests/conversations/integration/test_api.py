@@ -12,6 +12,7 @@ from threads import ANNA, ANNA_ID, BEN, BEN_ID, called, echoed, identity, import
 from wabus_conversations.app import create_app
 from wabus_conversations.settings import ConversationsSettings
 from wabus_conversations.threads.ids import message_id
+from wabus_runtime.http.paging import cursor_of
 from wabus_runtime.settings import load
 from wabus_whatsapp.sending.errors import ERRORS, meaning
 from waiting import Eventually
@@ -360,7 +361,8 @@ async def test_what_is_not_there_is_not_found(inbox: Inbox) -> None:
     assert (await inbox.ask(f"/conversations/{here}/messages", around=nobody, status=404))[
         "code"
     ] == "message_not_found"
-    for query in ({"after": "bm9uZQ"}, {"after": "WyJ4IiwieSJd"}):
+    beyond = [cursor_of((at, nobody)) for at in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00")]
+    for query in ({"after": after} for after in ("bm9uZQ", "WyJ4IiwieSJd", *beyond)):
         assert (await inbox.ask("/conversations", query, status=422))["code"] == "invalid_cursor"
 
 

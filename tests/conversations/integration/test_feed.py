@@ -16,6 +16,7 @@ from threads import ANNA, ANNA_ID, BEN, BEN_ID, identity, imported, received
 from wabus_conversations.app import create_app
 from wabus_conversations.settings import ConversationsSettings
 from wabus_conversations.threads.ids import message_id
+from wabus_runtime.feed import doors
 from wabus_runtime.feed.changes import begin_epoch
 from wabus_runtime.http.auth import make_token
 from wabus_runtime.service.process import serving
@@ -200,6 +201,19 @@ async def test_a_socket_goes_on_with_another_token_of_the_same_caller_and_no_oth
             assert (await next_frame(socket))["reason"] == "not_allowed"
             assert (await socket.receive()).type is WSMsgType.CLOSE
             assert socket.close_code == 1008
+
+
+async def test_a_token_that_ends_sooner_than_the_one_before_ends_the_socket_sooner(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "HEARTBEAT", 3_600.0)
+    headers = {"Authorization": f"Bearer {token(inbox, 3_600)}"}
+    async with asyncio.timeout(60), inbox.client.ws_connect("/conversations/ws", headers=headers) as socket:
+        assert (await next_frame(socket))["type"] == "hello"
+        await socket.send_json({"type": "auth", "token": token(inbox, 3)})
+        frames = [await next_frame(socket), await next_frame(socket)]
+    assert [frame["type"] for frame in frames] == ["authorised", "bye"]
+    assert frames[-1]["reason"] == "token_expired"
 
 
 async def test_a_page_of_another_origin_opens_no_socket(inbox: Inbox) -> None:

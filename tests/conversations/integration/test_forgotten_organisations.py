@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
+from media_world import Client, credential
+from simulated_meta import Store
 from support.forgetting import line, rows_with
 from thread_rows import TABLES, clear, held
 from threads import (
@@ -36,13 +39,16 @@ from wabus_conversations.threads.ids import Ids
 from wabus_conversations.worker import clearing, projector
 from wabus_conversations.worker.keeping import Keeping
 from wabus_events import AccountConnected, AccountForgotten, ContactForgotten, Event, Forgotten, OrganisationForgotten
+from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.directory.directory import Directory
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.offsets import offsets
 from wabus_runtime.projection.recorded import Recorded
 from wabus_runtime.projection.replay_over import replay_over
-from wabus_runtime.settings import load
+from wabus_runtime.settings import CredentialSettings, load
 from waiting import Eventually
+
+pytest_plugins = ["media_world"]
 
 Serve = Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]]
 
@@ -129,21 +135,51 @@ async def world(pool: asyncpg.Pool, publisher: Publisher, serve: Serve, eventual
     return World(pool, publisher, serve, eventually)
 
 
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which media are kept."""
+    monkeypatch.setenv("MEDIA_STORE_URL", f"file:{tmp_path / 'media'}")
+    return tmp_path / "media"
+
+
+@pytest.fixture
+async def picture(simulated: tuple[Client, Store], publisher: Publisher) -> Event:
+    """A message with a picture that Meta has, for which the account has a token."""
+    meta, simulation = simulated
+    async with meta.post("/_control/media?webhook=false", json={"type": "image"}) as answer:
+        value = (await answer.json())["value"]
+    keyring = Keyring(load(CredentialSettings))
+    await publisher.publish([credential(keyring, next(iter(simulation.world.tokens)), waba_id=WABA)])
+    number, image = value["metadata"]["phone_number_id"], value["messages"][0]["image"]
+    return recent(received("p", 11, BEN, kind="image", number=number, image=image))
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 @pytest.mark.parametrize(("kind", "value"), [(OrganisationForgotten, ORG), (AccountForgotten, WABA)])
 async def test_who_is_forgotten_is_in_no_table_at_once_and_nothing_brings_them_back(
-    world: World, eventually: Eventually, kind: type[Forgotten], value: str
+    world: World, eventually: Eventually, store: Path, picture: Event, kind: type[Forgotten], value: str
 ) -> None:
-    await world.publish([connected(), *everything()])
+    await world.publish([connected(), picture, *everything()])
     await world.start()
     await world.all_folded()
+
+    async def is_stored() -> bool:
+        return await world.pool.fetchval("SELECT state FROM media") == "stored"
+
+    await eventually(is_stored)
+    assert len(files_in(store)) == 1
     if kind is OrganisationForgotten:
         await world.pool.execute("INSERT INTO retention VALUES ($1, 90, $2)", ORG, moment(0))
-    elsewhere = {"media", "media_objects", "media_leftovers"}  # nothing of these is in this history
-    missing = set(EMPTIED) - (await world.counts()).keys() - {"retention", "former_conversations"} - elsewhere
+    passing = {"retention", "former_conversations", "media_leftovers"}
+    missing = set(EMPTIED) - (await world.counts()).keys() - passing
     assert not missing, "a table of which this test says nothing"
 
     await world.forget(kind, value)
     await eventually(world.is_empty)
+    assert files_in(store) == []
 
     # A webhook and an address book that come late, and the log once more.
     await world.publish(everything(100))
@@ -152,6 +188,7 @@ async def test_who_is_forgotten_is_in_no_table_at_once_and_nothing_brings_them_b
     assert await world.is_empty()
     await replay_over(projector.TABLES, lambda _: None)
     assert await world.is_empty()
+    assert files_in(store) == []
 
 
 async def test_a_rebuild_of_empty_tables_brings_nobody_back(world: World, eventually: Eventually) -> None:

@@ -1,5 +1,6 @@
 """Media as they are served: to their organisation, whole and in parts, by tickets, as nothing that a browser runs."""
 
+import asyncio
 import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from simulated_meta.seed import DEMO_WABA
 from threads import ORG
 from wabus_conversations.app import create_app
 from wabus_conversations.settings import ConversationsSettings
+from wabus_conversations.tables.media.announcing import unannounced
 from wabus_conversations.threads.ids import message_id
+from wabus_conversations.worker.media.upkeep import event_of as told_of
 from wabus_events import MESSAGES, AccountConnected, Event, MediumStored, fact_id
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.kafka.publisher import Publisher
@@ -109,6 +112,45 @@ async def test_what_pretends_to_be_a_picture_is_bytes_under_a_plain_name(served:
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
     assert "no-store" in answer.headers["Cache-Control"]
+
+
+async def test_who_asks_only_how_large_it_is_gets_no_content(served: Served) -> None:
+    media_id = await served.stored()
+    (ticket,) = (await served.tickets(media_id))["tickets"]
+    for path, headers in (
+        (f"/media/{media_id}", served.bearer(ORG, "agent")),
+        (ticket["link"], {"Range": "bytes=0-9"}),
+    ):
+        async with served.client.head(path, headers=headers) as answer:
+            assert (answer.status, answer.content_length) == (200, len(JPEG))
+            assert answer.headers["Content-Type"] == "image/jpeg"
+            assert answer.headers["Accept-Ranges"] == "bytes"
+    async with served.client.head(f"/media/{media_id}") as answer:
+        assert answer.status == 401
+    async with served.client.head(f"/media/{media_id}", headers=served.bearer(ORG, "member")) as answer:
+        assert answer.status == 403
+
+
+async def test_who_has_its_message_on_a_screen_is_told_that_it_is_stored(served: Served) -> None:
+    await served.world.send()
+    headers = served.bearer(ORG, "agent")
+    async with served.client.ws_connect("/conversations/ws", headers=headers) as socket, asyncio.timeout(60):
+        assert (await socket.receive_json())["type"] == "hello"
+        await served.world.fetch()
+        (row,) = await unannounced(served.world.pool, 10)
+        told = told_of(row)
+        await served.world.fold(told)
+        frame = await socket.receive_json()
+        # Of somebody else's message it says nothing, and of one that is not here neither.
+        await served.world.fold(
+            told.model_copy(update={"org_id": "rival"}), told.model_copy(update={"wamid": "wamid.of-nobody"})
+        )
+        await socket.send_json({"type": "ping"})
+        assert (await socket.receive_json())["type"] == "alive"
+    assert frame["type"] == "change"
+    (message,) = frame["messages"]
+    assert message == await served.message()
+    assert message["medium"]["state"] == "stored"
 
 
 async def test_nobody_else_gets_it(served: Served) -> None:

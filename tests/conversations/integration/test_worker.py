@@ -298,16 +298,15 @@ async def test_a_tick_that_was_there_before_its_message_brings_nobody_back_who_w
 
 
 async def test_what_is_past_its_retention_is_deleted_a_little_at_a_time(
-    world: World, eventually: Eventually, settings: ConversationsSettings, monkeypatch: pytest.MonkeyPatch
+    world: World, eventually: Eventually, settings: ConversationsSettings
 ) -> None:
-    monkeypatch.setattr(upkeep, "DELETED_AT_ONCE", 3)
     events = [recent(received(str(number), number, str(number % 4))) for number in range(12)]
     await world.publish(connected(), *events, recent(received("young", 5 * DAY, "0")))
     await world.start()
     await eventually(lambda: world.folded(13))
 
     keeping = Keeping(settings.identity_bytes, 3)
-    await upkeep.look(world.pool, keeping, NOW + timedelta(days=4), lambda: None)
+    await upkeep.look(world.pool, keeping, NOW + timedelta(days=4), lambda: None, at_once=3)
 
     assert await world.texts() == ["young"]
     conversation = await world.pool.fetchrow("SELECT * FROM conversations")
@@ -315,8 +314,30 @@ async def test_what_is_past_its_retention_is_deleted_a_little_at_a_time(
     assert conversation["first_at"] == conversation["last_at"]
     assert await world.pool.fetchval("SELECT count(*) FROM persons") == 1
     assert await world.pool.fetchval("SELECT count(*) FROM message_places WHERE gone") == 12
-    await upkeep.look(world.pool, keeping, NOW + timedelta(days=100), lambda: None)
+    await upkeep.look(world.pool, keeping, NOW + timedelta(days=100), lambda: None, at_once=3)
     assert await world.pool.fetchval("SELECT count(*) FROM message_places WHERE gone") == 0
+
+
+async def test_who_writes_in_groups_only_stays_somebody_for_as_long_as_that_is_kept(
+    world: World, eventually: Eventually, settings: ConversationsSettings
+) -> None:
+    events = [
+        recent(received("old, in a group", 1, "1", group="group")),
+        recent(received("old", 2, "2")),
+        recent(received("new, in a group", 5 * DAY, "1", group="group")),
+        recent(received("new, in a group too", 5 * DAY, "3", "DE.3", group="group")),
+    ]
+    await world.publish(connected(), *events)
+    await world.start()
+    await eventually(lambda: world.folded(4))
+    keeping = Keeping(settings.identity_bytes, 3)
+    people = "SELECT DISTINCT value FROM identifiers JOIN persons USING (person_id) ORDER BY 1"
+
+    await upkeep.look(world.pool, keeping, NOW + timedelta(days=4), lambda: None)
+    assert [row[0] for row in await world.pool.fetch(people)] == ["1", "3", "DE.3"]
+
+    await upkeep.look(world.pool, keeping, NOW + timedelta(days=9), lambda: None)
+    assert [row[0] for row in await world.pool.fetch(people)] == []
 
 
 async def test_an_organisation_keeps_its_messages_for_as_long_as_it_says(

@@ -38,7 +38,7 @@ from wabus_conversations.threads.fold import Thread
 from wabus_conversations.threads.gathering import gather
 from wabus_conversations.threads.reading import events_in
 from wabus_conversations.threads.showing import Remark, Shown, shown
-from wabus_events import Event, MessageReceived, SendSettled, Unrecognised
+from wabus_events import Event, MessageReceived, MessageReported, SendSettled, Unrecognised
 
 
 def remarks(thread: Thread) -> Shown:
@@ -344,3 +344,15 @@ def test_a_send_whose_answer_was_lost_is_in_its_thread_once_a_status_has_told_of
 
     assert cast(MessageFact, message.told).text == "Still there?"
     assert (message.source, message.state.name) == (Source.ACCEPTED, "SENT")
+
+
+def test_what_another_system_has_sent_is_in_its_thread_as_it_was_told() -> None:
+    reported = MessageReported(
+        id="r", time=at(2), org_id=ORG, waba_id=WABA, phone_number_id=NUMBER, wamid="2", wa_id=ANNA, kind="text",
+        message={"type": "text", "text": {"body": "From the shop."}},
+    )  # fmt: skip
+    for events in ([reported, status("2", "sent", 3, ANNA)], [status("2", "sent", 3, ANNA), reported, reported]):
+        [message] = only_thread(*events).messages
+
+        assert cast(MessageFact, message.told).text == "From the shop."
+        assert (message.source, message.outgoing, message.state.name) == (Source.ACCEPTED, True, "SENT")

@@ -87,6 +87,28 @@ def test_a_new_user_id_without_contacts_is_still_theirs() -> None:
     assert told(thread) == ["1", "2", "3"]
 
 
+@pytest.mark.parametrize("notice", [{"user_id": "US.2001"}, {"user_id": "US.2001", "wa_id": BEN}])
+def test_a_notice_with_the_new_user_id_beside_the_old_number_splits_nobody(notice: dict[str, str]) -> None:
+    system = {"type": "user_changed_user_id", "body": "…", **notice}
+    change = received("2", 2, ANNA, "US.2001", kind="system", system=system)
+    told_again = identity(2, (ANNA, None), (notice.get("wa_id"), "US.2001"))  # what the gateway makes of it beside
+    events = received("1", 1, ANNA, ANNA_ID), change, told_again, received("3", 3, notice.get("wa_id"), "US.2001")
+
+    for order in permutations(events):
+        assert told(only_thread(*order)) == ["1", "2", "3"]
+
+
+def test_a_notice_of_tomorrow_that_names_somebody_else_makes_nobody_read_their_messages() -> None:
+    notice = {"type": "user_was_invited_by", "body": "…", "wa_id": BEN, "user_id": BEN_ID}
+
+    found = threads(
+        received("1", 1, BEN, BEN_ID), received("2", 2, ANNA, ANNA_ID, kind="system", system=notice),
+        received("3", 3, ANNA, ANNA_ID),
+    )  # fmt: skip
+
+    assert [told(thread) for thread in found] == [["2", "3"], ["1"]]
+
+
 def test_a_number_passed_on_is_another_person() -> None:
     newer, older = threads(
         received("1", 1, ANNA, ANNA_ID),

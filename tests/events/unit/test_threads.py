@@ -65,6 +65,12 @@ def test_before_august_2026_the_id_of_before_stands_in_the_text_alone(body: str,
     assert changed.previous_user_id == before
 
 
+def test_the_new_id_beside_the_old_number_is_not_who_they_were() -> None:
+    item = {"from": CUSTOMER, "from_user_id": USER, **system("user_changed_user_id", user_id=USER)}
+    changed = renumbered(item)
+    assert (changed.previous_wa_id, changed.previous_user_id, changed.current_user_id) == (CUSTOMER, None, USER)
+
+
 def test_older_versions_name_the_numbers_otherwise() -> None:
     changed = renumbered(system("customer_changed_number", customer=CUSTOMER, new_wa_id=NEW_NUMBER))
     assert (changed.previous_wa_id, changed.current_wa_id, changed.key) == (

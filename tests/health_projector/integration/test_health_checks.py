@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -21,7 +21,6 @@ from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
 from wabus_gateway.worker.connect import ConnectSettings, connect
 from wabus_health_projector.app import HealthProjectorSettings, create_app
-from wabus_health_projector.worker import checker
 from wabus_runtime.credentials.credential_cache import following_credentials
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.kafka.publisher import Publisher
@@ -38,7 +37,7 @@ EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 @pytest.fixture
 async def store(topics: KafkaSettings, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Store:
     """The simulated Meta's world; Graph and a gateway run, and the settings point to them."""
-    monkeypatch.setattr(checker, "ASKED_PAUSE", timedelta(0))
+    monkeypatch.setenv("HEALTH_CHECK_ASKED_PAUSE", "0")
     gateway = await serve(create_gateway(load(GatewaySettings)))
     monkeypatch.setenv("PUBLIC_URL", str(gateway.make_url("")).rstrip("/"))
     store = Store(new_world("1234567890", ["an-app-secret-for-tests"]))

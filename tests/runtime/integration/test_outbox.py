@@ -2,11 +2,14 @@
 
 import asyncio
 import socket
+import threading
+from collections import Counter as Multiset
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import pytest
@@ -144,6 +147,63 @@ async def test_an_endpoint_that_never_answers_delays_nobody_elses_webhooks(
         await publisher.publish([change(number, "quick") for number in range(3)])
         await eventually(taken)
         assert receiver.waiting == DELIVERIES_TO_ONE
+
+
+async def test_a_hundred_receivers_that_never_answer_delay_nobody_elses_webhooks(
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher, receiver: Receiver, eventually: Eventually
+) -> None:
+    many = [f"slow-{number}" for number in range(100)]
+    receiver.slow = set(many)
+    told = outbox({name: Endpoint(receiver.url, SECRETS, public_only=False) for name in (*many, "quick")})
+    async with telling(topics, pool, told):
+        await publisher.publish([change(0, org_id) for org_id in many])
+
+        async def all_wait() -> bool:
+            return receiver.waiting == len(many)
+
+        async def taken() -> bool:
+            return receiver.taken["quick"] == [change(0, "quick").id]
+
+        await eventually(all_wait)
+        await publisher.publish([change(0, "quick")])
+        await eventually(taken)
+
+
+async def test_receivers_of_many_that_refuse_everything_stop_nobody_elses_webhooks_and_lose_none(
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher, receiver: Receiver, eventually: Eventually
+) -> None:
+    many = {f"org-{number}" for number in range(12)}
+    receiver.refused = set(many)
+    few = topics.model_copy(update={"dead_letters_allowed": 2})
+    soon = replace(SOON, attempts=2)
+    told = replace(
+        outbox({"others": Endpoint(receiver.url, SECRETS, public_only=False)}, soon), held=timedelta(seconds=0.2)
+    )
+
+    async def set_aside() -> set[str | None]:
+        letters = await read_letters(topics)
+        return {decode(letter.record.headers, letter.record.value).org_id for letter in letters}
+
+    async def the_others_are_held() -> bool:
+        tried = Multiset(org_id for org_id, _ in receiver.seen)
+        return all(tried[each] > 2 * soon.attempts for each in many - await set_aside())
+
+    async def taken() -> bool:
+        return receiver.taken["quick"] == [change(0, "quick").id]
+
+    async def none_waits() -> bool:
+        return await pool.fetchval("SELECT count(*) FROM outbox") == 0
+
+    async with telling(few, pool, told):
+        await publisher.publish([change(0, org_id) for org_id in many])
+        await eventually(the_others_are_held)
+        await publisher.publish([change(0, "quick")])
+        await eventually(taken)
+        receiver.refused = set()
+        await eventually(none_waits)
+    lost = await set_aside()
+    assert len(lost) < len(many)
+    assert {org_id for org_id, ids in receiver.taken.items() if ids} == {*many - lost, "quick"}
 
 
 async def test_what_is_not_taken_of_one_organisation_holds_up_that_one_only(
@@ -284,3 +344,89 @@ async def test_no_name_or_address_from_outside_leads_to_what_only_we_can_reach(
 
         await eventually(given_up)
     assert receiver.seen == []
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncGenerator[str]:
+    """A server that answers each request with these bytes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+
+async def test_an_endpoint_that_has_no_name_or_speaks_strangely_stops_nobody_elses_webhooks(
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher, receiver: Receiver, eventually: Eventually
+) -> None:
+    async with (
+        answering(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n") as switching,
+        answering(b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 1000000000\r\n\r\npacked") as packed,
+    ):
+        urls = {"nameless": "http://a..b.example/", "long": f"http://{'a' * 64}.example/", "switching": switching}
+        urls |= {"packed": packed, "quick": receiver.url}
+        told = outbox(
+            {name: Endpoint(url, SECRETS, public_only=False) for name, url in urls.items()}, replace(SOON, attempts=2)
+        )
+
+        async def quick_has_both() -> bool:
+            return receiver.taken["quick"] == [change(number, "quick").id for number in range(2)]
+
+        async def three_are_given_up() -> bool:
+            return len(await read_letters(topics)) == 3
+
+        async def nothing_waits() -> bool:
+            return await pool.fetchval("SELECT count(*) FROM outbox") == 0
+
+        async with telling(topics, pool, told):
+            await publisher.publish([change(0, org_id) for org_id in urls])
+            await eventually(three_are_given_up)
+            await publisher.publish([change(1, "quick")])
+            await eventually(quick_has_both)
+            await eventually(nothing_waits)
+        letters = {decode(letter.record.headers, letter.record.value).org_id for letter in await read_letters(topics)}
+        assert letters == {"nameless", "long", "switching"}
+
+
+async def test_names_that_nobody_answers_for_delay_nobody_elses_webhooks(
+    topics: IdentitySettings,
+    pool: asyncpg.Pool,
+    publisher: Publisher,
+    receiver: Receiver,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    look_up, asking, over = socket.getaddrinfo, set[str](), threading.Event()
+
+    def as_name_servers_answer(host: str, *others: Any, **named: Any) -> Any:
+        if host.endswith(".silent.example"):
+            asking.add(host)
+            over.wait(WAIT)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return look_up(host, *others, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", as_name_servers_answer)
+    silent = {f"org-{number}": f"http://org-{number}.silent.example/" for number in range(40)}
+    urls = {**silent, "quick": receiver.url.replace("127.0.0.1", "localhost")}
+    told = outbox({name: Endpoint(url, SECRETS, public_only=False) for name, url in urls.items()})
+
+    async def all_are_asked_for() -> bool:
+        return len(asking) == len(silent)
+
+    async def taken() -> bool:
+        return receiver.taken["quick"] == [change(0, "quick").id]
+
+    try:
+        async with telling(topics, pool, told):
+            await publisher.publish([change(0, org_id) for org_id in silent])
+            await eventually(all_are_asked_for)
+            await publisher.publish([change(0, "quick")])
+            await eventually(taken)
+            assert not over.is_set()
+    finally:
+        over.set()

@@ -84,3 +84,15 @@ async def test_an_address_in_use_is_named(environment: dict[str, str], monkeypat
     monkeypatch.setenv("HTTP_PORT", str(port))
     assert "address already in use" in await refused(*SERVICE)
     await taken.stop()
+
+
+async def test_of_two_releases_that_make_the_topics_at_once_one_is_told_that_they_differ(
+    environment: dict[str, str],
+) -> None:
+    own = load(KafkaSettings)
+    for number in range(5):
+        settings = own.model_copy(update={"topic_prefix": f"{own.topic_prefix}{number}."})
+        ends = await asyncio.gather(
+            ensure_topics(settings), with_other_partitions(settings), return_exceptions=True
+        )  # fmt: skip
+        assert [type(end).__name__ for end in ends if end] == ["TopicMismatch"]

@@ -46,12 +46,14 @@ def test_a_webhook_is_tried_twelve_times_in_about_six_hours_and_three_times_if_i
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "::1", "fe80::1%eth0", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "ff02::1",
+        "192.0.0.192", "168.63.129.16", "::10.0.0.1", "::ffff:0:10.0.0.1", "64:ff9b:1::a00:1", "fec0::1",
+        "3fff::1", "5f00::1",
     ],
 )  # fmt: skip
 def test_no_webhook_goes_to_an_address_that_only_we_can_reach(address: str) -> None:
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "64:ff9b::808:808"])
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"])
 def test_webhooks_go_to_public_addresses(address: str) -> None:
     assert is_public(address)

@@ -15,10 +15,12 @@ from wabus_events import (
     ContactForgotten,
     Event,
     MessageAccepted,
+    MessageReported,
     SendClaimed,
     SendRequested,
     SendReturned,
     SendUnknown,
+    ThreadControlChanged,
     Topic,
     identity_of,
 )
@@ -27,7 +29,7 @@ from wabus_runtime.settings import IdentitySettings, load
 from wabus_sender.app import create_app
 from wabus_sender.commands import send
 from wabus_sender.settings import SenderSettings
-from wabus_whatsapp.ids import Ids
+from wabus_whatsapp.ids import Ids, message_id
 from waiting import Eventually
 
 pytest_plugins = ("support.sending_world",)
@@ -263,3 +265,53 @@ async def test_a_replay_into_empty_tables_sends_only_what_was_never_claimed(
     assert len(await sending.sent()) == 2
     [unknown] = [event for event in await events_in(SENDS) if isinstance(event, SendUnknown)]
     assert (unknown.send_id, unknown.reason) == (ids["claimed"], "owner_gone")
+
+
+async def test_what_another_system_has_sent_is_told_once(sending: Sending, sender: Client, events_in: EventsIn) -> None:
+    sent_at = datetime.now(UTC) - timedelta(minutes=5)
+    told = text(wamid="wamid.HBgM", sent_at=sent_at.isoformat(), label="spring")
+    headers = sending.bearer(ORG, "service")
+    answers = [await sender.post("/messages/reported", json=told, headers=headers) for _ in range(2)]
+    assert [(answer.status, await answer.json()) for answer in answers] == [
+        (202, {"message_id": message_id(ORG, DEMO_PHONE, "wamid.HBgM")})
+    ] * 2
+    first, second = [event for event in await events_in(SENDS) if isinstance(event, MessageReported)]
+    assert (first.id, first.time, first.wa_id, first.kind) == (second.id, sent_at, PERSON, "text")
+    assert first.message == {"type": "text", "text": {"body": "It is on its way."}}
+    assert await sending.sent() == []
+    wrong = [
+        ({"sent_at": (sent_at - timedelta(days=31)).isoformat()}, "sent_at"),
+        ({"sent_at": (sent_at + timedelta(hours=1)).isoformat()}, "sent_at"),
+        ({"wamid": "something"}, "wamid"),
+        ({"expires_at": sent_at.isoformat()}, "expires_at"),
+        ({"text": {}}, "text.body"),
+    ]
+    for change, field in wrong:
+        answer = await sender.post("/messages/reported", json=told | change, headers=headers)
+        assert (answer.status, (await answer.json())["fields"]) == (422, [field])
+    answer = await sender.post("/messages/reported", json=told, headers=sending.bearer("other", "service"))
+    assert (answer.status, (await answer.json())["code"]) == (422, "not_your_number")
+
+
+async def test_who_is_answered_by_another_responder_is_sent_nothing_until_they_write_to_us(
+    sending: Sending, sender: Client
+) -> None:
+    agent = sending.bearer(ORG, "agent")
+    assert (await sender.post("/sends/pause", json={"label": "spring"}, headers=agent)).status == 202
+    waiting = await sending.post(sender, text(label="spring"))
+    event = ThreadControlChanged(
+        id="taken", time=datetime.now(UTC), org_id=ORG, waba_id=DEMO_WABA, phone_number_id=DEMO_PHONE, contact=PERSON,
+        change="control_taken", value={},
+    )  # fmt: skip
+    await sending.publisher.publish([event])
+
+    async def refused(code: str | None) -> bool:
+        async with sender.post("/messages/check", json=text(), headers=agent) as answer:
+            return ((await answer.json())["refusal"] or {"code": None})["code"] == code
+
+    await sending.eventually(lambda: refused("thread_of_another"))
+    assert (await sender.post("/sends/resume", json={"label": "spring"}, headers=agent)).status == 202
+    found = await sending.until(sender, waiting["send_id"], "refused")
+    assert (found["refusal"]["code"], found["refusal"]["stage"]) == ("thread_of_another", "check")
+    await sending.write(PERSON)
+    await sending.eventually(lambda: refused(None))

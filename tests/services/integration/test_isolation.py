@@ -162,6 +162,7 @@ def ids() -> dict[str, str]:
     return {
         "sync_id": "s1",
         "send_id": SEND,
+        "upload_id": SEND,
         "phone_number_id": PHONE,
         "template_id": SECRETS[2],
         "id": SECRETS[2],

@@ -17,10 +17,11 @@ from wabus_events import AccountConnected, Event, HealthChanged, OrganisationFor
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.outbox.standard_webhook import headers_of, secrets_of
 from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.service.process import LOOP_FAILURES
 from wabus_runtime.settings import load
 from wabus_subscriptions.app import create_app
 from wabus_subscriptions.settings import SubscriptionsSettings
-from wabus_subscriptions.worker import upkeep
+from wabus_subscriptions.worker import catching_up, upkeep
 from wabus_subscriptions.worker.receivers import PACKAGE
 from waiting import Eventually
 
@@ -86,6 +87,7 @@ class World:
     headers: dict[str, str]
     publisher: Publisher
     eventually: Eventually
+    bearer: Bearer
 
     async def asked(self, method: str, path: str, status: int, body: object = None) -> Any:
         async with self.client.request(method, path, headers=self.headers, json=body) as answer:
@@ -128,7 +130,7 @@ async def world(
         return (await client.get("/readyz")).status == 200
 
     await eventually(ready)
-    return World(client, bearer(), publisher, eventually)
+    return World(client, bearer(), publisher, eventually, bearer)
 
 
 async def test_a_platform_is_told_of_its_own_events_in_order_and_signed(world: World, receiver: Receiver) -> None:
@@ -352,8 +354,8 @@ async def test_an_address_in_our_own_network_is_refused_and_told_nothing(
     lenient = await serve(create_app(load(SubscriptionsSettings), "api"))
     monkeypatch.setenv("SUBSCRIPTIONS_PRIVATE_ADDRESSES", "false")
     strict = await serve(create_app(load(SubscriptionsSettings)))
-    there = World(lenient, bearer(), publisher, eventually)
-    here = World(strict, bearer(), publisher, eventually)
+    there = World(lenient, bearer(), publisher, eventually, bearer)
+    here = World(strict, bearer(), publisher, eventually, bearer)
     for url in ("https://localhost/", receiver.url, "https://127.0.0.1:8443/", "https://nowhere.invalid/"):
         refused = await here.asked("POST", "/subscriptions", 422, {"url": url})
         assert (refused["code"], refused["fields"]) == ("address_refused", ["url"])
@@ -369,3 +371,58 @@ async def test_an_address_in_our_own_network_is_refused_and_told_nothing(
     paused = await here.until(held, "paused")
     assert paused["paused"]["reason"] == "private_address"
     assert receiver.seen == []
+
+
+async def test_a_subscription_since_before_all_time_stops_nobody_from_catching_up(
+    world: World, receiver: Receiver
+) -> None:
+    await world.publish(*[change(number) for number in range(3)])
+    await world.subscribed(receiver.url, types=["AccountConnected"], since="1960-01-01T00:00:00Z")
+    await world.subscribed(receiver.url, types=["AccountConnected"], since="0001-01-01T00:00:00+14:00")
+    await world.subscribed(receiver.url, since=(datetime.now(UTC) - timedelta(minutes=1)).isoformat())
+
+    await world.until_taken(receiver, ids(range(3)))
+
+
+async def test_a_receiver_that_is_away_while_it_catches_up_keeps_nobody_else_from_catching_up(
+    world: World, receiver: Receiver
+) -> None:
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    await world.publish(*[change(number) for number in range(catching_up.ROOM + catching_up.BATCH + 1)])
+    await world.publish(*[change(number, "other") for number in range(3)])
+    away = await world.subscribed(receiver.url.replace("/hook", "/nowhere"), since=before.isoformat())
+
+    async def much_waits() -> bool:
+        return (await world.one(away))["waiting"] == catching_up.ROOM
+
+    await world.eventually(much_waits)
+    world.headers = world.bearer(org="other")
+    await world.subscribed(receiver.url, since=before.isoformat())
+    await world.until_taken(receiver, ids(range(3), "other"))
+    world.headers = world.bearer()
+    assert (await world.one(away))["status"] == "catching_up"
+
+
+async def test_a_subscription_that_ends_while_it_is_told_ends_nobody_else_s_deliveries(
+    receiver: Receiver, world: World
+) -> None:
+    def failures() -> float:
+        return LOOP_FAILURES.labels("subscriptions-delivery")._value.get()  # pyright: ignore
+
+    before, held = failures(), await world.subscribed(receiver.url)
+    async with migrated_pool(load(SubscriptionsSettings), PACKAGE) as pool, pool.acquire() as ending:
+
+        async def is_waited_for() -> bool:
+            waiting = (
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%deliveries%'"
+            )
+            return bool(receiver.taken and await pool.fetchval(waiting))
+
+        async with ending.transaction():
+            await ending.execute("DELETE FROM subscriptions WHERE subscription_id = $1", held["subscription_id"])
+            await world.publish(change(0))
+            await world.eventually(is_waited_for)
+    await world.subscribed(receiver.url)
+    await world.publish(change(1))
+    await world.until_taken(receiver, ids(range(2)))
+    assert failures() == before

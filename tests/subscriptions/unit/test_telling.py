@@ -107,11 +107,15 @@ def test_a_day_after_a_rotation_the_earlier_secret_signs_nothing() -> None:
 
 
 def test_a_receiver_that_is_in_trouble_for_an_hour_is_told_and_one_that_is_gone_is_not() -> None:
-    assert reason_to_pause(503, None, NOW - timedelta(hours=1), NOW) is None
-    assert reason_to_pause(None, "TimeoutError", NOW - timedelta(hours=1), NOW) is None
-    assert reason_to_pause(410, None, NOW, NOW) == "gone"
-    assert reason_to_pause(None, "PrivateAddress", NOW, NOW) == "private_address"
-    assert reason_to_pause(503, None, NOW - FAILING_FOR, NOW) == "failing"
+    assert reason_to_pause(503, None, NOW - timedelta(hours=1), NOW, last=True) is None
+    assert reason_to_pause(None, "TimeoutError", NOW - timedelta(hours=1), NOW, last=True) is None
+    assert reason_to_pause(410, None, NOW, NOW, last=False) == "gone"
+    assert reason_to_pause(None, "PrivateAddress", NOW, NOW, last=False) == "private_address"
+    assert reason_to_pause(503, None, NOW - FAILING_FOR, NOW, last=True) == "failing"
+
+
+def test_a_receiver_that_is_told_once_a_week_is_not_paused_for_two_restarts_of_its_own() -> None:
+    assert reason_to_pause(503, None, NOW - timedelta(days=7), NOW, last=False) is None
 
 
 def test_a_receiver_that_asks_for_time_gets_it() -> None:

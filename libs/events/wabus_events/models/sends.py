@@ -157,6 +157,124 @@ class ReadMarkRequested(WabaEvent, topic=SENDS):
         return self.phone_number_id
 
 
+class MessageReported(WabaEvent, topic=SENDS):
+    """A message that another system sent from a number of the organisation's, as that system tells it.
+
+    Holds ids of a person, and what was written to them. What was told twice has the same id; the first is as good as
+    the second.
+    """
+
+    phone_number_id: str
+    """The business number that it was sent from."""
+    wamid: str
+    wa_id: str | None = None
+    """The recipient's number, in digits."""
+    user_id: str | None = None
+    """The recipient's business-scoped user id. At least one of the two is there."""
+    conversation_id: str | None = None
+    """The conversation that it was said to be in."""
+    kind: str
+    """Meta's `type` of the message."""
+    message: dict[str, Any] | None = None
+    """Meta's message object, without whom it is to."""
+    template_name: str | None = None
+    """Of a template, its name."""
+    template_language: str | None = None
+    """Of a template, its language."""
+    template_id: str | None = None
+    """Which of Meta's templates that is; None where it is not known."""
+    label: str | None = None
+    metadata: str | None = None
+    """The caller's own, unread by us."""
+    requested_by: str | None = None
+    """Who of the platform told it: an HMAC under a key of the organisation's."""
+
+    @property
+    def key(self) -> str:
+        return self.phone_number_id
+
+
+class _Chosen(WabaEvent):
+    """What a person wants of an organisation. Holds ids of a person."""
+
+    phone_number_id: str
+    """The business number that they wrote to, or that was named."""
+    wa_id: str | None = None
+    """Their number, in digits."""
+    user_id: str | None = None
+    """Their business-scoped user id. At least one of the two is there."""
+    by: Literal["keyword", "api"]
+    """Whether they wrote a word for it, or the platform has told it."""
+    wamid: str | None = None
+    """The message with the word."""
+    requested_by: str | None = None
+    """Who of the platform told it: an HMAC under a key of the organisation's."""
+
+    @property
+    def key(self) -> str:
+        return self.phone_number_id
+
+
+class OptedOut(_Chosen, topic=SENDS):
+    """Somebody wants no marketing of the organisation, from whichever of its numbers: none is sent to them.
+
+    What they say in WhatsApp itself is `MarketingPreferenceChanged`.
+    """
+
+
+class OptedIn(_Chosen, topic=SENDS):
+    """Somebody wants marketing of the organisation again."""
+
+
+class _OfBlock(WabaEvent):
+    """A fact about whom a number does not want to hear of. Holds ids of a person."""
+
+    phone_number_id: str
+    wa_id: str | None = None
+    """The person's number, in digits."""
+    user_id: str | None = None
+    """The person's business-scoped user id. At least one of the two is there."""
+
+    @property
+    def key(self) -> str:
+        return self.phone_number_id
+
+
+class BlockRequested(_OfBlock, topic=SENDS):
+    """Somebody wants a number to block a person, or to block them no more. Meta may be told twice."""
+
+    blocks: bool
+    """Whether to block; else to unblock."""
+    requested_by: str | None = None
+
+
+class ContactBlocked(_OfBlock, topic=SENDS):
+    """Meta has a person on the block list of a number: neither hears of the other."""
+
+    request_id: str
+    """The id of the `BlockRequested`."""
+
+
+class ContactUnblocked(_OfBlock, topic=SENDS):
+    """A person is on the block list of a number no more."""
+
+    request_id: str
+    """The id of the `BlockRequested`."""
+
+
+class BlockRefused(_OfBlock, topic=SENDS):
+    """Meta has not done what was asked for; all is as it was."""
+
+    request_id: str
+    """The id of the `BlockRequested`."""
+    blocks: bool
+    """What was asked for."""
+    code: str
+    """A stable word for why: `not_written_lately`, `block_list_full`, or the class of Meta's error."""
+    error_code: int | None = None
+    """Meta: "Cloud API: Error codes"."""
+
+
 class _OfLabel(WabaEvent):
     """A fact about all sends of an organisation that have a label, from one number."""
 

@@ -28,7 +28,8 @@ FIELD = "messages"
 
 _OF_GROUP = frozenset({"recipient_type", *PARTICIPANT_IDS})
 _TOLD_APART = frozenset({"type", *PARTICIPANT_IDS})
-_RENUMBERED = frozenset({"user_changed_number", "user_changed_user_id", "customer_changed_number"})
+RENUMBERED = frozenset({"user_changed_number", "user_changed_user_id", "customer_changed_number"})
+"""The types of `system` messages that say who somebody is now; others may name other people."""
 _FROM_TO = re.compile(r".* changed from (\S+) to (\S+)", re.DOTALL)
 _BSUID = re.compile(r"[A-Z]{2}\.[A-Za-z0-9.]{1,132}")
 
@@ -200,10 +201,11 @@ def _identity_changed(message: MessageReceived, item: Json) -> ContactIdentityCh
     `customer` and `new_wa_id` are of version 11 and before. Until August 2026 the id of before stood in the text alone.
     """
     system = object_of(item.get("system"))
-    if text(system.get("type")) not in _RENUMBERED:
+    if text(system.get("type")) not in RENUMBERED:
         return None
     now = text(system.get("user_id"))
-    before = text(system.get("previous_user_id")) or text(item.get("from_user_id")) or _told_before(system, now)
+    beside = text(item.get("from_user_id"))  # who it is from is who they were, but the id may be the new one already
+    before = text(system.get("previous_user_id")) or (beside if beside != now else None) or _told_before(system, now)
     number_now = number_of(system.get("wa_id")) or number_of(system.get("new_wa_id"))
     number_before = number_of(system.get("customer")) or number_of(item.get("from"))
     if not (now or number_now):

@@ -3,7 +3,7 @@
 A service with a feed has the tables `changes`, partitioned by day, and `feed_key`, which its migrations make.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
@@ -112,38 +112,45 @@ async def position(
 
 
 async def changed(
-    connection: asyncpg.Pool | Connection, org_id: str, since: Cursor, until: Reached
-) -> list[tuple[str, Parts]]:
-    """What of an organisation has changed between two positions, each once, in the order in which it did last.
+    connection: asyncpg.Pool | Connection, since: Mapping[str, Cursor], until: Reached
+) -> dict[str, list[tuple[str, Parts]]]:
+    """What of organisations has changed, of each since a cursor, each thing once, in the order in which it did last.
 
-    No more than one over `SUBJECTS_MOST`.
+    Of an organisation no more than one over `SUBJECTS_MOST`.
     """
-    places = moved(since.reached, until)
+    places = [
+        (org_id, (cursor.at - timedelta(days=1)).date(), topic, partition, first, end)
+        for org_id, cursor in since.items()
+        for (topic, partition), (first, end) in moved(cursor.reached, until).items()
+    ]
     if not places:
-        return []
+        return {}
     rows = await connection.fetch(
         """
-        SELECT subject::text, bool_or(parts IS NULL) AS anew,
-            (array_agg(DISTINCT part::text) FILTER (WHERE part IS NOT NULL))[1:$7] AS parts
-        FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS place(topic, partition, since, until)
-        CROSS JOIN LATERAL (
-            SELECT subject, parts, log_offset FROM changes AS c
-            WHERE c.org_id = $1 AND c.topic = place.topic AND c.partition = place.partition
-                AND c.log_offset >= place.since AND c.log_offset < place.until AND c.day >= $6
-        ) AS found
-        LEFT JOIN LATERAL unnest(parts) AS part ON true
-        GROUP BY subject ORDER BY max(log_offset), subject LIMIT $8
+        SELECT org_id, subject, anew, parts FROM (
+            SELECT place.org_id, subject::text, bool_or(parts IS NULL) AS anew,
+                (array_agg(DISTINCT part::text) FILTER (WHERE part IS NOT NULL))[1:$7] AS parts,
+                row_number() OVER (PARTITION BY place.org_id ORDER BY max(log_offset), subject) AS number
+            FROM unnest($1::text[], $2::date[], $3::text[], $4::int[], $5::bigint[], $6::bigint[])
+                AS place(org_id, day, topic, partition, since, until)
+            CROSS JOIN LATERAL (
+                SELECT subject, parts, log_offset FROM changes AS c
+                WHERE c.org_id = place.org_id AND c.topic = place.topic AND c.partition = place.partition
+                    AND c.log_offset >= place.since AND c.log_offset < place.until AND c.day >= place.day
+            ) AS found
+            LEFT JOIN LATERAL unnest(parts) AS part ON true
+            GROUP BY place.org_id, subject
+        ) AS changed WHERE number <= $8 ORDER BY org_id, number
         """,
-        org_id,
-        [topic for topic, _ in places],
-        [partition for _, partition in places],
-        [first for first, _ in places.values()],
-        [end for _, end in places.values()],
-        (since.at - timedelta(days=1)).date(),
+        *map(list, zip(*places, strict=True)),
         PARTS_MOST + 1,
         SUBJECTS_MOST + 1,
     )
-    return [(row["subject"], None if row["anew"] else few(row["parts"] or ())) for row in rows]
+    found: dict[str, list[tuple[str, Parts]]] = {}
+    for row in rows:
+        parts = None if row["anew"] else few(row["parts"] or ())
+        found.setdefault(row["org_id"], []).append((row["subject"], parts))
+    return found
 
 
 async def delete_changes(connection: Connection, org_id: str, until: date | None = None) -> bool:

@@ -6,32 +6,19 @@ than that is not waited for: what they have still to be told stays a list of nam
 
 import asyncio
 import random
-import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from itertools import islice
 
-import asyncpg
-import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
-from wabus_runtime.feed import changes, frames
-from wabus_runtime.feed.cursor import (
-    Cursor,
-    ResetReason,
-    UnknownCursor,
-    is_ahead,
-    opened,
-    sealed,
-    why_reset,
-)
+from wabus_runtime.feed import frames
+from wabus_runtime.feed.cursor import ResetReason, sealed
 from wabus_runtime.feed.frames import ByeReason, Door, Frame
+from wabus_runtime.feed.looking import Looking
 from wabus_runtime.feed.pending import NO_PARTS, SUBJECTS_MOST, Parts, Pending, joined
+from wabus_runtime.feed.reader import Reader, Seen
 from wabus_runtime.http.streams import HEARTBEAT
-from wabus_runtime.postgres.database import DATABASE_AWAY
-from wabus_runtime.postgres.read_replica import Reads
 
 LOOK_AGAIN = 5.0  # seconds without news until a look all the same: an announcement may have been lost
 LOOK_PAUSE = 0.01  # seconds between two looks for a busy organisation
@@ -43,9 +30,6 @@ BUFFER_MOST = 256 * 1024  # bytes; what does not fit waits
 FRAMES = Counter("wabus_feed_frames_total", "Changes sent to those who follow, each counted once for each of them.")
 RESETS = Counter("wabus_feed_resets_total", "Times that somebody had to load everything anew, and why.", ["reason"])
 BYES = Counter("wabus_feed_byes_total", "Connections ended by us, and why.", ["reason"])
-LOOK_SECONDS = Histogram("wabus_feed_look_seconds", "Reading what has changed of one organisation.")
-
-log = structlog.get_logger()
 
 Sees = Callable[[Frame], bool]
 """Whether somebody follows what a frame is about, and may see it."""
@@ -54,20 +38,6 @@ Sees = Callable[[Frame], bool]
 def everything(_: Frame) -> bool:
     """Somebody follows all of it."""
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What a service says of its feed."""
-
-    projection: str
-    topics: tuple[str, ...]
-    """Those of its topics, without prefix, from which changes follow."""
-    kept: timedelta
-    """How long changes are kept: who was away longer loads everything anew."""
-    make: Callable[[asyncpg.Pool, str, Mapping[str, Parts]], Awaitable[Mapping[str, Frame]]]
-    """Makes the frames of what has changed of an organisation, as the tables have it now."""
-    reads: Callable[[], Reads]
 
 
 class Sink:
@@ -124,36 +94,19 @@ class Subscriber:
             self.ended.set()
 
 
-@dataclass(slots=True)
-class _Look:
-    """What was read of the tables at one moment."""
-
-    now: Cursor
-    key: bytes
-    is_of_primary: bool
-    is_behind: bool = False
-    """Whether they have come less far than what has been told already."""
-    changed: list[tuple[str, Parts]] = field(default_factory=list[tuple[str, Parts]])
-    missed: dict[str, list[tuple[str, Parts]] | ResetReason] = field(
-        default_factory=dict[str, list[tuple[str, Parts]] | ResetReason]
-    )
-    """By the cursor that somebody came back with."""
-
-
 class Channel:
     """The feed of one organisation in this process."""
 
-    def __init__(self, org_id: str, source: Source) -> None:
+    def __init__(self, org_id: str, reader: Reader) -> None:
         self._org_id = org_id
-        self._source = source
+        self._reader = reader
         self._subscribers: set[Subscriber] = set()
-        self._woken = asyncio.Event()
+        self._looking = Looking("a feed")
         self._is_stale = True
         self._look_due = 0.0
-        self._now: Cursor | None = None
-        self._key = b""
+        self._seen: Seen | None = None
         self._cursor: str | None = None
-        """That of `_now`."""
+        """That of what was seen last."""
         self.task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -165,7 +118,7 @@ class Channel:
     def look(self) -> None:
         """Something has changed, or may have."""
         self._is_stale = True
-        self._woken.set()
+        self._looking.look()
 
     def add(self, subscriber: Subscriber) -> None:
         """Tell somebody what they have missed, and from now on what changes."""
@@ -182,48 +135,35 @@ class Channel:
             subscriber.send(frames.alive(), self._cursor if not len(subscriber.pending) else None)
 
     async def run(self) -> None:
-        """Tell everybody, for ever. What goes wrong is logged and tried again: nobody misses anything by it."""
+        """Tell everybody, for ever."""
+        await self._looking.run(self._go_on, self._until_next, pause=LOOK_PAUSE)
+
+    async def _go_on(self) -> None:
         clock = asyncio.get_running_loop().time
-        while True:
-            self._woken.clear()
-            try:
-                if self._is_stale or clock() >= self._look_due:
-                    self._is_stale = False
-                    await self._look()
-                    self._look_due = clock() + LOOK_AGAIN * random.uniform(0.8, 1)  # noqa: S311
-                await self._tell()
-            except Exception as error:
-                self._is_stale = True
-                log.warning(
-                    "a feed could not be read",
-                    action="feed_read_failed",
-                    error=type(error).__name__,
-                    exc_info=not isinstance(error, (TimeoutError, *DATABASE_AWAY)),
-                )
-                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
-                continue
-            await asyncio.sleep(LOOK_PAUSE)
-            waits = SLOW_PAUSE if self._has_pending() else max(0.0, self._look_due - clock())
-            with suppress(TimeoutError):
-                async with asyncio.timeout(waits):
-                    await self._woken.wait()
+        try:
+            if self._is_stale or clock() >= self._look_due:
+                self._is_stale = False
+                await self._look()
+                self._look_due = clock() + LOOK_AGAIN * random.uniform(0.8, 1)  # noqa: S311
+            await self._tell()
+        except Exception:
+            self._is_stale = True
+            raise
+
+    def _until_next(self) -> float:
+        return SLOW_PAUSE if self._has_pending() else max(0.0, self._look_due - asyncio.get_running_loop().time())
 
     def _has_pending(self) -> bool:
         return any(len(each.pending) and each.sink.is_open for each in self._subscribers)
 
     async def _look(self) -> None:
         new = [each for each in self._subscribers if each.is_new]
-        since = {each.since for each in new if each.since is not None}
-        reads = self._source.reads()
-        begun = time.perf_counter()
-        look = await reads.ask(lambda pool: self._read(pool, since))
-        if look.is_behind and not look.is_of_primary:
-            look = await self._read(reads.primary, since)
-        LOOK_SECONDS.observe(time.perf_counter() - begun)
+        since = frozenset(each.since for each in new if each.since is not None)
+        look = await self._reader.look(self._org_id, self._seen, since)
         known = [each for each in self._subscribers if not each.is_new]
-        before, self._now, self._key = self._key, look.now, look.key
-        self._cursor = sealed(look.now, look.key, self._org_id)
-        if look.is_behind or (before and before != look.key):
+        before, self._seen = self._seen, look.seen
+        self._cursor = sealed(look.seen.now, look.seen.key, self._org_id)
+        if look.is_behind or (before and before.key != look.seen.key):
             self._reset(known, "epoch")
         elif len(look.changed) > SUBJECTS_MOST:
             self._reset(known, "too_many")
@@ -234,28 +174,6 @@ class Channel:
                     each.end("slow")
         for each in new:
             self._welcome(each, [] if each.since is None else look.missed[each.since])
-
-    async def _read(self, pool: asyncpg.Pool, since: Iterable[str]) -> _Look:
-        """One look at one database: what was told has to be in all that is read for it."""
-        source, org_id = self._source, self._org_id
-        now, key = await changes.position(pool, source.projection, source.topics)
-        look = _Look(now, key, pool is source.reads().primary)
-        if self._now is not None and key == self._key:
-            look.is_behind = is_ahead(self._now.reached, now.reached)
-            if not look.is_behind:
-                look.changed = await changes.changed(pool, org_id, self._now, now.reached)
-        for text in since:
-            try:
-                cursor = opened(text, key, org_id)
-            except UnknownCursor:
-                look.missed[text] = "epoch"
-                continue
-            reason = why_reset(cursor, now, source.kept)
-            if reason == "epoch" and not look.is_of_primary:
-                look.is_behind = True
-            found = [] if reason else await changes.changed(pool, org_id, cursor, now.reached)
-            look.missed[text] = reason or ("too_many" if len(found) > SUBJECTS_MOST else found)
-        return look
 
     def _welcome(self, subscriber: Subscriber, missed: list[tuple[str, Parts]] | ResetReason) -> None:
         subscriber.is_new = False
@@ -287,7 +205,7 @@ class Channel:
                         wanted[subject] = joined(wanted.get(subject, NO_PARTS), parts)
             until = self._cursor
             try:
-                made = await self._make(wanted)
+                made = await self._reader.make(self._org_id, wanted, self._seen)
             except BaseException:
                 for each, mine in taken.items():
                     each.pending.put_back(mine)
@@ -295,18 +213,6 @@ class Channel:
             FRAMES.inc(sum(_deliver(each, mine, made, until) for each, mine in taken.items()))
             if self._is_stale:
                 return
-
-    async def _make(self, wanted: Mapping[str, Parts]) -> Mapping[str, Frame]:
-        source, reads, shown = self._source, self._source.reads(), self._now
-
-        async def question(pool: asyncpg.Pool) -> Mapping[str, Frame]:
-            if pool is not reads.primary and shown is not None:
-                there, _ = await changes.position(pool, source.projection, source.topics)
-                if is_ahead(shown.reached, there.reached):
-                    pool = reads.primary
-            return await source.make(pool, self._org_id, wanted)
-
-        return await reads.ask(question)
 
 
 def _has_room(subscriber: Subscriber) -> bool:

@@ -13,6 +13,7 @@ import binascii
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import groupby
 from typing import Literal
 
@@ -37,17 +38,22 @@ class UnknownCursor(Exception):
     """It is none of this organisation and these tables."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cursor:
     """How far the tables were, and when, by their database's clock in whole seconds."""
 
     at: datetime
     reached: Reached
 
+    @cached_property
+    def packed(self) -> bytes:
+        """Its bytes, which are made once, and sealed for each organisation."""
+        return _packed(self)
+
 
 def sealed(cursor: Cursor, key: bytes, org_id: str) -> str:
     """A cursor as its clients get it; the same cursor gives the same text."""
-    encrypted = AESSIV(key).encrypt(_FORM + _packed(cursor), [org_id.encode()])
+    encrypted = AESSIV(key).encrypt(_FORM + cursor.packed, [org_id.encode()])
     return base64.urlsafe_b64encode(encrypted).decode().rstrip("=")
 
 

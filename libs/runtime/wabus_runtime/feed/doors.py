@@ -114,6 +114,7 @@ class _Ends:
 
     def __init__(self, expires_at: float) -> None:
         self.at = 0.0
+        self._wait: asyncio.Timeout | None = None
         self.move(expires_at)
 
     def move(self, expires_at: float) -> None:
@@ -121,6 +122,16 @@ class _Ends:
         left = expires_at - time.time()
         early = random.uniform(0, min(EARLY, max(0.0, left) / 10))  # noqa: S311
         self.at = asyncio.get_running_loop().time() + left - early
+        if self._wait is not None and not self._wait.expired():
+            self._wait.reschedule(min(self.at, self._wait.when() or self.at))
+
+    async def wait(self, ended: asyncio.Event, most: float) -> None:
+        """Wait for an event, `most` seconds. Raises `TimeoutError` then, and when the connection has to end."""
+        try:
+            async with asyncio.timeout_at(min(self.at, asyncio.get_running_loop().time() + most)) as self._wait:
+                await ended.wait()
+        finally:
+            self._wait = None
 
 
 async def _until_ended(channel: Channel, subscriber: Subscriber, ends: _Ends) -> None:
@@ -128,8 +139,7 @@ async def _until_ended(channel: Channel, subscriber: Subscriber, ends: _Ends) ->
     clock = asyncio.get_running_loop().time
     while subscriber.sink.is_open:
         try:
-            async with asyncio.timeout(max(0.0, min(HEARTBEAT, ends.at - clock()))):
-                await subscriber.ended.wait()
+            await ends.wait(subscriber.ended, HEARTBEAT)
         except TimeoutError:
             if clock() >= ends.at:
                 subscriber.end("token_expired")

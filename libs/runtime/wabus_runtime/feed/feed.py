@@ -9,7 +9,8 @@ import structlog
 from prometheus_client import Gauge
 
 from wabus_runtime.feed.changes import EVERYBODY
-from wabus_runtime.feed.channel import Channel, Source, Subscriber
+from wabus_runtime.feed.channel import Channel, Subscriber
+from wabus_runtime.feed.reader import Reader, Source
 from wabus_runtime.postgres.announcements import Announcements
 
 DRAIN_SPREAD = 2.0  # seconds over which connections are ended before the process does, where they are many
@@ -27,7 +28,7 @@ class Feed:
     """All channels of a process."""
 
     def __init__(self, source: Source, announcements: Announcements) -> None:
-        self._source = source
+        self._reader = Reader(source)
         self._announcements = announcements
         self._channels: dict[str, Channel] = {}
         self._number = 0
@@ -40,7 +41,7 @@ class Feed:
         """Let somebody follow an organisation: what they have missed comes first."""
         channel = self._channels.get(org_id)
         if channel is None:
-            channel = self._channels[org_id] = Channel(org_id, self._source)
+            channel = self._channels[org_id] = Channel(org_id, self._reader)
             channel.task = asyncio.create_task(self._run(org_id, channel), name=f"feed {org_id}")
         channel.add(subscriber)
         self._number += 1

@@ -26,7 +26,8 @@ from wabus_runtime.http.answers import SAFE_HEADERS, Problem
 LONGEST_HEAD = 32 * 1024  # bytes of a request's head with all its lines
 WAITING_HEADS = 64 * 1024  # bytes of heads behind the request that is being answered, then no more is read
 LINGER = 2.0  # seconds that the rest of a body nobody wants is read, so that its sender gets to see the answer
-REQUEST_MOST = 4 * 1024 * 1024  # bytes behind a head until the next, with what chunks add: no body may have as many
+REQUEST_MOST = 4 * 1024 * 1024  # bytes behind a head until the next, with what chunks add, unless a handler takes more
+CHUNKED_MOST = 1.25  # bytes on the wire for one of a body, in chunks of a size that anybody sends
 HALF_CLOSED_LOOK = 0.1  # seconds
 READ_BUFFER = 64 * 1024  # bytes of a body that wait to be taken; twice as many, and no more is read
 
@@ -69,6 +70,7 @@ class Connection(web.RequestHandler):
         "_newest_body",
         "_patience",
         "_reading_due",
+        "_request_most",
         "_since_head",
     )
 
@@ -80,6 +82,7 @@ class Connection(web.RequestHandler):
         """Bytes that have come of a head which is not whole yet."""
         self._since_head = 0
         """Bytes that have come since the newest head was whole."""
+        self._request_most = REQUEST_MOST
         self._is_over = False
         """Whether what came was no request: nothing behind it can be one."""
         self._newest_body = EMPTY_PAYLOAD
@@ -99,12 +102,16 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         self._look_at_new(before)
         if self._request_count > count:
-            self._since_head = 0
+            self._since_head, self._request_most = 0, REQUEST_MOST
         if self._messages or not self._awaits_a_head:
             self._head_is_here()
             self._note_behind_head(len(data))
         elif data and self.transport is not None:
             self._note_head(len(data))
+
+    def take_body(self, most: int) -> None:
+        """Let the body of the request that is being answered have so many bytes."""
+        self._request_most = max(REQUEST_MOST, int(most * CHUNKED_MOST))
 
     def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Whether the connection stays open for answers; a stream has none to wait for, and half a request neither."""
@@ -181,7 +188,7 @@ class Connection(web.RequestHandler):
     def _note_behind_head(self, size: int) -> None:
         """More of a body has come, or of what only looks like the next head."""
         self._since_head += size
-        if self._since_head > REQUEST_MOST:
+        if self._since_head > self._request_most:
             log.debug("a request went on without end", action="endless_request")
             self.force_close()
 
@@ -280,3 +287,9 @@ def _what_is_wrong(error: BaseException | None) -> str:
 def connections_of(server: web.Server, patience: Patience = PATIENCE) -> Any:
     """A factory of such connections for a server's port."""
     return lambda: cast(asyncio.BaseProtocol, Connection(server, patience))
+
+
+def take_large_body(request: web.Request, most: int) -> None:
+    """Let a request have a body of so many bytes, which its handler takes as it comes; others have `REQUEST_MOST`."""
+    if isinstance(connection := request.protocol, Connection):
+        connection.take_body(most)

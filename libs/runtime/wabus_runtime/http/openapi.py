@@ -63,6 +63,8 @@ class Operation:
     """Names of query parameters that are given once a value; other lists are one value, comma separated."""
     body: Model | None = None
     body_required: bool = True
+    file: Sequence[str] = ()
+    """Media types of the file that the body is; it may also be the part `file` of a form."""
     headers: Mapping[str, Header] = field(default_factory=dict[str, Header])
     secured: bool = True
     media: str = "application/json"
@@ -132,6 +134,14 @@ def _operation(operation: Operation, schemas: Mapping[Model, Json]) -> Json:
     if operation.body is not None:
         content = {"application/json": {"schema": schemas[operation.body]}}
         described["requestBody"] = {"required": operation.body_required, "content": content}
+    if operation.file:
+        form: Json = {
+            "type": "object",
+            "properties": {"file": {"type": "string", "format": "binary"}, "type": {"type": "string"}},
+            "required": ["file"],
+        }
+        files: Json = {name: {"schema": {"type": "string", "format": "binary"}} for name in operation.file}
+        described["requestBody"] = {"required": True, "content": files | {"multipart/form-data": {"schema": form}}}
     if operation.secured:
         described["security"] = [{"bearer": []}]
     return described

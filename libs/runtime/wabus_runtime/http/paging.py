@@ -7,6 +7,7 @@ whatever is added or removed between two of them. Clients take `next` as it is a
 import base64
 import binascii
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
 import orjson
@@ -35,6 +36,10 @@ def place_of(cursor: str, kind: type[T]) -> T:
     """The place that a cursor stands for, such as a `tuple[str, str]`. Raises a problem where it is none of ours."""
     try:
         decoded = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return TypeAdapter(kind).validate_python(decoded)
-    except (ValueError, binascii.Error):
+        place = TypeAdapter(kind).validate_python(decoded)
+        for part in place if isinstance(place, tuple) else ():
+            if isinstance(part, datetime):
+                part.astimezone(UTC)  # no table holds what that overflows at
+        return place
+    except (ValueError, OverflowError, binascii.Error):
         raise Problem(422, "invalid_cursor", "Unknown place", "`after` is not a `next` of ours.") from None

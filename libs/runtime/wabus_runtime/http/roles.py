@@ -65,6 +65,13 @@ ROUTES: Mapping[str, frozenset[Role]] = {
     "POST /messages/batch": READERS,
     "POST /messages/check": READERS,
     "POST /messages/read": READERS,
+    "POST /messages/reported": READERS,
+    "POST /messages/block": READERS,
+    "POST /messages/unblock": READERS,
+    "POST /messages/opt-out": READERS,
+    "POST /messages/opt-in": READERS,
+    "GET /messages/keywords": READERS,
+    "PUT /messages/keywords": ADMINISTRATORS,
     "GET /sends": READERS,
     "GET /sends/{send_id}": READERS,
     "POST /sends/{send_id}/cancel": READERS,
@@ -72,6 +79,8 @@ ROUTES: Mapping[str, frozenset[Role]] = {
     "POST /sends/pause": READERS,
     "POST /sends/resume": READERS,
     "GET /numbers/{phone_number_id}/sending": READERS,
+    "POST /numbers/{phone_number_id}/media": READERS,
+    "GET /numbers/{phone_number_id}/media/{upload_id}": READERS,
 }
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import struct
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from functools import lru_cache, wraps
 from typing import Any, Literal
 
@@ -187,11 +187,14 @@ async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic] = TOPIC
                     if name in missing
                 ]
             )
-            for name, code, *_ in response.topic_errors:
-                error = for_code(code)
-                if code and error is not TopicAlreadyExistsError:
+            errors = {name: for_code(code) for name, code, *_ in response.topic_errors if code}
+            for name, error in errors.items():
+                if error is not TopicAlreadyExistsError:
                     raise KafkaUnavailable(f"Kafka would not create the topic {name}: {error.__name__}")
-            log.info("topics created", action="topics_created", topics=sorted(missing))
+            if created := sorted(missing - errors.keys()):
+                log.info("topics created", action="topics_created", topics=created)
+            if errors:
+                there += await _made_by_others(admin, errors.keys())
         for topic in there:
             found, declared = len(topic["partitions"]), wanted[topic["topic"]].partitions
             if topic["error_code"] == 0 and found != declared:
@@ -200,6 +203,16 @@ async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic] = TOPIC
         raise KafkaUnavailable(f"Kafka did not answer: {type(error).__name__}") from error
     finally:
         await admin.close()
+
+
+async def _made_by_others(admin: AIOKafkaAdminClient, names: Collection[str]) -> list[Any]:
+    """Topics that were there already though the broker had not said so: it hears of one later than the controller."""
+    for pause in (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6):
+        await asyncio.sleep(pause)
+        found = [topic for topic in await admin.describe_topics() if topic["topic"] in names]
+        if len(found) == len(names):
+            return found
+    raise KafkaUnavailable(f"the broker has not heard yet of {', '.join(sorted(names))}")
 
 
 def _learn_of_resets() -> None:

@@ -60,13 +60,14 @@ _limits: dict[tuple[str, str], DeadLetterLimits] = {}
 class DeadLetters:
     """One consumer's way to the dead-letter topic. Connects when it is first needed."""
 
-    def __init__(self, settings: KafkaSettings, consumer: str) -> None:
+    def __init__(self, settings: KafkaSettings, consumer: str, limited_as: str | None = None) -> None:
+        """`limited_as` gives limits of its own to what sets aside for other reasons than the consumer of this name."""
         self._publisher = Publisher(settings, f"/wabus/{consumer}")
         self._consumer = consumer
         self._started = False
         self._starting = asyncio.Lock()
         self._limits = _limits.setdefault(
-            (settings.topic_prefix, consumer),
+            (settings.topic_prefix, limited_as or consumer),
             DeadLetterLimits(settings.dead_letters_allowed, settings.dead_letters_max_share),
         )
         self._logged: dict[str, float] = {}

@@ -8,6 +8,7 @@ import socket
 from typing import Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from wabus_runtime.outbox.public_addresses import is_public
 
@@ -16,9 +17,9 @@ class PrivateAddress(OSError):
     """A URL leads to an address that is not public."""
 
 
-def public_connector() -> aiohttp.TCPConnector:
-    """For a `ClientSession`: it connects to public addresses, and fails for all others."""
-    return aiohttp.TCPConnector(socket_factory=_public_socket)
+def public_connector(names: AbstractResolver, most: int) -> aiohttp.TCPConnector:
+    """For a `ClientSession` of `most` connections: it connects to public addresses, and fails for all others."""
+    return aiohttp.TCPConnector(limit=most, resolver=names, socket_factory=_public_socket)
 
 
 def _public_socket(addr_info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:

@@ -20,9 +20,11 @@ import asyncpg
 import structlog
 from prometheus_client import Counter
 from wabus_events import Event, Topic, decode, encode
+from wabus_events.subscriber.policy import TooManyDeadLetters
 
 from wabus_runtime.kafka.dead_letters import DeadLetterRefused, DeadLetters, TooManyOfOne
 from wabus_runtime.outbox.addresses import PrivateAddress, public_connector
+from wabus_runtime.outbox.names import Names
 from wabus_runtime.outbox.rows import Entry, Waiting, delivered_until, done, enqueue, erase, put_off, take
 from wabus_runtime.outbox.standard_webhook import headers_of, seconds_asked
 from wabus_runtime.postgres.database import Connection
@@ -33,8 +35,9 @@ from wabus_runtime.settings import KafkaSettings
 
 DELIVERY_TIMEOUT = 15.0  # seconds for one attempt
 LEASE = timedelta(seconds=45)  # for one attempt and what is written of it; then another process may make the next
-DELIVERIES = 64  # under way at once in one process
+DELIVERIES = 256  # under way at once in one process: so many receivers may be slow before others wait for them
 DELIVERIES_TO_ONE = 12  # the same for one endpoint: where many wait for a slow one, there is room for the others
+LOOKUPS = 2 * DELIVERIES  # of names at once: those of deliveries that were given up meanwhile go on for a while
 NOT_DELIVERED = "NotDelivered"  # why it is a dead letter: it was tried as often as it should be
 OLDEST = timedelta(days=7)  # what was logged before is told to nobody: deliveries were switched off meanwhile
 
@@ -88,7 +91,7 @@ class Attempt:
 
     @property
     def delivered(self) -> bool:
-        return self.status is not None and self.status < 300
+        return self.status is not None and 200 <= self.status < 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,8 @@ class Outbox:
     attempts: Counter
     """Counts the attempts, by `outcome`: delivered, refused or unanswered."""
     retries: Retries = field(default_factory=Retries)
+    held: timedelta = timedelta(minutes=5)
+    """How long one that should be given up waits where as much of many organisations should: it is not the events."""
 
     @property
     def projection(self) -> Projection:
@@ -180,10 +185,12 @@ def entries_of(told: Iterable[tuple[Recorded, Sequence[str]]]) -> list[Entry]:
 
 async def deliver(settings: KafkaSettings, pool: asyncpg.Pool, outbox: Outbox, ready: Callable[[], None]) -> None:
     """Deliver what waits for ever, as one of any number of processes; returns only by an exception or cancellation."""
-    letters = DeadLetters(settings, outbox.name)
+    letters = DeadLetters(settings, outbox.name, limited_as=f"{outbox.name} deliveries")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(letters.close)
-        sessions = {public: await stack.enter_async_context(_session(public)) for public in (True, False)}
+        names = Names(LOOKUPS)
+        stack.push_async_callback(names.close)
+        sessions = {public: await stack.enter_async_context(_session(public, names)) for public in (True, False)}
         run = _Deliveries(pool, outbox, sessions, letters)
         await run_due(DueWork(f"outbox {outbox.name}", run.take, _endpoint_of, run.deliver, DELIVERIES), ready)
 
@@ -192,11 +199,16 @@ def _endpoint_of(waiting: Waiting) -> str:
     return waiting.entry.endpoint
 
 
-def _session(public_only: bool) -> aiohttp.ClientSession:
+def _session(public_only: bool, names: Names) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=public_connector() if public_only else aiohttp.TCPConnector(),
+        connector=public_connector(names, DELIVERIES)
+        if public_only
+        else aiohttp.TCPConnector(limit=DELIVERIES, resolver=names),
         timeout=aiohttp.ClientTimeout(total=DELIVERY_TIMEOUT),
         cookie_jar=aiohttp.DummyCookieJar(),
+        # Nothing of an answer is read but its status: nothing is to be unpacked, however it is packed.
+        headers={"Accept-Encoding": "identity"},
+        auto_decompress=False,
     )
 
 
@@ -252,6 +264,12 @@ class _Deliveries:
         except TooManyOfOne as enough:
             # One receiver that takes nothing stops nobody else's webhooks; the event itself stays in its topic.
             log.error("a webhook is given up", action="webhook_given_up", outbox=self._outbox.name, error=str(enough))
+        except TooManyDeadLetters as many:
+            # Of so many organisations that it is not their webhooks: a network, a host of many receivers, a release
+            # of ours. Each goes on waiting, and holds up its own lane.
+            log.error("a webhook is held", action="webhook_held", outbox=self._outbox.name, error=str(many))
+            await put_off(self._pool, waiting, self._outbox.held)
+            return
         await done(self._pool, waiting)
 
     async def _attempt(self, endpoint: Endpoint, waiting: Waiting, event: Event, body: bytes) -> Attempt:
@@ -263,11 +281,11 @@ class _Deliveries:
         try:
             async with session.post(endpoint.url, data=body, headers=headers, allow_redirects=False) as response:
                 status, asked = response.status, seconds_asked(response.headers.get("Retry-After"))
-        except (aiohttp.ClientError, TimeoutError, OSError) as raised:
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as raised:  # a host's name may be no name
             cause = getattr(raised, "os_error", None)
             error = type(cause if isinstance(cause, PrivateAddress) else raised).__name__
             log.info("a webhook got no answer", action="webhook_failed", error=error, **about)
-        outcome = "unanswered" if status is None else "delivered" if status < 300 else "refused"
+        outcome = "unanswered" if status is None else "delivered" if 200 <= status < 300 else "refused"
         outbox.attempts.labels(outcome).inc()
         log.info("webhook", action="webhook_" + outcome, status=status, **about)
         delay = None

@@ -12,6 +12,8 @@ from wabus_whatsapp.forgotten_records import record_respecting
 from wabus_runtime.postgres.database import Connection
 from wabus_runtime.postgres.offsets import Offsets
 
+ERASED_AT_ONCE = 200  # entries in memory while it is looked whose they are
+
 
 class Entry(NamedTuple):
     """An event to deliver to an endpoint, after the earlier ones of its lane."""
@@ -122,8 +124,9 @@ async def delivered_until(pool: asyncpg.Pool, outbox: str) -> Offsets:
 
 async def erase(connection: Connection, lines: Lines, *, outbox: str) -> None:
     """Let nothing wait that is of somebody who was forgotten. A delivery that is under way may still be made."""
-    rows = await connection.fetch("SELECT * FROM outbox WHERE outbox = $1 ORDER BY id", outbox)
-    for waiting in map(_waiting, rows):
+    rows = connection.cursor("SELECT * FROM outbox WHERE outbox = $1 ORDER BY id", outbox, prefetch=ERASED_AT_ONCE)
+    async for row in rows:
+        waiting = _waiting(row)
         record = waiting.entry.record
         left = record_respecting(record, lines)
         if left is None:

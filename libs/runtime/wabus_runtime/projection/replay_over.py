@@ -46,6 +46,8 @@ class LastingTables(Generic[FoldSettings]):
     """The name under which workers fold into them, who take in who was forgotten."""
     mend: Callable[[asyncpg.Pool], Awaitable[object]]
     """Called when the log is folded again: works out anew what is worked out from other rows."""
+    to_the_end: bool = False
+    """Whether that needs what the log has got meanwhile too: of a row that was missing, workers have not folded it."""
 
 
 async def replay_over(tables: LastingTables[FoldSettings], say: Say, every: float = SAY_EVERY) -> None:
@@ -59,9 +61,7 @@ async def replay_over(tables: LastingTables[FoldSettings], say: Say, every: floa
         alone(pool, tables.name),
         tables.folding(settings, pool) as projection,
     ):
-        target: dict[tuple[str, int], int] = {}
-        for topic in projection.followed:
-            target |= await end_positions(settings, topic)
+        target = await _ends(settings, projection)
         total = sum(target.values())
         say(f"folding {total:,} records over the rows that are there")
         clock = asyncio.get_running_loop().time
@@ -75,10 +75,20 @@ async def replay_over(tables: LastingTables[FoldSettings], say: Say, every: floa
                 say(f"folded {100 * done / total:.0f} %: {done:,} of {total:,} records")
 
         await replay(settings, pool, projection, target, progress)
+        if tables.to_the_end:
+            target = await _ends(settings, projection)
+            await replay(settings, pool, projection, target, progress)
         say("working out anew what follows from other rows")
         await tables.mend(pool)
         await _forget_how_far(pool, tables.name)
         say("done: the rows are those of the log, and older ones are as they were")
+
+
+async def _ends(settings: RebuildSettings, projection: Projection) -> dict[tuple[str, int], int]:
+    found: dict[tuple[str, int], int] = {}
+    for topic in projection.followed:
+        found |= await end_positions(settings, topic)
+    return found
 
 
 async def discard(tables: LastingTables[FoldSettings]) -> None:

@@ -3,7 +3,7 @@
 Everything is limited to the organisation in the caller's token.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ from wabus_conversations.api.models import (
     ThreadQuery,
 )
 from wabus_conversations.tables import reading
-from wabus_conversations.tables.reading import WantedConversations, WantedTexts
+from wabus_conversations.tables.reading import SaidAt, WantedConversations, WantedTexts
 
 Rows = Sequence[asyncpg.Record]
 
@@ -65,7 +65,7 @@ class ConversationsApi:
 
         async def question(pool: asyncpg.Pool) -> tuple[Rows, Rows]:
             rows = await reading.conversations(pool, wanted)
-            return rows, await _about_last(pool, caller.org_id, rows)
+            return rows, await _about_last(pool, rows)
 
         rows, about = await self.reads().ask(question)
         page, last = page_of(rows, asked.limit)
@@ -86,7 +86,7 @@ class ConversationsApi:
             row = await reading.conversation(pool, caller.org_id, current)
             if row is None:
                 raise _no_conversation()
-            return row, await _about_last(pool, caller.org_id, [row])
+            return row, await _about_last(pool, [row])
 
         row, about = await self.reads().ask(question)
         current = row["conversation_id"]
@@ -121,7 +121,7 @@ class ConversationsApi:
                     current = await find_current(pool, caller.org_id, asked_id)
                     rows = await reading.older(pool, caller.org_id, current, after, limit, unknown=unknown)
                 page = _Page(rows[:limit], len(rows) > limit)
-            return current, page, await described(pool, caller.org_id, page.rows)
+            return current, page, await described(pool, page.rows)
 
         current, page, messages = await self.reads().ask(question)
         content = {
@@ -182,21 +182,21 @@ class ConversationsApi:
         return json_response(content)
 
 
-async def described(pool: asyncpg.Pool, org_id: str, rows: Rows) -> list[dict[str, Any]]:
+async def described(pool: asyncpg.Pool, rows: Rows) -> list[dict[str, Any]]:
     """Messages with what was said about them later, what they reply to, and why they failed."""
-    messages, _ = await described_and_remarks(pool, org_id, rows)
+    messages, _ = await described_and_remarks(pool, rows)
     return messages
 
 
 async def described_and_remarks(
-    pool: asyncpg.Pool, org_id: str, rows: Rows, also: Iterable[tuple[str, datetime]] = ()
+    pool: asyncpg.Pool, rows: Rows, also: Iterable[SaidAt] = ()
 ) -> tuple[list[dict[str, Any]], dict[str, list[asyncpg.Record]]]:
-    """The same, and what was said about them and `also` about other messages, each given with its time; in one go."""
+    """The same, and what was said about them and `also` about other messages; in one go."""
     here = {row["message_id"]: row for row in rows}
-    wanted = {row["context_id"] for row in rows if row["context_id"]} - here.keys()
-    here |= {row["message_id"]: row for row in await reading.messages(pool, org_id, wanted)}
-    asked = dict(also) | {each["message_id"]: each["at"] for each in here.values()}
-    about_all = await reading.remarks(pool, org_id, asked.items())
+    wanted = ids_of(rows, "context_id", without=here)
+    here |= {row["message_id"]: row for row in await reading.messages(pool, wanted)}
+    asked = [*also, *(SaidAt(row["org_id"], row["message_id"], row["at"]) for row in here.values())]
+    about_all = await reading.remarks(pool, asked)
     about = _by_message(about_all)
     failed = _by_message(
         await reading.failures(pool, ((row["month"], row["message_id"]) for row in rows if row["failed_at"])),
@@ -204,7 +204,7 @@ async def described_and_remarks(
     )
     holders = await reading.holders(pool, views.senders([*rows, *about_all]))
 
-    media = await media_of(pool, org_id, [row["message_id"] for row in rows])
+    media = await media_of(pool, ids_of(rows, "message_id"))
 
     def medium(row: asyncpg.Record, said: dict[str, Any]) -> dict[str, Any]:
         found = media.get(row["message_id"])
@@ -229,10 +229,10 @@ async def described_and_remarks(
 async def _found(pool: asyncpg.Pool, org_id: str, found: Rows) -> list[dict[str, Any]]:
     """What was found as the messages that it is of, each once."""
     edited = {row["about_id"] for row in found if row["kind"] == "edit" and row["about_id"]}
-    targets = {row["message_id"]: row for row in await reading.messages(pool, org_id, edited)}
+    targets = {row["message_id"]: row for row in await reading.messages(pool, {org_id: edited})}
     pairs = [(row, row if row["kind"] != "edit" else targets.get(row["about_id"])) for row in found]
     about = _by_message(
-        await reading.remarks(pool, org_id, ((row["message_id"], row["at"]) for _, row in pairs if row))
+        await reading.remarks(pool, (SaidAt(org_id, row["message_id"], row["at"]) for _, row in pairs if row))
     )
     standing = {
         row["message_id"]: row
@@ -240,7 +240,7 @@ async def _found(pool: asyncpg.Pool, org_id: str, found: Rows) -> list[dict[str,
         if row and views.is_found(found_row, about.get(row["message_id"], ()))
     }
     rows = list(standing.values())
-    messages = await described(pool, org_id, rows)
+    messages = await described(pool, rows)
     return [{**message, "conversation_id": row["conversation_id"]} for row, message in zip(rows, messages, strict=True)]
 
 
@@ -267,19 +267,28 @@ async def find_current(pool: asyncpg.Pool, org_id: str, asked: str) -> str:
 
 
 async def _message(pool: asyncpg.Pool, org_id: str, conversation_id: str, message_id: str) -> asyncpg.Record:
-    found = await reading.messages(pool, org_id, [message_id])
+    found = await reading.messages(pool, {org_id: [message_id]})
     if not found or found[0]["conversation_id"] != conversation_id:
         raise _no_message()
     return found[0]
 
 
-async def _about_last(pool: asyncpg.Pool, org_id: str, rows: Rows) -> Rows:
-    return await reading.remarks(pool, org_id, last_of(rows))
+async def _about_last(pool: asyncpg.Pool, rows: Rows) -> Rows:
+    return await reading.remarks(pool, last_of(rows))
 
 
-def last_of(rows: Rows) -> list[tuple[str, datetime]]:
-    """The last messages of conversations, each with its time."""
-    return [(row["last_id"], row["last_said_at"]) for row in rows if row["last_id"]]
+def last_of(rows: Rows) -> list[SaidAt]:
+    """The last messages of conversations."""
+    return [SaidAt(row["org_id"], row["last_id"], row["last_said_at"]) for row in rows if row["last_id"]]
+
+
+def ids_of(rows: Iterable[asyncpg.Record], name: str, without: Container[str] = ()) -> dict[str, set[str]]:
+    """What a column of messages names, by their organisations, `without` some."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        if (named := row[name]) and named not in without:
+            found.setdefault(row["org_id"], set()).add(named)
+    return found
 
 
 def _by_message(rows: Rows, name: str = "about_id") -> dict[str, list[asyncpg.Record]]:

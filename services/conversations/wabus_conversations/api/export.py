@@ -71,7 +71,7 @@ def _page(
             for row in await reading.export_statuses(pool, [(row["month"], row["message_id"]) for row in rows]):
                 told = {"status": row["status"], "at": row["at"], "content": row["content"]}
                 statuses.setdefault(row["message_id"], []).append(told)
-        media = await media_of(pool, org_id, [row["message_id"] for row in rows])
+        media = await media_of(pool, {org_id: [row["message_id"] for row in rows]})
         return rows, statuses, media
 
     return question

@@ -23,7 +23,7 @@ from wabus_runtime.postgres.read_replica import Reads
 from wabus_runtime.postgres.tickets import Holder, ending, issue, redeem
 
 from wabus_conversations.api import views
-from wabus_conversations.api.conversations import described_and_remarks, find_current, last_of
+from wabus_conversations.api.conversations import described_and_remarks, find_current, ids_of, last_of
 from wabus_conversations.api.models import StreamQuery
 from wabus_conversations.tables import reading
 from wabus_conversations.threads.facts import Source
@@ -105,36 +105,40 @@ class FollowingApi:
         return Wanted(caller, since, lambda frame: sees(followed, frame.about))
 
 
-async def frames(pool: asyncpg.Pool, org_id: str, changed: Mapping[str, Parts]) -> dict[str, Frame]:
-    """What is sent of conversations that have changed, by their ids, as they are now."""
-    rows = await reading.some_conversations(pool, org_id, changed)
-    shown = await _shown(pool, org_id, {part for parts in changed.values() for part in parts or ()})
-    messages, about = await described_and_remarks(pool, org_id, shown, last_of(rows))
+async def frames(pool: asyncpg.Pool, changed: Mapping[str, Mapping[str, Parts]]) -> dict[str, dict[str, Frame]]:
+    """What is sent of conversations that have changed, of each organisation by their ids, as they are now."""
+    rows = await reading.some_conversations(pool, changed)
+    shown = await _shown(
+        pool, {org_id: {part for parts in of.values() for part in parts or ()} for org_id, of in changed.items()}
+    )
+    messages, about = await described_and_remarks(pool, shown, last_of(rows))
     by_conversation: dict[str, list[dict[str, Any]]] = {}
     for row, message in zip(shown, messages, strict=True):
         by_conversation.setdefault(row["conversation_id"], []).append(message)
     now = datetime.now(UTC)
-    made: dict[str, Frame] = {}
+    made: dict[str, dict[str, Frame]] = {org_id: {} for org_id in changed}
     for row in rows:
-        conversation_id = row["conversation_id"]
+        org_id, conversation_id = row["org_id"], row["conversation_id"]
         content = {
             "conversation": views.conversation(row, about.get(row["last_id"], ()), now),
             "messages": by_conversation.get(conversation_id, []),
-            "reload": changed[conversation_id] is None,
+            "reload": changed[org_id][conversation_id] is None,
         }
         whose = {"conversation_id": conversation_id, "phone_number_id": row["phone_number_id"]}
-        made[conversation_id] = Frame("change", content, whose)
-    for conversation_id in changed.keys() - made.keys():
-        merged_into = await reading.current_id(pool, org_id, conversation_id)
-        content = {"conversation_id": conversation_id, "merged_into": merged_into}
-        made[conversation_id] = Frame("removed", content, {"conversation_id": conversation_id})
+        made[org_id][conversation_id] = Frame("change", content, whose)
+    for org_id, wanted in changed.items():
+        for conversation_id in wanted.keys() - made[org_id].keys():
+            merged_into = await reading.current_id(pool, org_id, conversation_id)
+            content = {"conversation_id": conversation_id, "merged_into": merged_into}
+            made[org_id][conversation_id] = Frame("removed", content, {"conversation_id": conversation_id})
     return made
 
 
-async def _shown(pool: asyncpg.Pool, org_id: str, message_ids: set[str]) -> list[asyncpg.Record]:
+async def _shown(pool: asyncpg.Pool, wanted: reading.Ids) -> list[asyncpg.Record]:
     """The lines of threads to show, the oldest first; for a reaction, edit or revoke the message that it is about."""
-    found = {row["message_id"]: row for row in await reading.messages(pool, org_id, message_ids)}
-    about = {row["about_id"] for row in found.values() if row["kind"] not in reading.SHOWN_KINDS and row["about_id"]}
-    found |= {row["message_id"]: row for row in await reading.messages(pool, org_id, about - found.keys())}
+    found = {row["message_id"]: row for row in await reading.messages(pool, wanted)}
+    remarks = [row for row in found.values() if row["kind"] not in reading.SHOWN_KINDS]
+    about = ids_of(remarks, "about_id", without=found)
+    found |= {row["message_id"]: row for row in await reading.messages(pool, about)}
     shown = [row for row in found.values() if row["kind"] in reading.SHOWN_KINDS and row["source"] > Source.STATUS]
     return sorted(shown, key=lambda row: (row["at"], row["tie"], row["message_id"]))

@@ -5,7 +5,7 @@ Everything is limited to the organisation in the caller's token, or in the ticke
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from prometheus_client import Counter
 from wabus_runtime.http.answers import Problem, checked, json_response, query_of
 from wabus_runtime.http.auth import authorise
@@ -66,7 +66,7 @@ class MediaApi:
     open: OpenStreams = field(default_factory=lambda: OpenStreams(SERVED_AT_ONCE))
 
     async def medium(self, request: web.Request) -> web.StreamResponse:
-        """GET /media/{media_id}: with a token, or with the ticket of this medium."""
+        """GET and HEAD /media/{media_id}: with a token, or with the ticket of this medium."""
         org_id, media_id, by_ticket = await self._asked(request)
         rows = await self.reads().ask(lambda pool: reading.media(pool, org_id, [media_id]))
         if not rows:
@@ -80,6 +80,9 @@ class MediaApi:
         headers["Cross-Origin-Resource-Policy"] = "cross-origin" if by_ticket else "same-origin"
         if is_known(request, tag):
             return web.Response(status=304, headers=headers)
+        if request.method == hdrs.METH_HEAD:
+            # Of no part: RFC 9110, section 14.2, knows ranges of GET only.
+            return web.Response(headers={**headers, "Content-Length": str(row["bytes"])})
         with self.open.admitted(org_id, request):
             return await self._send(request, row, headers, _part(request, tag, row["bytes"]))
 
@@ -263,7 +266,7 @@ def _too_many(wait: float) -> Problem:
     )
 
 
-async def media_of(pool: asyncpg.Pool, org_id: str, message_ids: list[str]) -> dict[str, asyncpg.Record]:
-    """The media of messages, by the message's id."""
-    rows = await reading.of_messages(pool, org_id, message_ids) if message_ids else []
+async def media_of(pool: asyncpg.Pool, wanted: Mapping[str, Collection[str]]) -> dict[str, asyncpg.Record]:
+    """The media of messages, of each organisation some, by the message's id."""
+    rows = await reading.of_messages(pool, wanted) if any(wanted.values()) else []
     return {row["message_id"]: row for row in rows}

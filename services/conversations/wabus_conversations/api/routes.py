@@ -140,4 +140,5 @@ def add_routes(
     )
     for operation, handler in handlers:
         app.router.add_route(operation.method, operation.path, handler)
+    app.router.add_head(MEDIUM.path, media.medium)
     document(app)

@@ -1,6 +1,6 @@
 """Rows of messages and of their statuses: where they are, what is stored, what is new."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -140,6 +140,22 @@ async def read(connection: Connection, places: Iterable[tuple[str, date]]) -> di
         [month for _, month in ordered],
     )
     return {row[1]: stored_message(row) for row in rows}
+
+
+async def conversations_of(connection: Connection, message_ids: Collection[str]) -> list[tuple[str, str, str]]:
+    """Those of some messages that are here, each with its conversation and organisation."""
+    if not message_ids:
+        return []
+    rows = await connection.fetch(
+        """
+        SELECT place.message_id::text, m.conversation_id::text, m.org_id FROM message_places AS place
+        CROSS JOIN LATERAL (
+            SELECT * FROM messages AS m WHERE m.month = place.month AND m.message_id = place.message_id LIMIT 1
+        ) AS m WHERE place.message_id = ANY($1)
+        """,
+        sorted(message_ids),
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 async def write(connection: Connection, changes: Sequence[tuple[Change, str]], found: Places) -> None:

@@ -1,8 +1,9 @@
-"""What the API asks of conversations and their messages; every question is limited to one organisation."""
+"""What the API asks of conversations and their messages; every question is limited to the organisations it names."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 
 import asyncpg
 from wabus_whatsapp.window import OPEN_FOR
@@ -21,8 +22,8 @@ SHOWN_KINDS = frozenset(("message", "call", "system"))
 _FOUND_AT_ONCE = 1_000  # statuses of one message: a group has far fewer members
 
 _CONVERSATION = """
-    c.conversation_id::text, c.waba_id, c.phone_number_id, c.person_id::text, c.group_id, c.first_at, c.last_at,
-    c.history_at, c.sorted_at, c.unread, c.user_last_at, c.maybe_at, c.refused_at, c.free_reported_until,
+    c.conversation_id::text, c.org_id, c.waba_id, c.phone_number_id, c.person_id::text, c.group_id, c.first_at,
+    c.last_at, c.history_at, c.sorted_at, c.unread, c.user_last_at, c.maybe_at, c.refused_at, c.free_reported_until,
     c.free_computed_until, c.name, c.username, c.version, c.last_message_id
 """
 
@@ -48,6 +49,14 @@ _UNREAD = f"""
     SELECT {_CONVERSATION} FROM conversations AS c WHERE {_WANTED} AND c.unread > 0
     ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
 """  # noqa: S608
+
+_MAYBE_OPEN = f"""
+    SELECT {_CONVERSATION} FROM (
+        WITH recent AS MATERIALIZED (SELECT * FROM conversations WHERE org_id = $1 AND maybe_at > $8)
+        SELECT * FROM recent
+    ) AS c WHERE {_WANTED} ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
+"""  # noqa: S608
+"""Few are, and nothing of the order of a list says which: of a day those are read where a reaction was the last."""
 
 _OF_NUMBERS = f"""
     SELECT found.* FROM (
@@ -80,7 +89,9 @@ _WITH_DETAILS = """
         left(m.text, 400) AS last_text, CASE WHEN m.text IS NULL THEN m.content END AS last_content
     FROM ({page}) AS c
     LEFT JOIN message_places AS place ON place.message_id = c.last_message_id
-    LEFT JOIN messages AS m ON m.month = place.month AND m.message_id = c.last_message_id
+    LEFT JOIN LATERAL (
+        SELECT * FROM messages AS m WHERE m.month = place.month AND m.message_id = place.message_id LIMIT 1
+    ) AS m ON true
     LEFT JOIN LATERAL (
         SELECT
             jsonb_agg(jsonb_build_object('kind', i.kind, 'value', i.value, 'book_name', i.book_name)
@@ -94,9 +105,12 @@ _WITH_DETAILS = """
     ) AS known ON true
     ORDER BY c.sorted_at DESC, c.conversation_id
 """
+"""A message is looked up by both columns of its key, each by itself: joined to a month of which PostgreSQL has counted
+nothing yet it would be looked for among all that are there."""
 
 LIST = _WITH_DETAILS.format(page=_IN_ORDER)
 LIST_UNREAD = _WITH_DETAILS.format(page=_UNREAD)
+LIST_MAYBE_OPEN = _WITH_DETAILS.format(page=_MAYBE_OPEN)
 LIST_OF_NUMBERS = _WITH_DETAILS.format(page=_OF_NUMBERS)
 _ONE = _WITH_DETAILS.format(
     page=f"SELECT {_CONVERSATION} FROM conversations AS c WHERE c.org_id = $1 AND c.conversation_id = $2"  # noqa: S608
@@ -104,13 +118,14 @@ _ONE = _WITH_DETAILS.format(
 
 _SOME = _WITH_DETAILS.format(
     page=f"""
-    SELECT {_CONVERSATION} FROM conversations AS c WHERE c.org_id = $1 AND c.conversation_id = ANY($2)
+    SELECT {_CONVERSATION} FROM unnest($1::text[], $2::uuid[]) AS wanted(org_id, conversation_id)
+    JOIN conversations AS c ON c.conversation_id = wanted.conversation_id AND c.org_id = wanted.org_id
     """  # noqa: S608
 )
 
 _MESSAGE = """
-    m.month, m.message_id::text, m.wamid, m.conversation_id::text, m.at, m.tie, m.source, m.outgoing, m.kind, m.type,
-    m.wa_id::text, m.user_id::text, m.group_id, m.name, m.username, m.content, m.altered, m.about_id::text,
+    m.month, m.message_id::text, m.wamid, m.org_id, m.conversation_id::text, m.at, m.tie, m.source, m.outgoing, m.kind,
+    m.type, m.wa_id::text, m.user_id::text, m.group_id, m.name, m.username, m.content, m.altered, m.about_id::text,
     m.context_id::text, m.unread, m.state, m.sent_at, m.delivered_at, m.read_at, m.played_at, m.failed_at
 """
 
@@ -125,13 +140,17 @@ _NEWER = f"""
 """  # noqa: S608
 
 _OF_IDS = f"""
-    SELECT {_MESSAGE} FROM message_places AS place
-    JOIN messages AS m ON m.month = place.month AND m.message_id = place.message_id
-    WHERE place.message_id = ANY($2) AND m.org_id = $1
+    SELECT {_MESSAGE} FROM unnest($1::text[], $2::uuid[]) AS wanted(org_id, message_id)
+    JOIN message_places AS place ON place.message_id = wanted.message_id
+    CROSS JOIN LATERAL (
+        SELECT * FROM messages AS m WHERE m.month = place.month AND m.message_id = place.message_id LIMIT 1
+    ) AS m WHERE m.org_id = wanted.org_id
 """  # noqa: S608
 
 _ABOUT = f"""
-    SELECT {_MESSAGE} FROM messages AS m WHERE m.about_id = ANY($2) AND m.month >= $3 AND m.org_id = $1
+    SELECT {_MESSAGE} FROM messages AS m
+    JOIN unnest($1::text[], $2::uuid[]) AS wanted(org_id, id) ON wanted.id = m.about_id AND wanted.org_id = m.org_id
+    WHERE m.about_id = ANY($2) AND m.month >= $3
 """  # noqa: S608
 
 _SEARCH = f"""
@@ -151,6 +170,18 @@ Place = tuple[datetime, str]
 """Of a conversation in the list: its activity, and its id; of a message among those found: its time, and its id."""
 ThreadPlace = tuple[datetime, int, str]
 """Of a message in its thread: its time, its place in the log among those of one second, and its id."""
+
+
+Ids = Mapping[str, Collection[str]]
+"""Of each organisation some ids."""
+
+
+class SaidAt(NamedTuple):
+    """A message and its time."""
+
+    org_id: str
+    message_id: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +213,9 @@ class WantedTexts:
 
 async def conversations(pool: asyncpg.Pool, wanted: WantedConversations) -> list[asyncpg.Record]:
     """One page, those with the newest activity first, and one more if there is another page."""
-    if wanted.unread:
+    if wanted.window == "maybe":
+        statement = LIST_MAYBE_OPEN
+    elif wanted.unread:
         statement = LIST_UNREAD
     elif wanted.waba_id or wanted.phone_number_id:
         statement = LIST_OF_NUMBERS
@@ -213,9 +246,9 @@ async def conversation(pool: asyncpg.Pool, org_id: str, conversation_id: str) ->
     return await pool.fetchrow(_ONE, org_id, conversation_id)
 
 
-async def some_conversations(pool: asyncpg.Pool, org_id: str, conversation_ids: Iterable[str]) -> list[asyncpg.Record]:
+async def some_conversations(pool: asyncpg.Pool, wanted: Ids) -> list[asyncpg.Record]:
     """Those of these conversations that are there."""
-    return await pool.fetch(_SOME, org_id, list(conversation_ids))
+    return await pool.fetch(_SOME, *_columns(wanted))
 
 
 async def current_id(pool: asyncpg.Pool, org_id: str, conversation_id: str) -> str | None:
@@ -258,20 +291,19 @@ async def newer(
     return await pool.fetch(_NEWER, org_id, conversation_id, _least_source(unknown), *after, limit + 1)
 
 
-async def messages(pool: asyncpg.Pool, org_id: str, message_ids: Iterable[str]) -> list[asyncpg.Record]:
+async def messages(pool: asyncpg.Pool, wanted: Ids) -> list[asyncpg.Record]:
     """Those of the messages that are here."""
-    wanted = list(message_ids)
-    return await pool.fetch(_OF_IDS, org_id, wanted) if wanted else []
+    return await pool.fetch(_OF_IDS, *_columns(wanted)) if any(wanted.values()) else []
 
 
-async def remarks(pool: asyncpg.Pool, org_id: str, about: Iterable[tuple[str, datetime]]) -> list[asyncpg.Record]:
-    """What was said about messages later, each given with its time: reactions, edits, revokes, what became of calls."""
-    wanted = dict(about)
+async def remarks(pool: asyncpg.Pool, about: Iterable[SaidAt]) -> list[asyncpg.Record]:
+    """What was said about messages later: reactions, edits, revokes, what became of calls."""
+    wanted = {each.message_id: each for each in about}
     if not wanted:
         return []
     # What is about a message has not happened before it, and lies in the month in which it was heard of or a later one.
-    earliest = min(wanted.values()).astimezone(UTC).date().replace(day=1)
-    return await pool.fetch(_ABOUT, org_id, list(wanted), earliest)
+    earliest = min(each.at for each in wanted.values()).astimezone(UTC).date().replace(day=1)
+    return await pool.fetch(_ABOUT, [each.org_id for each in wanted.values()], list(wanted), earliest)
 
 
 async def failures(pool: asyncpg.Pool, failed: Iterable[tuple[date, str]]) -> list[asyncpg.Record]:
@@ -282,8 +314,10 @@ async def failures(pool: asyncpg.Pool, failed: Iterable[tuple[date, str]]) -> li
     return await pool.fetch(
         """
         SELECT s.message_id::text, s.at, s.content FROM unnest($1::date[], $2::uuid[]) AS wanted(month, id)
-        JOIN message_statuses AS s ON s.month = wanted.month AND s.message_id = wanted.id AND s.status = 'failed'
-        ORDER BY s.at
+        CROSS JOIN LATERAL (
+            SELECT * FROM message_statuses AS s
+            WHERE s.month = wanted.month AND s.message_id = wanted.id AND s.status = 'failed' OFFSET 0
+        ) AS s ORDER BY s.at
         """,
         [month for month, _ in wanted],
         [message_id for _, message_id in wanted],
@@ -316,20 +350,27 @@ async def holders(pool: asyncpg.Pool, identifiers: Iterable[str]) -> dict[str, s
 
 async def search(pool: asyncpg.Pool, wanted: WantedTexts) -> list[asyncpg.Record]:
     """Messages and edits with all of the words, the newest first, and one more if there is another page."""
-    if not await pool.fetchval("SELECT numnode(plainto_tsquery('simple', $1)) > 0", wanted.words):
-        return []
     place = wanted.after or (_EVER, _LAST_ID)
-    return await pool.fetch(
-        _SEARCH,
-        wanted.org_id,
-        wanted.words,
-        _quoted(f"org {wanted.org_id}"),
-        wanted.waba_id,
-        wanted.phone_number_id,
-        wanted.conversation_id,
-        *place,
-        wanted.limit + 1,
-    )
+    async with pool.acquire() as connection, connection.transaction():
+        if not await connection.fetchval("SELECT numnode(plainto_tsquery('simple', $1)) > 0", wanted.words):
+            return []
+        # Planned for these words: what many messages say is found from the newest on, what few say by the words.
+        await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+        return await connection.fetch(
+            _SEARCH,
+            wanted.org_id,
+            wanted.words,
+            _quoted(f"org {wanted.org_id}"),
+            wanted.waba_id,
+            wanted.phone_number_id,
+            wanted.conversation_id,
+            *place,
+            wanted.limit + 1,
+        )
+
+
+def _columns(wanted: Ids) -> tuple[list[str], list[str]]:
+    return [org_id for org_id, ids in wanted.items() for _ in ids], [each for ids in wanted.values() for each in ids]
 
 
 def _quoted(lexeme: str) -> str:

@@ -65,7 +65,9 @@ async def delete(connection: Connection, found: Sequence[tuple[str, date, str]])
 
 
 async def orphans(connection: Connection, before: datetime, limit: int) -> int:
-    """Delete some persons who have no conversation any more, and are in no address book; how many."""
+    """Delete some persons who have no conversation any more and wrote or read nothing in a group that is kept, and are
+    in no address book; how many.
+    """
     rows = await connection.fetch(
         """
         WITH gone AS (
@@ -74,6 +76,16 @@ async def orphans(connection: Connection, before: datetime, limit: int) -> int:
                 AND NOT EXISTS (
                     SELECT FROM identifiers JOIN contact_facts USING (identifier_id)
                     WHERE holder_id = persons.person_id AND at >= $1
+                )
+                AND NOT EXISTS (
+                    SELECT FROM identifiers AS own JOIN messages AS m
+                        ON m.group_id IS NOT NULL AND coalesce(m.user_id, m.wa_id) = own.identifier_id
+                    WHERE own.person_id = persons.person_id
+                )
+                AND NOT EXISTS (
+                    SELECT FROM identifiers AS own JOIN message_statuses AS s
+                        ON s.participant <> '' AND coalesce(s.user_id, s.wa_id) = own.identifier_id
+                    WHERE own.person_id = persons.person_id
                 )
                 AND NOT EXISTS (
                     SELECT FROM identifiers AS own JOIN identifiers AS other USING (cluster)

@@ -150,6 +150,14 @@ class ContactFact(NamedTuple):
     """JSON."""
 
 
+class MediumFact(NamedTuple):
+    """The medium of a message is stored, or lost: how that is says its row."""
+
+    account: Account
+    message_id: str
+    at: datetime
+
+
 class HistoryFact(NamedTuple):
     """How far the messages of before the connection have come."""
 
@@ -161,4 +169,4 @@ class HistoryFact(NamedTuple):
     chunk_order: int | None
 
 
-Fact = MessageFact | StatusFact | BecameFact | SameFact | BookFact | ContactFact | HistoryFact
+Fact = MessageFact | StatusFact | BecameFact | SameFact | BookFact | ContactFact | MediumFact | HistoryFact

@@ -14,6 +14,7 @@ from wabus_conversations.threads.facts import (
     ContactFact,
     Fact,
     HistoryFact,
+    MediumFact,
     MessageFact,
     SameFact,
     Source,
@@ -67,6 +68,8 @@ class Batch:
         default_factory=dict[tuple[str, str, int], tuple[datetime, int, int, str]]
     )
     """By organisation, number and phase: when, how far, the last chunk, -1 where it is not known, and the account."""
+    media: set[str] = field(default_factory=set[str])
+    """Messages of which the medium is another now."""
     gone: set[str] = field(default_factory=set[str])
     """Messages that are not kept: nothing of them is, whatever comes."""
     forgotten: dict[tuple[str, str], datetime] = field(default_factory=dict[tuple[str, str], datetime])
@@ -184,8 +187,13 @@ def _order(status: Status) -> tuple[datetime, bool, bytes]:
     return status.fact.at, not all(status.whose), status.fact.content
 
 
-def _add_other(batch: Batch, fact: BecameFact | SameFact | BookFact | ContactFact | HistoryFact, rules: Rules) -> None:
+_OtherFact = BecameFact | SameFact | BookFact | ContactFact | MediumFact | HistoryFact
+
+
+def _add_other(batch: Batch, fact: _OtherFact, rules: Rules) -> None:
     match fact:
+        case MediumFact():
+            batch.media.add(fact.message_id)
         case BecameFact():
             _add_became(batch, fact, rules)
         case SameFact():

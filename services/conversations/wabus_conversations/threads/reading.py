@@ -15,10 +15,13 @@ from wabus_events import (
     Event,
     HistoryProgressed,
     MarketingPreferenceChanged,
+    MediumLost,
+    MediumStored,
     MessageAccepted,
     MessageEchoed,
     MessageImported,
     MessageReceived,
+    MessageReported,
     MessageStatusChanged,
     SendSettled,
     StandbyReceived,
@@ -26,6 +29,7 @@ from wabus_events import (
     Unrecognised,
     WabaEvent,
 )
+from wabus_events.webhooks.messages import RENUMBERED
 from wabus_events.webhooks.unrecognised import from_unrecognised
 from wabus_whatsapp.joins import STATE_OF_HISTORY, STATE_OF_STATUS, MessageState
 from wabus_whatsapp.stored_text import storable
@@ -42,6 +46,7 @@ from wabus_conversations.threads.facts import (
     ContactFact,
     Fact,
     HistoryFact,
+    MediumFact,
     MessageFact,
     SameFact,
     Source,
@@ -72,7 +77,7 @@ def facts_of(event: Event, org_id: str, tie: int) -> Iterator[Fact]:
         case MessageEchoed():
             item = _first(event.value, "message_echoes")
             yield _message(event, _account(event, org_id), tie, item, Source.ECHO, outgoing=True)
-        case MessageAccepted() | SendSettled():
+        case MessageAccepted() | MessageReported() | SendSettled():
             if event.message is not None:
                 yield _sent(event, Account(org_id, event.waba_id, event.phone_number_id), tie, event.message)
         case MessageImported():
@@ -95,6 +100,9 @@ def facts_of(event: Event, org_id: str, tie: int) -> Iterator[Fact]:
         case ThreadControlChanged() if event.contact:
             value = {"ours": event.is_ours, "role": event.new_owner_role, "app_id": event.new_owner_app_id}
             yield _contact_fact(event, org_id, "thread_owner", value)
+        case MediumStored() | MediumLost():
+            account = _account(event, org_id)
+            yield MediumFact(account, _message_id(account, event.wamid), event.time)
         case HistoryProgressed():
             phase = -1 if event.declined else event.phase
             if phase is not None:
@@ -146,6 +154,8 @@ _OfNumber = (
     | MarketingPreferenceChanged
     | ThreadControlChanged
     | HistoryProgressed
+    | MediumStored
+    | MediumLost
 )
 _OfMessage = MessageReceived | MessageEchoed | MessageImported | StandbyReceived
 _OfPerson = _OfMessage | CallReported | ContactSynced | MarketingPreferenceChanged | ThreadControlChanged
@@ -173,11 +183,14 @@ def _sorted(number: Any, user: Any) -> Whose:
 def _received(event: MessageReceived, account: Account, tie: int) -> Iterator[Fact]:
     item = _first(event.value, "messages")
     fact = _message(event, account, tie, item, Source.RECEIVED, outgoing=False)
+    changed = _changed(fact, item) if fact.type == "system" else None
+    if changed:
+        # Who it is from is who they were. Were the new id beside their old number, that would be somebody else.
+        yield fact._replace(whose=_earlier(fact.whose, changed.after))
+        yield changed
+        return
     yield fact
-    if fact.type == "system":
-        if changed := _changed(fact, item):
-            yield changed
-    elif fact.type == "contacts":
+    if fact.type == "contacts":
         for number in content.shared_numbers(item):
             yield SameFact(account, fact.at, fact.whose, number)
 
@@ -188,11 +201,17 @@ def _changed(fact: MessageFact, item: Json) -> BecameFact | None:
     if not isinstance(notice, dict):
         return None
     parts = cast(Json, notice)
+    if _text(parts.get("type")) not in RENUMBERED:
+        return None
     after = Whose(_text(parts.get("wa_id") or parts.get("new_wa_id")), _text(parts.get("user_id")))
     previous = _text(parts.get("previous_user_id"))
-    # Who it is from is who they were: but the user id beside it may be the new one already.
-    user = previous or (fact.whose.user_id if fact.whose.user_id != after.user_id else None)
-    return BecameFact(fact.account, fact.at, Whose(fact.whose.wa_id, user), after) if any(after) else None
+    before = _earlier(Whose(fact.whose.wa_id, previous or fact.whose.user_id), after)
+    return BecameFact(fact.account, fact.at, before, after) if any(after) else None
+
+
+def _earlier(before: Whose, after: Whose) -> Whose:
+    """Who somebody was, where the user id beside their number of before may be the new one already."""
+    return Whose(before.wa_id, None) if before.wa_id and before.user_id == after.user_id else before
 
 
 def _imported(event: MessageImported, account: Account, tie: int) -> MessageFact:
@@ -204,8 +223,10 @@ def _imported(event: MessageImported, account: Account, tie: int) -> MessageFact
     return _message(event, account, tie, item, source, outgoing=event.from_business)
 
 
-def _sent(event: MessageAccepted | SendSettled, account: Account, tie: int, message: Json) -> MessageFact:
-    """A message that was sent through us: what Meta was asked, under the id that Meta has given it."""
+def _sent(
+    event: MessageAccepted | MessageReported | SendSettled, account: Account, tie: int, message: Json
+) -> MessageFact:
+    """A message that was sent through us, or told to us: what Meta was asked, under the id that Meta has given it."""
     whose = _sorted(event.wa_id, event.user_id)
     ids = (("to", whose.wa_id), ("recipient", whose.user_id))
     item: Json = {**message, "id": event.wamid} | {name: value for name, value in ids if value}

@@ -9,7 +9,7 @@ from wabus_runtime.feed.changes import Change, Mark
 from wabus_runtime.feed.pending import NO_PARTS, Parts, joined
 from wabus_runtime.postgres.database import Connection
 
-from wabus_conversations.threads.facts import Fact, MessageFact, StatusFact
+from wabus_conversations.threads.facts import Fact, MediumFact, MessageFact, StatusFact
 
 PROJECTION: Final = "conversations"
 """Under whose offsets changes are known, and on whose channel they are announced."""
@@ -28,7 +28,7 @@ class Marks:
     def note(self, fact: Fact, mark: Mark) -> None:
         """A fact is in a record."""
         self.of_organisations.setdefault(fact.account.org_id, {})[mark[:2]] = mark
-        if isinstance(fact, MessageFact | StatusFact):
+        if isinstance(fact, MessageFact | StatusFact | MediumFact):
             self.of_messages.setdefault(fact.message_id, set()).add(mark)
 
 

@@ -43,15 +43,17 @@ async def run(pool: asyncpg.Pool, keeping: Keeping, ready: Callable[[], None]) -
             await asyncio.sleep(LOOK_EVERY * random.uniform(0.8, 1))  # noqa: S311
 
 
-async def look(pool: asyncpg.Pool, keeping: Keeping, now: datetime, beat: Callable[[], None]) -> None:
-    """Delete all that is past its time now, and make and drop partitions."""
+async def look(
+    pool: asyncpg.Pool, keeping: Keeping, now: datetime, beat: Callable[[], None], at_once: int = DELETED_AT_ONCE
+) -> None:
+    """Delete all that is past its time now, `at_once` messages in a transaction, and make and drop partitions."""
     keeping.set_days(await retention.days_of(pool))
     await make_months(pool, now)
     await changes.keep(pool, now.date(), keeping.feed_days)
     for org_id in await retention.organisations(pool):
-        await _until_none(partial(_delete, pool, org_id, keeping.in_time_from(org_id, now)), beat)
+        await _until_none(partial(_delete, pool, org_id, keeping.in_time_from(org_id, now), at_once), beat)
     oldest = keeping.longest_from(now)
-    await _until_none(lambda: _delete_orphans(pool, oldest), beat)
+    await _until_none(lambda: _delete_orphans(pool, oldest, at_once), beat)
     gone_before = months.month_of((now - LATE_MOST).date())
     await _until_none(lambda: retention.forget_places(pool, gone_before), beat)
     await months.drop_empty(pool, months.month_of((oldest - LATE_MOST).date()))
@@ -89,9 +91,9 @@ async def _until_none(delete: Callable[[], Awaitable[int]], beat: Callable[[], N
         more = await delete()
 
 
-async def _delete(pool: asyncpg.Pool, org_id: str, before: datetime) -> int:
+async def _delete(pool: asyncpg.Pool, org_id: str, before: datetime, at_once: int) -> int:
     """Delete some messages; how many."""
-    found = await retention.old(pool, org_id, before, DELETED_AT_ONCE)
+    found = await retention.old(pool, org_id, before, at_once)
     if not found:
         return 0
     async with pool.acquire() as connection, connection.transaction():
@@ -103,7 +105,7 @@ async def _delete(pool: asyncpg.Pool, org_id: str, before: datetime) -> int:
     return len(found)
 
 
-async def _delete_orphans(pool: asyncpg.Pool, before: datetime) -> int:
+async def _delete_orphans(pool: asyncpg.Pool, before: datetime, at_once: int) -> int:
     async with pool.acquire() as connection, connection.transaction():
         await lock_everything(connection)
-        return await retention.orphans(connection, before, DELETED_AT_ONCE)
+        return await retention.orphans(connection, before, at_once)

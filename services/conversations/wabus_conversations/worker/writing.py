@@ -114,6 +114,8 @@ async def _write(
         if (stored_in := _stored_in(found.stored, change)) not in (None, place):
             changed.anew({stored_in: org_id, place: org_id})
     await _write_media(connection, changes)
+    for message_id, conversation_id, org_id in await messages.conversations_of(connection, batch.media):
+        changed.message(org_id, conversation_id, message_id)
     statuses = {key: status for key, status in batch.statuses.items() if key[0] not in batch.gone}
     if statuses:
         fresh = set[str]() if learned.damaged else found.fresh

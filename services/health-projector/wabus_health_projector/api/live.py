@@ -15,9 +15,8 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import orjson
-import structlog
+from wabus_runtime.feed.looking import Looking
 from wabus_runtime.postgres.announcements import Announcements
-from wabus_runtime.postgres.database import DATABASE_AWAY
 from wabus_runtime.postgres.offsets import offsets
 from wabus_runtime.postgres.read_replica import Reads
 
@@ -30,8 +29,6 @@ JUDGE_AGAIN = 30.0  # seconds until the same rows are judged anew
 LOOK_AGAIN = 2.0  # seconds between two looks while nothing can be announced to us
 LOOK_PAUSE = 0.25  # seconds between two looks for a busy organisation
 LOOK_TIMEOUT = 10.0  # seconds
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +76,14 @@ class Feed:
         self.newest: Snapshot | None = None
         self.followers = 0
         self.task: asyncio.Task[None] | None = None
-        self._stale = asyncio.Event()
+        self._looking = Looking("health")
         self._news = asyncio.Event()
         self._begun = 0
         self._done = 0
 
     def look(self) -> None:
         """The rows have changed, or may have."""
-        self._stale.set()
+        self._looking.look()
 
     def wake(self) -> None:
         """Let everybody who waits look at `newest`."""
@@ -114,31 +111,19 @@ class Feed:
         return self.newest
 
     async def run(self, read: Callable[[], Awaitable[Snapshot]], every: Callable[[], float]) -> None:
-        """Look for ever. What goes wrong is logged and tried again: those who follow keep what they have."""
-        while True:
-            self._stale.clear()
+        """Look for ever."""
+
+        async def look() -> None:
             self._begun += 1
             begun = self._begun
-            try:
-                async with asyncio.timeout(LOOK_TIMEOUT):
-                    found = await read()
-            except Exception as error:
-                log.warning(
-                    "health could not be read",
-                    action="live_read_failed",
-                    error=type(error).__name__,
-                    exc_info=not isinstance(error, DATABASE_AWAY),
-                )
-                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
-                continue
+            async with asyncio.timeout(LOOK_TIMEOUT):
+                found = await read()
             self._done = begun
             if self.newest is None or found.digest != self.newest.digest:
                 self.newest = found
             self.wake()
-            await asyncio.sleep(LOOK_PAUSE)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(every() * random.uniform(0.9, 1)):  # noqa: S311
-                    await self._stale.wait()
+
+        await self._looking.run(look, lambda: every() * random.uniform(0.9, 1), pause=LOOK_PAUSE)  # noqa: S311
 
 
 class Live:

@@ -56,7 +56,6 @@ SOURCE = "/wabus/health-projector"
 GROUP = "health-checks"
 CHECK_EVERY = timedelta(minutes=15)
 CHECK_AFTER_CONNECT = timedelta(seconds=20)  # Meta may show a subscription only after a moment
-ASKED_PAUSE = timedelta(seconds=30)  # between checks of one account that people ask for
 APP_LOOK_EVERY = timedelta(minutes=1)  # for whether it is time to ask what our app is subscribed to
 LOOK_EVERY = timedelta(seconds=5)  # for accounts that were connected or given up
 CHECK_TIMEOUT = 60.0  # seconds for one account
@@ -76,6 +75,8 @@ log = structlog.get_logger()
 class CheckerSettings(KafkaSettings, AppSubscriberSettings, CredentialSettings):
     health_check_concurrency: int = Field(default=4, ge=1)
     """Accounts that one process checks at the same time."""
+    health_check_asked_pause: float = Field(default=30, ge=0)
+    """Seconds between two checks of one account that people ask for."""
 
 
 class Checker(ConsumerRebalanceListener):
@@ -89,6 +90,7 @@ class Checker(ConsumerRebalanceListener):
         self._graph = graph
         self._credentials = credentials
         self._keyring = Keyring(settings)
+        self._asked_pause = timedelta(seconds=settings.health_check_asked_pause)
         self._publisher = Publisher(settings, SOURCE)
         self._due: dict[str, datetime] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -187,11 +189,11 @@ class Checker(ConsumerRebalanceListener):
         asking = TopicPartition(record.topic, record.partition), record.offset
         match event:
             case AccountCheckRequested():
-                last = await self._checked_at([event.waba_id])
-                if event.waba_id in last and last[event.waba_id] > event.time:
+                last = (await self._checked_at([event.waba_id])).get(event.waba_id)
+                if last and last > event.time:
                     return
                 self._asked.setdefault(event.waba_id, set()).add(asking)
-                self._due[event.waba_id] = max(now, last.get(event.waba_id, now - ASKED_PAUSE) + ASKED_PAUSE)
+                self._due[event.waba_id] = max(now, last + self._asked_pause) if last else now
             case AccountConnected():
                 self._asked.setdefault(event.waba_id, set()).add(asking)
                 self._due[event.waba_id] = now + CHECK_AFTER_CONNECT
@@ -245,7 +247,7 @@ class Checker(ConsumerRebalanceListener):
                 return
             async with asyncio.timeout(CHECK_TIMEOUT):
                 if self._answering.get(waba_id):
-                    await self._app.look(ASKED_PAUSE)
+                    await self._app.look(self._asked_pause)
                 outcome = await self._compare(waba_id, credential)
                 await self._done(waba_id)
         except RateLimited as limited:

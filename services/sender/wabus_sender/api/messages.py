@@ -17,14 +17,13 @@ from wabus_runtime.http.bodies import json_body
 from wabus_runtime.http.headers import idempotency_key, preferred_wait, waited_for
 from wabus_runtime.identity.pseudonyms import Pseudonyms
 from wabus_runtime.kafka.publisher import Publisher
-from wabus_whatsapp.sending.message import check
 
 from wabus_sender.api import views
 from wabus_sender.api.models import BatchRequest, SendPath, SendRequest
 from wabus_sender.api.queue_bound import QueueBound
 from wabus_sender.api.sends import SendsApi
-from wabus_sender.api.wanted import Known, Wish, invalid, known_of, message_of, problem_of, wish_of
-from wabus_sender.sending.requests import LONGEST, expires, unstorable
+from wabus_sender.api.wanted import Known, Wish, check_message, invalid, known_of, problem_of, wish_of
+from wabus_sender.sending.requests import LONGEST, expires
 from wabus_sender.tables import keys, reading
 from wabus_sender.tables.keys import Reserved
 
@@ -202,19 +201,9 @@ def _result(each: Taken | Problem) -> Mapping[str, Any]:
 
 
 def _check(asked: SendRequest, now: datetime) -> None:
-    """Raises a problem that names the members that do not fit, and quotes nothing."""
-    if asked.conversation_id and (asked.to or asked.recipient):
-        raise invalid("conversation_id")
-    if not (asked.conversation_id or asked.to or asked.recipient):
-        raise invalid("to")
+    """Raises a problem that names the members that do not fit."""
+    check_message(asked)
     if asked.not_before and asked.not_before > now + LONGEST:
         raise invalid("not_before")
     if asked.expires_at and asked.expires_at <= max(now, asked.not_before or now):
         raise invalid("expires_at")
-    message = message_of(asked)
-    # First: what can't be kept is not looked into.
-    if wrong := [name for name, value in message.items() if unstorable(value)]:
-        raise invalid(*wrong)
-    if found := check(message):
-        problems = [each._asdict() for each in found]
-        raise invalid(*{each.field for each in found}, problems=problems)

@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from wabus_events.models.sends import Lane
 from wabus_runtime.http.answers import DIGITS
 from wabus_runtime.http.paging import Cursor
+from wabus_whatsapp.sending.uploads import MediaKind
 
 from wabus_sender.sending.states import State
 
@@ -22,11 +23,8 @@ Kind = Literal[
 ]  # fmt: skip
 
 
-class SendRequest(BaseModel):
-    """The body of POST /messages: Meta's message object, and from which number, to whom, and until when.
-
-    What is in the member that `type` names is Meta's: "Messages API".
-    """
+class Whom(BaseModel):
+    """A person, and one of your numbers."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -44,13 +42,46 @@ class SendRequest(BaseModel):
     conversation_id: Id | None = Field(
         default=None, description="In place of `to` and `recipient`: the conversation that this is an answer in."
     )
+
+
+class WhomRequest(Whom):
+    """The body of POST /messages/opt-out, /opt-in, /block and /unblock."""
+
+
+class OptedView(BaseModel):
+    """What was asked for: it holds within a moment, for all numbers of the organisation."""
+
+    opted_out: bool
+
+
+class BlockView(BaseModel):
+    """What was asked for, and whether WhatsApp has done it yet."""
+
+    blocked: bool
+    state: Literal["asked", "done"]
+
+
+Word = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[^\x00]*$")]
+
+
+class WordsBody(BaseModel):
+    """What people write, and nothing else, to get no more marketing, or to get it again; in whatever case."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stop: Annotated[list[Word], Field(max_length=50)]
+    start: Annotated[list[Word], Field(max_length=50)]
+
+
+class MessageBody(Whom):
+    """Meta's message object, and from which number and to whom it is.
+
+    What is in the member that `type` names is Meta's: "Messages API".
+    """
+
     label: Label | None = Field(default=None, description="Your word for what belongs together, such as a campaign.")
     metadata: Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")] | None = Field(
         default=None, description="Your own: it is not read, and comes back in answers and events."
-    )
-    not_before: AwareDatetime | None = Field(default=None, description="It is not sent earlier.")
-    expires_at: AwareDatetime | None = Field(
-        default=None, description="It is not sent any more from then on, at most 28 days from now."
     )
     messaging_product: Literal["whatsapp"] = "whatsapp"
     recipient_type: Literal["individual"] = "individual"
@@ -68,6 +99,33 @@ class SendRequest(BaseModel):
     interactive: Content = None
     reaction: Content = None
     template: Content = None
+
+
+class SendRequest(MessageBody):
+    """The body of POST /messages: a message, and until when it is worth sending.
+
+    What is in the member that `type` names is Meta's: "Messages API".
+    """
+
+    not_before: AwareDatetime | None = Field(default=None, description="It is not sent earlier.")
+    expires_at: AwareDatetime | None = Field(
+        default=None, description="It is not sent any more from then on, at most 28 days from now."
+    )
+
+
+class ReportRequest(MessageBody):
+    """The body of POST /messages/reported: a message that another system has sent, by the id that Meta gave it."""
+
+    wamid: Annotated[str, StringConstraints(pattern=r"^wamid\.[A-Za-z0-9+/=_-]{1,500}$")] = Field(
+        description="Meta's id of the message: with it what is told twice is the same."
+    )
+    sent_at: AwareDatetime = Field(description="When it was sent: within the last 30 days.")
+
+
+class ReportView(BaseModel):
+    """It is in the log."""
+
+    message_id: Id = Field(description="The message, as conversations name it.")
 
 
 class BatchedRequest(SendRequest):
@@ -212,6 +270,24 @@ class SendsQuery(BaseModel):
 
 class NumberPath(BaseModel):
     phone_number_id: MetaId
+
+
+class UploadPath(NumberPath):
+    upload_id: Id
+
+
+class UploadView(BaseModel):
+    """A file that WhatsApp is to keep, or keeps."""
+
+    upload_id: Id
+    state: Literal["waiting", "stored", "refused"] = Field(description="`stored` once WhatsApp has it.")
+    content_type: str = Field(description="As WhatsApp was told.")
+    kind: MediaKind = Field(description="The `type` of the message to send it in.")
+    size: int = Field(description="Bytes.")
+    uploaded_at: datetime
+    media_id: str | None = Field(description="For the member `id` of a message, once it is stored.")
+    ends_at: datetime | None = Field(description="Until when WhatsApp keeps it.")
+    refusal: RefusalView | None
 
 
 class LaneView(BaseModel):

@@ -28,7 +28,7 @@ class NumbersApi:
         pool, now = self.pool(), datetime.now(UTC)
         number = await facts.number(pool, phone_number_id)
         if number is None or number.org_id != caller.org_id:
-            raise Problem(404, "number_not_found", "No such number", "There is no number of yours with this id.")
+            raise number_not_found()
         known = await facts.levels(pool, [phone_number_id])
         throughput, coexistence = known.get(phone_number_id, (None, False))
         level = level_of(throughput, coexistence=coexistence)
@@ -42,6 +42,11 @@ class NumbersApi:
             "paused": _pause(paused) if paused else None,
         }
         return json_response(content)
+
+
+def number_not_found() -> Problem:
+    """Of a number that is not the organisation's, or nobody's."""
+    return Problem(404, "number_not_found", "No such number", "There is no number of yours with this id.")
 
 
 def _pause(row: asyncpg.Record) -> dict[str, object]:

@@ -3,27 +3,40 @@
 from aiohttp import web
 from wabus_runtime.http.headers import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER_WAIT
 from wabus_runtime.http.openapi import Operation, document
+from wabus_whatsapp.sending.uploads import FILE_TYPES
 
+from wabus_sender.api.blocking import BlockingApi
 from wabus_sender.api.messages import MessagesApi
 from wabus_sender.api.models import (
     BatchRequest,
     BatchResults,
+    BlockView,
     CheckView,
     LabelRequest,
     LabelView,
     NumberPath,
     NumberView,
+    OptedView,
     ReadRequest,
     ReadView,
+    ReportRequest,
+    ReportView,
     SendPath,
     SendRequest,
     Sends,
     SendsQuery,
     SendView,
     Taken,
+    UploadPath,
+    UploadView,
+    WhomRequest,
+    WordsBody,
 )
 from wabus_sender.api.numbers import NumbersApi
+from wabus_sender.api.opting import OptingApi
+from wabus_sender.api.reporting import ReportingApi
 from wabus_sender.api.sends import SendsApi
+from wabus_sender.api.uploads import UploadsApi
 
 TAG = "sending"
 
@@ -44,6 +57,34 @@ AGAIN = Operation(
 CHECK = Operation(
     "POST", "/messages/check", "Whether a message could be sent now; nothing is sent", TAG,
     {200: CheckView}, (400, 403, 408, 413, 415, 422), body=SendRequest,
+)  # fmt: skip
+REPORT = Operation(
+    "POST", "/messages/reported", "Tell of a message that another system has sent from your number", TAG,
+    {202: ReportView}, (400, 403, 408, 413, 415, 422), body=ReportRequest,
+)  # fmt: skip
+OPT_OUT = Operation(
+    "POST", "/messages/opt-out", "Say that a person wants no marketing of yours", TAG,
+    {202: OptedView}, (400, 403, 408, 413, 415, 422), body=WhomRequest,
+)  # fmt: skip
+OPT_IN = Operation(
+    "POST", "/messages/opt-in", "Say that a person wants marketing of yours again", TAG,
+    {202: OptedView}, (400, 403, 408, 413, 415, 422), body=WhomRequest,
+)  # fmt: skip
+BLOCK = Operation(
+    "POST", "/messages/block", "Block a person for one of your numbers", TAG,
+    {202: BlockView, 200: BlockView}, (400, 403, 408, 413, 415, 422), body=WhomRequest, headers={"Prefer": PREFER_WAIT},
+)  # fmt: skip
+UNBLOCK = Operation(
+    "POST", "/messages/unblock", "Block a person for one of your numbers no more", TAG,
+    {202: BlockView, 200: BlockView}, (400, 403, 408, 413, 415, 422), body=WhomRequest, headers={"Prefer": PREFER_WAIT},
+)  # fmt: skip
+WORDS = Operation(
+    "GET", "/messages/keywords", "The words by which people tell you that they want no marketing, or want it again",
+    TAG, {200: WordsBody}, (403,),
+)  # fmt: skip
+SET_WORDS = Operation(
+    "PUT", "/messages/keywords", "Choose the words by which people tell you what they want", TAG,
+    {200: WordsBody}, (400, 403, 408, 413, 415, 422), body=WordsBody,
 )  # fmt: skip
 LIST = Operation(
     "GET", "/sends", "What was asked to be sent, the newest first", TAG,
@@ -74,20 +115,69 @@ NUMBER = Operation(
     {200: NumberView}, (403, 404, 422), path_parameters=NumberPath,
 )  # fmt: skip
 
-OPERATIONS = (SEND, BATCH, CHECK, LIST, ONE, CANCEL, AGAIN, READ, PAUSE, RESUME, NUMBER)
+UPLOAD = Operation(
+    "POST", "/numbers/{phone_number_id}/media", "Give WhatsApp a file, to be sent from this number by its id", TAG,
+    {201: UploadView, 202: UploadView}, (400, 403, 404, 408, 413, 415, 422, 429), path_parameters=NumberPath,
+    file=tuple(FILE_TYPES), headers={"Prefer": PREFER_WAIT},
+)  # fmt: skip
+ONE_UPLOAD = Operation(
+    "GET", "/numbers/{phone_number_id}/media/{upload_id}", "What became of a file", TAG,
+    {200: UploadView}, (403, 404, 422), path_parameters=UploadPath,
+)  # fmt: skip
+
+OPERATIONS = (
+    SEND,
+    BATCH,
+    CHECK,
+    REPORT,
+    LIST,
+    ONE,
+    CANCEL,
+    AGAIN,
+    READ,
+    PAUSE,
+    RESUME,
+    NUMBER,
+    UPLOAD,
+    ONE_UPLOAD,
+    OPT_OUT,
+    OPT_IN,
+    WORDS,
+    SET_WORDS,
+    BLOCK,
+    UNBLOCK,
+)
 
 
-def add_routes(app: web.Application, messages: MessagesApi, sends: SendsApi, numbers: NumbersApi) -> None:
+def add_routes(
+    app: web.Application,
+    messages: MessagesApi,
+    sends: SendsApi,
+    numbers: NumbersApi,
+    uploads: UploadsApi,
+    reporting: ReportingApi,
+    opting: OptingApi,
+    blocking: BlockingApi,
+) -> None:
     """Route every operation."""
     handlers = (
         (SEND, messages.send),
         (BATCH, messages.send_batch),
         (CHECK, messages.check),
+        (REPORT, reporting.report),
+        (OPT_OUT, opting.opt_out),
+        (OPT_IN, opting.opt_in),
+        (BLOCK, blocking.block),
+        (UNBLOCK, blocking.unblock),
+        (WORDS, opting.words),
+        (SET_WORDS, opting.set_words),
         (AGAIN, messages.again),
         (READ, sends.read),
         (PAUSE, sends.pause),
         (RESUME, sends.resume),
         (NUMBER, numbers.sending),
+        (UPLOAD, uploads.upload),
+        (ONE_UPLOAD, uploads.one_upload),
         (LIST, sends.list_sends),
         (ONE, sends.one_send),
         (CANCEL, sends.cancel),

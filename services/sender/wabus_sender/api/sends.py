@@ -22,7 +22,8 @@ from wabus_sender.api.wanted import conversation_unknown, invalid, problem_of
 from wabus_sender.sending.checks import NOT_YOUR_NUMBER
 from wabus_sender.sending.requests import unstorable
 from wabus_sender.sending.states import FINAL
-from wabus_sender.tables import contacts, facts, labels, reading
+from wabus_sender.tables import facts, labels, reading
+from wabus_sender.tables.people import contacts
 from wabus_sender.tables.reading import WantedSends
 
 READ_LIVES = timedelta(minutes=10)

@@ -4,6 +4,7 @@ from typing import Any
 
 import asyncpg
 from wabus_whatsapp.ids import message_id
+from wabus_whatsapp.sending.uploads import file_type
 
 from wabus_sender.sending.explaining import explained
 from wabus_sender.sending.states import Send
@@ -38,6 +39,22 @@ def send(row: asyncpg.Record) -> dict[str, Any]:
         "refusal": refused(refusal.code, refusal.stage, refusal.error_code) if refusal else None,
         "again_of": row["again_of"],
         "changed_at": row["changed_at"],
+    }
+
+
+def upload(row: asyncpg.Record) -> dict[str, Any]:
+    """A file as clients see it."""
+    known = file_type(row["content_type"])
+    return {
+        "upload_id": row["upload_id"],
+        "state": row["state"],
+        "content_type": row["content_type"],
+        "kind": known[1].kind if known else "document",
+        "size": row["size"],
+        "uploaded_at": row["created_at"],
+        "media_id": row["media_id"],
+        "ends_at": row["ends_at"],
+        "refusal": refused(row["refusal"], "graph", row["error_code"]) if row["refusal"] else None,
     }
 
 

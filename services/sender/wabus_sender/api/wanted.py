@@ -10,18 +10,20 @@ from wabus_events import Template as WholeTemplate
 from wabus_events import contact_id
 from wabus_events.models.sends import Lane
 from wabus_runtime.http.answers import Problem
+from wabus_whatsapp.sending.message import check
 from wabus_whatsapp.sending.template_parameters import check_parameters
 from wabus_whatsapp.templates.render import CannotRender
 
-from wabus_sender.api.models import SendRequest
+from wabus_sender.api.models import MessageBody, SendRequest, Whom
 from wabus_sender.sending import checks
 from wabus_sender.sending.checks import Facts, Refusal
-from wabus_sender.sending.requests import lane_of
-from wabus_sender.tables import contacts, facts
+from wabus_sender.sending.requests import lane_of, unstorable
+from wabus_sender.tables import facts
 from wabus_sender.tables.facts import Template
+from wabus_sender.tables.people import blocks, contacts, opt_outs, thread_owners
 
 _ADDRESSING = frozenset(
-    ("from_", "to", "recipient", "conversation_id", "label", "metadata", "not_before", "expires_at")
+    ("from_", "to", "recipient", "conversation_id", "label", "metadata", "not_before", "expires_at", "wamid", "sent_at")
 )
 _OURS = _ADDRESSING | {"messaging_product", "recipient_type"}
 
@@ -49,11 +51,7 @@ class Wish:
     @property
     def template(self) -> tuple[str, str] | None:
         """The name and the language of the template, if it is one."""
-        match self.message.get("template"):
-            case {"name": str(name), "language": {"code": str(language)}}:
-                return name, language
-            case _:
-                return None
+        return template_in(self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +65,23 @@ class Known:
     refusal: Refusal | None
 
 
-def message_of(asked: SendRequest) -> dict[str, Any]:
+def template_in(message: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The name and the language of the template that a message is, if it is one."""
+    match message.get("template"):
+        case {"name": str(name), "language": {"code": str(language)}}:
+            return name, language
+        case _:
+            return None
+
+
+def message_of(asked: MessageBody) -> dict[str, Any]:
     """Meta's message object, without whom it is to."""
     return asked.model_dump(mode="json", exclude=set(_OURS), exclude_none=True)
 
 
 async def wish_of(pool: asyncpg.Pool, org_id: str, asked: SendRequest) -> Wish:
     """A request with whom it is to. Raises a problem where that is nobody."""
-    phone_number_id, wa_id, user_id = await _whom(pool, org_id, asked)
+    phone_number_id, wa_id, user_id = await whom(pool, org_id, asked)
     return Wish(
         phone_number_id,
         wa_id,
@@ -113,6 +120,9 @@ async def known_of(pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime) -
             category=template and template.category,
             has_number=wish.wa_id is not None,
             stopped=place in await contacts.stopped(pool, [place]),
+            taken_at=await thread_owners.taken_at(pool, *place),
+            blocked=await blocks.blocked(pool, *place),
+            opted_out=bool(await opt_outs.opted_out(pool, [(org_id, place[2])])),
         ),
         now,
     )
@@ -141,7 +151,7 @@ def problem_of(refusal: Refusal) -> Problem:
     return Problem(422, refusal.code, "This can't be sent", refusal.message, remedy=refusal.remedy)
 
 
-async def _whom(pool: asyncpg.Pool, org_id: str, asked: SendRequest) -> tuple[str, str | None, str | None]:
+async def whom(pool: asyncpg.Pool, org_id: str, asked: Whom) -> tuple[str, str | None, str | None]:
     """From which number it is, and to whom: a number, a user id, or both."""
     if asked.conversation_id:
         address = await contacts.address(pool, org_id, asked.conversation_id)
@@ -159,6 +169,51 @@ async def _whom(pool: asyncpg.Pool, org_id: str, asked: SendRequest) -> tuple[st
     if asked.from_ is None:
         raise invalid("from")
     return asked.from_, asked.to and contact_id(asked.to), asked.recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody, and a number of the organisation's."""
+
+    waba_id: str
+    phone_number_id: str
+    wa_id: str | None
+    user_id: str | None
+
+    @property
+    def value(self) -> str:
+        """What they are known by."""
+        return self.wa_id or self.user_id or ""
+
+
+async def known_person(pool: asyncpg.Pool, org_id: str, asked: Whom) -> Person:
+    """Who is meant. Raises a problem where that is nobody, or the number is not the organisation's."""
+    check_whom(asked)
+    phone_number_id, wa_id, user_id = await whom(pool, org_id, asked)
+    number = await facts.number(pool, phone_number_id)
+    if number is None or number.org_id != org_id:
+        raise problem_of(checks.NOT_YOUR_NUMBER)
+    return Person(number.waba_id, phone_number_id, wa_id, user_id)
+
+
+def check_whom(asked: Whom) -> None:
+    """Raises a problem where a person is not named, or twice."""
+    if asked.conversation_id and (asked.to or asked.recipient):
+        raise invalid("conversation_id")
+    if not (asked.conversation_id or asked.to or asked.recipient):
+        raise invalid("to")
+
+
+def check_message(asked: MessageBody) -> None:
+    """Raises a problem that names the members of a message that do not fit, and quotes nothing."""
+    check_whom(asked)
+    message = message_of(asked)
+    # First: what can't be kept is not looked into.
+    if wrong := [name for name, value in message.items() if unstorable(value)]:
+        raise invalid(*wrong)
+    if found := check(message):
+        problems = [each._asdict() for each in found]
+        raise invalid(*{each.field for each in found}, problems=problems)
 
 
 def conversation_unknown() -> Problem:

@@ -13,6 +13,8 @@ from wabus_whatsapp.window import window
 FRESH = timedelta(seconds=3)
 """What was read longer ago may have been overtaken by what Meta knows: then Meta decides."""
 
+FREE_AFTER = timedelta(hours=24)
+
 SENDABLE = frozenset(("APPROVED", "FLAGGED"))
 """States of a template in which Meta sends it."""
 
@@ -58,9 +60,37 @@ WANTS_NO_MARKETING = Refusal(
     "Take them off your list, until they ask for such messages again.",
 )
 
+OPTED_OUT = Refusal(
+    "opted_out",
+    "This person has told you that they want no marketing.",
+    "Take them off your list, until they ask for such messages again, and tell that with POST /messages/opt-in.",
+)
+
+BLOCKED = Refusal(
+    "blocked",
+    "Your number has blocked this person.",
+    "Unblock them with POST /messages/unblock, if you want to write to them.",
+)
+
+THREAD_OF_ANOTHER = Refusal(
+    "thread_of_another",
+    "Another responder on this number answers this person at present.",
+    "Let them hand the conversation over, or send an approved template.",
+)
+
 REFUSALS: Mapping[str, Refusal] = {
     each.code: each
-    for each in (NOT_YOUR_NUMBER, WINDOW_CLOSED, TEMPLATE_UNKNOWN, TEMPLATE_STOPPED, NEEDS_A_NUMBER, WANTS_NO_MARKETING)
+    for each in (
+        NOT_YOUR_NUMBER,
+        WINDOW_CLOSED,
+        TEMPLATE_UNKNOWN,
+        TEMPLATE_STOPPED,
+        NEEDS_A_NUMBER,
+        WANTS_NO_MARKETING,
+        OPTED_OUT,
+        BLOCKED,
+        THREAD_OF_ANOTHER,
+    )
 }
 
 
@@ -79,20 +109,43 @@ class Facts(NamedTuple):
     category: str | None = None
     has_number: bool = True
     stopped: bool = False
-    """Whether the person wants no marketing from the number."""
+    """Whether the person wants no marketing from the number, as Meta tells it."""
+    opted_out: bool = False
+    """Whether the person wants no marketing of the organisation, as they have told it."""
+    taken_at: datetime | None = None
+    """Since when another responder answers the person."""
+    blocked: bool = False
+    """Whether the number has blocked the person."""
 
 
 def refusal(org_id: str, facts: Facts, now: datetime) -> Refusal | None:
     """Why this is not sent, if so."""
     if facts.owner != org_id:
         return NOT_YOUR_NUMBER
+    if facts.blocked:
+        return BLOCKED
     if facts.is_template:
         if facts.template_status is not None and facts.template_status not in SENDABLE:
             return TEMPLATE_STOPPED
         if facts.category == "AUTHENTICATION" and not facts.has_number:
             return NEEDS_A_NUMBER
-        return WANTS_NO_MARKETING if facts.category == "MARKETING" and facts.stopped else None
+        if facts.category == "MARKETING" and (facts.stopped or facts.opted_out):
+            return WANTS_NO_MARKETING if facts.stopped else OPTED_OUT
+        return None
     if facts.read_until is None or now - facts.read_until > FRESH:
         return None
+    if _is_of_another(facts, now):
+        return THREAD_OF_ANOTHER
     found = window(now, user_last_at=facts.user_last_at, maybe_at=facts.maybe_at)
     return WINDOW_CLOSED if found.state == "closed" else None
+
+
+def _is_of_another(facts: Facts, now: datetime) -> bool:
+    """Whether it is sure that somebody else answers the person.
+
+    Who writes to us is ours to answer, and Meta tells nobody that a conversation has become free, which it is after a
+    day in which nobody wrote. Source: Meta, "Conversation Routing".
+    """
+    if facts.taken_at is None or now - facts.taken_at >= FREE_AFTER:
+        return False
+    return facts.user_last_at is None or facts.user_last_at < facts.taken_at

@@ -10,6 +10,19 @@ _OTHERWISE = {
         "WhatsApp was in trouble at each attempt. Nothing was sent.",
         "Send it again later.",
     ),
+    "no_access": (
+        "There is no access to WhatsApp for the account of this number.",
+        "Connect the account again.",
+    ),
+    "not_written_lately": (
+        "Only a person who has written to this number in the last 24 hours can be blocked.",
+        "Block them when they write again.",
+    ),
+    "block_list_full": (
+        "This number has blocked as many people as WhatsApp allows.",
+        "Unblock people of long ago.",
+    ),
+    "upload_lost": ("The file was lost on its way.", "Upload it again."),
     "refused_by_meta": ("WhatsApp refused the message.", _LOOK_UP),
 }
 

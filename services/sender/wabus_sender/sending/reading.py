@@ -12,9 +12,12 @@ from wabus_events import (
     MessageEchoed,
     MessageReceived,
     MessageStatusChanged,
+    ThreadControlChanged,
 )
 from wabus_whatsapp.joins import STATE_OF_STATUS
 from wabus_whatsapp.window import Opens, opened_by
+
+from wabus_sender.sending.opting import written_in
 
 OPAQUE = "w1:"
 """What `biz_opaque_callback_data` of ours begins with; the send's id follows. Meta gives it back with each status."""
@@ -46,6 +49,27 @@ class Preferred(NamedTuple):
     stopped: bool
 
 
+class Handed(NamedTuple):
+    """Somebody else answers a person from now on, or we do."""
+
+    phone_number_id: str
+    wa_id: str | None
+    user_id: str | None
+    at: datetime
+    ours: bool
+
+
+class Said(NamedTuple):
+    """Somebody wrote something so short that it may be a word by which they choose."""
+
+    phone_number_id: str
+    wa_id: str | None
+    user_id: str | None
+    at: datetime
+    wamid: str
+    text: str
+
+
 class Heard(NamedTuple):
     """A status of a message that was sent by a send."""
 
@@ -60,17 +84,21 @@ class Heard(NamedTuple):
     user_id: str | None
 
 
-def facts_of(event: Event) -> Iterator[Seen | Heard | Preferred]:
+def facts_of(event: Event) -> Iterator[Seen | Heard | Preferred | Said | Handed]:
     """What an event says; of most events nothing."""
     match event:
         case MessageReceived(group_id=None):
             opens = opened_by(event.message_type)
             yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, opens, event.wamid)
+            if text := written_in(event):
+                yield Said(event.phone_number_id, event.wa_id, event.user_id, event.time, event.wamid, text)
         case CallReported(event="connect", direction="USER_INITIATED"):
             yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.YES)
         case MarketingPreferenceChanged(category="marketing_messages", choice="stop" | "resume" as choice):
             yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.NO)
             yield Preferred(event.phone_number_id, event.wa_id, event.user_id, event.time, choice == "stop")
+        case ThreadControlChanged(is_ours=bool(ours)) if event.contact:
+            yield Handed(event.phone_number_id, event.wa_id, event.user_id, event.time, ours)
         case MessageEchoed(group_id=None):
             yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.NO)
         case MessageStatusChanged():

@@ -11,6 +11,7 @@ _BY_ORGANISATION = (
     "DELETE FROM send_keys WHERE org_id = $1 AND created_at <= $2",
     "DELETE FROM labels WHERE org_id = $1 AND at <= $2",
     "DELETE FROM read_marks WHERE org_id = $1 AND next_at <= $2",
+    "DELETE FROM uploads WHERE org_id = $1 AND created_at <= $2",
     """
     DELETE FROM windows USING contacts
     WHERE contacts.org_id = $1 AND seen_at <= $2 AND (windows.org_id, windows.value) = (contacts.org_id, contacts.value)
@@ -20,21 +21,36 @@ _BY_ORGANISATION = (
         AND (preferences.org_id, preferences.value) = (contacts.org_id, contacts.value)
     """,
     """
+    DELETE FROM thread_owners USING contacts WHERE contacts.org_id = $1 AND seen_at <= $2
+        AND (thread_owners.org_id, thread_owners.value) = (contacts.org_id, contacts.value)
+    """,
+    """
     DELETE FROM conversation_ids USING contacts WHERE contacts.org_id = $1 AND seen_at <= $2
         AND (conversation_ids.org_id, conversation_ids.value) = (contacts.org_id, contacts.value)
     """,
     "DELETE FROM contacts WHERE org_id = $1 AND seen_at <= $2",
     "DELETE FROM known_accounts WHERE org_id = $1 AND at <= $2",
+    "DELETE FROM blocks WHERE org_id = $1 AND changed_at <= $2",
+    "DELETE FROM opt_outs WHERE org_id = $1 AND at <= $2",
+    "DELETE FROM opt_outs_untold WHERE org_id = $1 AND at <= $2",
+    "DELETE FROM opt_words WHERE org_id = $1 AND changed_at <= $2",
 )
 _BY_ACCOUNT = (
     "DELETE FROM sends WHERE waba_id = $1 AND requested_at <= $2",
     "DELETE FROM read_marks WHERE waba_id = $1 AND next_at <= $2",
+    "DELETE FROM uploads WHERE waba_id = $1 AND created_at <= $2",
+    "DELETE FROM blocks WHERE waba_id = $1 AND changed_at <= $2",
+    "DELETE FROM opt_outs_untold WHERE waba_id = $1 AND at <= $2",
     """
     DELETE FROM windows WHERE phone_number_id IN (SELECT phone_number_id FROM known_numbers WHERE waba_id = $1)
         AND greatest(user_last_at, maybe_at) <= $2
     """,
     """
     DELETE FROM preferences WHERE phone_number_id IN (SELECT phone_number_id FROM known_numbers WHERE waba_id = $1)
+        AND at <= $2
+    """,
+    """
+    DELETE FROM thread_owners WHERE phone_number_id IN (SELECT phone_number_id FROM known_numbers WHERE waba_id = $1)
         AND at <= $2
     """,
     """
@@ -58,6 +74,10 @@ _BY_CONTACT = (
     "DELETE FROM sends WHERE org_id = $1 AND (wa_id = $2 OR user_id = $2) AND requested_at <= $3",
     "DELETE FROM windows WHERE org_id = $1 AND value = $2 AND greatest(user_last_at, maybe_at) <= $3",
     "DELETE FROM preferences WHERE org_id = $1 AND value = $2 AND at <= $3",
+    "DELETE FROM thread_owners WHERE org_id = $1 AND value = $2 AND at <= $3",
+    "DELETE FROM blocks WHERE org_id = $1 AND value = $2 AND changed_at <= $3",
+    "DELETE FROM opt_outs WHERE org_id = $1 AND value = $2 AND at <= $3",
+    "DELETE FROM opt_outs_untold WHERE org_id = $1 AND $2 IN (wa_id, user_id) AND at <= $3",
     "DELETE FROM conversation_ids WHERE org_id = $1 AND value = $2 AND $3::timestamptz IS NOT NULL",
     "UPDATE contacts SET other = NULL, other_at = NULL WHERE org_id = $1 AND other = $2 AND other_at <= $3",
     "UPDATE contacts SET other = NULL, other_at = NULL WHERE org_id = $1 AND value = $2 AND other_at <= $3",
@@ -71,6 +91,8 @@ async def erase(connection: Connection, lines: Lines) -> None:
         """
         SELECT org_id FROM sends UNION SELECT org_id FROM contacts
         UNION SELECT org_id FROM known_accounts WHERE org_id IS NOT NULL UNION SELECT org_id FROM send_keys
+        UNION SELECT org_id FROM uploads UNION SELECT org_id FROM opt_outs
+        UNION SELECT org_id FROM blocks UNION SELECT org_id FROM opt_words
         """
     )
     for row in organisations:
@@ -80,7 +102,7 @@ async def erase(connection: Connection, lines: Lines) -> None:
         """
         SELECT waba_id FROM known_accounts UNION SELECT waba_id FROM known_numbers
         UNION SELECT waba_id FROM known_templates
-        UNION SELECT waba_id FROM sends
+        UNION SELECT waba_id FROM sends UNION SELECT waba_id FROM uploads UNION SELECT waba_id FROM blocks
         """
     )
     for row in accounts:
@@ -90,6 +112,10 @@ async def erase(connection: Connection, lines: Lines) -> None:
     contacts = await connection.fetch(
         """
         SELECT org_id, value, forgotten_as, forgotten_everywhere_as FROM contacts
+        WHERE forgotten_as = ANY($1) OR forgotten_everywhere_as = ANY($1)
+        UNION SELECT org_id, value, forgotten_as, forgotten_everywhere_as FROM opt_outs
+        WHERE forgotten_as = ANY($1) OR forgotten_everywhere_as = ANY($1)
+        UNION SELECT org_id, value, forgotten_as, forgotten_everywhere_as FROM blocks
         WHERE forgotten_as = ANY($1) OR forgotten_everywhere_as = ANY($1)
         """,
         list(until),

@@ -36,24 +36,26 @@ class Template(NamedTuple):
     template: dict[str, Any]
 
 
-async def write(connection: Connection, events: Iterable[Event]) -> None:
-    """Fold events of accounts and templates, in their order."""
+async def write(connection: Connection, events: Iterable[Event], *, over: bool = False) -> None:
+    """Fold events of accounts and templates, in their order; `over` rows that may be newer only what is not older."""
     for event in events:
         match event:
             case AccountConnected():
-                await _own(connection, event.waba_id, event.org_id, event.time)
+                await _own(connection, event.waba_id, event.org_id, event.time, over=over)
                 await _write_numbers(connection, event.waba_id, event.phone_numbers, event.time)
             case AccountDisconnected():
-                await _own(connection, event.waba_id, None, event.time)
+                await _own(connection, event.waba_id, None, event.time, over=over)
             case AccountChecked():
                 await _write_numbers(connection, event.waba_id, event.numbers or [], event.time)
             case TemplateChanged():
-                await _write_template(connection, event)
+                await _write_template(connection, event, over=over)
             case TemplateRemoved():
                 await connection.execute(
-                    "DELETE FROM known_templates WHERE waba_id = $1 AND template_id = $2",
+                    "DELETE FROM known_templates WHERE waba_id = $1 AND template_id = $2 AND (NOT $3 OR at <= $4)",
                     event.waba_id,
                     event.template_id,
+                    over,
+                    event.time,
                 )
             case _:
                 pass
@@ -96,15 +98,17 @@ async def has_templates(pool: asyncpg.Pool, waba_id: str) -> bool:
     return await pool.fetchval("SELECT EXISTS (SELECT FROM known_templates WHERE waba_id = $1)", waba_id)
 
 
-async def _own(connection: Connection, waba_id: str, org_id: str | None, at: datetime) -> None:
+async def _own(connection: Connection, waba_id: str, org_id: str | None, at: datetime, *, over: bool) -> None:
     await connection.execute(
         """
-        INSERT INTO known_accounts (waba_id, org_id, at) VALUES ($1, $2, $3)
+        INSERT INTO known_accounts AS known (waba_id, org_id, at) VALUES ($1, $2, $3)
         ON CONFLICT (waba_id) DO UPDATE SET org_id = excluded.org_id, at = excluded.at
+        WHERE NOT $4 OR excluded.at >= known.at
         """,
         waba_id,
         org_id,
         at,
+        over,
     )
 
 
@@ -129,22 +133,29 @@ async def _write_numbers(
         )
 
 
-async def _write_template(connection: Connection, event: TemplateChanged) -> None:
+async def _write_template(connection: Connection, event: TemplateChanged, *, over: bool) -> None:
     told = event.template
     await connection.execute(
-        "DELETE FROM known_templates WHERE waba_id = $1 AND template_id = $2 AND (name, language) <> ($3, $4)",
+        """
+        DELETE FROM known_templates
+        WHERE waba_id = $1 AND template_id = $2 AND (name, language) <> ($3, $4) AND (NOT $5 OR at <= $6)
+        """,
         event.waba_id,
         told.template_id,
         told.name,
         told.language,
+        over,
+        event.time,
     )
     await connection.execute(
         """
-        INSERT INTO known_templates (waba_id, name, language, template_id, category, status, version, template, at)
+        INSERT INTO known_templates AS known
+            (waba_id, name, language, template_id, category, status, version, template, at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         ON CONFLICT (waba_id, name, language) DO UPDATE SET template_id = excluded.template_id,
             category = excluded.category, status = excluded.status, version = excluded.version,
             template = excluded.template, at = excluded.at
+        WHERE NOT $10 OR excluded.at >= known.at
         """,
         event.waba_id,
         told.name,
@@ -155,4 +166,5 @@ async def _write_template(connection: Connection, event: TemplateChanged) -> Non
         event.version_number,
         told.model_dump(mode="json"),
         event.time,
+        over,
     )

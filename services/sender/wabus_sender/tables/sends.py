@@ -49,8 +49,8 @@ class Claimed(NamedTuple):
     called_at: datetime
 
 
-async def insert(connection: Connection, asked: Iterable[Asked]) -> set[str]:
-    """Write requests down; those whose ids are new."""
+async def insert(connection: Connection, asked: Iterable[Asked], *, over: bool = False) -> set[str]:
+    """Write requests down; those whose ids are new. Of a replay `over` the rows nothing is due before its end."""
     rows = [
         (
             UUID(event.send_id), event.org_id, event.waba_id, event.phone_number_id, partition, offset, event.lane,
@@ -69,8 +69,12 @@ async def insert(connection: Connection, asked: Iterable[Asked]) -> set[str]:
         """
         INSERT INTO sends (send_id, org_id, waba_id, phone_number_id, partition, sequence, lane, kind, wa_id, user_id,
             conversation_id, message, template_name, template_language, template_id, template_version, label, metadata,
-            requested_by, again_of, requested_at, expires_at, next_at, state, changed_at)
-        SELECT asked.*, 'queued', asked.requested_at FROM unnest(
+            requested_by, again_of, requested_at, expires_at, next_at, state, changed_at, due_at)
+        SELECT send_id, org_id, waba_id, phone_number_id, partition, sequence, lane, kind, wa_id, user_id,
+            conversation_id, message, template_name, template_language, template_id, template_version, label, metadata,
+            requested_by, again_of, requested_at, expires_at, CASE WHEN $24 THEN 'infinity' ELSE next_at END, 'queued',
+            requested_at, CASE WHEN $24 THEN next_at END
+        FROM unnest(
             $1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::bigint[], $7::text[], $8::text[], $9::text[],
             $10::text[], $11::uuid[], $12::jsonb[], $13::text[], $14::text[], $15::text[], $16::int[], $17::text[],
             $18::text[], $19::text[], $20::uuid[], $21::timestamptz[], $22::timestamptz[], $23::timestamptz[]
@@ -81,6 +85,7 @@ async def insert(connection: Connection, asked: Iterable[Asked]) -> set[str]:
         RETURNING send_id::text
         """,
         *columns,
+        over,
     )
     queues = sorted({(row[3], row[6], row[4]) for row in rows})
     await connection.execute(
@@ -219,6 +224,18 @@ async def next_due(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime)
     )
 
 
+async def release(pool: asyncpg.Pool, most: int) -> int:
+    """Let some be due that a replay has brought back, now that all is folded that came of them; how many."""
+    released = await pool.execute(
+        """
+        UPDATE sends SET next_at = greatest(due_at, (returned->>'retry_at')::timestamptz), due_at = NULL
+        WHERE send_id IN (SELECT send_id FROM sends WHERE due_at IS NOT NULL LIMIT $1)
+        """,
+        most,
+    )
+    return int(released.removeprefix("UPDATE "))
+
+
 class Checked(NamedTuple):
     """A send whose turn it is, with what it is checked by once more, just before it is claimed."""
 
@@ -239,7 +256,13 @@ class Checked(NamedTuple):
     user_last_at: datetime | None
     maybe_at: datetime | None
     stopped: bool
-    """Whether the person wants no marketing."""
+    """Whether the person wants no marketing from the number, as Meta tells it."""
+    opted_out: bool
+    """Whether the person wants no marketing of the organisation, as they have told it."""
+    taken_at: datetime | None
+    """Since when another responder answers the person."""
+    blocked: bool
+    """Whether the number has blocked the person."""
     read_until: datetime | None
     """All that the log had by then is known."""
 
@@ -255,6 +278,18 @@ async def to_check(pool: asyncpg.Pool, send_ids: Iterable[str]) -> list[Checked]
             claimed, sends.label, coalesce(labels.paused, false),
             CASE WHEN accounts.waba_id IS NULL THEN sends.org_id ELSE accounts.org_id END,
             templates.status, wrote.user_last_at, wrote.maybe_at, coalesce(chosen.stopped, false),
+            coalesce(told.opted_out, false),
+            (
+                SELECT CASE WHEN NOT ours THEN owners.at END FROM thread_owners AS owners
+                WHERE owners.org_id = sends.org_id AND owners.phone_number_id = sends.phone_number_id
+                    AND owners.value IN (coalesce(sends.wa_id, sends.user_id), contacts.other)
+                ORDER BY owners.at DESC, ours DESC LIMIT 1
+            ),
+            EXISTS (
+                SELECT FROM blocks WHERE blocks.org_id = sends.org_id AND blocks.blocked
+                    AND blocks.phone_number_id = sends.phone_number_id
+                    AND blocks.value IN (coalesce(sends.wa_id, sends.user_id), contacts.other)
+            ),
             (SELECT read_until FROM freshness)
         FROM sends
         LEFT JOIN labels ON labels.phone_number_id = sends.phone_number_id AND labels.org_id = sends.org_id
@@ -275,6 +310,11 @@ async def to_check(pool: asyncpg.Pool, send_ids: Iterable[str]) -> list[Checked]
                 AND preferences.value IN (coalesce(wa_id, user_id), contacts.other)
             ORDER BY preferences.at DESC, preferences.stopped DESC LIMIT 1
         ) AS chosen ON true
+        LEFT JOIN LATERAL (
+            SELECT opt_outs.opted_out FROM opt_outs
+            WHERE opt_outs.org_id = sends.org_id AND opt_outs.value IN (coalesce(wa_id, user_id), contacts.other)
+            ORDER BY opt_outs.at DESC, opt_outs.opted_out DESC LIMIT 1
+        ) AS told ON true
         WHERE send_id = ANY($1::uuid[]) AND state = 'queued'
         """,
         list(map(UUID, send_ids)),
@@ -305,7 +345,7 @@ async def claim(
         """
         UPDATE sends SET state = 'calling', claimed = claimed + 1, owner = $1, called_at = $3, changed_at = $3
         FROM projection_offsets AS held
-        WHERE send_id = ANY($2::uuid[]) AND state = 'queued' AND expires_at > $3
+        WHERE send_id = ANY($2::uuid[]) AND state = 'queued' AND expires_at > $3 AND due_at IS NULL
             AND held.projection = $4 AND held.topic = $5 AND held.partition = sends.partition AND held.owner = $1
         RETURNING send_id::text, org_id, waba_id, phone_number_id, lane, kind, wa_id, user_id, message, label,
             claimed, called_at
@@ -329,7 +369,7 @@ async def overdue(
     return await pool.fetch(
         """
         SELECT send_id::text, org_id, waba_id, phone_number_id, claimed, label FROM sends
-        WHERE partition = ANY($1) AND state = 'calling' AND state IN ('calling', 'unknown')
+        WHERE partition = ANY($1) AND state = 'calling' AND state IN ('calling', 'unknown') AND due_at IS NULL
             AND send_id <> ALL($2::uuid[]) AND (
                 coalesce(called_at, changed_at) < $3
                 OR owner IS NOT NULL AND called_at < now() - $5::interval
@@ -366,7 +406,8 @@ async def settled(
         SELECT sends.send_id::text, org_id, waba_id, phone_number_id, label, called_at, kind, message, heard.wamid,
             heard.at, told_wa_id, told_user_id
         FROM sends JOIN heard USING (send_id)
-        WHERE partition = ANY($1) AND state IN ('calling', 'unknown') AND (state = 'unknown' OR called_at < $3)
+        WHERE partition = ANY($1) AND state IN ('calling', 'unknown') AND due_at IS NULL
+            AND (state = 'unknown' OR called_at < $3)
         LIMIT $2
         """,
         partitions,
@@ -380,7 +421,7 @@ async def expired(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, 
     return await pool.fetch(
         """
         SELECT send_id::text, org_id, waba_id, phone_number_id, label, expires_at FROM sends
-        WHERE state = 'queued' AND expires_at <= $2 AND partition = ANY($1)
+        WHERE state = 'queued' AND expires_at <= $2 AND partition = ANY($1) AND due_at IS NULL
         ORDER BY expires_at LIMIT $3
         """,
         partitions,

@@ -1,19 +1,33 @@
 """One call to Meta for a send that is claimed, and what comes of it."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import SecretStr
 from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
-from wabus_runtime.graph.client import Graph
+from wabus_runtime.graph.client import File, Graph
 from wabus_whatsapp.graph_errors import AnswerLost, GraphUnavailable, MetaOutage
 
-from wabus_sender.sending.answers import ANSWER_LOST, NOT_CONNECTED, STOP_WAIT, Again, Outcome, Unknown, outcome
+from wabus_sender.sending import blocking
+from wabus_sender.sending.answers import (
+    ANSWER_LOST,
+    NOT_CONNECTED,
+    STOP_WAIT,
+    Again,
+    Outcome,
+    Refused,
+    Unknown,
+    outcome,
+)
+from wabus_sender.sending.blocking import Done
 from wabus_sender.sending.reading import opaque_of
-from wabus_sender.tables.read_marks import Mark
+from wabus_sender.sending.uploads import Stored, answered
+from wabus_sender.tables.people.blocks import Wanted
+from wabus_sender.tables.people.read_marks import Mark
 from wabus_sender.tables.sends import Claimed
+from wabus_sender.tables.uploads import Upload
 
 NO_ACCESS = Again("no_access", STOP_WAIT, "number")
 
@@ -58,6 +72,30 @@ class Calls:
             case _:
                 return True
 
+    async def block(self, wanted: Wanted) -> Done | Refused | Again:
+        """Tell Meta whom a number blocks, or no more."""
+        token = self._token(wanted.waba_id, wanted.org_id)
+        if token is None:
+            return NO_ACCESS
+        path, content = f"{wanted.phone_number_id}/block_users", block_body(wanted)
+        try:
+            answer = await self.graph.post_once(path, token, content, "POST" if wanted.blocks else "DELETE")
+        except GraphUnavailable:
+            return NOT_CONNECTED
+        return blocking.answered(answer.status, answer.content)
+
+    async def upload(self, upload: Upload, content: Callable[[], AsyncIterator[bytes]]) -> Stored | Refused | Again:
+        """Give Meta a file."""
+        token = self._token(upload.waba_id, upload.org_id)
+        if token is None:
+            return NO_ACCESS
+        file = File(upload.content_type, upload.size, content)
+        try:
+            answer = await self.graph.upload(f"{upload.phone_number_id}/media", token, file)
+        except GraphUnavailable:
+            return NOT_CONNECTED
+        return answered(answer.status, answer.content)
+
     def _token(self, waba_id: str, org_id: str) -> SecretStr | None:
         credential = self.credentials.credential(waba_id)
         if credential is None or credential.org_id != org_id:
@@ -72,6 +110,12 @@ def read_mark(mark: Mark) -> Mapping[str, Any]:
     """What Meta is told. Sources: Meta, "Mark messages as read", "Typing indicators"."""
     told = {"messaging_product": "whatsapp", "status": "read", "message_id": mark.wamid}
     return {**told, "typing_indicator": {"type": "text"}} if mark.typing else told
+
+
+def block_body(wanted: Wanted) -> Mapping[str, Any]:
+    """What Meta is asked. Source: Meta, "Block users"."""
+    who = {"user": wanted.wa_id} if wanted.wa_id else {"user_id": wanted.user_id}
+    return {"messaging_product": "whatsapp", "block_users": [who]}
 
 
 def body_of(send: Claimed) -> Mapping[str, Any]:

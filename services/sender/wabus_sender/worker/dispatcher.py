@@ -43,7 +43,7 @@ from wabus_sender.sending.checks import Facts
 from wabus_sender.sending.queue import HOLD, LANES, NumberQueue, Waiting
 from wabus_sender.tables import facts, labels, numbers, sends
 from wabus_sender.tables.sends import Checked, Claimed
-from wabus_sender.worker import marking, projector, settling
+from wabus_sender.worker import blocking, marking, projector, settling
 from wabus_sender.worker.calling import Calls
 from wabus_sender.worker.telling import made, tell
 
@@ -191,6 +191,7 @@ class Dispatcher:
                 settling.run(self.pool, self.publisher, partitions, self._claimed, timedelta(seconds=self.unanswered))
             ),
             asyncio.create_task(marking.run(self.pool, partitions, self.calls)),
+            asyncio.create_task(blocking.run(self.pool, self.publisher, partitions, self.calls)),
         ]
         try:
             while self.ownership.generation == generation and not self._stopping:
@@ -468,6 +469,9 @@ def _refusal(each: Checked, now: datetime) -> checks.Refusal | None:
         category=each.lane.upper(),
         has_number=each.has_number,
         stopped=each.stopped,
+        opted_out=each.opted_out,
+        blocked=each.blocked,
+        taken_at=each.taken_at,
     )
     return checks.refusal(each.org_id, known, now)
 

@@ -12,7 +12,7 @@ from wabus_runtime.kafka.end_offsets import Ends
 from wabus_runtime.postgres.offsets import wait_for
 from wabus_runtime.settings import KafkaSettings
 
-from wabus_sender.tables import contacts
+from wabus_sender.tables.people import contacts
 from wabus_sender.worker import projector
 
 LOOK_EVERY = 0.5  # seconds

@@ -20,12 +20,18 @@ def _of(condition: str) -> str:
     return f"send_id IN (SELECT send_id FROM sends WHERE {condition})"  # noqa: S608
 
 
+def _of_uploads(condition: str) -> str:
+    return f"upload_id IN (SELECT upload_id FROM uploads WHERE {condition})"  # noqa: S608
+
+
 HOLDINGS = Holdings(
     (
         Table("sends", _ORGANISATION, _ACCOUNT, _SENDS),
         Table("heard", _of(_ORGANISATION), _of(_ACCOUNT), _of(_SENDS)),
         Table("send_keys", _ORGANISATION),
         Table("read_marks", _ORGANISATION, _ACCOUNT),
+        Table("uploads", _ORGANISATION, _ACCOUNT),
+        Table("upload_parts", _of_uploads(_ORGANISATION), _of_uploads(_ACCOUNT)),
         Table("labels", _ORGANISATION, _NUMBERS.format(_ACCOUNT)),
         Table("known_accounts", _ORGANISATION, _ACCOUNT),
         Table("known_numbers", account=_ACCOUNT),
@@ -33,7 +39,15 @@ HOLDINGS = Holdings(
         Table("contacts", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
         Table("windows", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
         Table("preferences", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
+        Table("thread_owners", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
         Table("conversation_ids", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
+        # A person is known by it for longer than as a contact.
+        Table("opt_outs", _ORGANISATION, contact="value = $1 AND ($2::text IS NULL OR org_id = $2)"),
+        Table(
+            "opt_outs_untold", _ORGANISATION, _ACCOUNT, "$1 IN (wa_id, user_id) AND ($2::text IS NULL OR org_id = $2)"
+        ),
+        Table("blocks", _ORGANISATION, _ACCOUNT, "value = $1 AND ($2::text IS NULL OR org_id = $2)"),
+        Table("opt_words", _ORGANISATION),
         # Which numbers and lanes have ever had anything to send.
         Table("queues", _NUMBERS.format(_OF_ACCOUNTS), _NUMBERS.format(_ACCOUNT)),
         Table("number_pauses", _NUMBERS.format(_OF_ACCOUNTS), _NUMBERS.format(_ACCOUNT)),

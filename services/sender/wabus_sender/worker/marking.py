@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
-from wabus_sender.tables import read_marks
+from wabus_sender.tables.people import read_marks
 from wabus_sender.worker.calling import Calls
 
 LOOK_EVERY = 0.3  # seconds

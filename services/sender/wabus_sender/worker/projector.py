@@ -1,6 +1,8 @@
 """Records become rows: sends, what statuses tell of them, and what has to be known before a call."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import lru_cache, partial, reduce
 
@@ -10,10 +12,16 @@ from wabus_events import (
     MESSAGES,
     SENDS,
     TEMPLATES,
+    BlockRefused,
+    BlockRequested,
+    ContactBlocked,
     ContactForgotten,
+    ContactUnblocked,
     Event,
     LabelPaused,
     LabelResumed,
+    OptedIn,
+    OptedOut,
     ReadMarkRequested,
     SendRequested,
     WabaEvent,
@@ -27,24 +35,30 @@ from wabus_runtime.projection.declaration import Projection
 from wabus_runtime.projection.engine import project
 from wabus_runtime.projection.ownership import Ownership
 from wabus_runtime.projection.recorded import Apply, Recorded, Write
+from wabus_runtime.projection.replay_over import LastingTables
 from wabus_runtime.settings import IdentitySettings
 from wabus_whatsapp.ids import Ids, Kind
 from wabus_whatsapp.joins import latest
 from wabus_whatsapp.window import Opens
 
-from wabus_sender.sending.reading import Heard, Preferred, Seen, facts_of
+from wabus_sender.sending.reading import Handed, Heard, Preferred, Said, Seen, facts_of
 from wabus_sender.sending.states import fold
-from wabus_sender.tables import contacts, facts, heard, labels, read_marks, sends
-from wabus_sender.tables.contacts import Choice, Contact, Wrote
+from wabus_sender.settings import SenderFoldSettings
+from wabus_sender.tables import facts, heard, labels, sends
 from wabus_sender.tables.erasing import erase
+from wabus_sender.tables.people import blocks, contacts, opt_outs, read_marks, thread_owners
+from wabus_sender.tables.people.contacts import Choice, Contact, Wrote
 from wabus_sender.tables.sends import Asked
 
 NAME = sends.PROJECTION
+REBUILDING = "sender-rebuild"
+"""The name under which the log is folded again, beside the workers."""
 PACKAGE = "wabus_sender"
 TOPICS = (SENDS, MESSAGES, ACCOUNTS, TEMPLATES)
 DUE = "sender_due"
 """The channel on which it is told that something may be due: the payload is the number that it is of."""
 DIRECTORY_TIMEOUT = 60.0  # seconds for the accounts to be read at the start
+RELEASED_AT_ONCE = 5_000  # sends
 IDENTITIES_REMEMBERED = 50_000
 
 
@@ -57,19 +71,47 @@ async def run(
 ) -> None:
     """Fold for ever, and say which partitions this process owns."""
     await directory.whole(DIRECTORY_TIMEOUT)
-    projection = declared(settings.identity_bytes, directory)
+    projection = declared(NAME, settings.identity_bytes, directory)
     await project(settings, pool, projection, ready, ownership=ownership)
 
 
-def declared(key: bytes, directory: Directory) -> Projection:
+@asynccontextmanager
+async def _folding_again(settings: SenderFoldSettings, _pool: asyncpg.Pool) -> AsyncGenerator[Projection]:
+    directory = Directory(settings)
+    following = asyncio.create_task(directory.run(lambda: None))
+    try:
+        await directory.whole(DIRECTORY_TIMEOUT)
+        yield declared(REBUILDING, settings.identity_bytes, directory)
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+
+
+async def _release(pool: asyncpg.Pool) -> None:
+    while await sends.release(pool, RELEASED_AT_ONCE):
+        pass
+    await blocks.release(pool)
+
+
+TABLES = LastingTables(PACKAGE, SenderFoldSettings, _folding_again, REBUILDING, NAME, _release, to_the_end=True)
+"""`wabus rebuild sender`: the log is folded again over the rows that are there, beside workers that go on sending.
+
+What it brings back is due only once all is folded that came of it: before, a send looks queued that was claimed.
+"""
+
+
+def declared(name: str, key: bytes, directory: Directory) -> Projection:
     """The projection, over accounts that are known."""
-    return Projection(NAME, TOPICS, lambda: _Folding(key, directory).apply, PACKAGE, erase=erase)
+    over = name == REBUILDING
+    return Projection(name, TOPICS, lambda: _Folding(key, directory, over=over).apply, PACKAGE, erase=erase)
 
 
 class _Folding:
     """Folds batches of one run."""
 
-    def __init__(self, key: bytes, directory: Directory) -> None:
+    def __init__(self, key: bytes, directory: Directory, *, over: bool) -> None:
+        self._over = over
+        """Whether it is folded once more, over rows that may be newer."""
         self._directory = directory
         self._ids = Ids(key)
         self._forgotten_as = lru_cache(IDENTITIES_REMEMBERED)(partial(identity_of, key, ContactForgotten))
@@ -88,6 +130,8 @@ class _Folding:
         statuses: list[Heard] = []
         seen: list[tuple[str, str, Seen]] = []
         choices: list[Choice] = []
+        said: list[opt_outs.Said] = []
+        owners: list[thread_owners.Owner] = []
         for record in records:
             if record.topic != MESSAGES.name or not isinstance(record.event, WabaEvent):
                 continue
@@ -102,20 +146,56 @@ class _Folding:
                         for value in (fact.wa_id and contact_id(fact.wa_id), fact.user_id)
                         if value
                     ]
+                elif org_id and isinstance(fact, Handed):
+                    owners += [
+                        thread_owners.Owner(org_id, fact.phone_number_id, value, fact.ours, fact.at)
+                        for value in (fact.wa_id and contact_id(fact.wa_id), fact.user_id)
+                        if value
+                    ]
+                elif org_id and isinstance(fact, Said):
+                    said.append(self._said(org_id, record.event.waba_id, fact))
                 elif org_id and isinstance(fact, Seen):
                     seen.append((org_id, record.event.waba_id, fact))
+        opted = [
+            opt_outs.Choice(event.org_id, *value, isinstance(event, OptedOut), event.time, event.by)
+            for record in records
+            if isinstance(event := record.event, OptedOut | OptedIn) and event.org_id
+            for value in self._values(event.org_id, event.wa_id, event.user_id)
+        ]
+        of_blocks = [
+            blocks.Told(record.event, record.partition, *named[1:])
+            for record in records
+            if isinstance(record.event, BlockRequested | ContactBlocked | ContactUnblocked | BlockRefused)
+            for named in self._values(record.event.org_id or "", record.event.wa_id, record.event.user_id)[:1]
+        ]
         persons, wrote, conversations = self._persons(seen, of_sends)
 
         async def write(connection: Connection) -> None:
-            await facts.write(connection, of_facts)
+            await facts.write(connection, of_facts, over=self._over)
             await contacts.write(connection, persons, wrote, conversations)
             await contacts.write_choices(connection, choices)
+            await thread_owners.write(connection, owners)
+            await opt_outs.hear(connection, said, tells=not self._over)
+            await opt_outs.write(connection, opted)
+            await blocks.write(connection, of_blocks, over=self._over)
             await heard.write(connection, statuses)
-            await _write_sends(connection, of_sends)
+            await _write_sends(connection, of_sends, over=self._over)
             await labels.write(connection, of_labels)
-            await read_marks.insert(connection, of_marks)
+            if not self._over:  # nobody waits for one of then
+                await read_marks.insert(connection, of_marks)
 
         return write
+
+    def _said(self, org_id: str, waba_id: str, fact: Said) -> opt_outs.Said:
+        values = self._values(org_id, fact.wa_id, fact.user_id)
+        return opt_outs.Said(
+            org_id, waba_id, fact.phone_number_id, fact.wa_id, fact.user_id, values, fact.at, fact.wamid, fact.text
+        )
+
+    def _values(self, org_id: str, wa_id: str | None, user_id: str | None) -> list[tuple[str, str, str]]:
+        """The identifiers of a person, each with the names under which it is forgotten."""
+        values = (wa_id and contact_id(wa_id), user_id)
+        return [(value, self._forgotten_as(value, org_id), self._forgotten_as(value, "")) for value in values if value]
 
     def _owner(self, event: WabaEvent) -> str | None:
         return event.org_id or self._directory.owner(event.waba_id, event.time)
@@ -181,7 +261,7 @@ def _later_wamid(before: Wrote | None, at: datetime | None, wamid: str | None) -
     return wamid if at and wamid and at >= before.user_last_at else before.wamid
 
 
-async def _write_sends(connection: Connection, records: Sequence[Recorded]) -> None:
+async def _write_sends(connection: Connection, records: Sequence[Recorded], *, over: bool) -> None:
     if not records:
         return
     asked = [
@@ -189,7 +269,7 @@ async def _write_sends(connection: Connection, records: Sequence[Recorded]) -> N
         for record in records
         if isinstance(record.event, SendRequested)
     ]
-    await sends.insert(connection, asked)
+    await sends.insert(connection, asked, over=over)
     others = [record.event for record in records if not isinstance(record.event, SendRequested)]
     await _fold_events(connection, others)
     numbers = {event.phone_number_id for record in records if isinstance(event := record.event, SendEvent)}

@@ -3,17 +3,19 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 from wabus_events.models.topics import PERSONAL_RETENTION
 from wabus_runtime.observe.liveness import watched
 
-from wabus_sender.tables import keeping, keys
+from wabus_sender.tables import keeping, keys, uploads
 
 LOOK_EVERY = 600.0  # seconds
 PAUSE = 0.2  # seconds between two deletions
 AT_ONCE = 1_000
+UPLOAD_LIVES = timedelta(hours=1)
+"""Longer a file neither arrives nor waits for Meta."""
 
 
 async def run(pool: asyncpg.Pool, ready: Callable[[], None]) -> None:
@@ -34,6 +36,7 @@ async def look(pool: asyncpg.Pool, now: datetime, beat: Callable[[], None]) -> N
         lambda: keeping.delete_sends(pool, before, AT_ONCE),
         lambda: keeping.delete_contacts(pool, before, AT_ONCE),
         lambda: keeping.delete_heard(pool, before, AT_ONCE),
+        lambda: uploads.delete_old(pool, before, now - UPLOAD_LIVES, AT_ONCE),
     ):
         await _until_none(delete, beat)
 

@@ -1,9 +1,8 @@
 """Subscriptions: made, changed, paused, read. Everything is limited to the organisation in the caller's token."""
 
 import asyncio
-import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -14,6 +13,7 @@ from wabus_runtime.http import bodies
 from wabus_runtime.http.answers import Problem, checked, json_response, query_of
 from wabus_runtime.http.auth import authorise
 from wabus_runtime.http.paging import cursor_of, page_of, place_of
+from wabus_runtime.outbox.names import Names
 from wabus_runtime.outbox.public_addresses import is_public
 
 from wabus_subscriptions.api.models import (
@@ -35,6 +35,7 @@ from wabus_subscriptions.telling.types import unknown
 
 WAITING_SHOWN = 1_000
 RESOLVE_TIMEOUT = 5.0  # seconds
+LOOKUPS = 16  # names that are looked up at once
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class SubscriptionsApi:
 
     pool: Callable[[], asyncpg.Pool]
     settings: SubscriptionsApiSettings
+    names: Names = field(default_factory=lambda: Names(LOOKUPS))
 
     async def create(self, request: web.Request) -> web.Response:
         """POST /subscriptions"""
@@ -50,8 +52,6 @@ class SubscriptionsApi:
         asked = await bodies.json_body(request, NewSubscription)
         _check_types(asked.types)
         await self._check_address(asked.url)
-        if asked.since is not None and asked.since > datetime.now(UTC):
-            raise Problem(422, "invalid_request", "The request is invalid", "Please check: since.", fields=["since"])
         created = await subscriptions.create(
             self.pool(),
             str(uuid4()),
@@ -59,7 +59,7 @@ class SubscriptionsApi:
             asked.url,
             asked.types,
             asked.description,
-            asked.since,
+            None if asked.since is None else _past(asked.since, datetime.now(UTC)),
             self.settings.subscriptions_per_org,
         )
         if created is None:
@@ -111,11 +111,10 @@ class SubscriptionsApi:
         held = await self._asked(request)
         asked = await bodies.json_body(request, Replay)
         now = datetime.now(UTC)
-        if asked.since > now:
-            raise Problem(422, "invalid_request", "The request is invalid", "Please check: since.", fields=["since"])
+        since = _past(asked.since, now)
         async with self.pool().acquire() as connection, connection.transaction():
             await subscriptions.pause(connection, held.subscription_id, "asked", now)
-            await subscriptions.go_on(connection, held.subscription_id, asked.since)
+            await subscriptions.go_on(connection, held.subscription_id, since)
         return json_response(await self._view(await self._asked(request)), 202)
 
     async def secrets(self, request: web.Request) -> web.Response:
@@ -193,11 +192,18 @@ class SubscriptionsApi:
             return
         try:
             async with asyncio.timeout(RESOLVE_TIMEOUT):
-                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                found = await self.names.resolve(host, port)
         except (TimeoutError, OSError, UnicodeError):
             raise _refused("No address was found for this host.") from None
-        if not all(is_public(str(address[0])) for *_, address in found):
+        if not all(is_public(address["host"]) for address in found):
             raise _refused("This host is not public.")
+
+
+def _past(since: datetime, now: datetime) -> datetime:
+    """A moment that the log can be asked for; nothing was logged before 1970. Raises a problem for the future."""
+    if since > now:
+        raise Problem(422, "invalid_request", "The request is invalid", "Please check: since.", fields=["since"])
+    return max(since, datetime.fromtimestamp(0, UTC))
 
 
 def _check_types(names: list[str] | None) -> None:

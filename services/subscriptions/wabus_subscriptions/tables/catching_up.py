@@ -61,15 +61,16 @@ async def move(
     return bool(found)
 
 
-async def leave(pool: asyncpg.Pool, taken: CatchUp, owner: UUID) -> None:
-    """Let others go on with it."""
+async def leave(pool: asyncpg.Pool, taken: CatchUp, owner: UUID, rest: timedelta) -> None:
+    """Let anybody go on with it after a rest, and after those that wait for longer."""
     await pool.execute(
         """
-        UPDATE subscriptions SET lease_owner = NULL, lease_until = NULL
+        UPDATE subscriptions SET lease_owner = NULL, lease_until = now() + $3
         WHERE subscription_id = $1 AND lease_owner = $2
         """,
         taken.subscription_id,
         owner,
+        rest,
     )
 
 

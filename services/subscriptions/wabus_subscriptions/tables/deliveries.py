@@ -11,7 +11,7 @@ from wabus_subscriptions.telling.types import name_of
 
 
 async def note(connection: Connection, attempt: Attempt, now: datetime) -> None:
-    """Write an attempt down."""
+    """Write an attempt down, unless the subscription has ended: one that is ending just now is waited for."""
     state = "delivered" if attempt.delivered else "given_up" if attempt.next_in is None else "failing"
     await connection.execute(
         """
@@ -20,7 +20,7 @@ async def note(connection: Connection, attempt: Attempt, now: datetime) -> None:
             seconds, at, next_at
         )
         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
-        WHERE EXISTS (SELECT FROM subscriptions WHERE subscription_id = $1)
+        FROM subscriptions WHERE subscription_id = $1 FOR KEY SHARE
         ON CONFLICT (subscription_id, event_id) DO UPDATE SET topic = $5, partition = $6, log_offset = $7, state = $8,
             attempts = $9, status = $10, error = $11, seconds = $12, at = $13, next_at = $14
         """,

@@ -26,13 +26,17 @@ WHY: Mapping[Reason, str] = {
 
 
 def reason_to_pause(
-    status: int | None, error: str | None, failing_since: datetime | None, now: datetime
+    status: int | None, error: str | None, failing_since: datetime | None, now: datetime, *, last: bool
 ) -> Reason | None:
-    """Why to stop after an attempt that failed with a status or an error; None to go on."""
+    """Why to stop after an attempt that failed with a status or an error; None to go on.
+
+    A receiver to which nothing was told for days has not failed for days: it is stopped where it has failed the `last`
+    attempt for an event, which is not set aside then.
+    """
     if status == GONE:
         return "gone"
     if error == PRIVATE:
         return "private_address"
-    if failing_since is not None and now - failing_since >= FAILING_FOR:
+    if last and failing_since is not None and now - failing_since >= FAILING_FOR:
         return "failing"
     return None

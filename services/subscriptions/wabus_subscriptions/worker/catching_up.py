@@ -1,7 +1,8 @@
 """Tells subscriptions what is in the log already: those that were paused, and those that ask for what was before.
 
-One at a time in each process. When one was told all that the others were, it is told at once from then on; until then
-nothing waits for it but what comes from here, so that its events come in their order.
+One at a time in each process, in turns, so that none waits for another that is slow or far behind. When one was told
+all that the others were, it is told at once from then on; until then nothing waits for it but what comes from here, so
+that its events come in their order.
 """
 
 import asyncio
@@ -37,6 +38,7 @@ LEASE = timedelta(seconds=60)  # for one batch; then another process may go on
 BATCH = 500  # records in one transaction
 ROOM = 1_000  # events that wait for one receiver until it is told more of the log
 AGAIN_AT_ONCE = 10
+TURN = 10.0  # seconds for which one is told more, if others wait too
 READ_TIMEOUT = 3.0  # seconds for one record
 STALLED_AFTER = 30.0  # seconds without a record that there must be
 
@@ -58,7 +60,7 @@ async def run(
                 try:
                     await _CatchingUp(settings, pool, told, taken, owner, beat).run()
                 finally:
-                    await table.leave(pool, taken, owner)
+                    await table.leave(pool, taken, owner, timedelta(seconds=LOOK_EVERY))
             if not busy:
                 await asyncio.sleep(LOOK_EVERY * random.uniform(0.8, 1))  # noqa: S311
 
@@ -84,7 +86,9 @@ class _CatchingUp:
         self._apply = _applying(settings, told, taken.subscription_id)
 
     async def run(self) -> None:
-        """Go on until it was told everything, or is another's, or there is none any more."""
+        """Go on until it was told everything, has no room or had its turn, is another's, or there is none any more."""
+        if not await self._has_room():
+            return
         consumer = new_consumer(self._settings, start="earliest")
         try:
             await consumer.start()
@@ -111,7 +115,7 @@ class _CatchingUp:
             return
         until = await subscriptions.folded(self._pool)
         at = {_stored(self._settings, place): place for place in until}
-        moment = int(since.timestamp() * 1000)
+        moment = max(int(since.timestamp() * 1000), 0)
         found = await consumer.offsets_for_times(dict.fromkeys(at, moment)) if at else {}
         begin = {place: found[stored].offset if found.get(stored) else until[place] for stored, place in at.items()}
         self._position = positions.lowest(self._position, begin)
@@ -119,22 +123,20 @@ class _CatchingUp:
     async def _move(self) -> bool:
         return await table.move(self._pool, self._taken, self._owner, self._position, LEASE)
 
+    async def _has_room(self) -> bool:
+        """Whether its receiver has taken enough of what waits for it to be told more."""
+        return await subscriptions.waiting(self._pool, self._taken.subscription_id, ROOM) < ROOM
+
     async def _read(self, consumer: AIOKafkaConsumer, places: positions.Positions, until: positions.Positions) -> bool:
-        """Let wait what these places have until then. Whether it is still ours."""
+        """Let wait what these places have until then. Whether to go on: not without room, or after its turn."""
         at = {_stored(self._settings, place): place for place in places}
         consumer.assign(list(at))
         for stored, place in at.items():
             consumer.seek(stored, places[place])
         clock = asyncio.get_running_loop().time
-        moved_at = clock()
+        begun_at = moved_at = clock()
         while at:
             self._beat()
-            if await subscriptions.waiting(self._pool, self._taken.subscription_id, ROOM) >= ROOM:
-                if not await self._move():
-                    return False
-                moved_at = clock()
-                await asyncio.sleep(LOOK_EVERY)
-                continue
             fetched = await poll(consumer, timeout_ms=500, max_records=BATCH)
             reached = {place: min(await consumer.position(stored), until[place]) for stored, place in at.items()}
             if all(end <= self._position.get(place, 0) for place, end in reached.items()):
@@ -159,6 +161,8 @@ class _CatchingUp:
             for stored in [stored for stored, place in at.items() if position[place] >= until[place]]:
                 del at[stored]
                 consumer.pause(stored)
+            if not await self._has_room() or clock() - begun_at > TURN:
+                return False
         return True
 
     def _is_told(self, recorded: Recorded) -> bool:
@@ -205,6 +209,8 @@ async def _record_at(
 ) -> ConsumerRecord[Any, Any] | None:
     """The record with this offset; None where it is not there any more. Raises `KafkaUnavailable`."""
     place = _stored(settings, (topic, partition))
+    if not offset < (await consumer.end_offsets([place]))[place]:
+        return None
     consumer.assign([place])
     consumer.seek(place, offset)
     try:

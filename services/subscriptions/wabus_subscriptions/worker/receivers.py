@@ -83,7 +83,7 @@ class Receivers:
                 await subscriptions.succeeded(connection, name)
                 return
             since = await subscriptions.failed(connection, name, now)
-        if reason := reason_to_pause(attempt.status, attempt.error, since, now):
+        if reason := reason_to_pause(attempt.status, attempt.error, since, now, last=attempt.next_in is None):
             await pause(self._pool, name, reason)
 
 

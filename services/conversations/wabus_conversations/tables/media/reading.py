@@ -1,6 +1,6 @@
-"""What the API asks of media; every question is limited to one organisation."""
+"""What the API asks of media; every question is limited to the organisations it names."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import asyncpg
 
@@ -10,9 +10,13 @@ _MEDIUM = """
 """
 
 
-async def of_messages(pool: asyncpg.Pool, org_id: str, message_ids: Iterable[str]) -> list[asyncpg.Record]:
-    """The media of messages."""
-    return await pool.fetch(f"{_MEDIUM} WHERE org_id = $1 AND message_id = ANY($2)", org_id, list(message_ids))
+async def of_messages(pool: asyncpg.Pool, wanted: Mapping[str, Collection[str]]) -> list[asyncpg.Record]:
+    """The media of messages, of each organisation some."""
+    return await pool.fetch(
+        f"{_MEDIUM} JOIN unnest($1::text[], $2::uuid[]) AS wanted(org_id, message_id) USING (org_id, message_id)",
+        [org_id for org_id, ids in wanted.items() for _ in ids],
+        [each for ids in wanted.values() for each in ids],
+    )
 
 
 async def media(pool: asyncpg.Pool, org_id: str, media_ids: Iterable[str]) -> list[asyncpg.Record]:

@@ -1,0 +1,46 @@
+"""Who answers a person, where a number has several responders: as Meta told it last."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+import asyncpg
+from wabus_runtime.postgres.database import Connection
+
+
+class Owner(NamedTuple):
+    """Whether a person is ours to answer."""
+
+    org_id: str
+    phone_number_id: str
+    value: str
+    ours: bool
+    at: datetime
+
+
+async def write(connection: Connection, owners: Iterable[Owner]) -> None:
+    """Write down who answers; what was told later stands, and of two at once that it is ours."""
+    await connection.executemany(
+        """
+        INSERT INTO thread_owners AS known (org_id, phone_number_id, value, ours, at) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET ours = excluded.ours, at = excluded.at
+        WHERE (excluded.at, excluded.ours) > (known.at, known.ours)
+        """,
+        sorted(owners),
+    )
+
+
+async def taken_at(pool: asyncpg.Pool, org_id: str, phone_number_id: str, value: str) -> datetime | None:
+    """Since when somebody else answers a person; None where that is not known."""
+    return await pool.fetchval(
+        """
+        SELECT CASE WHEN NOT ours THEN at END FROM thread_owners
+        WHERE org_id = $1 AND phone_number_id = $2 AND value IN (
+            SELECT $3 UNION SELECT other FROM contacts WHERE org_id = $1 AND value = $3
+        )
+        ORDER BY at DESC, ours DESC LIMIT 1
+        """,
+        org_id,
+        phone_number_id,
+        value,
+    )
