@@ -13,6 +13,7 @@ import pytest
 from browser import PHONE, SMALLEST, WIDE, assert_accessible, assert_contrasts
 from inbox_world import InboxWorld, answer, balloon, open_thread, row, until
 from playwright.sync_api import Dialog, Page, expect
+from simulated_meta.story import picture
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
@@ -332,6 +333,30 @@ def test_hostile_names_and_texts_stay_text_and_in_their_place(world: InboxWorld,
     assert page.locator("#thread-name, .row-name").evaluate_all(
         "all => all.every(({innerText}) => !/[\u202a-\u202e\u2066-\u2069]/.test(innerText))"
     )
+
+
+@pytest.mark.long
+def test_files_go_along_and_what_whatsapp_does_not_take_is_said_before(world: InboxWorld, page: Page) -> None:
+    number = "16505559014"
+    world.says(number, "Media Mia", "Send me the picture")
+    open_thread(world, page, "Media Mia")
+    page.locator("#file").set_input_files(
+        [
+            {"name": "plant.png", "mimeType": "image/png", "buffer": picture()},
+            {"name": "\u202egnp.exe", "mimeType": "application/x-msdownload", "buffer": b"MZ"},
+        ]
+    )
+    expect(page.locator(".attached.refused")).to_contain_text("WhatsApp does not take files of this type.")
+    expect(page.locator(".attached.stored")).to_contain_text("plant.png")
+    expect(page.locator("#send")).to_have_attribute("aria-disabled", "true")
+    assert_accessible(page)
+    page.get_by_role("button", name="Take gnp.exe away").click()
+    page.locator("#text").fill("Here it *is*")
+    page.keyboard.press("Enter")
+    expect(balloon(page, "Here it is").last.locator(".tick.read")).to_be_visible()
+    [sent] = world.sent(number)
+    assert sent["body"]["image"]["caption"] == "Here it *is*"
+    expect(page.locator("#files")).to_be_empty()
 
 
 @pytest.mark.long

@@ -6,11 +6,13 @@ import { h, icon, show } from "../shared/dom.js";
 import { clock, dated } from "../shared/time.js";
 import { named, number, upright } from "../shared/words.js";
 import { SOON, kindOf, left, nameOf, windowAt } from "../inbox/words.js";
+import * as attachments from "./attachments.js";
 import * as outbox from "./outbox.js";
 import { hasLink, hasMarks, rich } from "./text.js";
 
 const DRAFT = "wabus.inbox.draft."; // and the conversation
 const LONGEST = 4096; // characters of a text
+const LONGEST_CAPTION = 1024; // characters beside a file
 const WARN = 500; // characters left from which they are counted
 const TYPING = 20_000; // ms between two words to Meta that somebody is writing; it shows them for 25 s
 const MARKS = { bold: "*", italic: "_", strike: "~", code: "`" };
@@ -19,6 +21,7 @@ const $ = (id) => document.getElementById(id);
 let current = null; // the conversation
 let reply = null; // the message that is answered: {message_id, wamid, direction, type, text}
 let typedAt = 0;
+let drawnFiles = "";
 
 export function begin() {
   const text = $("text");
@@ -28,6 +31,44 @@ export function begin() {
     tellTyping();
   });
   text.addEventListener("keydown", onKey);
+  text.addEventListener("paste", (event) => {
+    const { files } = event.clipboardData;
+    if (!files.length) return;
+    event.preventDefault();
+    addFiles(files);
+  });
+  $("file").accept = attachments.ACCEPTED;
+  $("file").addEventListener("change", ({ target }) => {
+    addFiles(target.files);
+    target.value = "";
+    text.focus();
+  });
+  const pane = $("main");
+  const carries = ({ dataTransfer }) => dataTransfer.types.includes("Files");
+  pane.addEventListener("dragover", (event) => {
+    if (!carries(event)) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = mayAdd() ? "copy" : "none";
+    pane.classList.toggle("dropping", mayAdd());
+  });
+  pane.addEventListener("dragleave", ({ relatedTarget }) => pane.contains(relatedTarget) || pane.classList.remove("dropping"));
+  pane.addEventListener("drop", (event) => {
+    if (!carries(event)) return;
+    event.preventDefault();
+    pane.classList.remove("dropping");
+    addFiles(event.dataTransfer.files);
+  });
+}
+
+const mayAdd = () => current !== null && !$("composer").hidden;
+
+function addFiles(files) {
+  if (mayAdd()) attachments.add(current.conversation_id, current.phone_number_id, files);
+}
+
+export function removeFile(id) {
+  attachments.remove(current.conversation_id, id);
+  $("text").focus();
 }
 
 /** Whether Enter sends; else it makes a line, and Ctrl+Enter sends. */
@@ -92,12 +133,20 @@ export function focusComposer() {
 
 export function sendText() {
   const body = $("text").value.trim();
-  if (!current || $("composer").hidden || !body || body.length > LONGEST) return;
-  send({ type: "text", text: { body, ...(hasLink(body) ? { preview_url: true } : {}) } });
+  if (!maySend(body)) return;
+  const files = attachments.takeAll(current.conversation_id);
+  if (files.length) for (const { content, shown } of attachments.contents(files, body)) send(content, { shown });
+  else send({ type: "text", text: { body, ...(hasLink(body) ? { preview_url: true } : {}) } });
   $("text").value = "";
   typedAt = 0;
   keepDraft();
   drawText();
+}
+
+function maySend(body) {
+  if (!current || $("composer").hidden) return false;
+  const files = attachments.filesOf(current.conversation_id);
+  return (body || files.length > 0) && body.length <= (files.length ? LONGEST_CAPTION : LONGEST) && attachments.areReady(current.conversation_id);
 }
 
 /** Send Meta's content into the conversation that is shown, as an answer to what is quoted. */
@@ -133,7 +182,8 @@ export function forgetComposer() {
   reply = null;
   $("text").value = "";
   $("answer").hidden = true;
-  for (const id of ["reply", "written", "count", "window", "blocked"]) $(id).replaceChildren();
+  attachments.forgetFiles();
+  for (const id of ["reply", "files", "written", "count", "window", "blocked"]) $(id).replaceChildren();
 }
 
 /* ---- what is shown ---- */
@@ -153,11 +203,17 @@ export function drawComposer(conversation, { number: phone, isLost, now = Date.n
   current = conversation;
   $("answer").hidden = !conversation;
   if (!conversation) return;
+  attachments.drawFiles($("files"), conversation.conversation_id);
   const why = blocked(conversation, phone, now);
   const hadFocus = $("composer").contains(document.activeElement);
   $("composer").hidden = why !== null;
   $("blocked").hidden = why === null;
   show($("blocked"), why ? [h("p", { class: "grow" }, icon(why.glyph), h("span", {}, why.text)), why.action] : null);
+  const token = attachments.filesOf(conversation.conversation_id).map(({ id, state }) => `${id} ${state}`).join();
+  if (token !== drawnFiles) {
+    drawnFiles = token;
+    drawText();
+  }
   if (why && hadFocus) $("blocked").querySelector("button, a")?.focus();
   show($("window"), windowWords(conversation, now), isLost ? h("span", { class: "wait" }, "No connection: what you send waits here.") : null);
 }
@@ -199,10 +255,12 @@ function windowWords(conversation, now) {
 
 function drawText() {
   const { value } = $("text");
-  const isLong = value.length > LONGEST - WARN;
+  const hasFiles = current !== null && attachments.filesOf(current.conversation_id).length > 0;
+  const most = hasFiles ? LONGEST_CAPTION : LONGEST;
+  const isLong = value.length > most - Math.min(WARN, most / 4);
   show($("written"), hasMarks(value) ? [h("span", { class: "label" }, "Preview"), h("p", { dir: "auto" }, rich(value.slice(0, LONGEST)))] : null);
-  show($("count"), isLong ? h("span", { class: value.length > LONGEST ? "error" : null }, value.length > LONGEST ? `${number(value.length - LONGEST)} characters too many` : `${number(LONGEST - value.length)} characters left`) : null);
-  $("send").setAttribute("aria-disabled", String(!value.trim() || value.length > LONGEST));
+  show($("count"), isLong ? h("span", { class: value.length > most ? "error" : null }, value.length > most ? `${number(value.length - most)} characters too many` : `${number(most - value.length)} characters left`) : null);
+  $("send").setAttribute("aria-disabled", String(!maySend(value.trim())));
   grow();
 }
 

@@ -246,7 +246,9 @@ function call({ direction, call_updates }, told) {
 export function outgoing(entry, context) {
   const { key, state, at, content: sent, quoted, problem, waits } = entry;
   const words = sent.type === "text" ? paragraph(sent.text.body, { open: context.unfolded.has(key), id: key })
-    : sent.type === "template" ? template(sent.template, context, { text: entry.shown }) : [h("p", { class: "body" }, entry.shown ?? kindOf(sent.type))];
+    : sent.type === "template" ? template(sent.template, context, { text: entry.shown })
+      : sent[sent.type]?.id ? [h("div", { class: "file" }, icon(iconOf(sent.type)), h("bdi", { class: "grow one-line" }, entry.shown ?? kindOf(sent.type))), ...(sent[sent.type].caption ? paragraph(sent[sent.type].caption) : [])]
+        : [h("p", { class: "body" }, entry.shown ?? kindOf(sent.type))];
   return h("li", { class: `line out pending ${state}`, "data-outgoing": key },
     h("div", { class: "balloon", tabindex: "-1", role: "group", "aria-label": `You, ${clock(at)}, ${ticks(state)?.text ?? ""}`, "data-outgoing": key },
       quoted ? quote(quoted, context) : null,

@@ -9,6 +9,7 @@ import * as session from "../shared/session.js";
 import { clock, showExact } from "../shared/time.js";
 import { dismiss, dismissAll, toast } from "../shared/toasts.js";
 import { isolated, named, plural } from "../shared/words.js";
+import * as attachments from "../conversation/attachments.js";
 import * as composer from "../conversation/composer.js";
 import { forgetMedia, linkOf, save } from "../conversation/media.js";
 import * as outbox from "../conversation/outbox.js";
@@ -50,6 +51,7 @@ async function start() {
   onSignedOut(() => askToSignIn(ENDED));
   listView.begin({ more: loadMore, redraw: soon });
   threadView.begin({ older: loadOlder, newer: loadNewer, seen: soon });
+  attachments.begin({ onChange: soon, onSignedOut: () => askToSignIn(ENDED) });
   composer.begin();
   picker.begin({ onChange: soon, onSend: (content, shown) => (composer.send(content, { shown }), threadView.toEnd()), onSignedOut: () => askToSignIn(ENDED) });
   listen();
@@ -241,6 +243,8 @@ const ACTIONS = {
   repeat: ({ message }) => composer.send({ type: "text", text: { body: messageOf(message).text } }),
   "send-again": ({ outgoingKey }) => outbox.again(outgoingKey),
   "remove-outgoing": ({ outgoingKey }) => outbox.remove(outgoingKey),
+  "choose-files": () => $("file").click(),
+  "remove-file": ({ file }) => composer.removeFile(file),
   "pick-template": () => pickTemplate(),
   "picker-back": () => picker.back(),
   "show-picture": ({ mediumId, name }) => showPicture(mediumId, name),
