@@ -104,7 +104,7 @@ def until(condition: Any, timeout: float = 60) -> None:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InboxWorld]:
+def running_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InboxWorld]:
     chromium_path()
     stack = LocalStack(tmp_path_factory.mktemp("inbox") / "home")
     stack.env["UI_LOCAL_ORG"] = "demo"
@@ -117,3 +117,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InboxWorld]:
         if stack.process and stack.process.poll() is None:
             stack.process.terminate()
             stack.process.wait(15)
+
+
+@pytest.fixture
+def world(running_world: InboxWorld) -> Iterator[InboxWorld]:
+    """Meta is as it should be again after each test, however it went."""
+    yield running_world
+    running_world.meta("DELETE", "/faults")
+    running_world.meta("PATCH", "/sending", {"tells": True, "statuses": {"failed": 0.0}})

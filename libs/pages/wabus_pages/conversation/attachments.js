@@ -19,8 +19,6 @@ const MOST = 10; // files of one answer
 const AGAIN = [500, 1_000, 2_000, 4_000, 8_000, 15_000]; // ms between questions whether WhatsApp has it
 const AGAIN_MOST = 60;
 
-export const ACCEPTED = Object.values(TAKEN).flatMap(([, types]) => types).join(",");
-
 const held = new Map(); // by conversation: its files
 let changed = () => {};
 let signedOut = () => {};
@@ -36,9 +34,6 @@ export function forgetFiles() {
 }
 
 export const filesOf = (conversation_id) => held.get(conversation_id) ?? [];
-
-/** Whether an answer may be sent: none of its files is on its way, and none was refused. */
-export const areReady = (conversation_id) => filesOf(conversation_id).every(({ state }) => state === "stored");
 
 /** What a file is sent as, or why it is not. Pure. */
 export function judge({ type, size }) {

@@ -4,9 +4,9 @@ import { announce } from "../shared/announce.js";
 import { Refused, SignedOut, Unreachable, call } from "../shared/api.js";
 import { h, icon, show } from "../shared/dom.js";
 import { clock, dated } from "../shared/time.js";
+import { toast } from "../shared/toasts.js";
 import { named, number, upright } from "../shared/words.js";
 import { SOON, kindOf, left, nameOf, windowAt } from "../inbox/words.js";
-import * as attachments from "./attachments.js";
 import * as outbox from "./outbox.js";
 import { hasLink, hasMarks, rich } from "./text.js";
 
@@ -23,7 +23,9 @@ let reply = null; // the message that is answered: {message_id, wamid, direction
 let typedAt = 0;
 let drawnFiles = "";
 
-export function begin() {
+/** Listen to the field, once. */
+export function begin(callbacks) {
+  whenFiles = callbacks;
   const text = $("text");
   text.addEventListener("input", () => {
     keepDraft();
@@ -37,7 +39,6 @@ export function begin() {
     event.preventDefault();
     addFiles(files);
   });
-  $("file").accept = attachments.ACCEPTED;
   $("file").addEventListener("change", ({ target }) => {
     addFiles(target.files);
     target.value = "";
@@ -62,9 +63,22 @@ export function begin() {
 
 const mayAdd = () => current !== null && !$("composer").hidden;
 
-function addFiles(files) {
-  if (mayAdd()) attachments.add(current.conversation_id, current.phone_number_id, files);
+let attachments = null; // asked for when somebody has files
+let whenFiles = {};
+
+async function addFiles(chosen) {
+  if (!mayAdd()) return;
+  const { conversation_id, phone_number_id } = current;
+  const files = [...chosen]; // the list of a field is emptied with the field
+  if (!attachments) {
+    attachments = await import("./attachments.js").catch(() => null);
+    if (!attachments) return toast("bad", "Files can't be added right now: we can't be reached. Please try again in a moment.");
+    attachments.begin(whenFiles);
+  }
+  attachments.add(conversation_id, phone_number_id, files);
 }
+
+const filesOf = (conversation_id) => attachments?.filesOf(conversation_id) ?? [];
 
 export function removeFile(id) {
   attachments.remove(current.conversation_id, id);
@@ -134,7 +148,7 @@ export function focusComposer() {
 export function sendText() {
   const body = $("text").value.trim();
   if (!maySend(body)) return;
-  const files = attachments.takeAll(current.conversation_id);
+  const files = attachments?.takeAll(current.conversation_id) ?? [];
   if (files.length) for (const { content, shown } of attachments.contents(files, body)) send(content, { shown });
   else send({ type: "text", text: { body, ...(hasLink(body) ? { preview_url: true } : {}) } });
   $("text").value = "";
@@ -145,8 +159,8 @@ export function sendText() {
 
 function maySend(body) {
   if (!current || $("composer").hidden) return false;
-  const files = attachments.filesOf(current.conversation_id);
-  return (body || files.length > 0) && body.length <= (files.length ? LONGEST_CAPTION : LONGEST) && attachments.areReady(current.conversation_id);
+  const files = filesOf(current.conversation_id);
+  return (body || files.length > 0) && body.length <= (files.length ? LONGEST_CAPTION : LONGEST) && files.every(({ state }) => state === "stored");
 }
 
 /** Send Meta's content into the conversation that is shown, as an answer to what is quoted. */
@@ -182,7 +196,7 @@ export function forgetComposer() {
   reply = null;
   $("text").value = "";
   $("answer").hidden = true;
-  attachments.forgetFiles();
+  attachments?.forgetFiles();
   for (const id of ["reply", "files", "written", "count", "window", "blocked"]) $(id).replaceChildren();
 }
 
@@ -203,13 +217,13 @@ export function drawComposer(conversation, { number: phone, isLost, now = Date.n
   current = conversation;
   $("answer").hidden = !conversation;
   if (!conversation) return;
-  attachments.drawFiles($("files"), conversation.conversation_id);
+  if (attachments) attachments.drawFiles($("files"), conversation.conversation_id);
   const why = blocked(conversation, phone, now);
   const hadFocus = $("composer").contains(document.activeElement);
   $("composer").hidden = why !== null;
   $("blocked").hidden = why === null;
   show($("blocked"), why ? [h("p", { class: "grow" }, icon(why.glyph), h("span", {}, why.text)), why.action] : null);
-  const token = attachments.filesOf(conversation.conversation_id).map(({ id, state }) => `${id} ${state}`).join();
+  const token = filesOf(conversation.conversation_id).map(({ id, state }) => `${id} ${state}`).join();
   if (token !== drawnFiles) {
     drawnFiles = token;
     drawText();
@@ -255,7 +269,7 @@ function windowWords(conversation, now) {
 
 function drawText() {
   const { value } = $("text");
-  const hasFiles = current !== null && attachments.filesOf(current.conversation_id).length > 0;
+  const hasFiles = current !== null && filesOf(current.conversation_id).length > 0;
   const most = hasFiles ? LONGEST_CAPTION : LONGEST;
   const isLong = value.length > most - Math.min(WARN, most / 4);
   show($("written"), hasMarks(value) ? [h("span", { class: "label" }, "Preview"), h("p", { dir: "auto" }, rich(value.slice(0, LONGEST)))] : null);

@@ -50,7 +50,9 @@ function headerFields(component, field) {
 
 function buttonFields(button, at, field) {
   const name = text(button.text) || `button ${at + 1}`;
-  const example = text(list2(button.example)[0]);
+  const whole = text(list2(button.example)[0]);
+  const [beginning] = text(button.url).split("{{");
+  const example = whole.startsWith(beginning) ? whole.slice(beginning.length) : whole;
   switch (String(button.type ?? "").toUpperCase()) {
     case "URL":
       return variables(button.url).length ? [field(`buttons[${at}]`, null, `End of the address of “${name}”`, "text", example)] : [];

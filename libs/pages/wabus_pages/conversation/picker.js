@@ -5,25 +5,20 @@ import { h, icon, oneTabStop, show, showList, walkable } from "../shared/dom.js"
 import { message } from "../shared/preview.js";
 import { language, named, plain, quality } from "../shared/words.js";
 import { componentsOf, fieldsOf, keyOf, withValues } from "./fill.js";
+import { ignore, load } from "./templates.js";
 
-const PAGE = 500; // templates in an answer
-const MOST = 5_000;
 const TYPED = 400; // ms without a key until what was typed is checked
 const SHOWN = 100; // templates in the list
-const AGAIN = 60_000; // ms until the templates of an account are asked for again
 
 const $ = (id) => document.getElementById(id);
-const known = new Map(); // by account: {at, templates, asking}
-let version = 0; // grows with what is known
 let picking = null; // {conversation, templates, failed, q, template, values, check, touched}
-let changed = () => {};
 let send = () => {};
 let signedOut = () => {};
 let typing = null;
 
-/** `onSend` takes Meta's content and the words that stand for it. */
-export function begin({ onChange, onSend, onSignedOut }) {
-  [changed, send, signedOut] = [onChange, onSend, onSignedOut];
+/** Listen to the dialog, once. `onSend` takes Meta's content and the words that stand for it. */
+export function begin({ onSend, onSignedOut }) {
+  [send, signedOut] = [onSend, onSignedOut];
   const dialog = $("picker");
   dialog.addEventListener("close", () => {
     clearTimeout(typing);
@@ -50,57 +45,6 @@ export function begin({ onChange, onSend, onSignedOut }) {
     event.preventDefault();
     submit();
   });
-}
-
-export function forgetTemplates() {
-  known.clear();
-  version += 1;
-  if ($("picker").open) $("picker").close();
-}
-
-/** A function that finds a template of an account, and asks for them where one is wanted that is not known. */
-export function finder(waba_id) {
-  const find = (name, code) => {
-    const found = known.get(waba_id);
-    if (!found && waba_id) load(waba_id).catch(ignore);
-    return found?.templates?.find((each) => each.name === name && each.language === code) ?? null;
-  };
-  find.version = () => version;
-  return find;
-}
-
-function ignore(error) {
-  if (error instanceof SignedOut) return signedOut();
-  if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
-}
-
-/** Every template of an account, asked for once a minute at most. */
-async function load(waba_id) {
-  const held = known.get(waba_id);
-  if (held?.asking) return held.asking;
-  if (held?.templates && Date.now() - held.at < AGAIN) return held.templates;
-  const asking = (async () => {
-    const templates = [];
-    for (let after = ""; after !== null && templates.length < MOST;) {
-      const asked = { waba_id, status: "all", limit: PAGE, fields: "template_id,name,language,category,status,quality,parameter_format,components", ...(after ? { after } : {}) };
-      const answer = await call(`/templates?${new URLSearchParams(asked)}`);
-      templates.push(...answer.templates);
-      after = answer.next;
-    }
-    return templates;
-  })();
-  known.set(waba_id, { ...held, asking });
-  try {
-    const templates = await asking;
-    known.set(waba_id, { at: Date.now(), templates });
-    version += 1;
-    changed();
-    return templates;
-  } catch (error) {
-    if (held?.templates) known.set(waba_id, held);
-    else known.set(waba_id, { at: Date.now(), templates: null });
-    throw error;
-  }
 }
 
 export async function open(conversation) {

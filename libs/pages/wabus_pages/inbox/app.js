@@ -9,12 +9,11 @@ import * as session from "../shared/session.js";
 import { clock, showExact } from "../shared/time.js";
 import { dismiss, dismissAll, toast } from "../shared/toasts.js";
 import { isolated, named, plural } from "../shared/words.js";
-import * as attachments from "../conversation/attachments.js";
 import * as composer from "../conversation/composer.js";
 import { forgetMedia, linkOf, save } from "../conversation/media.js";
 import * as outbox from "../conversation/outbox.js";
 import { messagesOf } from "../conversation/pages.js";
-import * as picker from "../conversation/picker.js";
+import * as templates from "../conversation/templates.js";
 import * as threadView from "../conversation/thread.js";
 import { contactPane } from "./contact.js";
 import { follow } from "./feed.js";
@@ -28,7 +27,9 @@ const LIVE = {
   live: { kind: "good", text: "Live" },
   out: { kind: "plain", text: "Not signed in" },
 };
-const SHOWS = [["all", "All"], ["unread", "Unread"], ["closing", "Closing soon"], ["closed", "Templates only"]];
+const SHOWS = [["all", "All"], ["mine", "Mine"], ["unassigned", "Unassigned"], ["unread", "Unread"]];
+const MORE_SHOWS = [["closing", "Window closing soon"], ["closed", "Templates only"], ["snoozed", "Put off"], ["done", "Closed"]];
+const OF_WORK = new Set(["mine", "unassigned", "snoozed", "done"]);
 const CLOCK = 15_000; // ms until times and windows are written anew
 const BUSY = 50; // ms between two drawings
 const TYPED = 250; // ms without a key until what was typed is looked for
@@ -51,9 +52,8 @@ async function start() {
   onSignedOut(() => askToSignIn(ENDED));
   listView.begin({ more: loadMore, redraw: soon });
   threadView.begin({ older: loadOlder, newer: loadNewer, seen: soon });
-  attachments.begin({ onChange: soon, onSignedOut: () => askToSignIn(ENDED) });
-  composer.begin();
-  picker.begin({ onChange: soon, onSend: (content, shown) => (composer.send(content, { shown }), threadView.toEnd()), onSignedOut: () => askToSignIn(ENDED) });
+  composer.begin({ onChange: soon, onSignedOut: () => askToSignIn(ENDED) });
+  templates.begin({ onChange: soon, onSignedOut: () => askToSignIn(ENDED) });
   listen();
   setInterval(() => document.hidden || soon(), CLOCK);
   for (;;) {
@@ -82,6 +82,8 @@ function listen() {
     typing = setTimeout(() => searchFor(target.value.trim()), TYPED);
   });
   $("number").addEventListener("change", ({ target }) => showOnly({ number: target.value }));
+  $("more-shows").addEventListener("change", ({ target }) => showOnly({ show: target.value }));
+  $("thread-head").addEventListener("change", ({ target }) => target.dataset.work && act(target.dataset.work === "assign" ? "assign" : "snooze", { value: target.value, conversation: target.dataset.conversation }));
   $("picture").addEventListener("click", ({ target }) => target === $("picture") && $("picture").close());
   $("picture").addEventListener("close", () => $("picture-image").removeAttribute("src"));
   $("single-keys").addEventListener("change", ({ target }) => keyboard.setSingleKeys(target.checked));
@@ -124,9 +126,10 @@ function askToSignIn(why, { isWrong = false, kept = true } = {}) {
   toldRead = toFocus = null;
   outbox.end({ kept });
   if (!kept) composer.forgetDrafts();
+  work?.forgetWork();
   forgetHealth();
   forgetMedia();
-  picker.forgetTemplates();
+  templates.forgetTemplates();
   listView.forgetList();
   threadView.forgetThread();
   composer.forgetComposer();
@@ -170,7 +173,8 @@ function askToReplace(here, there) {
 function route() {
   const { c, m, show: shown, number } = address.read(["c", "m", "show", "number"]);
   if (m) address.write({ m: null });
-  const filter = { show: SHOWS.some(([name]) => name === shown) ? shown : "all", number: number ?? "" };
+  const isShow = [...SHOWS, ...MORE_SHOWS].some(([name]) => name === shown);
+  const filter = { ...state.filter, show: isShow ? shown : "all", number: number ?? "", me: session.claims()?.sub ?? null };
   if (JSON.stringify(filter) !== JSON.stringify(state.filter)) filterBy(filter).catch(broke);
   openConversation(/^[0-9a-f-]{36}$/.test(c ?? "") ? c : null, m ?? null).catch(broke);
   soon();
@@ -208,6 +212,7 @@ function toggleContact() {
 
 function showOnly(filter) {
   const next = { ...state.filter, ...filter };
+  if (!next.show) next.show = "all";
   address.write({ show: next.show === "all" ? null : next.show, number: next.number });
   filterBy(next).catch(broke);
 }
@@ -226,6 +231,21 @@ const ACTIONS = {
   open: ({ conversation, message }) => open(conversation, message ?? null),
   back: closeThread,
   show: ({ show: shown }) => showOnly({ show: shown }),
+  assign: async ({ conversation, value }) => {
+    document.activeElement?.blur?.();
+    await work.assign(state.conversations.get(conversation), value).finally(soon);
+  },
+  add: async ({ form, conversation }, element) => {
+    const field = element.elements[form];
+    const text = field.value.trim();
+    if (text && (await (form === "tag" ? work.act(conversation, "tags", { add: [text] }) : work.act(conversation, "notes", { text })))) field.value = "";
+  },
+  snooze: async ({ conversation, value }) => value && (await work.act(conversation, "snooze", { until: work.moments(new Date())[Number(value)][1].toISOString(), ...upTo() })) && goOn(),
+  "close-conversation": async ({ conversation }) => (await work.close(conversation, upTo().message_id)) && goOn(),
+  "reopen-conversation": ({ conversation }) => work.act(conversation, "reopen"),
+  "mark-unread": markUnread,
+  "remove-tag": ({ conversation, tag }) => work.act(conversation, "tags", { remove: [tag] }),
+  "remove-note": ({ conversation, note }) => work.removeNote(conversation, note),
   "list-to-top": () => listView.toTop(),
   "retry-list": loadList,
   "retry-thread": () => loadThread(),
@@ -284,6 +304,8 @@ async function act(action, data = {}, button = null) {
 
 function onSubmit(event) {
   event.preventDefault();
+  const { form, conversation } = event.target.dataset;
+  if (form) return act("add", { form, conversation }, event.target);
   if (event.target.id === "sign-in") return signIn();
   if (event.target.method === "dialog") event.target.closest("dialog").close(event.submitter?.value ?? "");
 }
@@ -300,6 +322,9 @@ const BY_KEY = {
   template: () => pickTemplate(),
   unread: () => showOnly({ show: state.filter.show === "unread" ? "all" : "unread" }),
   contact: toggleContact,
+  mine: toggleMine,
+  done: toggleDone,
+  "mark-unread": () => act("mark-unread"),
   end: toEnd,
   keys: showKeys,
   back: stepBack,
@@ -343,6 +368,39 @@ function nextPane(step) {
   if (there.length) places[there[(at + step + there.length) % there.length]]();
 }
 
+/** What was before one's eyes: what comes after it is not closed, put off or read. */
+function upTo() {
+  const newest = state.thread?.atEnd ? messagesOf(state.thread).at(-1) : null;
+  return newest ? { message_id: newest.message_id } : {};
+}
+
+/** What was done goes on with the next conversation. */
+function goOn() {
+  const next = listView.neighbour(state.selected, 1) ?? listView.neighbour(state.selected, -1);
+  if (narrow.matches || !next) return closeThread();
+  goTo({ c: next, pane: address.read(["pane"]).pane }, { push: false });
+  toFocus = { row: next };
+}
+
+async function markUnread() {
+  const conversation = selected();
+  if (!conversation?.work) return;
+  if (await work.act(conversation.conversation_id, "unread")) closeThread();
+}
+
+function toggleMine() {
+  const conversation = selected();
+  if (!work || !conversation?.work) return;
+  const isMine = conversation.work.agent === session.claims()?.sub;
+  return act("assign", { conversation: conversation.conversation_id, value: isMine ? "nobody" : "agent me" });
+}
+
+function toggleDone() {
+  const conversation = selected();
+  if (!work || !conversation?.work) return;
+  return act(conversation.work.state === "open" ? "close-conversation" : "reopen-conversation", { conversation: conversation.conversation_id });
+}
+
 const messageOf = (id) => (state.thread && id ? (messagesOf(state.thread).find(({ message_id }) => message_id === id) ?? null) : null);
 const newestFrom = () => (state.thread ? (messagesOf(state.thread).findLast(({ direction, kind }) => direction === "in" && kind === "message") ?? null) : null);
 
@@ -370,9 +428,18 @@ async function toEnd() {
   soon();
 }
 
-function pickTemplate() {
+let picker = null; // asked for when somebody wants it
+
+async function pickTemplate() {
   const conversation = selected();
-  if (conversation?.contact) return picker.open(conversation);
+  if (!conversation?.contact) return;
+  if (!picker) {
+    picker = await import("../conversation/picker.js").catch(() => {
+      throw new Unreachable();
+    });
+    picker.begin({ onSend: (content, shown) => (composer.send(content, { shown }), threadView.toEnd()), onSignedOut: () => askToSignIn(ENDED) });
+  }
+  if (state.selected === conversation.conversation_id) await picker.open(conversation);
 }
 
 function showPicture(media_id, name) {
@@ -461,9 +528,19 @@ function lookAt(conversation) {
   if (toldRead === newest) return;
   toldRead = newest;
   composer.tellRead(conversation);
+  if (conversation.work && work) work.act(conversation.conversation_id, "read", upTo()).catch(broke);
 }
 
 /* ---- drawing ---- */
+
+let work = null; // what is for conversations that are worked on: asked for with the first of them
+
+function needWork() {
+  if (work) return true;
+  work = undefined;
+  import("./work.js").then((found) => ((work = found), soon()), () => setTimeout(() => ((work = null), soon()), CLOCK));
+  return false;
+}
 
 let isWaiting = false;
 let drawnAt = 0;
@@ -487,14 +564,16 @@ function draw() {
   if (!isIn) return;
   const conversation = selected();
   const all = numbers();
+  if (conversation?.work && work === null) needWork();
   document.body.dataset.view = !state.selected ? "list" : isContactOpen() ? "contact" : "thread";
   drawFilters(all);
   listView.drawList(state, { numbers: all, draftOf: composer.draftOf });
   show($("thread-head"), head(conversation, all));
+  work?.settle($("thread-head"));
   if (state.threadState === "ready") outbox.settle(new Set(messagesOf(state.thread).map(({ message_id }) => message_id)));
-  threadView.drawThread({ state, conversation, entries: state.selected ? outbox.entriesOf(state.selected) : [], template: picker.finder(conversation?.waba_id) });
+  threadView.drawThread({ state, conversation, entries: state.selected ? outbox.entriesOf(state.selected) : [], template: templates.finder(conversation?.waba_id) });
   composer.drawComposer(state.threadState === "ready" ? conversation : null, { number: all.get(conversation?.phone_number_id), isLost: state.live === "lost" });
-  show($("contact"), contactPane(state, { conversation, numbers: all, isAdmin: session.isAdmin() }));
+  show($("contact"), contactPane(state, { conversation, numbers: all, isAdmin: session.isAdmin(), work, me: session.claims()?.sub ?? null }));
   lookAt(conversation);
   giveFocus();
   drawWhenClosed(conversation);
@@ -549,7 +628,11 @@ function healthLink({ status, wabas }) {
 }
 
 function drawFilters(all) {
-  show($("filters"), SHOWS.map(([name, text]) => h("button", { class: "chip", type: "button", "data-key": name, "data-action": "show", "data-show": name, "aria-pressed": String(state.filter.show === name) }, text)));
+  const has = ([name]) => state.filter.hasWork || !OF_WORK.has(name);
+  show($("filters"), SHOWS.filter(has).map(([name, text]) => h("button", { class: "chip", type: "button", "data-key": name, "data-action": "show", "data-show": name, "aria-pressed": String(state.filter.show === name) }, text)));
+  show($("more-shows"), h("option", { value: "", "data-key": "none" }, "More…"), MORE_SHOWS.filter(has).map(([name, text]) => h("option", { value: name, "data-key": name }, text)));
+  const more = MORE_SHOWS.some(([name]) => name === state.filter.show) ? state.filter.show : "";
+  if ($("more-shows").value !== more) $("more-shows").value = more;
   const is = all.size > 1 || state.filter.number !== "";
   $("number-label").hidden = !is;
   if (!is) return;
@@ -566,7 +649,9 @@ function head(conversation, all) {
     h("div", { class: "grow thread-who" },
       h("h2", { id: "thread-name", class: "one-line", tabindex: "-1" }, named(nameOf(conversation))),
       number ? h("p", { class: "fine one-line" }, "with ", named(number.verified_name ?? ""), " ", h("bdi", {}, number.display_phone_number ?? "")) : null,
+      work && conversation.work && work.workNote(conversation) ? h("p", { class: "fine one-line" }, work.workNote(conversation)) : null,
       conversation.thread_owner?.ours === false ? h("p", { class: "fine wait" }, "Another responder answers at present.") : null),
+    work && conversation.work ? work.workBar(conversation, session.claims()?.sub ?? null) : null,
     h("button", { class: "button text small not-wide", type: "button", "data-action": "toggle-contact", "aria-expanded": String(isContactOpen()), "aria-controls": "contact-pane" }, icon("person"), h("span", {}, "Contact")),
   ];
 }

@@ -7,13 +7,14 @@ import { named, plain } from "../shared/words.js";
 import { initials, left, nameOf, phoneNumber, shortTime, windowAt } from "./words.js";
 
 /** The pane's content. */
-export function contactPane(state, { conversation, numbers, isAdmin, now = Date.now() }) {
+export function contactPane(state, { conversation, numbers, isAdmin, work, me, now = Date.now() }) {
   if (!conversation) return null;
   const name = nameOf(conversation);
   return [
     h("div", { class: "contact-head", "data-key": "head" },
       h("span", { class: "avatar large", "aria-hidden": "true" }, conversation.contact ? initials(name) : icon("people")),
       h("h2", { id: "contact-name", tabindex: "-1" }, named(name))),
+    work && conversation.work ? work.workPane(conversation, { me, isAdmin, now }) : null,
     conversation.contact ? person(state, conversation, numbers, isAdmin, now) : h("p", { class: "muted", "data-key": "group" }, "A group. Who is in it is seen in WhatsApp."),
   ];
 }

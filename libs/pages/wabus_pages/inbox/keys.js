@@ -9,6 +9,9 @@ const KEYS = [
   { keys: ["t"], text: "Choose a template" },
   { keys: ["u"], text: "Unread ones only, and all again" },
   { keys: ["i"], text: "Who this is" },
+  { keys: ["a"], text: "Take this conversation, or give it back" },
+  { keys: ["e"], text: "Close it, or open it again" },
+  { keys: ["m"], text: "Mark it as unread" },
   { keys: ["g"], text: "The newest message" },
   { keys: ["↑"], also: ["↓"], text: "From row to row, from message to message" },
   { keys: ["F6"], text: "The next part of the page" },
@@ -34,5 +37,5 @@ export function wanted({ key, altKey, ctrlKey, metaKey, shiftKey }, { isWriting,
   if (key === "F6") return shiftKey ? "pane-before" : "pane-after";
   if (altKey && !ctrlKey && !metaKey) return { ArrowDown: "next", ArrowUp: "previous" }[key] ?? null;
   if (altKey || ctrlKey || metaKey || isWriting || !singleKeys) return null;
-  return { j: "next", k: "previous", "/": "search", r: "answer", q: "quote", t: "template", u: "unread", i: "contact", g: "end", "?": "keys" }[key] ?? null;
+  return { j: "next", k: "previous", "/": "search", r: "answer", q: "quote", t: "template", u: "unread", i: "contact", a: "mine", e: "done", m: "mark-unread", g: "end", "?": "keys" }[key] ?? null;
 }

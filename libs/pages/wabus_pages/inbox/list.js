@@ -52,7 +52,7 @@ export function drawList(state, { numbers, draftOf, now = Date.now() }) {
   newest = { state, numbers, draftOf, now };
   $("rows").hidden = search !== null;
   $("found").hidden = search === null;
-  show($("list-new"), order.waiting && !search ? h("button", { class: "jump", type: "button", "data-action": "list-to-top" }, icon("up"), `${plural(order.waiting, "conversation")} moved up`) : null);
+  show($("list-new"), order.waiting && !search ? h("button", { class: "jump", type: "button", "data-action": "list-to-top" }, icon("up"), `News in ${plural(order.waiting, "conversation")}`) : null);
   if (search) drawFound(state, numbers, now);
   else drawRows();
   show($("list-state"), search ? foundState(search) : listState(state));
@@ -181,6 +181,10 @@ function listState({ list, loadingMore, conversations, filter, next }) {
     unread: ["Nothing is unread", "Whoever writes next shows here by themselves."],
     closing: ["No window closes soon", "Here is who has to be answered within two hours, the most urgent first."],
     closed: ["No window is closed", "Here is who can be sent templates only."],
+    mine: ["You have none", "Take one, and it shows here."],
+    unassigned: ["Everybody is looked after", "Here is what nobody has."],
+    snoozed: ["Nothing is put off", "Here is what comes back later by itself."],
+    done: ["Nothing is closed", "Here is what is done, until the person writes again."],
   }[filter.show];
   const [title, text] = words ?? (conversations.size && filter.number ? ["Nobody has written to this number", "Choose another one, or all."] : ["Nobody has written yet", "When somebody writes to your number, it shows here by itself."]);
   return h("div", { class: "empty", "data-key": "empty" }, icon("chat", "large"), h("h2", {}, title), h("p", { class: "muted" }, text));

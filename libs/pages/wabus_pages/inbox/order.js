@@ -2,32 +2,46 @@
 
 import { SOON, windowAt } from "./words.js";
 
-export const EVERYTHING = { show: "all", number: "" };
+export const EVERYTHING = { show: "all", number: "", me: null, hasWork: false };
 
 /** What the server is asked for a filter. */
-export function query({ show, number }) {
+export function query({ show, number, hasWork }) {
+  const open = hasWork ? { state: "open" } : {};
   const asked = {
-    all: {},
+    all: open,
+    mine: { ...open, assignee: "me" },
+    unassigned: { ...open, assignee: "none" },
     unread: { unread: "true" },
-    closing: { window: "open" },
-    closed: { window: "closed" },
+    closing: { ...open, window: "open" },
+    closed: { ...open, window: "closed" },
+    snoozed: { state: "snoozed" },
+    done: { state: "closed" },
   }[show] ?? {};
   return { ...asked, ...(number ? { phone_number_id: number } : {}) };
 }
 
 /** Whether a conversation belongs to what a filter shows, at a moment. */
-export function matches(conversation, { show, number }, now = Date.now()) {
+export function matches(conversation, { show, number, me }, now = Date.now()) {
   if (number && conversation.phone_number_id !== number) return false;
+  const { work } = conversation;
+  const isOpen = !work || work.state === "open";
   const { state, left } = windowAt(conversation, now);
   switch (show) {
     case "unread":
       return conversation.unread > 0;
     case "closing":
-      return state === "open" && left <= SOON;
+      return isOpen && state === "open" && left <= SOON;
     case "closed":
-      return state === "closed";
+      return isOpen && state === "closed";
+    case "mine":
+      return isOpen && me !== null && work?.agent === me;
+    case "unassigned":
+      return isOpen && !work?.agent && !work?.bot;
+    case "snoozed":
+    case "done":
+      return work?.state === (show === "done" ? "closed" : "snoozed");
     default:
-      return true;
+      return isOpen;
   }
 }
 
