@@ -435,6 +435,8 @@ def test_it_looks_as_it_should_in_every_light(world: InboxWorld, page: Page) -> 
     world.meta("POST", "/story")
     open_thread(world, page, "Ana García")
     page.emulate_media(color_scheme="dark")
+    # Whatever was still being fetched when the thread was opened shows when it is there.
+    expect(page.locator(".picture img").last).to_have_js_property("naturalWidth", 480)
     screenshot(page, "inbox-dark")
     page.emulate_media(color_scheme="light", forced_colors="active")
     assert_accessible(page)
