@@ -270,7 +270,7 @@ async def test_the_endpoints_of_the_sender_answer_as_the_document_says(sender_ad
     for operation in found:
         await asyncio.to_thread(explore, operation, sender_address, bearer(), {"send_id": SEND})
 
-    assert len(found) == 20
+    assert len(found) == 22
 
 
 async def test_the_health_endpoints_answer_as_the_document_says(health_address: str, bearer: Bearer) -> None:

@@ -20,6 +20,7 @@ from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.protocol.admin import CreateAclsRequest
 from deployment import named
 from local_stack import free_ports
+from sending_world import template
 from system import System, beside_meta, connect_demo
 from wabus_local.kafka import EmbeddedKafka
 from wabus_runtime.kafka.clients import client_options, ensure_topics
@@ -38,6 +39,7 @@ USERS = {
     "wabus_health_projector": "wabus-health-projector",
     "wabus_conversations": "wabus-conversations",
     "wabus_subscriptions": "wabus-subscriptions",
+    "wabus_sender": "wabus-sender",
 }
 # The numbers of Kafka's protocol: ResourceType, PatternType, AclOperation, AclPermissionType.
 RESOURCE = {"topic": 2, "group": 3, "cluster": 4, "transactionalId": 5}
@@ -127,7 +129,8 @@ async def test_each_service_does_all_its_work_and_nothing_else_with_its_rights(
         monkeypatch.setenv("ALERT_WEBHOOK_SECRET", "whsec_" + "YSBzZWNyZXQgb2YgdGhlIHRlc3RzIG9mIHRoZSBjaGFydA==")
         monkeypatch.setenv("SUBSCRIPTIONS_URL", os.environ["META_GRAPH_URL"] + "/nobody")
         monkeypatch.setenv("SUBSCRIPTIONS_SECRET", "whsec_" + "YSBzZWNyZXQgb2YgdGhlIHRlc3RzIG9mIHRoZSBjaGFydA==")
-        system.ports["wabus_conversations"], system.ports["wabus_subscriptions"] = free_ports(2)
+        more = ("wabus_conversations", "wabus_subscriptions", "wabus_sender")
+        system.ports |= dict(zip(more, free_ports(3), strict=True))
         for module, user in reversed(USERS.items()):
             become(monkeypatch, guarded, user)
             await system.start(module)
@@ -167,6 +170,19 @@ async def test_each_service_does_all_its_work_and_nothing_else_with_its_rights(
                 await connection.close()
 
         await eventually(has_told_of_it)
+        keyed = {**headers, "Idempotency-Key": "1"}
+
+        async def has_sent() -> bool:
+            async with system.http.post(
+                system.url("wabus_sender", "/messages"), json=template(), headers=keyed
+            ) as answer:
+                sent = await answer.json()
+            if answer.status != 202:
+                return False
+            found = await system.get("wabus_sender", "/sends?state=accepted", headers)
+            return [each["send_id"] for each in found["sends"]] == [sent["send_id"]]
+
+        await eventually(has_sent)
         found = await system.get("wabus_conversations", "/conversations", headers)
         contact = found["conversations"][0]["contact"]["contact_id"]
         forget = system.url("wabus_conversations", f"/contacts/{contact}")
@@ -179,11 +195,13 @@ async def test_each_service_does_all_its_work_and_nothing_else_with_its_rights(
         ("wabus-gateway", "messages.v1"),
         ("wabus-template-sync", "messages.v1"),
         ("wabus-conversations", "templates.v1"),
+        ("wabus-sender", "health.v1"),
     ):
         assert not await may_read(become(monkeypatch, guarded, user), f"wabus.{topic}"), user
     for user, topic in (("wabus-template-sync", "credentials.v1"), ("wabus-health-projector", "credentials.v1"),
                         ("wabus-health-projector", "messages.v1"), ("wabus-gateway", "health.v1"),
-                        ("wabus-conversations", "credentials.v1")):  # fmt: skip
+                        ("wabus-conversations", "credentials.v1"), ("wabus-sender", "messages.v1"),
+                        ("wabus-sender", "accounts.v1")):  # fmt: skip
         assert not await may_write(become(monkeypatch, guarded, user), f"wabus.{topic}"), user
     assert await may_read(become(monkeypatch, guarded, "wabus-health-projector"), "wabus.messages.v1")
     assert await may_write(become(monkeypatch, guarded, "wabus-gateway"), "wabus.messages.v1")

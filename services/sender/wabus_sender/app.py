@@ -21,6 +21,7 @@ from wabus_sender.api.blocking import BlockingApi
 from wabus_sender.api.messages import MessagesApi
 from wabus_sender.api.numbers import NumbersApi
 from wabus_sender.api.opting import OptingApi
+from wabus_sender.api.policy import PolicyApi
 from wabus_sender.api.queue_bound import QueueBound
 from wabus_sender.api.reporting import ReportingApi
 from wabus_sender.api.routes import add_routes
@@ -79,7 +80,7 @@ def _install_api(app: web.Application, settings: SenderApiSettings) -> None:
     reporting = ReportingApi(lambda: app[POOL], publisher, pseudonyms)
     uploads = UploadsApi(lambda: app[POOL], announcements)
     messages = MessagesApi(lambda: app[POOL], publisher, pseudonyms, bound, sends)
-    add_routes(app, messages, sends, numbers, uploads, reporting, opting, blocking)
+    add_routes(app, messages, sends, numbers, uploads, reporting, opting, blocking, PolicyApi(lambda: app[POOL]))
 
 
 def _install_worker(app: web.Application, settings: SenderWorkerSettings) -> None:

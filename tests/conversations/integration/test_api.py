@@ -263,6 +263,22 @@ async def test_a_group_s_messages_say_who_wrote_them_and_have_no_window(inbox: I
     assert each == {"delivered": first["sender"]["contact_id"], "read": second["sender"]["contact_id"]}
 
 
+async def test_who_gets_a_new_user_id_can_take_back_a_reaction_in_a_group(inbox: Inbox) -> None:
+    def react(wamid: str, when: float, user_id: str | None, emoji: str) -> Any:
+        about = {"message_id": "1", "emoji": emoji}
+        return received(wamid, when, BEN, user_id, kind="reaction", group="g", reaction=about)
+
+    await inbox.fold(
+        received("1", 1, ANNA, ANNA_ID, group="g"), react("2", 2, BEN_ID, "👍"), react("3", 3, None, "🎉"),
+        identity(4, (BEN, BEN_ID), (BEN, "US.2002")),
+    )  # fmt: skip
+    (reaction,) = (await inbox.messages())[0]["reactions"]
+    assert (reaction["emoji"], reaction["by"]) == ("🎉", "contact")
+    assert reaction["contact_id"]
+    await inbox.fold(react("5", 5, "US.2002", ""))
+    assert (await inbox.messages())[0]["reactions"] == []
+
+
 async def test_a_former_id_leads_to_the_conversation_and_the_person_as_they_are_now(inbox: Inbox) -> None:
     await inbox.fold(received("by number", 1, ANNA))
     await inbox.fold(received("by id", 2, None, ANNA_ID))

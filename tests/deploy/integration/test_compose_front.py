@@ -160,6 +160,7 @@ async def assert_told_that_it_is_away(answer: aiohttp.ClientResponse) -> None:
         ("GET", "/problems/404.json", b"", 404, "not_found"),
         ("TRACE", "/templates", b"", 405, "method_not_allowed"),
         ("POST", WEBHOOK, bytes(4 * 1024 * 1024 + 1), 413, "too_large"),
+        ("POST", "/numbers/1/sending", bytes(4 * 1024 * 1024 + 1), 413, "too_large"),
         ("GET", "/templates?q=" + "q" * 9_000, b"", 414, "uri_too_long"),
     ],
 )
@@ -259,6 +260,27 @@ async def test_what_a_service_answers_is_passed_on_as_it_is(front: Front, status
         assert passed.headers.getall("Retry-After") == ["77"]
         assert passed.headers.getall("Cache-Control") == ["no-store"]
         assert passed.headers.getall("WWW-Authenticate") == ["Bearer"]
+
+
+async def test_a_file_is_passed_on_as_it_comes(front: Front) -> None:
+    begun, taken = asyncio.Event(), 0
+
+    async def takes(request: web.Request) -> web.Response:
+        nonlocal taken
+        async for chunk in request.content.iter_any():
+            begun.set()
+            taken += len(chunk)
+        return web.Response(status=201)
+
+    async def file() -> AsyncIterator[bytes]:
+        yield bytes(1024)
+        await begun.wait()  # before the rest is there
+        for _ in range(6):
+            yield bytes(1024 * 1024)
+
+    async with service(front, takes), front.http.post("/numbers/1/media", data=file()) as answer:
+        assert answer.status == 201
+    assert taken == 6 * 1024 * 1024 + 1024
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

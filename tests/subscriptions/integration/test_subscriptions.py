@@ -202,6 +202,19 @@ async def test_a_platform_that_lost_what_it_was_told_is_told_once_more(world: Wo
     await world.until_taken(receiver, [*ids(range(5)), *ids(range(5)), *ids(range(5)), *ids(range(1))])
 
 
+async def test_whoever_subscribes_before_any_worker_ever_ran_is_told_what_they_asked_for(
+    publisher: Publisher, serve: Serve, bearer: Bearer, receiver: Receiver, eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("SUBSCRIPTIONS_PRIVATE_ADDRESSES", "true")
+    world = World(await serve(create_app(load(SubscriptionsSettings), "api")), bearer(), publisher, eventually, bearer)
+    await world.publish(*[change(number) for number in range(3)])
+    await world.subscribed(receiver.url, since=(datetime.now(UTC) - timedelta(minutes=1)).isoformat())
+    await serve(create_app(load(SubscriptionsSettings), "worker"))
+
+    await world.until_taken(receiver, ids(range(3)))
+
+
 async def test_a_receiver_that_fails_for_a_moment_misses_nothing_and_its_page_says_what_happened(
     world: World, receiver: Receiver
 ) -> None:

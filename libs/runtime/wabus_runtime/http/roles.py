@@ -70,6 +70,8 @@ ROUTES: Mapping[str, frozenset[Role]] = {
     "POST /messages/unblock": READERS,
     "POST /messages/opt-out": READERS,
     "POST /messages/opt-in": READERS,
+    "GET /messages/policy": READERS,
+    "PUT /messages/policy": ADMINISTRATORS,
     "GET /messages/keywords": READERS,
     "PUT /messages/keywords": ADMINISTRATORS,
     "GET /sends": READERS,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Protocol, cast
 
 from wabus_whatsapp.joins import MessageState
@@ -110,7 +111,7 @@ def message(
     `about` is what was said about it later, `quoted` what it replies to, `failed` the statuses that say why it was not
     delivered; `holders` are the persons whose identifiers are, where it is a group's.
     """
-    said = shown(remarks_of(about))
+    said = shown(remarks_of(about, holders))
     now_says = None if said.revoked_at else said.edited if said.edited is not None else row["content"]
     in_group = row["group_id"] is not None
     edits = [] if said.revoked_at else sorted(_of_kind(about, "edit"), key=_in_order)
@@ -135,7 +136,7 @@ def message(
             {
                 "emoji": emoji,
                 "by": "business" if by == _BUSINESS else "contact",
-                "contact_id": holders.get(by) if in_group else None,
+                "contact_id": by if in_group and by in holders.values() else None,
             }
             for by, emoji in said.reactions.items()
         ],
@@ -274,19 +275,23 @@ _BUSINESS = ""
 _PERSON = "person"
 
 
-def remarks_of(about: Iterable[Row]) -> list[Remark]:
-    """Reactions, edits and revokes as the fold takes them: whose each is, is one person's in a thread with one."""
+def remarks_of(about: Iterable[Row], holders: Mapping[str, str] = MappingProxyType({})) -> list[Remark]:
+    """Reactions, edits and revokes as the fold takes them: whose each is, is one person's in a thread with one.
+
+    In a group it is the person's who has the identifier now, by `holders`, whatever others they had before.
+    """
     return [
-        Remark(row["message_id"], row["kind"], row["at"], _remarked_by(row), row["content"] or {})
+        Remark(row["message_id"], row["kind"], row["at"], _remarked_by(row, holders), row["content"] or {})
         for row in about
         if row["kind"] in _REMARKS
     ]
 
 
-def _remarked_by(row: Row) -> str:
+def _remarked_by(row: Row, holders: Mapping[str, str]) -> str:
     if row["outgoing"]:
         return _BUSINESS
-    return _PERSON if row["group_id"] is None else _by(row) or _PERSON
+    by = None if row["group_id"] is None else _by(row)
+    return holders.get(by, by) if by else _PERSON
 
 
 def _by(row: Row) -> str | None:

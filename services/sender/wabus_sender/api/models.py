@@ -290,6 +290,19 @@ class UploadView(BaseModel):
     refusal: RefusalView | None
 
 
+class PolicyBody(BaseModel):
+    """What happens to what can't be sent for a while: it waits until its own time is over, or it is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    paused_template: Literal["wait", "refuse"] = Field(
+        default="refuse", description="A send whose template WhatsApp has paused."
+    )
+    stopped_number: Literal["wait", "refuse"] = Field(
+        default="wait", description="Sends of a number for which WhatsApp sends nothing until somebody has acted."
+    )
+
+
 class LaneView(BaseModel):
     """What waits in a lane of a number."""
 

@@ -17,6 +17,7 @@ from wabus_sender.api.models import (
     NumberPath,
     NumberView,
     OptedView,
+    PolicyBody,
     ReadRequest,
     ReadView,
     ReportRequest,
@@ -34,6 +35,7 @@ from wabus_sender.api.models import (
 )
 from wabus_sender.api.numbers import NumbersApi
 from wabus_sender.api.opting import OptingApi
+from wabus_sender.api.policy import PolicyApi
 from wabus_sender.api.reporting import ReportingApi
 from wabus_sender.api.sends import SendsApi
 from wabus_sender.api.uploads import UploadsApi
@@ -77,6 +79,13 @@ BLOCK = Operation(
 UNBLOCK = Operation(
     "POST", "/messages/unblock", "Block a person for one of your numbers no more", TAG,
     {202: BlockView, 200: BlockView}, (400, 403, 408, 413, 415, 422), body=WhomRequest, headers={"Prefer": PREFER_WAIT},
+)  # fmt: skip
+POLICY = Operation(
+    "GET", "/messages/policy", "What happens to what can't be sent for a while", TAG, {200: PolicyBody}, (403,),
+)  # fmt: skip
+SET_POLICY = Operation(
+    "PUT", "/messages/policy", "Choose what happens to what can't be sent for a while", TAG,
+    {200: PolicyBody}, (400, 403, 408, 413, 415, 422), body=PolicyBody,
 )  # fmt: skip
 WORDS = Operation(
     "GET", "/messages/keywords", "The words by which people tell you that they want no marketing, or want it again",
@@ -146,6 +155,8 @@ OPERATIONS = (
     SET_WORDS,
     BLOCK,
     UNBLOCK,
+    POLICY,
+    SET_POLICY,
 )
 
 
@@ -158,6 +169,7 @@ def add_routes(
     reporting: ReportingApi,
     opting: OptingApi,
     blocking: BlockingApi,
+    policy: PolicyApi,
 ) -> None:
     """Route every operation."""
     handlers = (
@@ -169,6 +181,8 @@ def add_routes(
         (OPT_IN, opting.opt_in),
         (BLOCK, blocking.block),
         (UNBLOCK, blocking.unblock),
+        (POLICY, policy.show),
+        (SET_POLICY, policy.choose),
         (WORDS, opting.words),
         (SET_WORDS, opting.set_words),
         (AGAIN, messages.again),

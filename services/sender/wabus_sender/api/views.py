@@ -35,7 +35,7 @@ def send(row: asyncpg.Record) -> dict[str, Any]:
         "message_status": known.acceptance.message_status if known.acceptance else None,
         "delivery": row["heard_status"] if row["state"] == "accepted" else None,
         "delivery_errors": list(row["heard_errors"] or ()) if row["state"] == "accepted" else [],
-        "waits_for": _waits_for(row["held"], known) if queued else None,
+        "waits_for": _waits_for(known, held=row["held"], template_paused=row["template_paused"]) if queued else None,
         "refusal": refused(refusal.code, refusal.stage, refusal.error_code) if refusal else None,
         "again_of": row["again_of"],
         "changed_at": row["changed_at"],
@@ -58,9 +58,9 @@ def upload(row: asyncpg.Record) -> dict[str, Any]:
     }
 
 
-def _waits_for(held: bool, known: Send) -> str | None:
+def _waits_for(known: Send, *, held: bool, template_paused: bool) -> str | None:
     if held:
-        return "label_paused"
+        return "template_paused" if template_paused else "label_paused"
     return known.returned.reason if known.returned else None
 
 

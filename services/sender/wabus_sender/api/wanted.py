@@ -18,7 +18,7 @@ from wabus_sender.api.models import MessageBody, SendRequest, Whom
 from wabus_sender.sending import checks
 from wabus_sender.sending.checks import Facts, Refusal
 from wabus_sender.sending.requests import lane_of, unstorable
-from wabus_sender.tables import facts
+from wabus_sender.tables import facts, policies
 from wabus_sender.tables.facts import Template
 from wabus_sender.tables.people import blocks, contacts, opt_outs, thread_owners
 
@@ -117,6 +117,7 @@ async def known_of(pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime) -
             user_last_at=user_last_at,
             maybe_at=maybe_at,
             template_status=template and template.status,
+            template_waits=(await policies.policy(pool, org_id)).paused_template == "wait",
             category=template and template.category,
             has_number=wish.wa_id is not None,
             stopped=place in await contacts.stopped(pool, [place]),

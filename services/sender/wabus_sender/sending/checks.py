@@ -13,6 +13,9 @@ from wabus_whatsapp.window import window
 FRESH = timedelta(seconds=3)
 """What was read longer ago may have been overtaken by what Meta knows: then Meta decides."""
 
+PAUSED = "PAUSED"
+"""Of a template that Meta sends again after some hours by itself. Meta: "Template pausing"."""
+
 FREE_AFTER = timedelta(hours=24)
 
 SENDABLE = frozenset(("APPROVED", "FLAGGED"))
@@ -78,6 +81,12 @@ THREAD_OF_ANOTHER = Refusal(
     "Let them hand the conversation over, or send an approved template.",
 )
 
+NUMBER_STOPPED = Refusal(
+    "number_stopped",
+    "WhatsApp sends nothing for this number until somebody has acted.",
+    "See GET /numbers/{id}/sending for what helps, and send it again then.",
+)
+
 REFUSALS: Mapping[str, Refusal] = {
     each.code: each
     for each in (
@@ -90,6 +99,7 @@ REFUSALS: Mapping[str, Refusal] = {
         OPTED_OUT,
         BLOCKED,
         THREAD_OF_ANOTHER,
+        NUMBER_STOPPED,
     )
 }
 
@@ -106,6 +116,8 @@ class Facts(NamedTuple):
     maybe_at: datetime | None = None
     template_status: str | None = None
     """None where the template is not known."""
+    template_waits: bool = False
+    """Whether the organisation wants its sends to wait while Meta has paused their template."""
     category: str | None = None
     has_number: bool = True
     stopped: bool = False
@@ -125,7 +137,8 @@ def refusal(org_id: str, facts: Facts, now: datetime) -> Refusal | None:
     if facts.blocked:
         return BLOCKED
     if facts.is_template:
-        if facts.template_status is not None and facts.template_status not in SENDABLE:
+        stopped = facts.template_status is not None and facts.template_status not in SENDABLE
+        if stopped and not must_wait(facts):
             return TEMPLATE_STOPPED
         if facts.category == "AUTHENTICATION" and not facts.has_number:
             return NEEDS_A_NUMBER
@@ -138,6 +151,11 @@ def refusal(org_id: str, facts: Facts, now: datetime) -> Refusal | None:
         return THREAD_OF_ANOTHER
     found = window(now, user_last_at=facts.user_last_at, maybe_at=facts.maybe_at)
     return WINDOW_CLOSED if found.state == "closed" else None
+
+
+def must_wait(facts: Facts) -> bool:
+    """Whether it is not sent now, and not refused either, if nothing else is in its way."""
+    return facts.is_template and facts.template_waits and facts.template_status == PAUSED
 
 
 def _is_of_another(facts: Facts, now: datetime) -> bool:

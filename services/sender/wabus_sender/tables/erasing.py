@@ -33,6 +33,7 @@ _BY_ORGANISATION = (
     "DELETE FROM blocks WHERE org_id = $1 AND changed_at <= $2",
     "DELETE FROM opt_outs WHERE org_id = $1 AND at <= $2",
     "DELETE FROM opt_outs_untold WHERE org_id = $1 AND at <= $2",
+    "DELETE FROM policies WHERE org_id = $1 AND changed_at <= $2",
     "DELETE FROM opt_words WHERE org_id = $1 AND changed_at <= $2",
 )
 _BY_ACCOUNT = (
@@ -92,7 +93,7 @@ async def erase(connection: Connection, lines: Lines) -> None:
         SELECT org_id FROM sends UNION SELECT org_id FROM contacts
         UNION SELECT org_id FROM known_accounts WHERE org_id IS NOT NULL UNION SELECT org_id FROM send_keys
         UNION SELECT org_id FROM uploads UNION SELECT org_id FROM opt_outs
-        UNION SELECT org_id FROM blocks UNION SELECT org_id FROM opt_words
+        UNION SELECT org_id FROM blocks UNION SELECT org_id FROM opt_words UNION SELECT org_id FROM policies
         """
     )
     for row in organisations:

@@ -1,4 +1,4 @@
-"""Labels whose sends wait because somebody has paused them."""
+"""Labels whose sends wait because somebody has paused them; and templates, which Meta has paused."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -26,7 +26,7 @@ async def write(connection: Connection, events: Iterable[LabelPaused | LabelResu
 
 
 async def hold(pool: asyncpg.Pool, send_ids: Iterable[str]) -> None:
-    """Let sends whose label is paused wait until it is resumed, or their time is over."""
+    """Let sends whose label or template is paused wait until it is resumed, or their time is over."""
     await pool.execute(
         "UPDATE sends SET held = true, next_at = expires_at WHERE send_id = ANY($1::uuid[]) AND state = 'queued'",
         list(map(UUID, send_ids)),
@@ -34,12 +34,17 @@ async def hold(pool: asyncpg.Pool, send_ids: Iterable[str]) -> None:
 
 
 async def release(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, most: int) -> int:
-    """Let some sends be due whose label is paused no more; how many."""
+    """Let some sends be due whose label and template are paused no more; how many."""
     released = await pool.execute(
         """
         UPDATE sends SET held = false, next_at = $2 WHERE send_id IN (
             SELECT send_id FROM sends LEFT JOIN labels USING (org_id, phone_number_id, label)
-            WHERE held AND state = 'queued' AND partition = ANY($1) AND paused IS NOT TRUE LIMIT $3
+            WHERE held AND state = 'queued' AND partition = ANY($1) AND paused IS NOT TRUE AND NOT EXISTS (
+                SELECT FROM known_templates AS template JOIN policies ON policies.org_id = sends.org_id
+                WHERE template.waba_id = sends.waba_id AND name = template_name AND language = template_language
+                    AND template.status = 'PAUSED' AND paused_template = 'wait'
+            )
+            LIMIT $3
         )
         """,
         partitions,

@@ -12,7 +12,11 @@ _COLUMNS = """
     metadata, requested_at, expires_at, nullif(next_at, 'infinity') AS next_at, state,
     claimed, called_at, returned, lost, refusal, acceptance,
     settled_at, settled_wamid, cancelled_at, expired_at, again_of::text, held, changed_at, heard.status AS heard_status,
-    heard.error_codes AS heard_errors
+    heard.error_codes AS heard_errors,
+    EXISTS (
+        SELECT FROM known_templates AS template WHERE template.waba_id = sends.waba_id AND name = template_name
+            AND language = template_language AND template.status = 'PAUSED'
+    ) AS template_paused
 """
 
 

@@ -253,6 +253,8 @@ class Checked(NamedTuple):
     owner: str | None
     """Whose the number is now; the organisation's own where that is not known."""
     template_status: str | None
+    template_waits: bool
+    """Whether the organisation wants its sends to wait while their template is paused."""
     user_last_at: datetime | None
     maybe_at: datetime | None
     stopped: bool
@@ -277,7 +279,8 @@ async def to_check(pool: asyncpg.Pool, send_ids: Iterable[str]) -> list[Checked]
         SELECT send_id::text, sends.org_id, sends.waba_id, sends.phone_number_id, lane, kind, wa_id IS NOT NULL,
             claimed, sends.label, coalesce(labels.paused, false),
             CASE WHEN accounts.waba_id IS NULL THEN sends.org_id ELSE accounts.org_id END,
-            templates.status, wrote.user_last_at, wrote.maybe_at, coalesce(chosen.stopped, false),
+            templates.status, coalesce(policies.paused_template = 'wait', false),
+            wrote.user_last_at, wrote.maybe_at, coalesce(chosen.stopped, false),
             coalesce(told.opted_out, false),
             (
                 SELECT CASE WHEN NOT ours THEN owners.at END FROM thread_owners AS owners
@@ -298,6 +301,7 @@ async def to_check(pool: asyncpg.Pool, send_ids: Iterable[str]) -> list[Checked]
         LEFT JOIN known_accounts AS accounts ON accounts.waba_id = numbers.waba_id
         LEFT JOIN known_templates AS templates ON templates.waba_id = sends.waba_id
             AND templates.name = template_name AND templates.language = template_language
+        LEFT JOIN policies ON policies.org_id = sends.org_id
         LEFT JOIN contacts ON contacts.org_id = sends.org_id AND contacts.value = coalesce(wa_id, user_id)
         LEFT JOIN LATERAL (
             SELECT max(windows.user_last_at) AS user_last_at, max(windows.maybe_at) AS maybe_at FROM windows
@@ -413,6 +417,25 @@ async def settled(
         partitions,
         most,
         called_before,
+    )
+
+
+async def stopped(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, most: int) -> list[asyncpg.Record]:
+    """Sends that are due of numbers that Meta has stopped, of organisations that want these refused."""
+    return await pool.fetch(
+        """
+        SELECT send_id::text, sends.org_id, waba_id, sends.phone_number_id, label, claimed, number_pauses.error_code
+        FROM number_pauses
+        JOIN queues USING (phone_number_id)
+        JOIN sends ON sends.phone_number_id = queues.phone_number_id AND sends.lane = queues.lane
+        JOIN policies ON policies.org_id = sends.org_id AND stopped_number = 'refuse'
+        WHERE until > $2 AND reason IN ('account_stop', 'no_access') AND queues.partition = ANY($1)
+            AND state = 'queued' AND next_at <= until + interval '5 seconds' AND due_at IS NULL AND expires_at > $2
+        LIMIT $3
+        """,
+        partitions,
+        now,
+        most,
     )
 
 

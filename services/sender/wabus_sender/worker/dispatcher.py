@@ -41,7 +41,7 @@ from wabus_sender.sending.answers import ANSWER_LOST, Accepted, Again, Outcome, 
 from wabus_sender.sending.budgets import PAIR_SPAN, level_of
 from wabus_sender.sending.checks import Facts
 from wabus_sender.sending.queue import HOLD, LANES, NumberQueue, Waiting
-from wabus_sender.tables import facts, labels, numbers, sends
+from wabus_sender.tables import facts, labels, numbers, policies, sends
 from wabus_sender.tables.sends import Checked, Claimed
 from wabus_sender.worker import blocking, marking, projector, settling
 from wabus_sender.worker.calling import Calls
@@ -59,6 +59,9 @@ LOOK_PAUSE = 0.005  # seconds between two looks
 CATCH_UP_WAIT = 3.0  # seconds for one wait until the fold has read what was there; it is waited again
 DRAIN_TIMEOUT = 5.0  # seconds after SIGTERM for calls under way; less than the process has
 TRIES_KEPT = 20_000  # sends
+TEMPLATE_LOOK = timedelta(seconds=60)
+"""Until it is tried again with a template that Meta has paused, if nothing is known of that by then."""
+TEMPLATE_PAUSED = 132015  # Meta: "WhatsApp error codes"
 LEVELS_EVERY = 60.0  # seconds between two looks at what Graph says of numbers
 
 CALLED = Counter("wabus_sender_calls_total", "Calls to Meta for a send, by what came of them.", ["lane", "outcome"])
@@ -306,8 +309,13 @@ class Dispatcher:
             if paused := [each.send_id for each in checked if each.paused]:
                 await labels.hold(self.pool, paused)
                 checked = [each for each in checked if not each.paused]
-            refused = {each.send_id: why.code for each in checked if (why := _refusal(each, now))}
+            refused = {
+                each.send_id: why.code for each in checked if (why := checks.refusal(each.org_id, _facts(each), now))
+            }
             wanted = [each.send_id for each in checked if each.send_id not in refused]
+            if waiting := {each.send_id for each in checked if checks.must_wait(_facts(each))} - refused.keys():
+                await labels.hold(self.pool, waiting)
+                wanted = [send_id for send_id in wanted if send_id not in waiting]
             claimed = await sends.claim(self.pool, owner, wanted, now) if wanted else []
             for send_id in by_id.keys() - {each.send_id for each in claimed} - refused.keys():
                 # It was cancelled or has expired, its label is paused, or the partition is somebody else's.
@@ -421,6 +429,12 @@ class Dispatcher:
                 self._tries.clear()
             tries = self._tries[send.send_id] = self._tries.get(send.send_id, 0) + 1
             outcome = after_tries(outcome, tries)
+        if (
+            isinstance(outcome, Refused)
+            and outcome.error_code == TEMPLATE_PAUSED
+            and await self._lets_wait(send.org_id)
+        ):
+            outcome = Again("template_paused", TEMPLATE_LOOK.total_seconds(), error_code=outcome.error_code)
         wait, hold = 0.0, HOLD
         if isinstance(outcome, Again):
             wait = outcome.wait
@@ -442,6 +456,13 @@ class Dispatcher:
         else:
             queue.ended(waiting)
 
+    async def _lets_wait(self, org_id: str) -> bool:
+        """Whether an organisation wants its sends to wait while their template is paused."""
+        try:
+            return (await policies.policy(self.pool, org_id)).paused_template == "wait"
+        except DATABASE_AWAY:
+            return False
+
     async def _write_pause(self, phone_number_id: str, again: Again) -> None:
         """For people to see; what decides is in memory."""
         until = datetime.now(UTC) + timedelta(seconds=again.wait)
@@ -457,15 +478,16 @@ class Dispatcher:
         return queue
 
 
-def _refusal(each: Checked, now: datetime) -> checks.Refusal | None:
-    """Why a send is refused after all, if so."""
-    known = Facts(
+def _facts(each: Checked) -> Facts:
+    """What is known of a send just before its call."""
+    return Facts(
         is_template=each.kind == "template",
         read_until=each.read_until,
         owner=each.owner,
         user_last_at=each.user_last_at,
         maybe_at=each.maybe_at,
         template_status=each.template_status,
+        template_waits=each.template_waits,
         category=each.lane.upper(),
         has_number=each.has_number,
         stopped=each.stopped,
@@ -473,7 +495,6 @@ def _refusal(each: Checked, now: datetime) -> checks.Refusal | None:
         blocked=each.blocked,
         taken_at=each.taken_at,
     )
-    return checks.refusal(each.org_id, known, now)
 
 
 def event_of(send: Claimed, outcome: Outcome, wait: float, now: datetime) -> Event:

@@ -47,6 +47,7 @@ HOLDINGS = Holdings(
             "opt_outs_untold", _ORGANISATION, _ACCOUNT, "$1 IN (wa_id, user_id) AND ($2::text IS NULL OR org_id = $2)"
         ),
         Table("blocks", _ORGANISATION, _ACCOUNT, "value = $1 AND ($2::text IS NULL OR org_id = $2)"),
+        Table("policies", _ORGANISATION),
         Table("opt_words", _ORGANISATION),
         # Which numbers and lanes have ever had anything to send.
         Table("queues", _NUMBERS.format(_OF_ACCOUNTS), _NUMBERS.format(_ACCOUNT)),

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 from prometheus_client import Counter
-from wabus_events import Event, SendExpired, SendSettled, SendUnknown
+from wabus_events import Event, SendExpired, SendRefused, SendSettled, SendUnknown
 from wabus_runtime.kafka.publisher import Publisher
 
+from wabus_sender.sending.checks import NUMBER_STOPPED
 from wabus_sender.tables import labels, sends
 from wabus_sender.worker.telling import made, tell
 
@@ -21,7 +22,7 @@ TOLD_KEPT = 20_000
 TOLD = Counter(
     "wabus_sender_settled_total", "What became of sends without a call, by the event that tells it.", ["event"]
 )
-for _kind in (SendExpired, SendSettled, SendUnknown):
+for _kind in (SendExpired, SendRefused, SendSettled, SendUnknown):
     TOLD.labels(_kind.__name__)  # from 0 on, so that the first one counts as an increase too
 
 
@@ -63,6 +64,10 @@ async def found(
     events: list[Event] = []
     for row in await sends.expired(pool, partitions, now, AT_ONCE):
         events.append(made(SendExpired, row, row["expires_at"], label=row["label"]))
+    for row in await sends.stopped(pool, partitions, now, AT_ONCE):
+        attempt, code = row["claimed"], NUMBER_STOPPED.code
+        refused = {"stage": "check", "attempt": attempt, "code": code, "error_code": row["error_code"]}
+        events.append(made(SendRefused, row, now, "stopped", attempt, label=row["label"], **refused))
     for row in await sends.overdue(pool, partitions, under_way, now - unanswered, AT_ONCE):
         attempt = row["claimed"]
         events.append(made(SendUnknown, row, now, attempt, attempt=attempt, reason="owner_gone", label=row["label"]))

@@ -30,7 +30,7 @@ from wabus_subscriptions.tables import catching_up as table
 from wabus_subscriptions.tables import deliveries, subscriptions
 from wabus_subscriptions.tables.catching_up import CatchUp
 from wabus_subscriptions.telling import positions
-from wabus_subscriptions.telling.types import wants
+from wabus_subscriptions.telling.types import TOLD, wants
 from wabus_subscriptions.worker.receivers import projection
 
 LOOK_EVERY = 0.5  # seconds between two looks for what has to be told again
@@ -87,7 +87,7 @@ class _CatchingUp:
 
     async def run(self) -> None:
         """Go on until it was told everything, has no room or had its turn, is another's, or there is none any more."""
-        if not await self._has_room():
+        if not await self._has_room() or not await self._others_are_told():
             return
         consumer = new_consumer(self._settings, start="earliest")
         try:
@@ -122,6 +122,10 @@ class _CatchingUp:
 
     async def _move(self) -> bool:
         return await table.move(self._pool, self._taken, self._owner, self._position, LEASE)
+
+    async def _others_are_told(self) -> bool:
+        """Whether it is known how far active ones were told: not before a worker has begun for the first time."""
+        return {topic for topic, _ in await subscriptions.folded(self._pool)} >= {topic.name for topic in TOLD}
 
     async def _has_room(self) -> bool:
         """Whether its receiver has taken enough of what waits for it to be told more."""
