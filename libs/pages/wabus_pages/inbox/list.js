@@ -122,7 +122,8 @@ function drawRows(also = -1) {
   const places = new Set();
   for (let at = from; at < to; at += 1) places.add(at);
   for (const at of [focused, also]) if (at >= 0) places.add(at);
-  const visible = [...places].sort((one, other) => one - other);
+  // Between two drawings one may have gone that the order still has.
+  const visible = [...places].sort((one, other) => one - other).filter((at) => state.conversations.has(shown[at]));
   showList($("rows"), visible.map((at) => {
     const conversation = state.conversations.get(shown[at]);
     const isCurrent = shown[at] === state.selected;

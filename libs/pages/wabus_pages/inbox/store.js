@@ -10,6 +10,7 @@ const CLOSING_MOST = 2_000; // conversations that are looked through for those w
 const KEPT = 20_000; // conversations that are remembered
 const FOUND_PAGE = 30;
 const HEALTH_AGAIN = 60_000; // ms
+const OUTDATED = -1; // version of a conversation that has to be asked for anew
 
 const nothing = () => ({
   live: "connecting",
@@ -89,7 +90,7 @@ export function take(conversation) {
 
 /* ---- the list ---- */
 
-/** Ask for the list anew, from its beginning. What was known stays until the answer is there. */
+/** Ask for the list anew, from its beginning. What was known stays until the answer is there. Returns whether it is. */
 export async function loadList() {
   const asked = ++listAsked;
   change({ list: state.conversations.size ? state.list : "loading", loadingMore: false });
@@ -106,6 +107,7 @@ export async function loadList() {
     for (const conversation of found) take(conversation);
     const isAll = isClosing || !answer.next;
     change({ list: "ready", next: isAll ? null : answer.next, end: isAll ? null : known(found.at(-1)) });
+    return true;
   } catch (error) {
     failedWith(error, () => asked === listAsked && change({ list: state.list === "ready" ? "ready" : "failed" }));
   }
@@ -293,9 +295,16 @@ export function takeRemoved({ conversation_id, merged_into }) {
 /** All is to be asked for again: it was missed too long. */
 export function loadAnew() {
   const { selected: conversation_id } = state;
-  state.conversations = new Map(conversation_id && state.conversations.has(conversation_id) ? [[conversation_id, { ...selected(), version: -1 }]] : []);
+  for (const conversation of state.conversations.values()) conversation.version = OUTDATED;
   const isShown = conversation_id && state.threadState !== "none";
-  return Promise.all([loadList(), isShown ? refreshSelected(conversation_id) : null]);
+  return Promise.all([loadList().then(dropOutdated), isShown ? refreshSelected(conversation_id) : null]);
+}
+
+/** What was known before and is not in the answer may not be there any more: whoever needs it asks for it. */
+function dropOutdated(isThere) {
+  if (!isThere) return;
+  for (const [id, { version }] of state.conversations) if (version === OUTDATED && id !== state.selected) state.conversations.delete(id);
+  changed();
 }
 
 async function refreshSelected(conversation_id) {
