@@ -1,6 +1,7 @@
 """How fast the inbox and a thread are answered over a million conversations, beside the queries they stand on.
 
     python benchmarks/conversations_api.py [--conversations 1000000] [--long 50000] [--rate 40] [--seconds 20]
+                                           [--only KIND …]
 
 Starts PostgreSQL and Kafka of its own, writes two messages and six statuses for each conversation, and one thread of
 `--long` messages, all of one organisation; then the API in a process, and another process for each measurement.
@@ -39,7 +40,10 @@ FILL_TIMEOUT = 3600.0  # seconds
 SEED = 7
 UNTIL = "2026-11-30T12:00:00Z"
 
-KINDS = ("list", "list of a number", "thread", "long thread")
+KINDS = (
+    "list", "list of a number", "list of those that may be open", "thread", "long thread", "word of few", "word of all",
+)  # fmt: skip
+WORD_OF_ALL = "sentence"
 
 # An id is that of a person, a conversation or a message by its first part, and its number.
 ROWS = """
@@ -58,10 +62,10 @@ FILL = """
     INSERT INTO persons (person_id, org_id, scope, first_seen)
     SELECT id('person', n), 'org', 'portfolio', said_at(n, $3) FROM generate_series($1::bigint, $2::bigint) AS n;
     INSERT INTO conversations (conversation_id, org_id, waba_id, phone_number_id, person_id, first_at, last_at,
-        last_tie, last_message_id, unread, user_last_at, name, name_at)
+        last_tie, last_message_id, unread, user_last_at, maybe_at, name, name_at)
     SELECT id('conversation', n), 'org', 'waba ' || n % 5, 'number ' || n % 20, id('person', n), said_at(n, $3),
-        said_at(n, $3) + '1 minute', 2 * n + 1, id('message', 2 * n + 1), n % 2, said_at(n, $3), 'Name ' || n,
-        said_at(n, $3)
+        said_at(n, $3) + '1 minute', 2 * n + 1, id('message', 2 * n + 1), n % 2, said_at(n, $3),
+        CASE WHEN n % 1000 = 0 THEN now() END, 'Name ' || n, said_at(n, $3)
     FROM generate_series($1::bigint, $2::bigint) AS n;
     INSERT INTO message_places (message_id, month)
     SELECT id('message', 2 * n + m), date_trunc('month', (said_at(n, $3) + m * '1 minute'::interval) AT TIME ZONE 'UTC')
@@ -167,6 +171,10 @@ async def places(kind: str, options: argparse.Namespace) -> list[tuple[str, tupl
                     ties,
                 )
                 return [(row[0], (row[1], row[2], row[3])) for row in rows]
+            case "word of few":
+                return [(str(chosen.randrange(options.conversations)), ()) for _ in range(count)]
+            case "word of all" | "list of those that may be open":
+                return [(WORD_OF_ALL, ())] * count
             case _:
                 numbers = [chosen.randrange(options.conversations) for _ in range(count)]
                 rows = await pool.fetch(
@@ -193,7 +201,11 @@ async def measure_api(kind: str, options: argparse.Namespace) -> list[float]:
             params = {"limit": str(PAGE)} | ({"after": cursor_of(place)} if place else {})
             if kind == "list of a number":
                 params["phone_number_id"] = name
+            if kind == "list of those that may be open":
+                params["window"] = "maybe"
             path = "/conversations" if kind.startswith("list") else f"/conversations/{name}/messages"
+            if kind.startswith("word"):
+                path, params["q"] = "/conversations/search", name
             async with session.get(path, params=params) as response:
                 body = await response.json()
                 assert response.status == 200, body
@@ -211,7 +223,13 @@ async def measure_query(kind: str, options: argparse.Namespace) -> list[float]:
 
         async def ask(number: int) -> None:
             name, place = chosen[number]
-            if kind.startswith("list"):
+            if kind.startswith("word"):
+                rows = await reading.search(pool, reading.WantedTexts(ORG, name, limit=PAGE))
+            elif kind == "list of those that may be open":
+                rows = await reading.conversations(
+                    pool, reading.WantedConversations(ORG, now, window="maybe", limit=PAGE)
+                )
+            elif kind.startswith("list"):
                 of_number = kind == "list of a number"
                 after = cast("reading.Place | None", place or None)
                 number_id = name if of_number else None
@@ -246,7 +264,7 @@ async def benchmark(options: argparse.Namespace) -> bool:
     async with stores(ports, durable=False):
         await fill(options.conversations, options.long)
         async with api_of("wabus_conversations", ports[3]):
-            for kind in KINDS:
+            for kind in options.only:
                 before = await in_a_process("query", kind, options)
                 asked = await in_a_process("api", kind, options)
                 after = await in_a_process("query", kind, options)
@@ -263,6 +281,7 @@ def main() -> None:
     parser.add_argument("--long", type=int, default=50_000, help="messages of one thread")
     parser.add_argument("--rate", type=float, default=40, help="requests a second")
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--only", choices=KINDS, nargs="+", default=KINDS)
     parser.add_argument("--measure", choices=["api", "query"], help=argparse.SUPPRESS)
     parser.add_argument("--kind", choices=KINDS, help=argparse.SUPPRESS)
     options = parser.parse_args()

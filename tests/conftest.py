@@ -25,7 +25,7 @@ from wabus_local.kafka import EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.http.auth import make_token
 from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, ensure_topics, topic_name
-from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.kafka.publisher import Patience, Publisher
 from wabus_runtime.observe import tracing
 from wabus_runtime.settings import AuthSettings, IdentitySettings, KafkaSettings, load
 from waiting import Eventually, wait_until
@@ -131,8 +131,8 @@ async def topics(environment: dict[str, str]) -> IdentitySettings:
 
 @pytest.fixture
 async def publisher(topics: KafkaSettings) -> AsyncIterator[Publisher]:
-    """Publishes to this test's topics."""
-    publisher = Publisher(topics, "/wabus/test")
+    """Publishes to this test's topics; a broker on a busy machine leads a partition some time after it has said so."""
+    publisher = Publisher(topics, "/wabus/test", Patience(acknowledge=30.0))
     await publisher.start()
     yield publisher
     await publisher.stop()
@@ -175,9 +175,10 @@ def spans() -> Iterator[InMemorySpanExporter]:
 def bearer(environment: dict[str, str]) -> Callable[..., dict[str, str]]:
     """The Authorization header of a caller."""
 
-    def header(org: str = "demo", role: str = "admin") -> dict[str, str]:
+    def header(org: str = "demo", role: str = "admin", sub: str | None = None) -> dict[str, str]:
+        lifetime = timedelta(minutes=10)
         token = make_token(
-            load(AuthSettings), org_id=org, role=role, now=datetime.now(UTC), lifetime=timedelta(minutes=10)
+            load(AuthSettings), org_id=org, role=role, now=datetime.now(UTC), lifetime=lifetime, subject=sub
         )
         return {"Authorization": f"Bearer {token}"}
 

@@ -30,6 +30,7 @@ from deployment import settings_of as settings_class
 from wabus_cli.main import wabus
 from wabus_cli.serve import chosen
 from wabus_conversations.worker.projector import NAME as CONVERSATIONS_PROJECTION
+from wabus_conversations.worker.work.projector import NAME as WORK_PROJECTION
 from wabus_events import TOPICS
 from wabus_health_projector.tables import history
 from wabus_health_projector.worker import alerts, checker, projector
@@ -57,7 +58,7 @@ GROUPS = {
     "gateway": set[str](),
     "template-sync": {"template-sync", TEMPLATES_PROJECTION},
     "health-projector": {projector.NAME, history.NAME, checker.GROUP, alerts.NAME},
-    "conversations": {CONVERSATIONS_PROJECTION},
+    "conversations": {CONVERSATIONS_PROJECTION, WORK_PROJECTION},
     "subscriptions": {SUBSCRIPTIONS_PROJECTION},
     "sender": {SENDER_PROJECTION},
 }

@@ -20,7 +20,8 @@ from wabus_runtime.projection.erasing import draw
 TABLES = (
     "identifiers", "identity_evidence", "persons", "conversations", "former_conversations", "message_places",
     "messages", "message_statuses", "contact_facts", "histories", "erasures", "retention", "scopes", "service_start",
-    "media", "media_objects", "media_leftovers",
+    "media", "media_objects", "media_leftovers", "conversation_work", "work_events", "notes", "work_settings",
+    "agent_turns", "presence",
 )  # fmt: skip
 
 

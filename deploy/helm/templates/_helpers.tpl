@@ -53,7 +53,7 @@ conversations-api:
   values: conversations
   process: api
   serves: true
-  paths: ["/conversations", "/contacts", "/stream-tickets", "/media"]
+  paths: ["/conversations", "/contacts", "/stream-tickets", "/media", "/teams", "/routing"]
   tables: true
   namesNobody: true
   media: true
@@ -301,6 +301,7 @@ accounts.v1: {cleanup: delete, retention: "-1"}
 templates.v1: {cleanup: delete, retention: "-1"}
 messages.v1: {cleanup: delete, retention: "2505600000", segment: "43200000"}
 sends.v1: {cleanup: delete, retention: "2505600000", segment: "43200000"}
+conversations.v1: {cleanup: delete, retention: "2505600000", segment: "43200000"}
 credentials.v1: {cleanup: compact, retention: "-1"}
 health.v1: {cleanup: delete, retention: "-1"}
 erasures.v1: {cleanup: compact, retention: "-1", partitions: "1"}
@@ -326,11 +327,11 @@ health-projector:
   groups: [health-alerts, health-checks, health-history, health-projector]
   transactions: health-evaluator
 conversations:
-  reads: [accounts.v1, credentials.v1, erasures.v1, messages.v1, sends.v1]
-  writes: [deadletter.v1, erasures.v1, messages.v1]
-  groups: [conversations]
+  reads: [accounts.v1, conversations.v1, credentials.v1, erasures.v1, messages.v1, sends.v1]
+  writes: [conversations.v1, deadletter.v1, erasures.v1, messages.v1]
+  groups: [conversations, conversations-work]
 subscriptions:
-  reads: [accounts.v1, erasures.v1, health.v1, messages.v1, sends.v1, templates.v1]
+  reads: [accounts.v1, conversations.v1, erasures.v1, health.v1, messages.v1, sends.v1, templates.v1]
   writes: [deadletter.v1]
   groups: [subscriptions]
 sender:

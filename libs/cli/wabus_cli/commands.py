@@ -18,8 +18,9 @@ from wabus_runtime.settings import AuthSettings, KafkaSettings, load
 @click.command()
 @click.option("--org", required=True, help="The organisation, as `orgId`.")
 @click.option("--role", type=click.Choice(ROLES), default="member", show_default=True)
+@click.option("--sub", help="Who it is of, as `sub`: two agents need two.")
 @click.option("--hours", type=click.IntRange(1, 24 * 30), default=12, show_default=True)
-def token(org: str, role: str, hours: int) -> None:
+def token(org: str, role: str, sub: str | None, hours: int) -> None:
     """Print a JWT for the read and command endpoints, signed with JWT_SECRET. For local use.
 
     \b
@@ -28,7 +29,8 @@ def token(org: str, role: str, hours: int) -> None:
     """
     settings = load(AuthSettings)
     try:
-        made = make_token(settings, org_id=org, role=role, now=datetime.now(UTC), lifetime=timedelta(hours=hours))
+        now, lifetime = datetime.now(UTC), timedelta(hours=hours)
+        made = make_token(settings, org_id=org, role=role, now=now, lifetime=lifetime, subject=sub)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     click.echo(made)

@@ -12,6 +12,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from wabus_events import (
+    CONVERSATIONS,
     DEADLETTER,
     MESSAGES,
     PRIVATE_TOPICS,
@@ -30,8 +31,10 @@ from wabus_runtime.settings import KafkaSettings
 PUBLIC = tuple(topic for topic in TOPICS if topic not in PRIVATE_TOPICS and topic != DEADLETTER)
 """The topics that these tools know. Credentials and dead letters are not among them, whatever is asked."""
 
-PERSONAL = frozenset({"value", "body", "contact", "wamid", "to", "recipient", "message", "metadata", "wa_id"})
-ABOUT_PEOPLE = (MESSAGES, SENDS)
+PERSONAL = frozenset(
+    {"value", "body", "contact", "wamid", "to", "recipient", "message", "metadata", "wa_id", "contacts", "text"}
+)
+ABOUT_PEOPLE = (MESSAGES, SENDS, CONVERSATIONS)
 """The topics that hold what people write, or is written to them, and which of their fields say so.
 
 A wamid has the customer's number in it (base64).

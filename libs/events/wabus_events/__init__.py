@@ -21,6 +21,18 @@ from wabus_events.models.accounts import (
     WebhookSeen,
 )
 from wabus_events.models.coexistence import ContactSynced, HistoryProgressed, MessageEchoed, MessageImported
+from wabus_events.models.conversations import (
+    ConversationAssigned,
+    ConversationClosed,
+    ConversationEvent,
+    ConversationMarkedUnread,
+    ConversationRead,
+    ConversationReopened,
+    ConversationSnoozed,
+    ConversationTagged,
+    NoteAdded,
+    NoteRemoved,
+)
 from wabus_events.models.credentials import PRIVATE_TOPICS, CredentialStored, OrganisationKey
 from wabus_events.models.erasures import (
     AccountForgotten,
@@ -34,6 +46,16 @@ from wabus_events.models.event import EVENTS, Event, WabaEvent, fact_id
 from wabus_events.models.health import HealthChanged, HealthReason
 from wabus_events.models.media import MediumLost, MediumStored
 from wabus_events.models.messages import MessageReceived, MessageStatusChanged, MessagingFailed, Unrecognised
+from wabus_events.models.routing import (
+    BusinessHours,
+    OpenHours,
+    RoutingChanged,
+    RoutingRule,
+    RuleCondition,
+    Team,
+    TeamMember,
+    TeamsChanged,
+)
 from wabus_events.models.sends import (
     BlockRefused,
     BlockRequested,
@@ -85,6 +107,7 @@ from wabus_events.models.threads import (
 )
 from wabus_events.models.topics import (
     ACCOUNTS,
+    CONVERSATIONS,
     CREDENTIALS,
     DEADLETTER,
     ERASURES,
@@ -100,18 +123,21 @@ from wabus_events.wire.envelope import Record, UndecodableRecord, UnknownEventTy
 from wabus_events.wire.upcasting import upcast
 
 __all__ = [
-    "ACCOUNTS", "CREDENTIALS", "DEADLETTER", "ERASURES", "EVENTS", "HEALTH", "KEYS", "MESSAGES", "PRIVATE_TOPICS",
-    "SENDS", "TEMPLATES", "TOPICS", "AccountAlerted", "AccountCheckRequested", "AccountChecked", "AccountConnected",
-    "AccountDisconnected", "AccountForgotten", "AccountReviewed", "AccountSettingsChanged", "AccountUpdated",
-    "BlockRefused", "BlockRequested", "Body", "Button", "CallReported", "CallbackVerified", "CapabilityChanged", "Card",
-    "CheckedNumber", "ContactBlocked", "ContactForgotten", "ContactIdentityChanged", "ContactSynced",
-    "ContactUnblocked", "CredentialStored", "Event", "Footer", "Forgotten", "Header", "HealthChanged", "HealthReason",
+    "ACCOUNTS", "CONVERSATIONS", "CREDENTIALS", "DEADLETTER", "ERASURES", "EVENTS", "HEALTH", "KEYS", "MESSAGES",
+    "PRIVATE_TOPICS", "SENDS", "TEMPLATES", "TOPICS", "AccountAlerted", "AccountCheckRequested", "AccountChecked",
+    "AccountConnected", "AccountDisconnected", "AccountForgotten", "AccountReviewed", "AccountSettingsChanged",
+    "AccountUpdated", "BlockRefused", "BlockRequested", "Body", "BusinessHours", "Button", "CallReported",
+    "CallbackVerified", "CapabilityChanged", "Card", "CheckedNumber", "ContactBlocked", "ContactForgotten",
+    "ContactIdentityChanged", "ContactSynced", "ContactUnblocked", "ConversationAssigned", "ConversationClosed",
+    "ConversationEvent", "ConversationMarkedUnread", "ConversationRead", "ConversationReopened", "ConversationSnoozed",
+    "ConversationTagged", "CredentialStored", "Event", "Footer", "Forgotten", "Header", "HealthChanged", "HealthReason",
     "HistoryProgressed", "LabelPaused", "LabelResumed", "LimitedTimeOffer", "MarketingPreferenceChanged", "MediumLost",
     "MediumStored", "MessageAccepted", "MessageEchoed", "MessageImported", "MessageReceived", "MessageReported",
-    "MessageStatusChanged", "MessagingFailed", "OptedIn", "OptedOut", "OrganisationForgotten", "OrganisationKey",
-    "PhoneNumber", "PhoneNumberNameReviewed", "PhoneNumberQualityChanged", "ReadMarkRequested", "Record",
-    "SecurityChanged", "SendCancelled", "SendClaimed", "SendExpired", "SendRefused", "SendRequested", "SendReturned",
-    "SendSettled", "SendUnknown", "SendingError", "SendingRestriction", "StandbyReceived", "Template",
+    "MessageStatusChanged", "MessagingFailed", "NoteAdded", "NoteRemoved", "OpenHours", "OptedIn", "OptedOut",
+    "OrganisationForgotten", "OrganisationKey", "PhoneNumber", "PhoneNumberNameReviewed", "PhoneNumberQualityChanged",
+    "ReadMarkRequested", "Record", "RoutingChanged", "RoutingRule", "RuleCondition", "SecurityChanged", "SendCancelled",
+    "SendClaimed", "SendExpired", "SendRefused", "SendRequested", "SendReturned", "SendSettled", "SendUnknown",
+    "SendingError", "SendingRestriction", "StandbyReceived", "Team", "TeamMember", "TeamsChanged", "Template",
     "TemplateCategoryChanged", "TemplateChanged", "TemplateComponentsChanged", "TemplateConfirmed",
     "TemplateQualityChanged", "TemplateRemoved", "TemplateStatusChanged", "TemplateSyncFailed",
     "TemplateSyncProgressed", "TemplateSyncRequested", "TemplateSyncStarted", "TemplatesSynced", "ThreadControlChanged",

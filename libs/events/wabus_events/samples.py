@@ -276,6 +276,34 @@ SAMPLES: dict[str, Any] = {
         ],
     },
     "send_id": "7c1d2f3e-8a55-4d0c-9d4f-1f3f8f8f2a10",
+    "conversation_id": "0d5a1f0e-8a55-8d0c-9d4f-1f3f8f8f2a10",
+    "contacts": [CUSTOMER, USER],
+    "by": "anna@shop.example",
+    "note_id": "4c1d7a3e-55f0-4b7e-9d4f-1f3f8f8f2a10",
+    "ConversationAssigned.agent": "ben@shop.example",
+    "ConversationAssigned.bot": None,
+    "ConversationAssigned.team": "orders",
+    "ConversationAssigned.instead_of": None,
+    "ConversationAssigned.reason": "asked",
+    "ConversationAssigned.rule": None,
+    "ConversationReopened.snooze": None,
+    "ConversationTagged.added": ["vip"],
+    "ConversationTagged.removed": ["new"],
+    "NoteAdded.text": "Calls back on Monday",
+    "TeamsChanged.teams": [
+        {"team_id": "orders", "name": "Orders", "capacity": 10, "members": [{"sub": "ben@shop.example"}]}
+    ],
+    "RoutingChanged.rules": [
+        {
+            "name": "orders by day", "when": {
+                "keywords": ["order"],
+                "hours": {
+                    "zone": "Europe/Berlin", "open": [{"days": ["mon", "tue"], "begin": "09:00", "end": "17:00"}],
+                },
+            },
+            "team": "orders", "strategy": "least_open", "sticky_days": 14,
+        }
+    ],
     "SendRequested.kind": "template",
     "SendRequested.to": CUSTOMER,
     "SendRequested.recipient": USER,
@@ -295,6 +323,7 @@ SAMPLES: dict[str, Any] = {
     "MessageAccepted.kind": "template",
     "MessageAccepted.wa_id": CUSTOMER,
     "SendSettled.wa_id": CUSTOMER,
+    "SendSettled.by": "status",
     "SendSettled.kind": "template",
     "MessageReported.wa_id": CUSTOMER,
     "MessageReported.user_id": USER,

@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 from typing import Any, cast
 
 from wabus_events import (
+    CONVERSATIONS,
     MESSAGES,
     SENDS,
     AccountForgotten,
@@ -89,7 +90,7 @@ def respecting(event: Event, lines: Lines) -> Event | None:
         case HealthChanged():
             reasons = [one for one in event.reasons if not lines.covers(AccountForgotten, one.waba_id, event.time)]
             return event if len(reasons) == len(event.reasons) else event.model_copy(update={"reasons": reasons})
-        case _ if event.topic in (MESSAGES, SENDS) and any(
+        case _ if event.topic in (MESSAGES, SENDS, CONVERSATIONS) and any(
             _is_forgotten(who, event, lines) for who in people_in(event)
         ):
             return None

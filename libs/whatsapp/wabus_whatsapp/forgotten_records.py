@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import orjson
 from wabus_events import (
+    CONVERSATIONS,
     ERASURES,
     EVENTS,
     MESSAGES,
@@ -49,7 +50,7 @@ def record_respecting(record: Record, lines: Lines, logged_at: datetime | None =
     names = {org_id, attributes.get("ce_subject"), _text(record.key)}
     if any(lines.covers(kind, name, at) for kind in (OrganisationForgotten, AccountForgotten) for name in names):
         return None
-    if record.topic in (MESSAGES.name, SENDS.name):
+    if record.topic in (MESSAGES.name, SENDS.name, CONVERSATIONS.name):
         people = people_named(fields) if fields else _people_in_text(record)
         scopes = (org_id, "") if org_id else ("",)
         if any(lines.covers(ContactForgotten, who, at, scope) for who in people for scope in scopes):

@@ -28,6 +28,9 @@ from wabus_conversations.api.conversations import ConversationsApi
 from wabus_conversations.api.following import FollowingApi
 from wabus_conversations.api.media import MediaApi
 from wabus_conversations.api.routes import add_routes
+from wabus_conversations.api.work.acting import ActingApi
+from wabus_conversations.api.work.presence import Presence
+from wabus_conversations.api.work.settings import SettingsApi
 from wabus_conversations.settings import (
     ConversationsApiSettings,
     ConversationsSettings,
@@ -40,6 +43,8 @@ from wabus_conversations.worker.keeping import Keeping
 from wabus_conversations.worker.media.due import Fetching
 from wabus_conversations.worker.media.fetching import Fetcher
 from wabus_conversations.worker.media.upkeep import Upkeep
+from wabus_conversations.worker.work import projector as folding
+from wabus_conversations.worker.work.routing import Routing
 
 CREDENTIALS_TIMEOUT = 60.0  # seconds for all accounts' tokens to be read at the start
 
@@ -68,6 +73,7 @@ def _install_api(app: web.Application, settings: ConversationsApiSettings) -> No
     kept = timedelta(days=settings.conversations_feed_days)
     source = Source(projector.NAME, (MESSAGES.name, SENDS.name), kept, following.frames, lambda: app[READS])
     feed = Feed(source, announcements)
+    presence = Presence(lambda: app[READS])
 
     async def api(_app: web.Application) -> AsyncIterator[None]:
         await publisher.start()
@@ -87,13 +93,18 @@ def _install_api(app: web.Application, settings: ConversationsApiSettings) -> No
     app.on_shutdown.append(close)
     background(app, "conversations-reads", compare)
     background(app, "conversations-announcements", announcements.run)
+    background(app, "conversations-presence", presence.run)
     app[DRAINS].append(feed.drain)
     add_routes(
         app,
         ConversationsApi(lambda: app[READS], settings.conversations_search),
         ContactsApi(lambda: app[READS], publisher, announcements),
-        FollowingApi(feed, lambda: app[READS], settings.conversations_streams_per_org, settings.conversations_streams),
+        FollowingApi(
+            feed, lambda: app[READS], presence, settings.conversations_streams_per_org, settings.conversations_streams
+        ),
         MediaApi(lambda: app[READS], MediaStore(settings.media_store_url)),
+        ActingApi(lambda: app[READS], publisher, announcements),
+        SettingsApi(lambda: app[READS], publisher, announcements),
     )
 
 
@@ -106,6 +117,9 @@ class _Media:
 
 
 MEDIA: web.AppKey[_Media] = web.AppKey("conversations_media", _Media)
+
+
+ROUTING: web.AppKey[Routing] = web.AppKey("conversations_routing", Routing)
 
 
 def _install_media(app: web.Application, settings: ConversationsWorkerSettings) -> None:
@@ -138,12 +152,34 @@ def _install_media(app: web.Application, settings: ConversationsWorkerSettings) 
     background(app, "conversations-media-upkeep", keep_up)
 
 
+def _install_routing(app: web.Application, settings: ConversationsWorkerSettings) -> None:
+    async def parts(app: web.Application) -> AsyncIterator[None]:
+        publisher = Publisher(settings, SOURCE)
+        await publisher.start()
+        app[ROUTING] = Routing(app[POOL], publisher)
+        yield
+        await publisher.stop()
+
+    async def give(ready: Callable[[], None]) -> None:
+        await app[ROUTING].run(ready)
+
+    async def wake(ready: Callable[[], None]) -> None:
+        await app[ROUTING].wake(ready)
+
+    app.cleanup_ctx.append(parts)
+    background(app, "conversations-routing", give)
+    background(app, "conversations-put-off", wake)
+
+
 def _install_worker(app: web.Application, settings: ConversationsWorkerSettings) -> None:
     directory = Directory(settings)
     keeping = Keeping(settings.identity_bytes, settings.conversations_retention_days, settings.conversations_feed_days)
 
     async def project(ready: Callable[[], None]) -> None:
         await projector.run(settings, app[POOL], directory, keeping, ready)
+
+    async def work(ready: Callable[[], None]) -> None:
+        await folding.run(settings, app[POOL], ready)
 
     async def keep_up(ready: Callable[[], None]) -> None:
         await upkeep.run(app[POOL], keeping, ready)
@@ -153,9 +189,11 @@ def _install_worker(app: web.Application, settings: ConversationsWorkerSettings)
 
     background(app, "conversations-accounts", directory.run)
     background(app, projector.NAME, project)
+    background(app, folding.NAME, work)
     background(app, "conversations-upkeep", keep_up)
     background(app, "conversations-clearing", clear)
     _install_media(app, settings)
+    _install_routing(app, settings)
 
 
 service = Service(

@@ -11,6 +11,7 @@ from profiles import examples
 from threads import ANNA, ANNA_ID, BEN, BEN_ID, called, echoed, identity, imported, in_book, received, standby, status
 from wabus_conversations.app import create_app
 from wabus_conversations.settings import ConversationsSettings
+from wabus_conversations.tables import reading
 from wabus_conversations.threads.ids import message_id
 from wabus_runtime.http.paging import cursor_of
 from wabus_runtime.settings import load
@@ -328,6 +329,35 @@ async def test_words_are_found_where_they_still_stand(inbox: Inbox) -> None:
     page = await inbox.ask("/conversations/search", q="red", limit="3")
     rest = await inbox.ask("/conversations/search", q="red", limit="3", after=page["next"])
     assert [each["text"] for each in page["messages"] + rest["messages"]] == ["RED Hat, size 5", "the red shoes"]
+
+
+@pytest.mark.parametrize(("looked_at", "often"), [(500, 5), (4, 1), (4, 5)])
+async def test_what_many_say_and_what_few_say_is_found_alike_the_newest_first(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch, looked_at: int, often: int
+) -> None:
+    monkeypatch.setattr(reading, "LOOKED_AT_FIRST", looked_at)
+    monkeypatch.setattr(reading, "OFTEN", often)
+    people = (ANNA, ANNA_ID), (BEN, BEN_ID)
+    said = [f"order {number}" if number % 4 else f"rare {number}" for number in range(24)]
+    await inbox.fold(*(received(text, number, *people[number % 2]) for number, text in enumerate(said)))
+    await inbox.fold(received("order of theirs", 30), org_id="rival")
+
+    async def found(q: str, **params: str) -> list[str]:
+        pages: list[str] = []
+        while True:
+            answer = await inbox.ask("/conversations/search", params, q=q, limit="4")
+            pages += [each["text"] for each in answer["messages"]]
+            if not answer["next"]:
+                return pages
+            params["after"] = answer["next"]
+
+    assert await found("order") == [text for text in reversed(said) if text.startswith("order")]
+    assert await found("rare") == [text for text in reversed(said) if text.startswith("rare")]
+    assert await found("order 5") == ["order 5"]
+    conversation = next(each for each in await inbox.conversations() if each["contact"]["numbers"] == [BEN])
+    assert await found("order", conversation_id=conversation["conversation_id"]) == [
+        f"order {number}" for number in range(23, 0, -2)
+    ]
 
 
 async def test_whoever_has_a_number_is_found_however_it_is_written(inbox: Inbox) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import asyncpg
 import pytest
@@ -19,6 +20,7 @@ from threads import (
     ANNA_ID,
     BEN,
     BEN_ID,
+    IDS,
     NOW,
     NUMBER,
     ORG,
@@ -28,6 +30,7 @@ from threads import (
     history,
     identity,
     in_book,
+    person,
     preference,
     received,
     recent,
@@ -38,7 +41,22 @@ from wabus_conversations.settings import ConversationsSettings
 from wabus_conversations.threads.ids import Ids
 from wabus_conversations.worker import clearing, projector
 from wabus_conversations.worker.keeping import Keeping
-from wabus_events import AccountConnected, AccountForgotten, ContactForgotten, Event, Forgotten, OrganisationForgotten
+from wabus_conversations.worker.work import projector as folding
+from wabus_events import (
+    CONVERSATIONS,
+    ERASURES,
+    AccountConnected,
+    AccountForgotten,
+    ContactForgotten,
+    ConversationAssigned,
+    Event,
+    Forgotten,
+    NoteAdded,
+    OrganisationForgotten,
+    RoutingChanged,
+    Team,
+    TeamsChanged,
+)
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.directory.directory import Directory
 from wabus_runtime.kafka.publisher import Publisher
@@ -94,6 +112,26 @@ def everything(base: float = 0) -> list[Event]:
 WORDS = (ORG, WABA, NUMBER, ANNA, ANNA_ID, BEN, BEN_ID, "16505550000", "16505550003", "Private", "the market")
 
 
+def work(kind: type[Forgotten], base: float = 0) -> list[Event]:
+    """Something for each table of what people do; of an account, what the organisation's teams are stays."""
+    here = IDS.conversation(ORG, NUMBER, person(ANNA))
+    about: dict[str, Any] = {
+        "time": moment(base + 20), "org_id": ORG, "waba_id": WABA, "phone_number_id": NUMBER,
+        "conversation_id": here, "contacts": [ANNA], "by": "colleague",
+    }  # fmt: skip
+    whole: dict[str, Any] = {"time": moment(base + 20), "org_id": ORG}
+    whose: dict[str, Any] = {"agent": "colleague"} if kind is OrganisationForgotten else {"bot": "helper"}
+    ids = [str(uuid5(NAMESPACE_URL, f"work {base} {number}")) for number in range(4)]
+    made: list[Event] = [
+        ConversationAssigned(id=ids[0], **about, **whose),
+        NoteAdded(id=ids[1], note_id=ids[1], text="Anna Private is ill", **about),
+    ]
+    if kind is OrganisationForgotten:
+        teams = [Team(team_id="t", name="Private")]
+        made += [TeamsChanged(id=ids[2], teams=teams, **whole), RoutingChanged(id=ids[3], rules=[], **whole)]
+    return made
+
+
 class World:
     """What is published, who folds it, and the rows."""
 
@@ -102,19 +140,23 @@ class World:
         self._publisher = publisher
         self._serve = serve
         self._eventually = eventually
-        self._published = 0
+        self._published = self._worked = 0
 
     async def publish(self, events: Iterable[Event]) -> None:
         told = list(events)
         await self._publisher.publish(told)
-        self._published += sum(not isinstance(event, AccountConnected) for event in told)
+        self._published += sum(
+            not isinstance(event, AccountConnected) and event.topic is not CONVERSATIONS for event in told
+        )
+        self._worked += sum(event.topic in (CONVERSATIONS, ERASURES) for event in told)
 
     async def start(self) -> TestClient[web.Request, web.Application]:
         return await self._serve(create_app(load(ConversationsSettings), "worker"))
 
     async def all_folded(self) -> None:
         async def reached() -> bool:
-            return sum((await offsets(self.pool, projector.NAME)).values()) >= self._published
+            messages, work = [sum((await offsets(self.pool, name)).values()) for name in (projector.NAME, folding.NAME)]
+            return messages >= self._published and work >= self._worked
 
         await self._eventually(reached)
 
@@ -165,15 +207,22 @@ async def test_who_is_forgotten_is_in_no_table_at_once_and_nothing_brings_them_b
     await world.publish([connected(), picture, *everything()])
     await world.start()
     await world.all_folded()
+    await world.publish(work(kind))
+    await world.all_folded()
 
     async def is_stored() -> bool:
         return await world.pool.fetchval("SELECT state FROM media") == "stored"
 
     await eventually(is_stored)
     assert len(files_in(store)) == 1
+    of_organisations = {"retention", "work_settings", "agent_turns", "presence"}
     if kind is OrganisationForgotten:
         await world.pool.execute("INSERT INTO retention VALUES ($1, 90, $2)", ORG, moment(0))
-    passing = {"retention", "former_conversations", "media_leftovers"}
+        await world.pool.execute(
+            "INSERT INTO presence VALUES ($1, 'colleague', gen_random_uuid(), now() + interval '1 hour')", ORG
+        )
+        of_organisations = set[str]()
+    passing = {"former_conversations", "media_leftovers"} | of_organisations
     missing = set(EMPTIED) - (await world.counts()).keys() - passing
     assert not missing, "a table of which this test says nothing"
 
@@ -182,11 +231,11 @@ async def test_who_is_forgotten_is_in_no_table_at_once_and_nothing_brings_them_b
     assert files_in(store) == []
 
     # A webhook and an address book that come late, and the log once more.
-    await world.publish(everything(100))
-    await world.publish(everything())
+    await world.publish([*everything(100), *everything(), *work(kind, 100), *work(kind)])
     await world.all_folded()
     assert await world.is_empty()
     await replay_over(projector.TABLES, lambda _: None)
+    await replay_over(folding.TABLES, lambda _: None)
     assert await world.is_empty()
     assert files_in(store) == []
 

@@ -172,6 +172,7 @@ def ids() -> dict[str, str]:
         "message_id": message_id("demo", PHONE, WAMID),
         "subscription_id": SUBSCRIBED[0],
         "event_id": "5",
+        "note_id": "00000000-0000-0000-0000-000000000009",
         "media_id": fact_id("medium", message_id("demo", PHONE, WITH_MEDIUM)),
     }
 

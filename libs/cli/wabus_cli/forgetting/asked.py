@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from wabus_events import (
+    CONVERSATIONS,
     MESSAGES,
     SENDS,
     AccountConnected,
@@ -53,7 +54,7 @@ class Asked:
         except UndecodableRecord:
             # Whatever it is, it names them.
             return contact_id(self.contact).encode() in key + (value or b"")
-        return event.topic in (MESSAGES, SENDS) and contact_id(self.contact) in people_in(event)
+        return event.topic in (MESSAGES, SENDS, CONVERSATIONS) and contact_id(self.contact) in people_in(event)
 
 
 class LastOwners:

@@ -78,6 +78,13 @@ SENDS = Topic(
     key="phone number id, so that a number has one sender",
     retention=PERSONAL_RETENTION,
 )
+CONVERSATIONS = Topic(
+    "conversations.v1",
+    "What people of an organisation do with its conversations: who answers, what is closed, read, tagged, noted; teams "
+    "and rules.",
+    key="organisation id, so that of two who take the same conversation one is first",
+    retention=PERSONAL_RETENTION,
+)
 CREDENTIALS = Topic(
     "credentials.v1",
     "Private to wabus: each WABA's access token, sealed. A tombstone means disconnected.",
@@ -114,7 +121,7 @@ DEADLETTER = Topic(
     retention=PERSONAL_RETENTION,
 )
 
-TOPICS = (ACCOUNTS, TEMPLATES, MESSAGES, SENDS, CREDENTIALS, HEALTH, ERASURES, KEYS, DEADLETTER)
+TOPICS = (ACCOUNTS, TEMPLATES, MESSAGES, SENDS, CONVERSATIONS, CREDENTIALS, HEALTH, ERASURES, KEYS, DEADLETTER)
 
 
 def _ms(time: timedelta) -> str:

@@ -62,7 +62,8 @@ class Turns(Generic[Question, Answer]):
 
     async def _answer(self, turn: Mapping[str, _Asked[Question, Answer]]) -> None:
         try:
-            answers = await self._ask_all({who: asked.question for who, asked in turn.items()})
+            found = await self._ask_all({who: asked.question for who, asked in turn.items()})
+            answers = {who: found[who] for who in turn}
         except Exception as error:
             is_away = isinstance(error, (TimeoutError, *DATABASE_AWAY))
             if len(turn) > 1 and not is_away:

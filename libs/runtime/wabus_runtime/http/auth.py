@@ -186,11 +186,13 @@ def is_moment(claim: object) -> bool:
     return isinstance(claim, int | float) and not isinstance(claim, bool) and 0 <= claim <= LATEST
 
 
-def make_token(settings: AuthSettings, *, org_id: str, role: str, now: datetime, lifetime: timedelta) -> str:
+def make_token(
+    settings: AuthSettings, *, org_id: str, role: str, now: datetime, lifetime: timedelta, subject: str | None = None
+) -> str:
     """A token for local use and tests, signed with `JWT_SECRET`."""
     if settings.jwt_secret is None:
         raise ValueError("tokens are made by your identity provider: JWT_SECRET is not set")
-    claims = {"orgId": org_id, "role": role, "sub": f"wabus-cli:{role}", "iat": now, "exp": now + lifetime}
+    claims = {"orgId": org_id, "role": role, "sub": subject or f"wabus-cli:{role}", "iat": now, "exp": now + lifetime}
     if settings.jwt_audience:
         claims["aud"] = settings.jwt_audience
     if settings.jwt_issuer:

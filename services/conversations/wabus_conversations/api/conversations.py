@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import asyncpg
 from aiohttp import web
 from wabus_runtime.http.answers import Problem, checked, json_response, query_of
-from wabus_runtime.http.auth import authorise
+from wabus_runtime.http.auth import Caller, authorise
 from wabus_runtime.http.headers import tagged_response
 from wabus_runtime.http.paging import cursor_of, page_of, place_of
 from wabus_runtime.postgres.read_replica import Reads
@@ -59,13 +59,18 @@ class ConversationsApi:
             phone_number_id=asked.phone_number_id,
             window=asked.window,
             unread=None if asked.unread is None else asked.unread == "true",
+            untaken=asked.assignee == "none",
+            agent=_agent(caller, asked.assignee),
+            team=asked.team,
+            state=asked.state,
+            tag=asked.tag,
             after=place_of(asked.after, ListPlace) if asked.after else None,
             limit=asked.limit,
         )
 
         async def question(pool: asyncpg.Pool) -> tuple[Rows, Rows]:
             rows = await reading.conversations(pool, wanted)
-            return rows, await _about_last(pool, rows)
+            return rows, await about_last(pool, rows)
 
         rows, about = await self.reads().ask(question)
         page, last = page_of(rows, asked.limit)
@@ -86,7 +91,7 @@ class ConversationsApi:
             row = await reading.conversation(pool, caller.org_id, current)
             if row is None:
                 raise _no_conversation()
-            return row, await _about_last(pool, [row])
+            return row, await about_last(pool, [row])
 
         row, about = await self.reads().ask(question)
         current = row["conversation_id"]
@@ -273,7 +278,8 @@ async def _message(pool: asyncpg.Pool, org_id: str, conversation_id: str, messag
     return found[0]
 
 
-async def _about_last(pool: asyncpg.Pool, rows: Rows) -> Rows:
+async def about_last(pool: asyncpg.Pool, rows: Rows) -> Rows:
+    """What was said about the last messages of conversations."""
     return await reading.remarks(pool, last_of(rows))
 
 
@@ -300,6 +306,15 @@ def _by_message(rows: Rows, name: str = "about_id") -> dict[str, list[asyncpg.Re
 
 def _cursor(row: asyncpg.Record) -> str:
     return cursor_of((row["at"], row["tie"], row["message_id"]))
+
+
+def _agent(caller: Caller, assignee: str | None) -> str | None:
+    """Whose conversations are asked for. Raises a 403 problem where nobody knows who asks."""
+    if assignee in (None, "none"):
+        return None
+    if assignee == "me" and caller.subject is None:
+        raise Problem(403, "subject_required", "Not allowed", "Your token has to say who you are, by the claim `sub`.")
+    return caller.subject if assignee == "me" else assignee
 
 
 def _no_message() -> Problem:

@@ -25,6 +25,7 @@ from wabus_runtime.postgres.tickets import Holder, ending, issue, redeem
 from wabus_conversations.api import views
 from wabus_conversations.api.conversations import described_and_remarks, find_current, ids_of, last_of
 from wabus_conversations.api.models import StreamQuery
+from wabus_conversations.api.work.presence import Presence
 from wabus_conversations.tables import reading
 from wabus_conversations.threads.facts import Source
 from wabus_conversations.threads.following import Followed, sees
@@ -37,8 +38,9 @@ TICKETS_A_MINUTE = 3_000  # of an organisation, at one process: after a restart 
 class FollowingApi:
     """The handlers, and the streams that this process has open."""
 
-    def __init__(self, feed: Feed, reads: Callable[[], Reads], most: int, most_of_all: int) -> None:
+    def __init__(self, feed: Feed, reads: Callable[[], Reads], presence: Presence, most: int, most_of_all: int) -> None:
         self._feed = feed
+        self._presence = presence
         self._reads = reads
         self._open = OpenStreams(most, most_of_all)
         self._tickets = Rates(TICKETS_A_MINUTE)
@@ -47,7 +49,8 @@ class FollowingApi:
         """GET /conversations/stream"""
         wanted = await self._wanted(request)
         with self._open.admitted(wanted.caller.org_id, request):
-            return await send_events(request, self._feed, wanted)
+            async with self._presence.here(wanted.caller):
+                return await send_events(request, self._feed, wanted)
 
     async def socket(self, request: web.Request) -> web.StreamResponse:
         """GET /conversations/ws"""
@@ -61,7 +64,8 @@ class FollowingApi:
             return caller
 
         with self._open.admitted(wanted.caller.org_id, request):
-            return await talk(request, self._feed, wanted, renew)
+            async with self._presence.here(wanted.caller):
+                return await talk(request, self._feed, wanted, renew)
 
     async def ticket(self, request: web.Request) -> web.Response:
         """POST /stream-tickets"""

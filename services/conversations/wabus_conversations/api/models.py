@@ -7,6 +7,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from wabus_runtime.http.answers import DIGITS
 from wabus_runtime.http.paging import Cursor
 
+from wabus_conversations.api.work.models import Subject, Tag, TeamId, WorkView
+
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
 Text = Annotated[str, StringConstraints(max_length=512, pattern=r"^[^\x00]*$")]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
@@ -61,6 +63,12 @@ class ListQuery(BaseModel):
     phone_number_id: Text | None = None
     window: WindowState | None = Field(default=None, description="Those whose window is in this state now; no groups.")
     unread: Yes | None = Field(default=None, description="Those with unread messages, or those without.")
+    assignee: Subject | None = Field(
+        default=None, description="Those that somebody has, by their `sub`; `me` is the caller, `none` is nobody."
+    )
+    team: TeamId | None = Field(default=None, description="Those that are with a team.")
+    state: Literal["open", "snoozed", "closed"] | None = Field(default=None, description="Those in this state.")
+    tag: Tag | None = Field(default=None, description="Those with this tag.")
     limit: Limit = 50
     after: After = None
 
@@ -183,6 +191,7 @@ class ConversationView(BaseModel):
     window: WindowView | None = Field(description="Null in a group.")
     thread_owner: ThreadOwnerView | None
     last_message: LastMessage | None
+    work: WorkView
     version: int = Field(description="Greater whenever something about it may have changed.")
 
 

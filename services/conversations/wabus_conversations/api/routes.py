@@ -33,6 +33,9 @@ from wabus_conversations.api.models import (
     Tickets,
     TicketsWanted,
 )
+from wabus_conversations.api.work import routes as work
+from wabus_conversations.api.work.acting import ActingApi
+from wabus_conversations.api.work.settings import SettingsApi
 
 TAG = "conversations"
 
@@ -111,6 +114,7 @@ OPERATIONS = (
     FORGET,
     MEDIUM,
     TICKETS,
+    *work.OPERATIONS,
 )
 
 
@@ -120,6 +124,8 @@ def add_routes(
     contacts: ContactsApi,
     following: FollowingApi,
     media: MediaApi,
+    acting: ActingApi,
+    settings: SettingsApi,
 ) -> None:
     """Route every operation; `/conversations/search` and its like before what could be an id."""
     handlers = (
@@ -137,6 +143,7 @@ def add_routes(
         (FORGET, contacts.forget),
         (MEDIUM, media.medium),
         (TICKETS, media.tickets),
+        *work.handlers(acting, settings),
     )
     for operation, handler in handlers:
         app.router.add_route(operation.method, operation.path, handler)

@@ -46,7 +46,29 @@ def conversation(row: Row, about_last: Sequence[Row], now: datetime, merged_into
         "window": _window(row, now) if person else None,
         "thread_owner": _thread_owner(row["thread_owner"]),
         "last_message": _last_message(row, about_last) if row["last_id"] else None,
+        "work": work(row),
         "version": row["version"],
+    }
+
+
+def work(row: Row) -> Json:
+    """What people do with a conversation."""
+    state = row["work_state"]
+    put, has_it = state != "open", bool(row["agent"] or row["bot"] or row["team"])
+    return {
+        "state": state,
+        "agent": row["agent"],
+        "bot": row["bot"],
+        "team": row["team"],
+        "assigned_at": row["assigned_at"] if has_it else None,
+        "reason": row["reason"] if has_it else None,
+        "rule": row["rule"] if has_it else None,
+        "put_by": row["put_by"] if put else None,
+        "put_at": row["put_at"] if put else None,
+        "snoozed_until": row["snoozed_until"] if state == "snoozed" else None,
+        "last_agent": row["last_agent"],
+        "tags": row["tags"],
+        "notes": row["notes"],
     }
 
 

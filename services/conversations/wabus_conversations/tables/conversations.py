@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from wabus_runtime.postgres.database import Connection
 from wabus_whatsapp.window import free_entry_until
 
 from wabus_conversations.tables.messages import NARROW, Stored, stored_message
+from wabus_conversations.tables.work import state
 from wabus_conversations.threads import summary
 from wabus_conversations.threads.facts import Account
 from wabus_conversations.threads.fold import ANSWERS, Sums, free_until
@@ -17,12 +19,12 @@ _INSERT = """
     INSERT INTO conversations AS held (
         conversation_id, org_id, waba_id, phone_number_id, person_id, group_id, first_at, last_at, last_tie,
         last_message_id, history_at, unread, user_last_at, maybe_at, refused_at, referred_at, free_reported_until,
-        name, name_at, username, username_at
+        name, name_at, username, username_at, heard_at, heard_tie
     )
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::timestamptz[],
         $8::timestamptz[], $9::bigint[], $10::uuid[], $11::timestamptz[], $12::int[], $13::timestamptz[],
         $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[], $18::text[],
-        $19::timestamptz[], $20::text[], $21::timestamptz[])
+        $19::timestamptz[], $20::text[], $21::timestamptz[], $22::timestamptz[], $23::bigint[])
     ON CONFLICT (conversation_id) DO UPDATE SET version = held.version + 1,
 """
 
@@ -56,8 +58,18 @@ _ADD = f"""
             WHEN (excluded.username_at, excluded.username COLLATE "C") < (held.username_at, held.username COLLATE "C")
                 OR excluded.username IS NULL THEN held.username
             ELSE excluded.username END,
-        username_at = greatest(held.username_at, excluded.username_at)
-    RETURNING CASE WHEN referred_at IS NOT NULL THEN conversation_id::text END
+        username_at = greatest(held.username_at, excluded.username_at),
+        heard_tie = CASE
+            WHEN (excluded.heard_at, excluded.heard_tie) < (held.heard_at, held.heard_tie)
+                OR excluded.heard_at IS NULL THEN held.heard_tie
+            ELSE excluded.heard_tie END,
+        heard_at = greatest(held.heard_at, excluded.heard_at),
+        work_state = CASE
+            WHEN excluded.heard_at IS NOT NULL AND (held.up_to_at IS NULL
+                OR (excluded.heard_at, excluded.heard_tie) > (held.up_to_at, held.up_to_tie)) THEN 'open'
+            ELSE held.work_state END,
+        route_after = CASE WHEN excluded.heard_at IS NULL THEN held.route_after END
+    RETURNING conversation_id::text, referred_at IS NOT NULL, xmax = 0
 """
 
 _REPLACE = f"""
@@ -67,7 +79,8 @@ _REPLACE = f"""
         last_message_id = excluded.last_message_id, history_at = excluded.history_at, unread = excluded.unread,
         user_last_at = excluded.user_last_at, maybe_at = excluded.maybe_at, refused_at = excluded.refused_at,
         referred_at = excluded.referred_at, free_reported_until = excluded.free_reported_until, name = excluded.name,
-        name_at = excluded.name_at, username = excluded.username, username_at = excluded.username_at
+        name_at = excluded.name_at, username = excluded.username, username_at = excluded.username_at,
+        heard_at = excluded.heard_at, heard_tie = excluded.heard_tie
 """
 
 
@@ -76,9 +89,11 @@ async def add(connection: Connection, sums: Sums) -> None:
     if not sums.added:
         return
     rows = await connection.fetch(_ADD, *_columns(sums.added, sums.places))
-    referred = [row[0] for row in rows if row[0]]
+    referred = [row[0] for row in rows if row[1]]
     if referred:
         await _set_free(connection, referred)
+    # What was done with one before it was here.
+    await state.copy_new(connection, [row[0] for row in rows if row[2]])
 
 
 async def places(connection: Connection, conversation_ids: Iterable[str]) -> dict[str, Place]:
@@ -129,10 +144,16 @@ class Summed(NamedTuple):
         return {**self.left, **self.gone}
 
 
-async def sum_up(connection: Connection, conversation_ids: Iterable[str], places: Mapping[str, Place]) -> Summed:
+async def sum_up(
+    connection: Connection,
+    conversation_ids: Iterable[str],
+    places: Mapping[str, Place],
+    moved: Mapping[str, str] = MappingProxyType({}),
+) -> Summed:
     """Sum up conversations anew from the messages that they have; one that has none is deleted.
 
-    `places` has those that may not be in the table yet.
+    `places` has those that may not be in the table yet. What is done with one that is deleted is deleted too, unless
+    its messages have `moved` to another: then that has it.
     """
     ids = sorted(set(conversation_ids))
     if not ids:
@@ -160,6 +181,10 @@ async def sum_up(connection: Connection, conversation_ids: Iterable[str], places
     empty = [conversation_id for conversation_id in ids if conversation_id not in found]
     await connection.execute("DELETE FROM conversations WHERE conversation_id = ANY($1)", empty)
     await connection.execute(_REPLACE, *_columns(summed, at))
+    going = {gone: stays for gone, stays in moved.items() if gone in empty and stays in found}
+    await state.delete(connection, set(empty) - going.keys())
+    await state.move(connection, going)
+    await state.copy(connection, found)
     await _write_free(connection, {conversation_id: free.get(conversation_id) for conversation_id in found})
     return Summed(
         {conversation_id: at[conversation_id].account.org_id for conversation_id in found},
@@ -231,7 +256,8 @@ def _columns(summed: Mapping[str, Summary], places: Mapping[str, Place]) -> list
             held.name and held.name[0],
             held.username and held.username[1],
             held.username and held.username[0],
+            *(held.heard or (None, None)),
         )
         for place, held in ordered
     ]
-    return list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in range(21)]
+    return list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in range(23)]

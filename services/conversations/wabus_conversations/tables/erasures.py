@@ -218,7 +218,7 @@ async def delete_identifiers(connection: Connection, identifiers: Sequence[str],
 
 async def accounts(connection: asyncpg.Pool | Connection) -> list[tuple[str, str | None]]:
     """All of whom anything may be there: accounts, each with its organisation, and organisations that have said how
-    long their messages are kept, or of which something has changed."""
+    long their messages are kept, or what their teams are, or of which something has changed."""
     rows = await connection.fetch(
         """
         WITH RECURSIVE told AS (
@@ -227,7 +227,8 @@ async def accounts(connection: asyncpg.Pool | Connection) -> list[tuple[str, str
             FROM told WHERE told.org_id IS NOT NULL
         )
         SELECT org_id, waba_id FROM scopes UNION SELECT org_id, NULL FROM retention
-        UNION SELECT org_id, NULL FROM told WHERE org_id IS NOT NULL ORDER BY 1, 2
+        UNION SELECT org_id, NULL FROM told WHERE org_id IS NOT NULL
+        UNION SELECT org_id, NULL FROM work_settings ORDER BY 1, 2
         """
     )
     return [(row[0], row[1]) for row in rows]

@@ -36,3 +36,12 @@ async def lock_everything(connection: Connection) -> None:
     await connection.execute(
         "SELECT pg_advisory_xact_lock($1, bucket) FROM generate_series(0, $2) AS wanted(bucket)", _CLASS, BUCKETS - 1
     )
+
+
+async def lock_everything_shared(connection: Connection) -> None:
+    """Let nobody have a scope alone; whoever calls this has locked nothing yet."""
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock_shared($1, bucket) FROM generate_series(0, $2) AS wanted(bucket)",
+        _CLASS,
+        BUCKETS - 1,
+    )

@@ -24,7 +24,8 @@ _FOUND_AT_ONCE = 1_000  # statuses of one message: a group has far fewer members
 _CONVERSATION = """
     c.conversation_id::text, c.org_id, c.waba_id, c.phone_number_id, c.person_id::text, c.group_id, c.first_at,
     c.last_at, c.history_at, c.sorted_at, c.unread, c.user_last_at, c.maybe_at, c.refused_at, c.free_reported_until,
-    c.free_computed_until, c.name, c.username, c.version, c.last_message_id
+    c.free_computed_until, c.name, c.username, c.version, c.last_message_id, c.last_tie, c.heard_at, c.heard_tie,
+    c.work_state, c.agent, c.bot, c.team, c.tags
 """
 
 _WANTED = """
@@ -37,6 +38,9 @@ _WANTED = """
         WHEN c.maybe_at > $8 AND (c.refused_at IS NULL OR c.refused_at < c.maybe_at) THEN 'maybe'
         ELSE 'closed' END)
     AND ($9::boolean IS NULL OR $9 = (c.unread > 0))
+    AND ($11::boolean IS NOT TRUE OR c.agent IS NULL AND c.bot IS NULL)
+    AND ($12::text IS NULL OR c.agent = $12) AND ($13::text IS NULL OR c.team = $13)
+    AND ($14::text IS NULL OR c.work_state = $14) AND ($15::text IS NULL OR c.tags @> ARRAY[$15])
 """
 """The same as `wabus_whatsapp.window.window` says of each row; tests hold them together."""
 
@@ -49,6 +53,21 @@ _UNREAD = f"""
     SELECT {_CONVERSATION} FROM conversations AS c WHERE {_WANTED} AND c.unread > 0
     ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
 """  # noqa: S608
+
+_OF_AGENT, _OF_TEAM, _OF_TAG, _PUT, _UNTAKEN = (
+    f"""
+    SELECT {_CONVERSATION} FROM conversations AS c WHERE {_WANTED} AND {indexed}
+    ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
+    """  # noqa: S608
+    for indexed in (
+        "c.agent IS NOT NULL AND c.agent = $12",
+        "c.team IS NOT NULL AND c.team = $13",
+        "c.tags <> '{}' AND c.tags @> ARRAY[$15]",
+        "c.work_state <> 'open' AND c.work_state = $14",
+        "c.agent IS NULL AND c.bot IS NULL AND c.work_state = 'open'",
+    )
+)
+"""What an index has, said so that PostgreSQL sees it."""
 
 _MAYBE_OPEN = f"""
     SELECT {_CONVERSATION} FROM (
@@ -86,8 +105,11 @@ _WITH_DETAILS = """
     SELECT c.*, known.identifiers, known.thread_owner,
         m.message_id::text AS last_id, m.at AS last_said_at, m.outgoing AS last_outgoing,
         m.type AS last_type, m.kind AS last_kind, m.state AS last_state, m.source AS last_source,
-        left(m.text, 400) AS last_text, CASE WHEN m.text IS NULL THEN m.content END AS last_content
+        left(m.text, 400) AS last_text, CASE WHEN m.text IS NULL THEN m.content END AS last_content,
+        w.assigned_at, w.reason, w.rule, w.put_by, w.put_at, w.snoozed_until, w.last_agent,
+        (SELECT count(*) FROM notes WHERE notes.conversation_id = c.conversation_id::uuid) AS notes
     FROM ({page}) AS c
+    LEFT JOIN conversation_work AS w ON w.conversation_id = c.conversation_id::uuid
     LEFT JOIN message_places AS place ON place.message_id = c.last_message_id
     LEFT JOIN LATERAL (
         SELECT * FROM messages AS m WHERE m.month = place.month AND m.message_id = place.message_id LIMIT 1
@@ -112,6 +134,11 @@ LIST = _WITH_DETAILS.format(page=_IN_ORDER)
 LIST_UNREAD = _WITH_DETAILS.format(page=_UNREAD)
 LIST_MAYBE_OPEN = _WITH_DETAILS.format(page=_MAYBE_OPEN)
 LIST_OF_NUMBERS = _WITH_DETAILS.format(page=_OF_NUMBERS)
+LIST_OF_AGENT = _WITH_DETAILS.format(page=_OF_AGENT)
+LIST_OF_TEAM = _WITH_DETAILS.format(page=_OF_TEAM)
+LIST_OF_TAG = _WITH_DETAILS.format(page=_OF_TAG)
+LIST_PUT = _WITH_DETAILS.format(page=_PUT)
+LIST_UNTAKEN = _WITH_DETAILS.format(page=_UNTAKEN)
 _ONE = _WITH_DETAILS.format(
     page=f"SELECT {_CONVERSATION} FROM conversations AS c WHERE c.org_id = $1 AND c.conversation_id = $2"  # noqa: S608
 )
@@ -153,17 +180,35 @@ _ABOUT = f"""
     WHERE m.about_id = ANY($2) AND m.month >= $3
 """  # noqa: S608
 
-_SEARCH = f"""
+_FOUND = """
+    m.kind IN ('message', 'system', 'edit') AND (m.at, m.message_id) < ($6, $7)
+    AND ($3::text IS NULL OR m.waba_id = $3) AND ($4::text IS NULL OR m.phone_number_id = $4)
+    AND ($5::uuid IS NULL OR m.conversation_id = $5)
+"""
+
+_SEARCH_BY_WORDS = f"""
     SELECT {_MESSAGE} FROM messages AS m
     WHERE m.text IS NOT NULL AND m.org_id = $1
         AND (to_tsvector('simple', m.text) || array_to_tsvector(ARRAY['org ' || m.org_id]))
-            @@ (plainto_tsquery('simple', $2) && $3::text::tsquery)
-        AND m.kind IN ('message', 'system', 'edit')
-        AND ($4::text IS NULL OR m.waba_id = $4) AND ($5::text IS NULL OR m.phone_number_id = $5)
-        AND ($6::uuid IS NULL OR m.conversation_id = $6)
-        AND (m.at, m.message_id) < ($7, $8)
-    ORDER BY m.at DESC, m.message_id DESC LIMIT $9
+            @@ (plainto_tsquery('simple', $2) && $9::text::tsquery)
+        AND {_FOUND}
+    ORDER BY m.at DESC, m.message_id DESC LIMIT $8
 """  # noqa: S608
+
+_SEARCH_BY_TIME = f"""
+    SELECT {_MESSAGE} FROM (
+        SELECT * FROM messages AS m WHERE m.text IS NOT NULL AND m.org_id = $1 AND (m.at, m.message_id) < ($6, $7)
+        ORDER BY m.at DESC, m.message_id DESC LIMIT $9
+    ) AS m
+    WHERE to_tsvector('simple', m.text) @@ plainto_tsquery('simple', $2) AND {_FOUND}
+    ORDER BY m.at DESC, m.message_id DESC LIMIT $8
+"""  # noqa: S608
+
+LOOKED_AT_FIRST = 500  # texts, the newest, that show whether many say what is searched
+OFTEN = 5  # of these; then 50 are found among some 5,000, and else there are few by the index of words
+
+_PLAN_NOW = "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_sort', $1, true)"
+"""Until the transaction ends a question is planned when it is asked, and what is in order by an index is not sorted."""
 
 
 Place = tuple[datetime, str]
@@ -194,6 +239,11 @@ class WantedConversations:
     phone_number_id: str | None = None
     window: str | None = None
     unread: bool | None = None
+    untaken: bool = False
+    agent: str | None = None
+    team: str | None = None
+    state: str | None = None
+    tag: str | None = None
     after: Place | None = None
     limit: int = 50
 
@@ -213,15 +263,30 @@ class WantedTexts:
 
 async def conversations(pool: asyncpg.Pool, wanted: WantedConversations) -> list[asyncpg.Record]:
     """One page, those with the newest activity first, and one more if there is another page."""
-    if wanted.window == "maybe":
-        statement = LIST_MAYBE_OPEN
-    elif wanted.unread:
-        statement = LIST_UNREAD
-    elif wanted.waba_id or wanted.phone_number_id:
-        statement = LIST_OF_NUMBERS
-    else:
-        statement = LIST
-    return await pool.fetch(statement, *list_arguments(wanted))
+    return await pool.fetch(statement_of(wanted), *list_arguments(wanted))
+
+
+def statement_of(wanted: WantedConversations) -> str:
+    """The statement whose index has the fewest that are not wanted. Pure."""
+    match wanted:
+        case WantedConversations(window="maybe"):
+            return LIST_MAYBE_OPEN
+        case WantedConversations(agent=str()):
+            return LIST_OF_AGENT
+        case WantedConversations(tag=str()):
+            return LIST_OF_TAG
+        case WantedConversations(state="closed" | "snoozed"):
+            return LIST_PUT
+        case WantedConversations(team=str()):
+            return LIST_OF_TEAM
+        case WantedConversations(unread=True):
+            return LIST_UNREAD
+        case WantedConversations(untaken=True, state="open"):
+            return LIST_UNTAKEN
+        case WantedConversations(waba_id=str()) | WantedConversations(phone_number_id=str()):
+            return LIST_OF_NUMBERS
+        case _:
+            return LIST
 
 
 def list_arguments(wanted: WantedConversations) -> tuple[object, ...]:
@@ -238,6 +303,11 @@ def list_arguments(wanted: WantedConversations) -> tuple[object, ...]:
         opened_after,
         wanted.unread,
         wanted.limit + 1,
+        wanted.untaken,
+        wanted.agent,
+        wanted.team,
+        wanted.state,
+        wanted.tag,
     )
 
 
@@ -349,24 +419,31 @@ async def holders(pool: asyncpg.Pool, identifiers: Iterable[str]) -> dict[str, s
 
 
 async def search(pool: asyncpg.Pool, wanted: WantedTexts) -> list[asyncpg.Record]:
-    """Messages and edits with all of the words, the newest first, and one more if there is another page."""
-    place = wanted.after or (_EVER, _LAST_ID)
+    """Messages and edits with all of the words, the newest first, and one more if there is another page.
+
+    The index of words has no order in time, so all that it finds are sorted. What many say is looked for from the
+    newest on instead, and which it is show the newest.
+    """
+    arguments = (
+        wanted.org_id,
+        wanted.words,
+        wanted.waba_id,
+        wanted.phone_number_id,
+        wanted.conversation_id,
+        *(wanted.after or (_EVER, _LAST_ID)),
+        wanted.limit + 1,
+    )
     async with pool.acquire() as connection, connection.transaction():
         if not await connection.fetchval("SELECT numnode(plainto_tsquery('simple', $1)) > 0", wanted.words):
             return []
-        # Planned for these words: what many messages say is found from the newest on, what few say by the words.
-        await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
-        return await connection.fetch(
-            _SEARCH,
-            wanted.org_id,
-            wanted.words,
-            _quoted(f"org {wanted.org_id}"),
-            wanted.waba_id,
-            wanted.phone_number_id,
-            wanted.conversation_id,
-            *place,
-            wanted.limit + 1,
-        )
+        await connection.execute(_PLAN_NOW, "off")
+        found = await connection.fetch(_SEARCH_BY_TIME, *arguments, LOOKED_AT_FIRST)
+        if len(found) > wanted.limit:
+            return found
+        if len(found) >= OFTEN:
+            return await connection.fetch(_SEARCH_BY_TIME, *arguments, None)
+        await connection.execute(_PLAN_NOW, "on")
+        return await connection.fetch(_SEARCH_BY_WORDS, *arguments, _quoted(f"org {wanted.org_id}"))
 
 
 def _columns(wanted: Ids) -> tuple[list[str], list[str]]:

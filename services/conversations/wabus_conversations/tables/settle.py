@@ -203,12 +203,14 @@ async def _write_threads(connection: Connection, settled: _Settled, fresh: set[s
     places: dict[str, Place] = {}
     moving: list[tuple[date, str, str]] = []
     touched: dict[str, set[str]] = {}
+    moving_at: list[tuple[datetime, str, str]] = []
     for stored in map(stored_message, rows):
         place = _place(stored, settled, ids)
         if place is None or place.conversation_id == stored.conversation_id:
             continue
         places[place.conversation_id] = place
         moving.append((stored.month, stored.message.message_id, place.conversation_id))
+        moving_at.append((stored.message.at, stored.conversation_id, place.conversation_id))
         touched.setdefault(stored.conversation_id, set()).add(place.conversation_id)
     if not moving:
         return {}
@@ -230,7 +232,9 @@ async def _write_threads(connection: Connection, settled: _Settled, fresh: set[s
         sorted(touched),
         sorted(fresh),
     )
-    return (await conversations.sum_up(connection, touched.keys() | places.keys(), places)).all
+    last = sorted(moving_at, key=lambda each: each[0])
+    moved = {gone: stays for _, gone, stays in last}
+    return (await conversations.sum_up(connection, touched.keys() | places.keys(), places, moved)).all
 
 
 def _place(stored: Stored, settled: _Settled, ids: Ids) -> Place | None:

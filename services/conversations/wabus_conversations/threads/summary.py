@@ -7,7 +7,7 @@ from typing import NamedTuple
 from wabus_whatsapp.joins import Told, latest, newest
 from wabus_whatsapp.window import Opens
 
-from wabus_conversations.threads.facts import Account
+from wabus_conversations.threads.facts import Account, Source
 from wabus_conversations.threads.rows import Message
 
 
@@ -37,6 +37,8 @@ class Summary:
     refused_at: datetime | None = None
     referred_at: datetime | None = None
     free_reported_until: datetime | None = None
+    heard: tuple[datetime, int] | None = None
+    """The last message or call of the person that was told live: when, and its place in the log."""
     name: Told = None
     username: Told = None
 
@@ -50,6 +52,9 @@ def add(summary: Summary, message: Message, tie: int, unread: int) -> None:
         summary.last = last if summary.last is None else max(summary.last, last)
     elif message.kind == "message" and message.source > 1:
         summary.history_at = latest(summary.history_at, at)
+    if message.source == Source.RECEIVED and not message.outgoing and message.kind in ("message", "call"):
+        heard = at, tie
+        summary.heard = heard if summary.heard is None else max(summary.heard, heard)
     summary.unread += unread
     if message.opens == Opens.YES:
         summary.user_last_at = latest(summary.user_last_at, at)

@@ -19,6 +19,7 @@ from wabus_conversations.tables import conversations, erasures
 from wabus_conversations.tables.erasures import Cleared, Linked
 from wabus_conversations.tables.locks import lock_everything
 from wabus_conversations.tables.settle import settle
+from wabus_conversations.tables.work import settings as work
 from wabus_conversations.threads.ids import Ids
 from wabus_conversations.worker.changed import PROJECTION, Changed
 from wabus_conversations.worker.keeping import Keeping
@@ -142,6 +143,7 @@ class _Clearing:
 
     async def _scopes(self, connection: Connection) -> int:
         org_id, waba_id, until = self._cleared
+        await work.delete(connection, org_id, waba_id, until)
         had_scopes = await erasures.delete_scopes(connection, self._cleared)
         had_changes = False
         if waba_id is None:

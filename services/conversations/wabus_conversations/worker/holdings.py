@@ -80,6 +80,11 @@ def _of_messages(*messages: str) -> str:
 _of_contact_media = _of_messages(_IN_THREADS, _WROTE_IN_GROUPS)
 
 
+_in_conversations = f"""
+    conversation_id IN (SELECT conversation_id FROM conversations WHERE person_id IN ({_CONTACT}))
+"""  # noqa: S608
+
+
 def _of_media(condition: str) -> str:
     return f"(org_id, sha256) IN (SELECT org_id, sha256 FROM media WHERE {condition})"  # noqa: S608
 
@@ -108,6 +113,14 @@ HOLDINGS = Holdings(
             _is_among(_MESSAGES_OF_ACCOUNT),
             f"{_is_among(_IN_THREADS, _WROTE_IN_GROUPS)} OR {_AS_MEMBERS}",
         ),
+        # What is done with conversations, by whom; of a contact what is done with theirs.
+        Table("conversation_work", "org_id = $1", "waba_id = $1", _in_conversations),
+        Table("notes", "org_id = $1", "waba_id = $1", _in_conversations),
+        # Ids of events, and what came of each.
+        Table("work_events", "org_id = $1", "waba_id = $1", _in_conversations),
+        Table("work_settings", "org_id = $1"),
+        Table("agent_turns", "org_id = $1"),
+        Table("presence", "org_id = $1"),
         # Ids of conversations and messages, for some days. Of a contact they say nothing.
         Table("changes", "org_id = $1"),
         Table("feed_key"),

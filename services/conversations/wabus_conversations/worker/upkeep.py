@@ -14,6 +14,7 @@ from wabus_runtime.observe.liveness import watched
 
 from wabus_conversations.tables import conversations, months, retention
 from wabus_conversations.tables.locks import lock_everything
+from wabus_conversations.tables.work import events, presence, state
 from wabus_conversations.worker.changed import PROJECTION, Changed
 from wabus_conversations.worker.keeping import Keeping
 
@@ -24,6 +25,8 @@ MENDED_AT_ONCE = 200  # conversations
 NO_ID = "00000000-0000-0000-0000-000000000000"
 AHEAD = timedelta(days=20)  # a month has its partition so long before it begins
 BEHIND = timedelta(days=40)  # and so far back: what a first start folds
+EVENTS_KEPT = timedelta(days=40)  # that one was folded: the topic has it for 30
+UNSEEN_MOST = timedelta(days=1)  # that something is done with a conversation that is not there (yet)
 LATE_MOST = timedelta(days=40)  # what comes later than that of a message that is gone, Meta does not send
 
 DELETED = Counter("wabus_conversations_deleted_total", "Messages deleted because their time was over.")
@@ -52,6 +55,9 @@ async def look(
     await changes.keep(pool, now.date(), keeping.feed_days)
     for org_id in await retention.organisations(pool):
         await _until_none(partial(_delete, pool, org_id, keeping.in_time_from(org_id, now), at_once), beat)
+    await _until_none(lambda: events.delete_old(pool, now - EVENTS_KEPT, DELETED_AT_ONCE), beat)
+    await _until_none(lambda: presence.delete_old(pool, DELETED_AT_ONCE), beat)
+    await _until_none(lambda: events.delete_orphans(pool, now - UNSEEN_MOST, DELETED_AT_ONCE), beat)
     oldest = keeping.longest_from(now)
     await _until_none(lambda: _delete_orphans(pool, oldest, at_once), beat)
     gone_before = months.month_of((now - LATE_MOST).date())
@@ -75,6 +81,10 @@ async def mend(pool: asyncpg.Pool) -> None:
             await lock_everything(connection)
             ids = await conversations.some(connection, after, MENDED_AT_ONCE)
             await conversations.sum_up(connection, ids, {})
+            # Their messages may have come after the marks: all at once then.
+            await state.count_unread(
+                connection, await state.mark_read(connection, await state.marks_of(connection, ids))
+            )
         if not ids:
             break
         after = ids[-1]

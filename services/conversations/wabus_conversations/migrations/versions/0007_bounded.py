@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "conversations_0007"
-down_revision = "conversations_0005"
+down_revision = "conversations_0006"
 
 
 def upgrade() -> None:

@@ -1,0 +1,1 @@
+"""What people do with conversations, by HTTP; teams and rules."""

@@ -1,0 +1,113 @@
+"""What is done with a conversation is the fold of its events in the order of the log."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from naive_work import logs, made, naive
+from profiles import examples
+from threads import at
+from wabus_conversations.work.state import (
+    NOTHING_DONE,
+    TAGS_MOST,
+    Heard,
+    Outcome,
+    Work,
+    fold,
+    joined,
+    state_of,
+)
+from wabus_events import (
+    ConversationAssigned,
+    ConversationClosed,
+    ConversationEvent,
+    ConversationReopened,
+    ConversationSnoozed,
+    ConversationTagged,
+)
+
+
+def after(log: Sequence[ConversationEvent], work: Work = NOTHING_DONE) -> tuple[Work, list[Outcome]]:
+    outcomes: list[Outcome] = []
+    for event in log:
+        work, outcome = fold(work, event)
+        outcomes.append(outcome)
+    return work, outcomes
+
+
+@settings(max_examples=examples(1_000), deadline=None)
+@given(logs())
+def test_the_fold_says_what_the_whole_log_says(log: list[ConversationEvent]) -> None:
+    work, _ = after(log)
+
+    assert {name: getattr(work, name) for name in naive(log)} == naive(log)
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(logs(), logs())
+def test_of_two_conversations_that_are_one_nothing_is_lost(
+    one: list[ConversationEvent], other: list[ConversationEvent]
+) -> None:
+    stays, goes = after(one)[0], after(other)[0]
+    both = joined(stays, goes)
+
+    assert both.holder == (stays.holder or goes.holder)
+    assert {*both.tags} == {*stays.tags, *goes.tags}
+    assert (both.put is None) == (stays.put is None or goes.put is None)
+    assert joined(stays, stays) == stays
+
+
+def test_of_two_who_take_it_the_first_in_the_log_has_it() -> None:
+    anna, ben = (made(ConversationAssigned, number, agent=agent) for number, agent in enumerate(("anna", "ben")))
+
+    assert after([anna, ben])[0].agent == "anna"
+    assert after([ben, anna])[0].agent == "ben"
+    assert after([anna, ben])[1] == ["done", "taken"]
+
+
+def test_a_rule_takes_nothing_from_anybody_and_opens_nothing_that_was_closed_meanwhile() -> None:
+    def routed(number: int, second: int) -> ConversationAssigned:
+        place: dict[str, Any] = {"up_to_at": at(second), "up_to_tie": 0}
+        return made(ConversationAssigned, number, agent="ben", team="orders", reason="routed", **place)
+
+    taken = made(ConversationAssigned, 1, agent="anna")
+    assert after([taken, routed(2, 5)])[1] == ["done", "taken"]
+    elsewhere = made(ConversationAssigned, 1, team="returns")
+    assert after([elsewhere, routed(2, 5)])[1] == ["done", "taken"]
+    closed = made(ConversationClosed, 1, up_to_at=at(5), up_to_tie=0)
+    assert after([closed, routed(2, 5)])[1] == ["done", "taken"]
+    assert after([closed, routed(2, 6)])[0].agent == "ben"
+
+
+@pytest.mark.parametrize("kind", [ConversationClosed, ConversationSnoozed])
+def test_it_is_open_again_with_the_first_message_that_was_not_there(kind: type[ConversationEvent]) -> None:
+    until: dict[str, Any] = {"until": at(100)} if kind is ConversationSnoozed else {}
+    work, _ = after([made(kind, 1, up_to_at=at(5), up_to_tie=7, **until)])
+
+    assert [state_of(work, heard) == "open" for heard in (None, Heard(at(5), 7), Heard(at(5), 8), Heard(at(6), 0))] == [
+        False, False, True, True,
+    ]  # fmt: skip
+    never_heard, _ = after([made(kind, 1, **until)])
+    assert (state_of(never_heard, None) == "open", state_of(never_heard, Heard(at(1), 0))) == (False, "open")
+
+
+def test_the_end_of_one_snooze_does_not_end_another() -> None:
+    first, second = (made(ConversationSnoozed, number, until=at(100)) for number in (1, 2))
+    over = made(ConversationReopened, 3, snooze=first.id)
+
+    assert after([first, over])[0].put is None
+    assert after([first, second, over])[0].put == "snoozed"
+    assert after([first, made(ConversationClosed, 2), over])[0].put == "closed"
+
+
+def test_there_are_only_so_many_tags() -> None:
+    many = [made(ConversationTagged, number, added=[f"tag {number}"]) for number in range(TAGS_MOST + 1)]
+    work, outcomes = after(many)
+
+    assert (len(work.tags), outcomes[-1]) == (TAGS_MOST, "too_many")
+    swapped = made(ConversationTagged, 99, added=["new"], removed=["tag 0"])
+    assert fold(work, swapped)[1] == "done"
+    crowded = replace(work, tags=(*work.tags, "of two that were one"))
+    assert fold(crowded, made(ConversationTagged, 98, removed=["tag 1"]))[1] == "done"
