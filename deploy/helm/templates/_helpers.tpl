@@ -10,7 +10,7 @@ gateway:
   role: all
   values: gateway
   serves: true
-  paths: ["/webhooks", "/whatsapp", "/ui"]
+  paths: ["/webhooks", "/whatsapp", "/ui", "/inbox"]
   tables: false
   meta: true
 template-sync-api:

@@ -73,6 +73,11 @@ async def _until(event: asyncio.Event, work: Any) -> StackError | None:
 async def greet(stack: Stack) -> None:
     """Say that it is ready, and what to try."""
     lines = [f"wabus is ready at {stack.url}", ""]
+    lines += [
+        f"  {stack.url}/       how the connection to WhatsApp is doing",
+        f"  {stack.url}/inbox  conversations",
+        "",
+    ]
     wabus = _command("wabus")
     home = f"WABUS_HOME={os.environ['WABUS_HOME']} " if "WABUS_HOME" in os.environ else ""
     health = (
@@ -85,6 +90,8 @@ async def greet(stack: Stack) -> None:
             "Open it in a browser and click Connect. Or connect the demo organisation here, and ask for its health:",
             f"  {home}{wabus} connect --org demo --waba {DEMO_WABA} --token {token}",
             f"  {health}",
+            "Let six people write to it, who answer you in the inbox:",
+            f"  curl -X POST {control}/story",
             "Let a customer write to it (what else can happen: GET " + control + "):",
             f"  curl -X POST '{control}/messages?wait=true' -d '{{\"text\": \"Hello\"}}'",
             "Let Meta pause a template, and ask for the health again:",

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from simulated_meta import control
 from simulated_meta.context import META, Meta
+from simulated_meta.control.story import answer
 from simulated_meta.faults import Faults
 from simulated_meta.graph import api, login, media
 from simulated_meta.sending.telling import tell_statuses
@@ -37,6 +38,7 @@ def _meta(store: Store, delay_scale: float, way: Way):
                 asyncio.create_task(store.save_when_changed()),
                 asyncio.create_task(_verify_callback(meta)),
                 asyncio.create_task(tell_statuses(meta)),
+                asyncio.create_task(answer(meta)),
             ]
             yield
             for task in tasks:

@@ -203,6 +203,8 @@ class World(BaseModel):
     """Whether the portfolio has parent BSUIDs."""
     next_id: int = 1000000000000001
 
+    answering: list[str] = Field(default_factory=list[str])
+    """Who of the story answers when they are written to, by `user_id`."""
     health: dict[str, SendingHealth] = Field(default_factory=dict[str, SendingHealth])
     """What is not all right with sending, by the id of a number, account, portfolio or app."""
 

@@ -12,7 +12,7 @@ CONTENT_TYPES = {
     ".svg": "image/svg+xml",
 }
 
-FOLDERS = ("shared", "status")
+FOLDERS = ("shared", "status", "inbox", "conversation")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from wabus_conversations.tables import reading
 from wabus_conversations.threads.ids import message_id
 from wabus_runtime.http.paging import cursor_of
 from wabus_runtime.settings import load
+from wabus_whatsapp.sending.errors import ERRORS, meaning
 from waiting import Eventually
 
 pytest_plugins = ["conversations_world"]
@@ -192,7 +193,8 @@ async def test_a_failure_after_delivery_is_a_note_and_one_before_is_none(inbox: 
     )  # fmt: skip
     failed, delivered, _ = await inbox.messages()
 
-    why = {"code": 131026, "title": "Undeliverable", "message": None, "details": "Not on WhatsApp"}
+    known = {"meaning": meaning(131026), "remedy": ERRORS[131026].remedy}
+    why = {"code": 131026, "title": "Undeliverable", "message": None, "details": "Not on WhatsApp", **known}
     assert (failed["state"], failed["failure"]["note"], failed["failure"]["errors"]) == ("failed", False, [why])
     assert (delivered["state"], delivered["failure"]["note"]) == ("delivered", True)
     conversation = await inbox.only_conversation()

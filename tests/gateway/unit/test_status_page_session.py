@@ -1,25 +1,26 @@
-"""The status page as it is served: what the browser is allowed, how much it loads, and who gets a session."""
+"""The pages as they are served: what the browser is allowed, how much they load, and who gets a session."""
 
 import asyncio
 import gzip
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from posixpath import normpath
 from typing import Any
 
 import jwt
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from wabus_gateway.api.status_page import UiSettings, canonical_address, install_ui, is_at_this_machine
-from wabus_pages.assets import read_assets
+from wabus_gateway.api.status_page import PAGES, UiSettings, canonical_address, install_ui, is_at_this_machine
+from wabus_pages.assets import Assets, read_assets
 from wabus_runtime.http.answers import problems
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
 
 SECRET = "a-secret-of-at-least-32-characters-for-tests"
-FIRST_LOAD_MAX = 60_000  # bytes, compressed
+FIRST_LOAD_MAX = {"status": 60_000, "inbox": 80_000}  # bytes, compressed
 
 
 def settings(**changes: Any) -> UiSettings:
@@ -46,7 +47,7 @@ def page(serve: Serve) -> Callable[..., Awaitable[Client]]:
 async def test_the_page_and_its_parts_are_served_under_a_strict_policy(page: Callable[..., Awaitable[Client]]) -> None:
     client = await page()
 
-    for path in ("/", *(f"/ui/{name}" for name in read_assets().files)):
+    for path in (*PAGES, *(f"/ui/{name}" for name in read_assets().files)):
         async with client.get(path) as answer:
             policy = answer.headers["Content-Security-Policy"].split("; ")
             assert answer.status == 200
@@ -101,23 +102,26 @@ async def test_nothing_but_the_pages_own_files_can_be_had(page: Callable[..., Aw
         assert answer.status == 404
 
 
-def test_a_first_load_is_small() -> None:
-    assets = read_assets().files
-
-    assert {
-        "status/index.html",
-        "shared/base.css",
-        "status/status.css",
-        "status/app.js",
-        "shared/icon.svg",
-    } <= assets.keys()
-    assert sum(len(asset.compressed) for asset in assets.values()) < FIRST_LOAD_MAX
-    assert all(gzip.decompress(asset.compressed) == asset.plain for asset in assets.values())
+def asked_for(assets: Assets, page: str) -> set[str]:
+    """The files that a browser asks for when it opens a page for the first time."""
+    html = assets.files[f"{page}/index.html"].plain.decode()
+    return set(re.findall(rf'(?:href|src)="/ui/{assets.release}/(\w+/[\w.]+)"', html)) | {f"{page}/index.html"}
 
 
-def test_the_page_holds_no_script_or_style_and_asks_nobody_else() -> None:
+@pytest.mark.parametrize("page", PAGES.values())
+def test_a_first_load_is_small(page: str) -> None:
+    assets = read_assets()
+    asked = asked_for(assets, page)
+
+    assert {f"{page}/app.js", "shared/base.css", f"{page}/{page}.css", "shared/icon.svg"} <= asked
+    assert sum(len(assets.files[name].compressed) for name in asked) < FIRST_LOAD_MAX[page]
+    assert all(gzip.decompress(asset.compressed) == asset.plain for asset in assets.files.values())
+
+
+@pytest.mark.parametrize("page", PAGES.values())
+def test_the_page_holds_no_script_or_style_and_asks_nobody_else(page: str) -> None:
     assets = {name: asset.plain.decode() for name, asset in read_assets().files.items()}
-    html = assets["status/index.html"]
+    html = assets[f"{page}/index.html"]
 
     assert re.findall(r"<script(?![^>]*\bsrc=)", html) == []
     assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:", html) == []
@@ -129,13 +133,19 @@ def test_the_page_holds_no_script_or_style_and_asks_nobody_else() -> None:
     ] == []
 
 
-def test_every_module_is_loaded_ahead() -> None:
+@pytest.mark.parametrize("page", PAGES.values())
+def test_every_module_is_loaded_ahead(page: str) -> None:
     assets = read_assets()
-    html = assets.files["status/index.html"].plain.decode()
 
-    asked = set(re.findall(rf'(?:href|src)="/ui/{assets.release}/(\w+/\w+\.js)"', html))
+    found, looked_at = {f"{page}/app.js"}, set[str]()
+    while more := found - looked_at:
+        for name in more:
+            looked_at.add(name)
+            text = assets.files[name].plain.decode()
+            imported = re.findall(r'from "(\.{1,2}/[\w./]+\.js)"', text)
+            found |= {normpath(f"{name.partition('/')[0]}/{each}") for each in imported}
 
-    assert asked == {name for name in assets.files if name.endswith(".js")}
+    assert {name for name in asked_for(assets, page) if name.endswith(".js")} == found
 
 
 async def test_a_page_that_is_opened_again_asks_for_nothing_that_it_has(page: Callable[..., Awaitable[Client]]) -> None:

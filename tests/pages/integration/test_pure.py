@@ -201,3 +201,132 @@ def test_a_stream_is_read_however_it_is_cut(page: Page, shared_world: PageWorld)
     ]  # fmt: skip
     for size in (1, 2, 5):
         assert page.evaluate(PARSE, [module, [text[at : at + size] for at in range(0, len(text), size)]]) == whole
+
+
+# ---- the inbox ----
+
+
+@pytest.mark.parametrize(
+    ("digits", "shown"),
+    [
+        ("16505550101", "+1 650 555 0101"),
+        ("491511234567", "+49 151 123 4567"),
+        ("972501234567", "+972 501 234 567"),
+        ("79161234567", "+7 916 123 4567"),
+        ("", ""),
+        ("1", "+1"),
+    ],
+)
+def test_a_number_is_written_with_its_countrys_code_apart(call: Call, digits: str, shown: str) -> None:
+    assert call("inbox/words.js", "phoneNumber", digits) == shown
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "shown", "waiting"),
+    [
+        (["a", "b", "c"], ["c", "a", "b"], ["a", "b", "c"], 1),
+        (["a", "b", "c"], ["b", "c", "a"], ["a", "b", "c"], 2),
+        (["a", "b"], ["new", "a", "b"], ["a", "b"], 1),
+        (["a", "b"], ["a", "b", "older"], ["a", "b", "older"], 0),
+        (["a", "b", "c"], ["a", "c"], ["a", "c"], 0),
+        (["a", "b"], ["new", "b", "a", "older"], ["a", "b", "older"], 2),
+    ],
+)
+def test_rows_that_somebody_points_at_stay_where_they_are(
+    call: Call, before: list[str], now: list[str], shown: list[str], waiting: int
+) -> None:
+    assert call("inbox/order.js", "frozen", before, now) == {"shown": shown, "waiting": waiting}
+
+
+def conversation(name: str, minute: int, **more: Any) -> dict[str, Any]:
+    window = {"state": "closed", "closes_at": None}
+    return {"conversation_id": name, "sorted": minute, "unread": 0, "phone_number_id": "1", "window": window, **more}
+
+
+def test_the_list_has_what_matches_the_newest_first_and_nothing_older_than_what_was_loaded(call: Call) -> None:
+    there = [conversation("a", 1), conversation("b", 3, unread=2), conversation("c", 2, unread=1), conversation("d", 4)]
+
+    def ids(show: str, **more: Any) -> list[str]:
+        found = call("inbox/order.js", "listed", there, {"show": show, "number": ""}, more)
+        return [each["conversation_id"] for each in found]
+
+    assert ids("all") == ["d", "b", "c", "a"]
+    assert ids("unread") == ["b", "c"]
+    assert ids("unread", kept="d") == ["d", "b", "c"]
+    assert ids("all", end=there[2]) == ["d", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("event", "writing", "single", "does"),
+    [
+        ({"key": "j"}, False, True, "next"),
+        ({"key": "j"}, True, True, None),
+        ({"key": "j"}, False, False, None),
+        ({"key": "j", "ctrlKey": True}, False, True, None),
+        ({"key": "ArrowDown", "altKey": True}, True, False, "next"),
+        ({"key": "Escape"}, True, False, "back"),
+        ({"key": "F6", "shiftKey": True}, True, False, "pane-before"),
+        ({"key": "toString"}, False, True, None),
+    ],
+)
+def test_a_key_does_what_it_says_and_nothing_while_somebody_writes(
+    call: Call, event: dict[str, Any], writing: bool, single: bool, does: str | None
+) -> None:
+    assert call("inbox/keys.js", "wanted", event, {"isWriting": writing, "singleKeys": single}) == does
+
+
+def answer_of(first: int, last: int, older: str | None) -> dict[str, Any]:
+    """A page of messages, the newest first."""
+    made = [{"message_id": f"m{each}", "at": f"2026-11-30T10:{each:02}:00Z"} for each in range(first, last + 1)]
+    return {"messages": made[::-1], "next": older, "previous": "newer"}
+
+
+def test_what_changes_in_a_thread_has_its_place_and_what_is_not_loaded_is_only_counted(call: Call) -> None:
+    thread = call("conversation/pages.js", "newest", answer_of(10, 12, "older"))
+
+    def changed(held: Any, *minutes: int, text: str = "") -> Any:
+        told = [{"message_id": f"m{each}", "at": f"2026-11-30T10:{each:02}:00Z", "text": text} for each in minutes]
+        return call("conversation/pages.js", "withChanged", held, told)
+
+    def ids(held: Any) -> list[str]:
+        return [each["message_id"] for each in call("conversation/pages.js", "messagesOf", held)]
+
+    assert ids(changed(thread, 13)) == ["m10", "m11", "m12", "m13"]
+    assert ids(changed(thread, 5)) == ["m10", "m11", "m12"]
+    assert call("conversation/pages.js", "messagesOf", changed(thread, 11, text="edited"))[1]["text"] == "edited"
+    whole = call("conversation/pages.js", "withOlder", thread, answer_of(6, 9, None))
+    assert ids(changed(whole, 5)) == ["m5", "m6", "m7", "m8", "m9", "m10", "m11", "m12"]
+    around = call("conversation/pages.js", "middle", answer_of(10, 12, "older"))
+    assert (ids(changed(around, 20)), changed(around, 20)["missed"]) == (["m10", "m11", "m12"], 1)
+
+
+def test_a_thread_lets_go_what_is_far_away(call: Call) -> None:
+    thread = call("conversation/pages.js", "newest", answer_of(50, 51, "older"))
+    for first in range(48, 30, -2):
+        thread = call("conversation/pages.js", "withOlder", thread, answer_of(first, first + 1, "older"))
+    assert (len(thread["pages"]), thread["atEnd"]) == (8, False)
+    thread = call("conversation/pages.js", "withNewer", thread, answer_of(48, 49, None))
+    assert (len(thread["pages"]), thread["atEnd"]) == (8, True)
+
+
+TEMPLATE: dict[str, Any] = {
+    "parameter_format": "NAMED",
+    "components": [
+        {"type": "HEADER", "format": "IMAGE"},
+        {"type": "BODY", "text": "Hi {{name}}, {{name}} and {{code}}"},
+        {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "Go", "url": "https://x.example/{{1}}"}]},
+    ],
+}
+
+
+def test_a_template_asks_for_each_thing_once_and_becomes_what_meta_takes(call: Call) -> None:
+    fields = call("conversation/fill.js", "fieldsOf", TEMPLATE)
+    assert [each["key"] for each in fields] == ["header|", "body|name", "body|code", "buttons[0]|"]
+    values = {"header|": "https://x.example/a.png", "body|name": "Ana", "body|code": " ", "buttons[0]|": "42"}
+    made = call("conversation/fill.js", "componentsOf", TEMPLATE, values)
+    assert made == [
+        {"type": "header", "parameters": [{"type": "image", "image": {"link": "https://x.example/a.png"}}]},
+        {"type": "body", "parameters": [{"type": "text", "text": "Ana", "parameter_name": "name"}]},
+        {"type": "button", "sub_type": "url", "index": "0", "parameters": [{"type": "text", "text": "42"}]},
+    ]
+    assert call("conversation/fill.js", "valuesOf", TEMPLATE, made)["body|name"] == "Ana"

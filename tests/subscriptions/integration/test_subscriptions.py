@@ -11,6 +11,7 @@ import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import REGISTRY
 from support.forgetting import line
 from wabus_events import AccountConnected, Event, HealthChanged, OrganisationForgotten, fact_id
 from wabus_runtime.kafka.publisher import Publisher
@@ -275,6 +276,23 @@ async def test_a_receiver_that_is_too_far_behind_is_paused_and_misses_nothing(
     assert paused["paused"]["reason"] == "too_far_behind"
     await world.asked("PATCH", f"/subscriptions/{held['subscription_id']}", 200, {"status": "active"})
     await world.until_taken(receiver, ids(range(10)))
+
+
+async def test_a_worker_whose_tables_are_empty_is_not_taken_for_stuck(world: World) -> None:
+    def age() -> float:
+        return REGISTRY.get_sample_value("wabus_loop_beat_age_seconds", {"loop": "subscriptions upkeep"}) or 0.0
+
+    async with migrated_pool(load(SubscriptionsSettings), PACKAGE) as pool:
+        looking = asyncio.create_task(upkeep.run(pool, lambda: None, look_every=0.2))
+        try:
+            oldest = 0.0
+            async with asyncio.timeout(60):
+                while (now := age()) >= oldest:  # it falls only when the loop has gone round
+                    oldest = now
+                    await asyncio.sleep(0.01)
+        finally:
+            looking.cancel()
+            await asyncio.wait([looking])
 
 
 async def test_an_earlier_secret_signs_too_until_the_receiver_has_the_new_one(world: World, receiver: Receiver) -> None:

@@ -13,11 +13,11 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from simulated_meta.context import META, Meta
-from simulated_meta.control import faults, media, people, sending, templates, tokens, webhooks, world
+from simulated_meta.control import faults, media, people, sending, story, templates, tokens, webhooks, world
 
 ROUTES = (
     *(*world.ROUTES, *templates.ROUTES, *tokens.ROUTES, *faults.ROUTES),
-    *(*people.ROUTES, *media.ROUTES, *webhooks.ROUTES, *sending.ROUTES),
+    *(*people.ROUTES, *media.ROUTES, *webhooks.ROUTES, *sending.ROUTES, *story.ROUTES),
 )
 
 

@@ -52,6 +52,23 @@ def history_chunk(
     return {**about(phone), "history": [{"metadata": progress, "threads": [thread]}]}
 
 
+Past = tuple[str, int, bool, Json]
+"""A message of before: its id, its time, whether the business wrote it, its content."""
+
+
+def history_of(world: World, phone: Phone, who: Person, told: list[Past], progress: Json) -> Json:
+    """Value of `history` with one thread."""
+    business: Json = {"from": digits(phone.display_phone_number)} | ({"to": who.shown_phone} if who.shown_phone else {})
+    person = identity(world, who, "from", "from_", "from_parent_user_id")
+    past = [_past(business if ours else person, id_, time, "READ", content) for id_, time, ours, content in told]
+    thread: Json = {
+        **({"id": who.shown_phone} if who.shown_phone else {}),
+        "context": identity(world, who) | ({"username": who.username} if who.username else {}),
+        "messages": past,
+    }
+    return {**about(phone), "history": [{"metadata": progress, "threads": [thread]}]}
+
+
 def history_of_many(
     world: World, phone: Phone, threads: int, messages: int, wamid: str, time: int, progress: Json
 ) -> Json:

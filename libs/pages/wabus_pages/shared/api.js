@@ -4,11 +4,11 @@ import { bearer, renew } from "./session.js";
 
 const TIMEOUT = 20_000; // ms
 
-/** The server said no: `message`, `title` and `wayOn` are for people, `status` and `code` for programs. */
+/** The server said no: `message`, `title` and `wayOn` are for people, `status`, `code` and the whole `problem` for programs. */
 export class Refused extends Error {
-  constructor(status, code, message, { title, way_on: wayOn } = {}) {
+  constructor(status, code, message, problem = {}) {
     super(message);
-    Object.assign(this, { status, code, title, wayOn });
+    Object.assign(this, { status, code, title: problem.title, wayOn: problem.way_on, problem });
   }
 }
 

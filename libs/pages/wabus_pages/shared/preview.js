@@ -44,8 +44,11 @@ function fact(name, ...values) {
   return h("div", {}, h("dt", {}, name), h("dd", {}, values));
 }
 
-/** One message bubble; `components` are Meta's, so nothing about their shape is taken for granted. */
-export function message(components, code) {
+/**
+ * One message bubble; `components` are Meta's, so nothing about their shape is taken for granted. `when` is the time that it
+ * shows; null for none.
+ */
+export function message(components, code, { when = "10:30" } = {}) {
   const all = list(components);
   const of = (type) => all.find((component) => text(component.type).toUpperCase() === type);
   const offer = of("LIMITED_TIME_OFFER")?.limited_time_offer;
@@ -56,10 +59,10 @@ export function message(components, code) {
       offer && h("div", { class: "offer" }, icon("clock"), h("span", {}, h("strong", { dir: "auto" }, text(offer.text)), offer.has_expiration ? h("small", {}, "Expires soon") : null)),
       of("BODY") && h("p", { class: "body", dir: "auto" }, rich(text(of("BODY").text), examples(of("BODY"), "body_text"))),
       of("FOOTER") && h("p", { class: "footer", dir: "auto" }, text(of("FOOTER").text) || expiry(of("FOOTER"))),
-      h("span", { class: "when", "aria-hidden": "true" }, "10:30"),
+      when && h("span", { class: "when", "aria-hidden": "true" }, when),
       buttons(of("BUTTONS"))),
     of("CAROUSEL") && h("div", { class: "cards", tabindex: "0", role: "group", "aria-label": "Cards" },
-      list(of("CAROUSEL").cards).map((card) => message(card.components))));
+      list(of("CAROUSEL").cards).map((card) => message(card.components, null, { when }))));
 }
 
 function header(component) {

@@ -114,6 +114,11 @@ export function claims(of = token) {
   }
 }
 
+/** Whether conversations may be read. */
+export function mayRead() {
+  return ["agent", "service", "admin"].includes(claims()?.role);
+}
+
 export function isAdmin() {
   return claims()?.role === "admin";
 }

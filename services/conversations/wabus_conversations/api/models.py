@@ -235,6 +235,8 @@ class MetaError(BaseModel):
     title: str | None
     message: str | None
     details: str | None
+    meaning: str | None = Field(description="What its code says, as a sentence for people; null for one we don't know.")
+    remedy: str | None = Field(description="What helps.")
 
 
 class Failure(BaseModel):

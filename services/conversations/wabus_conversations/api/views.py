@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, Protocol, cast
 
 from wabus_whatsapp.joins import MessageState
+from wabus_whatsapp.sending.errors import ERRORS, meaning
 from wabus_whatsapp.window import window
 
 from wabus_conversations.threads import content
@@ -225,9 +226,13 @@ def _error(told: Json) -> Json:
     data = _object(told.get("error_data")) or {}
     code = told.get("code")
     texts = {"title": told.get("title"), "message": told.get("message"), "details": data.get("details")}
+    number = code if isinstance(code, int) and not isinstance(code, bool) else None
+    known = ERRORS.get(number) if number is not None else None
     return {
-        "code": code if isinstance(code, int) and not isinstance(code, bool) else None,
+        "code": number,
         **{name: text if isinstance(text, str) else None for name, text in texts.items()},
+        "meaning": meaning(number) if number is not None else None,
+        "remedy": known.remedy if known else None,
     }
 
 

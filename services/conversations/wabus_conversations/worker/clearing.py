@@ -36,6 +36,7 @@ async def run(pool: asyncpg.Pool, keeping: Keeping, ids: Ids, ready: Callable[[]
     with watched("conversations clearing", LOOK_EVERY * 2) as beat:
         ready()
         while True:
+            beat()
             keeping.drawn.clear()
             await clear(pool, keeping, ids, done, beat)
             with suppress(TimeoutError):

@@ -40,6 +40,7 @@ async def run(pool: asyncpg.Pool, keeping: Keeping, ready: Callable[[], None]) -
     with watched("conversations upkeep", LOOK_EVERY * 2) as beat:
         ready()
         while True:
+            beat()
             await look(pool, keeping, datetime.now(UTC), beat)
             KEPT_RIGHT_AT.set_to_current_time()
             await asyncio.sleep(LOOK_EVERY * random.uniform(0.8, 1))  # noqa: S311

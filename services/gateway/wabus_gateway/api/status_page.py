@@ -18,6 +18,7 @@ SESSION_LIFETIME = timedelta(hours=1)
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "media-src 'self'; "
         "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
@@ -28,6 +29,9 @@ HEADERS = {
     "Cache-Control": "no-cache",
     "Vary": "Accept-Encoding",
 }
+
+PAGES = {"/": "status", "/inbox": "inbox"}
+"""The address of each page, and its folder."""
 
 FOREVER = "public, max-age=31536000, immutable"
 """What is asked for under the name of its release never changes (RFC 8246)."""
@@ -42,16 +46,20 @@ class UiSettings(MetaSettings, AuthSettings):
 
 
 def install_ui(app: web.Application, settings: UiSettings) -> None:
-    """Add `GET /`, the files under `/ui/` and, where a local organisation is set, `GET /ui/session`."""
+    """Add the pages, their files under `/ui/` and, where a local organisation is set, `GET /ui/session`."""
     assets = read_assets()
 
-    async def page(request: web.Request) -> web.Response:
-        if settings.ui_local_org is not None and (elsewhere := canonical_address(request.host, settings.public_url)):
-            # As it was sent: decoded, it could hold the end of the line and another header.
-            raw = request.rel_url.raw_query_string
-            query = f"?{raw}" if raw else ""
-            return web.Response(status=307, headers={"Location": f"{elsewhere}/{query}", "Cache-Control": "no-store"})
-        return _answer(request, assets.files["status/index.html"])
+    def page(path: str, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def answer(request: web.Request) -> web.Response:
+            local = settings.ui_local_org is not None
+            if local and (elsewhere := canonical_address(request.host, settings.public_url)):
+                # As it was sent: decoded, it could hold the end of the line and another header.
+                raw = request.rel_url.raw_query_string
+                location = f"{elsewhere}{path}?{raw}" if raw else f"{elsewhere}{path}"
+                return web.Response(status=307, headers={"Location": location, "Cache-Control": "no-store"})
+            return _answer(request, assets.files[f"{name}/index.html"])
+
+        return answer
 
     async def file(request: web.Request) -> web.Response:
         asset = assets.files.get("{folder}/{file}".format_map(request.match_info))
@@ -60,7 +68,8 @@ def install_ui(app: web.Application, settings: UiSettings) -> None:
         # Of another release, while one takes another's place: what there is now, and nobody keeps it under that name.
         return _answer(request, asset, forever=request.match_info.get("release") == assets.release)
 
-    app.router.add_get("/", page)
+    for path, name in PAGES.items():
+        app.router.add_get(path, page(path, name))
     app.router.add_get("/ui/session", _session(settings))
     app.router.add_get("/ui/{folder}/{file}", file)
     app.router.add_get("/ui/{release}/{folder}/{file}", file)
@@ -94,7 +103,7 @@ def _session(settings: UiSettings) -> Callable[[web.Request], Awaitable[web.Resp
         if not is_at_this_machine(request.remote, request.headers.get("Host", ""), set(request.headers)):
             raise Problem(403, "not_local", "Not allowed", "This is for a browser on the same machine only.")
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-            raise Problem(403, "not_local", "Not allowed", "This is for the status page only.")
+            raise Problem(403, "not_local", "Not allowed", "This is for our pages only.")
         token = make_token(
             settings, org_id=settings.ui_local_org, role="admin", now=datetime.now(UTC), lifetime=SESSION_LIFETIME
         )

@@ -23,6 +23,7 @@ async def run(pool: asyncpg.Pool, ready: Callable[[], None]) -> None:
     with watched("sender upkeep", LOOK_EVERY * 2) as beat:
         ready()
         while True:
+            beat()
             await look(pool, datetime.now(UTC), beat)
             await asyncio.sleep(LOOK_EVERY * random.uniform(0.8, 1))  # noqa: S311
 

@@ -21,11 +21,18 @@ PAUSE = 0.1  # seconds between two deletions
 WAITING = Gauge("wabus_subscription_webhooks_waiting", "Events that wait for a receiver, of whom most wait for.")
 
 
-async def run(pool: asyncpg.Pool, ready: Callable[[], None], *, waiting_most: int = WAITING_MOST) -> None:
+async def run(
+    pool: asyncpg.Pool,
+    ready: Callable[[], None],
+    *,
+    waiting_most: int = WAITING_MOST,
+    look_every: float = LOOK_EVERY,
+) -> None:
     """Look after the tables for ever, as one of any number of workers."""
-    with watched("subscriptions upkeep", LOOK_EVERY * 4) as beat:
+    with watched("subscriptions upkeep", look_every * 4) as beat:
         ready()
         while True:
+            beat()
             while await deliveries.delete_older(pool, KEPT, DELETED_AT_ONCE) == DELETED_AT_ONCE:
                 beat()
                 await asyncio.sleep(PAUSE)
@@ -37,4 +44,4 @@ async def run(pool: asyncpg.Pool, ready: Callable[[], None], *, waiting_most: in
                 if waiting > waiting_most:
                     await pause(pool, subscription_id, "too_far_behind")
             WAITING.set(longest)
-            await asyncio.sleep(LOOK_EVERY * random.uniform(0.8, 1))  # noqa: S311
+            await asyncio.sleep(look_every * random.uniform(0.8, 1))  # noqa: S311

@@ -1,0 +1,97 @@
+"""Work on conversations in the inbox, in two browsers, against the whole system."""
+
+import pytest
+from browser import SMALLEST, assert_accessible
+from inbox_world import InboxWorld, balloon, open_thread, row, until
+from playwright.sync_api import Page, Route, expect
+
+pytest_plugins = ["browser", "inbox_world"]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.long]
+
+
+def test_what_was_looked_at_is_read_and_can_be_unread_again(world: InboxWorld, page: Page) -> None:
+    world.says("16505558001", "Read Ruth", "Look at me")
+    page.goto(f"{world.url}/inbox")
+    expect(row(page, "Read Ruth").locator(".row-unread")).to_contain_text("1")
+    open_thread(world, page, "Read Ruth")
+    expect(row(page, "Read Ruth").locator(".row-unread")).to_have_count(0)
+    page.keyboard.press("Escape")
+    page.keyboard.press("m")
+    expect(row(page, "Read Ruth").locator(".row-unread")).to_contain_text("1")
+
+
+def test_of_two_who_take_the_same_one_is_told_who_was_faster(world: InboxWorld, page: Page) -> None:
+    world.says("16505558002", "Wanted Will", "Who helps me?")
+    open_thread(world, page, "Wanted Will")
+    agent = world.stack.wabus("token", "--org", "demo", "--role", "agent")
+    assert page.context.browser
+    other = page.context.browser.new_context().new_page()
+    other.goto(f"{world.url}/inbox#token={agent}")
+    row(other, "Wanted Will").click()
+    mine = page.locator("select[data-work=assign]")
+    expect(other.locator("select[data-work=assign]")).to_have_value("nobody")
+
+    conversation = page.url.rpartition("c=")[2]
+
+    def first(route: Route) -> None:
+        mine.select_option("agent me")
+        until(lambda: world.api(f"/conversations/{conversation}")["work"]["agent"])
+        route.continue_()
+
+    other.route("**/conversations/*/assign", first, times=1)
+    other.locator("select[data-work=assign]").select_option("agent me")
+    expect(other.locator("#toasts")).to_contain_text("was faster and has this conversation")
+    expect(other.locator("select[data-work=assign]")).to_have_value("agent wabus-cli:admin")
+    page.get_by_role("button", name="Mine", exact=True).click()
+    expect(row(page, "Wanted Will")).to_be_visible()
+    other.get_by_role("button", name="Mine", exact=True).click()
+    expect(row(other, "Wanted Will")).to_be_visible()  # somebody is reading it
+    assert_accessible(other)
+    other.context.close()
+
+
+def test_what_is_closed_comes_back_by_undo_and_by_a_message(world: InboxWorld, page: Page) -> None:
+    world.says("16505558003", "Closing Cleo", "Thank you")
+    open_thread(world, page, "Closing Cleo")
+    page.get_by_role("button", name="Close", exact=True).click()
+    expect(row(page, "Closing Cleo")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(row(page, "Closing Cleo")).to_be_visible()
+    open_thread(world, page, "Closing Cleo")
+    page.keyboard.press("Escape")
+    page.keyboard.press("e")
+    expect(row(page, "Closing Cleo")).to_have_count(0)
+    world.says("16505558003", "Closing Cleo", "One more thing")
+    expect(row(page, "Closing Cleo")).to_contain_text("One more thing")
+    open_thread(world, page, "Closing Cleo")
+    page.locator("select[data-work=snooze]").select_option(label="Tomorrow")
+    expect(row(page, "Closing Cleo")).to_have_count(0)
+    page.get_by_label("Show other conversations").select_option("snoozed")
+    expect(row(page, "Closing Cleo")).to_be_visible()
+
+
+def test_tags_and_notes_are_seen_by_colleagues_and_not_by_the_person(world: InboxWorld, page: Page) -> None:
+    world.says("16505558004", "Noted Nell", "Hello")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    open_thread(world, page, "Noted Nell")
+    page.get_by_label("New tag").fill("<b>vip</b>")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tag")).to_contain_text("<b>vip</b>")
+    page.get_by_label("New note for colleagues").fill("Calls back on Monday")
+    page.locator("[data-form=note] button").click()
+    expect(page.locator(".note-line")).to_contain_text("Calls back on Monday")
+    other = page.context.new_page()
+    other.set_viewport_size({"width": 1440, "height": 900})
+    open_thread(world, other, "Noted Nell")
+    expect(other.locator(".note-line")).to_contain_text("Calls back on Monday")
+    other.get_by_role("button", name="Delete").click()
+    expect(page.locator(".note-line")).to_have_count(0)
+    page.get_by_role("button", name="Take the tag").click()
+    expect(other.locator(".tag")).to_have_count(0)
+    expect(balloon(other, "Monday")).to_have_count(0)
+    assert world.sent("16505558004") == []
+    assert_accessible(page)
+    page.set_viewport_size({"width": SMALLEST[0], "height": SMALLEST[1]})
+    assert page.evaluate("document.documentElement.scrollWidth") <= SMALLEST[0]
+    assert_accessible(page)
+    other.close()
