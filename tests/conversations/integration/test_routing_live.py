@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conversations_world import Client
-from threads import ANNA, BEN, handed_over, received
+from threads import ANNA, BEN, NOW, handed_over, received
 from wabus_conversations.tables.work import presence
 from wabus_conversations.worker.work.routing import Routing
 from wabus_runtime.kafka.publisher import Publisher
@@ -114,7 +114,7 @@ async def test_rules_touch_nothing_older_nothing_of_others_and_nothing_that_peop
     await inbox.fold(received("before", 1, PEOPLE[0]))
     await routed.call("PUT", "/teams", {"teams": [TEAM]}, role="admin")
     await routed.call("PUT", "/routing", {"rules": [{"name": "all", "bot": "helper"}]}, role="admin")
-    await inbox.pool.execute("UPDATE work_settings SET rules_since = $1", datetime.now(UTC) - timedelta(minutes=30))
+    await inbox.pool.execute("UPDATE work_settings SET rules_since = $1", NOW - timedelta(minutes=30))
     half_an_hour = 1_900
     await inbox.fold(
         handed_over(half_an_hour, "control_taken", BEN),

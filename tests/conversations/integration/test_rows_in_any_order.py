@@ -27,7 +27,7 @@ def dealt(history: Sequence[Event], workers: int, order: random.Random) -> list[
     return lanes
 
 
-@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(90), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories(), st.integers())
 async def test_one_worker_writes_what_the_reference_has(pool: asyncpg.Pool, history: list[Event], seed: int) -> None:
     await clear(pool)
@@ -37,7 +37,7 @@ async def test_one_worker_writes_what_the_reference_has(pool: asyncpg.Pool, hist
     assert await held(pool) == expected(naive(history))
 
 
-@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(90), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories(), st.integers())
 async def test_two_workers_that_meet_the_same_people_at_once_agree(
     pool: asyncpg.Pool, history: list[Event], seed: int
@@ -66,7 +66,7 @@ def of_one_person_each(history: Sequence[Event]) -> list[Event]:
     return kept
 
 
-@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(90), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories(), histories(), st.sampled_from((*WA_IDS, *USER_IDS)), st.integers())
 async def test_who_is_forgotten_is_gone_whichever_came_first_and_stays_gone(
     pool: asyncpg.Pool, before: list[Event], later: list[Event], value: str, seed: int

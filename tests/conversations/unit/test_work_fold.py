@@ -59,6 +59,15 @@ def test_of_two_conversations_that_are_one_nothing_is_lost(
     assert joined(stays, stays) == stays
 
 
+def test_what_somebody_has_left_to_nobody_is_not_given_away_because_its_person_is_known_better() -> None:
+    taken = made(ConversationAssigned, 1, agent="anna")
+    left = made(ConversationAssigned, 2, instead_of="anna", up_to_at=at(5), up_to_tie=0)
+
+    both = joined(after([taken, left])[0], NOTHING_DONE)
+
+    assert (both.holder, both.up_to) == (None, Heard(at(5), 0))
+
+
 def test_of_two_who_take_it_the_first_in_the_log_has_it() -> None:
     anna, ben = (made(ConversationAssigned, number, agent=agent) for number, agent in enumerate(("anna", "ben")))
 

@@ -232,6 +232,7 @@ async def test_forged_signed_requests_and_states_are_answered_and_logged_so_ofte
         assert MARK not in str(logged)
 
 
+@pytest.mark.long
 async def test_a_slow_body_is_given_up_and_others_are_not_held_up(gateway: System, eventually: Eventually) -> None:
     await ready(gateway, eventually)
     port = gateway.ports["wabus_gateway"]

@@ -193,6 +193,7 @@ async def test_a_body_too_large_or_unreadable_is_refused(world: SignUp, bearer: 
         assert await status(path, multipart, "multipart/form-data; boundary=x") == 415
 
 
+@pytest.mark.long
 async def test_a_body_that_never_ends_is_given_up(world: SignUp) -> None:
     parts = urlsplit(world.gateway)
 

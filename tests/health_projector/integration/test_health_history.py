@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from wabus_events import (
@@ -93,6 +94,7 @@ async def test_the_history_tells_when_it_turned_red_and_why_and_when_green_again
     assert (await client.get(PATH)).status == 401
 
 
+@pytest.mark.long
 async def test_of_several_workers_one_tells_what_time_alone_has_changed(
     topics: IdentitySettings,
     publisher: Publisher,

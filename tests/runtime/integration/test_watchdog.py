@@ -97,6 +97,7 @@ async def test_healthz_says_which_loop_waits_and_where_before_the_process_ends_i
     assert line_of(error, "stuck")["loops"] == said["where"]
 
 
+@pytest.mark.long
 async def test_a_process_that_was_stopped_for_longer_than_the_limit_goes_on(eventually: Eventually) -> None:
     async with process(LIMIT, eventually) as (started, http):
         started.send_signal(signal.SIGSTOP)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import pytest
 from click.testing import CliRunner
 from sending_world import ORG, PERSON, Client, Sending, Serve, status, template, text, until_ready
 from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
@@ -230,6 +231,7 @@ async def test_what_waits_can_be_cancelled_paused_and_expires(
     assert len(await sending.sent()) == 1
 
 
+@pytest.mark.long
 async def test_a_replay_into_empty_tables_sends_only_what_was_never_claimed(
     sending: Sending, serve: Serve, eventually: Eventually, events_in: EventsIn
 ) -> None:

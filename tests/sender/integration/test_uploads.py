@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import asyncpg
+import pytest
 from sending_world import ORG, PERSON, Client, Json, Sending
 from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
 from wabus_events import OrganisationForgotten, identity_of
@@ -129,6 +130,7 @@ async def test_a_large_file_passes_through_little_memory(
     assert await sender_tables.fetchval("SELECT count(*) FROM upload_parts") == 0
 
 
+@pytest.mark.long
 async def test_meta_is_asked_again_where_that_helps(sending: Sending, sender: Client) -> None:
     faults: list[tuple[Json, int, str | None]] = [
         ({"body": "cut", "times": 1}, 201, None),

@@ -278,6 +278,7 @@ async def test_a_receiver_that_is_too_far_behind_is_paused_and_misses_nothing(
     await world.until_taken(receiver, ids(range(10)))
 
 
+@pytest.mark.long
 async def test_a_worker_whose_tables_are_empty_is_not_taken_for_stuck(world: World) -> None:
     def age() -> float:
         return REGISTRY.get_sample_value("wabus_loop_beat_age_seconds", {"loop": "subscriptions upkeep"}) or 0.0

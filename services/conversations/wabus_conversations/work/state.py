@@ -189,7 +189,10 @@ def joined(one: Work, other: Work) -> Work:
     put = one if one.put is None or other.put is not None else other
     team = owner.team or one.team or other.team
     latest = max(one, other, key=lambda work: (work.last_closed_at is not None, work.last_closed_at))
-    up_to = [each.up_to for each in (one, other) if each.up_to] if put.put else []
+    if put.put:
+        up_to = max((each.up_to for each in (one, other) if each.up_to), default=None)
+    else:  # that nobody has it is wanted still
+        up_to = owner.up_to if owner.put is None else None
     read = [each.read for each in (one, other) if each.read]
     return replace(
         owner,
@@ -198,7 +201,7 @@ def joined(one: Work, other: Work) -> Work:
         put_id=put.put_id,
         put_at=put.put_at,
         put_by=put.put_by,
-        up_to=max(up_to, default=None),
+        up_to=up_to,
         snoozed_until=put.snoozed_until,
         last_agent=latest.last_agent,
         last_closed_at=latest.last_closed_at,
