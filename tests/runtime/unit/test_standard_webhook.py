@@ -29,7 +29,7 @@ def test_each_of_several_secrets_signs() -> None:
     assert headers["webhook-signature"].split(" ")[1] == f"v1,{expected}"
 
 
-def test_a_webhook_is_tried_twelve_times_in_about_six_hours_and_three_times_if_it_is_refused() -> None:
+def test_a_webhook_is_tried_twelve_times_in_about_six_hours_and_seven_times_if_it_is_refused() -> None:
     retries = Retries()
     for share, least, most in ((0.0, 3.5, 4.5), (1.0, 7.5, 8.5)):
         delays = [retries.delay(attempts, None, share) for attempts in range(1, 12)]
@@ -37,8 +37,13 @@ def test_a_webhook_is_tried_twelve_times_in_about_six_hours_and_three_times_if_i
         assert None not in delays
         assert timedelta(hours=least) < total < timedelta(hours=most)
     assert retries.delay(12, 503, 0.5) is None
-    assert [retries.delay(attempts, 404, 0) is None for attempts in (1, 2, 3)] == [False, False, True]
-    assert [retries.delay(3, status, 0) is None for status in (408, 425, 429, 500, 301)] == [False] * 5
+    assert [retries.delay(attempts, 404, 0) is None for attempts in range(1, 8)] == [False] * 6 + [True]
+    assert [retries.delay(7, status, 0) is None for status in (408, 425, 429, 500, 301)] == [False] * 5
+
+
+def test_a_receiver_that_knows_its_path_no_more_for_five_minutes_of_a_deployment_misses_nothing() -> None:
+    waits = [Retries().delay(attempts, 404, 0) for attempts in range(1, 7)]
+    assert sum((wait for wait in waits if wait), timedelta()) > timedelta(minutes=5)
 
 
 @pytest.mark.parametrize(

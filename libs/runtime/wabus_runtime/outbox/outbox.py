@@ -117,8 +117,8 @@ class Retries:
 
     attempts: int = 12
     """While the receiver is away or in trouble: some six hours."""
-    attempts_refused: int = 3
-    """When it refuses this very webhook."""
+    attempts_refused: int = 7
+    """When it refuses this very webhook: six to twelve minutes, for so does a receiver that is just being deployed."""
     first: float = 2.0  # seconds
     longest: float = 2 * 3600.0  # seconds
 
