@@ -58,13 +58,12 @@ async def pool(topics: IdentitySettings) -> AsyncIterator[asyncpg.Pool]:
 
 
 @asynccontextmanager
-async def workers(settings: IdentitySettings, pool: asyncpg.Pool) -> AsyncGenerator[None]:
+async def workers(settings: IdentitySettings, pool: asyncpg.Pool, *, sender: bool = True) -> AsyncGenerator[None]:
     """Whatever folds erasures, as the services run it."""
     declared = [entry.load() for entry in entry_points(group="wabus.projections")]
-    others = [
-        web.AppRunner(create_conversations(load(ConversationsSettings), "worker")),
-        web.AppRunner(create_sender(load(SenderSettings), "worker")),
-    ]
+    others = [web.AppRunner(create_conversations(load(ConversationsSettings), "worker"))]
+    if sender:
+        others.append(web.AppRunner(create_sender(load(SenderSettings), "worker")))
     tasks = [
         asyncio.create_task(project(settings, pool, projection, lambda: None))
         for projection in declared
@@ -108,6 +107,20 @@ async def test_what_no_worker_has_taken_in_is_told_and_the_same_command_does_the
         again = await forget(settings, acme, accounts, told)
     assert {name for name, number in again.rows_before.items() if number} == set()
     assert not any("acme" in line or "900001" in line for line in (*done.told(), *again.told()))
+
+
+async def test_where_nothing_is_sent_through_us_somebody_can_be_forgotten_all_the_same(
+    topics: IdentitySettings, publisher: Publisher, database_url: str
+) -> None:
+    for package in packages_with_tables():
+        if package != "wabus_sender":
+            await migrate(load(database_settings(package)), package)
+    pool = await open_pool(load(DatabaseSettings))
+    await publisher.publish([an(AccountConnected, org_id="acme", waba_id="900001", time=datetime.now(UTC))])
+    async with workers(topics, pool, sender=False):
+        done = await forget(load(ForgetSettings), Asked(org_id="acme"), {"900001": None}, told)
+    assert done.key_destroyed
+    await close_pool(pool)
 
 
 async def test_the_names_of_who_asked_mean_nobody_once_their_organisation_is_forgotten(

@@ -26,7 +26,7 @@ from wabus_runtime.settings import DatabaseSettings, IdentitySettings, KafkaSett
 
 from wabus_cli.event_records import read
 from wabus_cli.forgetting.asked import Asked, LastOwners, lines_for
-from wabus_cli.forgetting.holders import Pools, all_holdings, count, opened_databases, tables_there
+from wabus_cli.forgetting.holders import Pools, all_holdings, count, has_tables, opened_databases, tables_there
 
 SOURCE = "/wabus/forget"
 BEGINNING = datetime.fromtimestamp(0, UTC)
@@ -168,7 +168,9 @@ class _Forgetting:
         done.lines += len(lines)
         self.say("waiting until every service has taken it in")
         wanted = {(ERASURES.name, 0): max(position.offset for position in positions) + 1}
-        names = _who_forget()
+        names = {
+            name: package for name, package in _who_forget().items() if await has_tables(self.pools[package], package)
+        }
         folded = await asyncio.gather(
             *(wait_for(self.pools[package], name, wanted, self.folded_within) for name, package in names.items())
         )

@@ -83,6 +83,11 @@ async def tables_there(pools: Pools, holdings: Mapping[str, Holdings]) -> list[W
     return found
 
 
+async def has_tables(pool: asyncpg.Pool, package: str) -> bool:
+    """Whether a service's tables were ever made; if not, it does not run here, and holds nothing."""
+    return await pool.fetchval("SELECT to_regclass($1)", version_table(package)) is not None
+
+
 async def _by_database(pools: Pools) -> list[Pools]:
     """The pools on the same database together, however each names it."""
     found: dict[object, dict[str, asyncpg.Pool]] = {}
