@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from browser import PHONE, SMALLEST, WIDE, assert_accessible, assert_contrasts
+from browser import PHONE, SMALLEST, WIDE, assert_accessible, assert_contrasts, wait_for
 from inbox_world import InboxWorld, answer, balloon, open_thread, row, until
 from playwright.sync_api import Dialog, Page, expect
 from simulated_meta.story import picture
@@ -398,7 +398,7 @@ def test_older_messages_come_without_moving_what_is_read_and_the_list_has_ten_th
         held = page.evaluate(HOLD)
         count = page.locator(".line").count()
         thread.evaluate("(t) => (t.scrollTop -= 100)")
-        page.wait_for_function("(count) => document.querySelectorAll('.line').length > count", arg=count)
+        wait_for(page, "(count) => document.querySelectorAll('.line').length > count", count)
         place = page.evaluate(WHERE)
         assert place[0] == held[0]
         assert abs(place[1] - held[1] - 100) < 2
@@ -414,7 +414,7 @@ def test_typing_stays_quick_in_a_long_thread_while_webhooks_pour_in(world: Inbox
     page.evaluate(MEASURE)
     for _ in range(12):
         page.locator("#thread").evaluate("(t) => (t.scrollTop = 0)")
-        page.wait_for_function("() => !document.querySelector('#thread-start').textContent.includes('coming')")
+        wait_for(page, "() => !document.querySelector('#thread-start').textContent.includes('coming')")
     page.locator("#text").focus()
     for place in range(100):
         world.says(

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from browser import PHONE, SMALLEST, WIDE, assert_contrasts, chromium_path
+from browser import PHONE, SMALLEST, WIDE, assert_contrasts, chromium_path, wait_for
 from local_stack import LocalStack
 from playwright.sync_api import Locator, Page, Route, expect
 from simulated_meta.seed import DEMO_TEMPLATE, DEMO_WABA
@@ -102,7 +102,7 @@ def template(page: Page, name: str) -> Locator:
 
 def let_a_second_pass(page: Page) -> None:
     """Meta's webhooks tell the time in seconds: two of the same second have no order."""
-    page.wait_for_function("next => Date.now() / 1000 >= next", arg=int(time.time()) + 1)
+    wait_for(page, "next => Date.now() / 1000 >= next", int(time.time()) + 1)
 
 
 def screenshot(page: Page, name: str) -> None:

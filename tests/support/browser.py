@@ -5,6 +5,7 @@ PYTEST_DONT_REWRITE: it is imported as a plugin and by name.
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
@@ -21,7 +22,7 @@ ARGUMENTS = (
 WITH_BACK_FORWARD_CACHE = ["--disable-back-forward-cache"]
 """What Playwright passes unless it is told not to: people's browsers keep a page that they leave, and show it again."""
 
-WAIT = 20_000  # ms until a condition that should hold counts as a failure
+WAIT = 60_000  # ms until a condition that should hold counts as a failure
 WIDE, PHONE, SMALLEST = (1280, 900), (390, 844), (320, 640)
 
 CONTRASTS = """() => {
@@ -100,6 +101,15 @@ def watch(page: Page) -> list[str]:
     page.on("pageerror", lambda error: broken.append(str(error)))
     page.on("console", lambda line: broken.append(line.text) if "Content Security Policy" in line.text else None)
     return broken
+
+
+def wait_for(page: Page, expression: str, arg: object = None) -> None:
+    """Wait until JavaScript says so. Playwright's `wait_for_function` does it by `eval` from the second look on, which
+    the Content-Security-Policy of our pages forbids."""
+    deadline = time.monotonic() + WAIT / 1000
+    while not page.evaluate(expression, arg):
+        assert time.monotonic() < deadline, expression
+        page.wait_for_timeout(50)
 
 
 def assert_contrasts(page: Page) -> None:

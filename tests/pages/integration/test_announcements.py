@@ -1,6 +1,7 @@
 """What screen readers are told: each thing that comes and goes, in words, once, and nothing that is not so."""
 
 import pytest
+from browser import wait_for
 from page_world import PageWorld, fact, open_connected
 from playwright.sync_api import Page, expect
 from simulated_meta.seed import DEMO_WABA
@@ -21,7 +22,7 @@ def listen(page: Page) -> None:
 
 def expect_said(page: Page, *sentences: str) -> None:
     for sentence in sentences:
-        page.wait_for_function("sentence => window.said.join(' ').includes(sentence)", arg=sentence)
+        wait_for(page, "sentence => window.said.join(' ').includes(sentence)", sentence)
 
 
 def said(page: Page) -> str:

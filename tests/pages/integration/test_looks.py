@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from browser import PHONE, SMALLEST, WIDE, assert_accessible, assert_contrasts
+from browser import PHONE, SMALLEST, WIDE, assert_accessible, assert_contrasts, wait_for
 from page_world import PageWorld, fact, open_connected
 from playwright.sync_api import Page, expect
 from simulated_meta.seed import DEMO_WABA, demo_templates
@@ -149,7 +149,7 @@ def test_the_text_size_of_the_browser_counts_for_every_text(world: PageWorld, pa
     page.evaluate(GROWN)
     session = page.context.new_cdp_session(page)
     session.send("Page.setFontSizes", {"fontSizes": {"standard": 32}})
-    page.wait_for_function("getComputedStyle(document.documentElement).fontSize === '32px'")
+    wait_for(page, "getComputedStyle(document.documentElement).fontSize === '32px'")
     grown = page.evaluate(GROWN)
     assert len(grown) > 10
     assert grown == pytest.approx([2] * len(grown), rel=0.05)
@@ -190,6 +190,6 @@ def test_less_motion_is_none(world: PageWorld, page: Page) -> None:
     open_connected(world, page)
     page.get_by_role("button", name="Sync now").click()
     moving = "document.getAnimations().filter((each) => each.playState === 'running').length"
-    page.wait_for_function(f"{moving} > 0")
+    wait_for(page, f"{moving} > 0")
     page.emulate_media(reduced_motion="reduce")
-    page.wait_for_function(f"{moving} === 0")
+    wait_for(page, f"{moving} === 0")

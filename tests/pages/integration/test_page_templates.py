@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browser import PHONE, assert_accessible
+from browser import PHONE, assert_accessible, wait_for
 from page_world import PageWorld, open_connected
 from playwright.sync_api import Page, expect
 from simulated_meta.seed import DEMO_WABA
@@ -51,7 +51,7 @@ def test_back_closes_the_preview_on_a_phone_and_stays_on_the_page(world: PageWor
     expect(sheet).to_be_visible()
     page.keyboard.press("Escape")
     expect(sheet).to_be_hidden()
-    page.wait_for_function("!history.state?.sheet")
+    wait_for(page, "!history.state?.sheet")
     assert "template=" not in page.url
 
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from browser import wait_for
 from page_world import PageWorld, fact, open_connected
 from playwright.sync_api import Page, expect
 from simulated_meta.seed import DEMO_WABA
@@ -91,7 +92,7 @@ def test_a_refused_sync_is_said_beside_its_button_each_time(world: PageWorld, pa
     expect(tile.get_by_role("alert")).to_be_in_viewport()
     tile.get_by_role("alert").evaluate("each => { window.before = each; }")
     tile.get_by_role("button", name="Sync now").click()
-    page.wait_for_function("!window.before.isConnected && document.querySelector('[data-tile=sync] [role=alert]')")
+    wait_for(page, "!window.before.isConnected && document.querySelector('[data-tile=sync] [role=alert]')")
 
 
 def test_that_we_could_not_be_reached_ends_once_we_can(world: PageWorld, page: Page) -> None:
@@ -126,9 +127,9 @@ def test_ids_and_details_for_support_can_be_copied(world: PageWorld, page: Page)
         ("Copy the template's name", "appointment_reminder"),
     ):
         page.get_by_role("button", name=what).click()
-        page.wait_for_function("copied => navigator.clipboard.readText().then((text) => text === copied)", arg=copied)
+        wait_for(page, "copied => navigator.clipboard.readText().then((text) => text === copied)", copied)
     page.get_by_role("button", name="Copy details for support").click()
-    page.wait_for_function("navigator.clipboard.readText().then((text) => text.startsWith('Organisation: demo'))")
+    wait_for(page, "navigator.clipboard.readText().then((text) => text.startsWith('Organisation: demo'))")
     text = page.evaluate("navigator.clipboard.readText()")
     assert f"failing webhook_misrouted, account {DEMO_WABA}" in text
 
