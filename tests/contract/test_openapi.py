@@ -213,6 +213,7 @@ def connected_with_a_message() -> Iterator[Event]:
 INBOX = ("/conversations", "/contacts", "/stream", "/media", "/teams", "/routing")
 
 
+@pytest.mark.long
 async def test_the_endpoints_of_conversations_answer_as_the_document_says(inbox_address: str, bearer: Bearer) -> None:
     async with ClientSession(inbox_address, headers=bearer()) as session:
         async with session.get("/conversations") as answer:
@@ -275,6 +276,7 @@ def asked_to_send() -> SendRequested:
     )  # fmt: skip
 
 
+@pytest.mark.long
 async def test_the_endpoints_of_the_sender_answer_as_the_document_says(sender_address: str, bearer: Bearer) -> None:
     found = await asyncio.to_thread(lambda: list(operations(sender_address, "/messages", "/sends", "/numbers")))
     for operation in found:

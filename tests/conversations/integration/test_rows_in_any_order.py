@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from naive_threads import USER_IDS, WA_IDS, histories, naive
@@ -37,6 +38,7 @@ async def test_one_worker_writes_what_the_reference_has(pool: asyncpg.Pool, hist
     assert await held(pool) == expected(naive(history))
 
 
+@pytest.mark.long
 @settings(max_examples=examples(90), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories(), st.integers())
 async def test_two_workers_that_meet_the_same_people_at_once_agree(

@@ -62,6 +62,7 @@ async def deliver(gateway: aiohttp.ClientSession, wamid: str, size: int = 10) ->
         return answer.status
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("size", "most", "beyond"), [(10, MOST, 30), (MEGABYTE, 2, 3)], ids=["webhooks", "bytes"])
 async def test_beyond_its_capacity_it_answers_503_at_once_and_afterwards_serves_again(
     gateway: aiohttp.ClientSession, broker: EmbeddedKafka, eventually: Eventually, size: int, most: int, beyond: int
@@ -86,6 +87,7 @@ async def test_beyond_its_capacity_it_answers_503_at_once_and_afterwards_serves_
     assert await eventually(taken)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("patience", [replace(PATIENT, stalled=3.0)])
 async def test_when_kafka_is_silent_nothing_more_is_let_in_to_wait(
     gateway: aiohttp.ClientSession, broker: EmbeddedKafka, eventually: Eventually
@@ -109,6 +111,7 @@ async def test_when_kafka_is_silent_nothing_more_is_let_in_to_wait(
     assert set(await asyncio.gather(*waiting)) == {200}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [10, MEGABYTE // 2], ids=["plain", "large"])
 async def test_what_kafka_does_not_take_in_time_is_answered_503_and_can_be_delivered_again(
     environment: dict[str, str],

@@ -62,6 +62,7 @@ async def test_a_consumer_whose_background_task_ended_is_found_out(topics: Kafka
         await stop_consumer(consumer)
 
 
+@pytest.mark.long
 async def test_a_consumer_that_joins_its_group_for_ever_is_found_out(topics: KafkaSettings) -> None:
 
     class Stuck(ConsumerRebalanceListener):

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import asyncpg
+import pytest
 from sending_world import ORG, PERSON, Client, Json, Sending, text
 from simulated_meta.seed import DEMO_PHONE
 from wabus_events import (
@@ -33,6 +34,7 @@ async def blocked_at_meta(sending: Sending) -> list[Json]:
         return (await answer.json())["data"]
 
 
+@pytest.mark.long
 async def test_a_person_is_blocked_and_unblocked(
     sending: Sending, sender: Client, events_in: EventsIn, sender_tables: asyncpg.Pool
 ) -> None:
