@@ -7,7 +7,7 @@ Sources: OpenAPI Specification 3.1.1; JSON Schema 2020-12, which pydantic writes
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -17,6 +17,8 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+
+from wabus_runtime.http.answers import Handler
 
 TITLE = "wabus"
 VERSION = "1"
@@ -80,6 +82,13 @@ def document(app: web.Application) -> None:
     if DOCUMENTED not in app:
         app[DOCUMENTED] = True
         app.router.add_get("/openapi.json", _serve)
+
+
+def route(app: web.Application, handlers: Iterable[tuple[Operation, Handler]]) -> None:
+    """Let the application answer these operations, and describe them all at `/openapi.json`."""
+    for operation, handler in handlers:
+        app.router.add_route(operation.method, operation.path, handler)
+    document(app)
 
 
 def installed_operations() -> list[Operation]:

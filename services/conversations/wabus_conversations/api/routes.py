@@ -2,7 +2,7 @@
 
 from aiohttp import web
 from wabus_runtime.http.headers import IF_NONE_MATCH, PREFER_WAIT
-from wabus_runtime.http.openapi import Header, Operation, document
+from wabus_runtime.http.openapi import Header, Operation, route
 
 from wabus_conversations.api.contacts import ContactsApi
 from wabus_conversations.api.conversations import ConversationsApi
@@ -145,7 +145,5 @@ def add_routes(
         (TICKETS, media.tickets),
         *work.handlers(acting, settings),
     )
-    for operation, handler in handlers:
-        app.router.add_route(operation.method, operation.path, handler)
+    route(app, handlers)
     app.router.add_head(MEDIUM.path, media.medium)
-    document(app)

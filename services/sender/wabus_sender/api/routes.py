@@ -2,7 +2,7 @@
 
 from aiohttp import web
 from wabus_runtime.http.headers import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER_WAIT
-from wabus_runtime.http.openapi import Operation, document
+from wabus_runtime.http.openapi import Operation, route
 from wabus_whatsapp.sending.uploads import FILE_TYPES
 
 from wabus_sender.api.blocking import BlockingApi
@@ -196,6 +196,4 @@ def add_routes(
         (ONE, sends.one_send),
         (CANCEL, sends.cancel),
     )
-    for operation, handler in handlers:
-        app.router.add_route(operation.method, operation.path, handler)
-    document(app)
+    route(app, handlers)

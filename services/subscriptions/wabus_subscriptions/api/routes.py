@@ -1,7 +1,7 @@
 """The addresses of the API and what stands behind each, as `/openapi.json` describes them."""
 
 from aiohttp import web
-from wabus_runtime.http.openapi import Operation, document
+from wabus_runtime.http.openapi import Operation, route
 
 from wabus_subscriptions.api.models import (
     Again,
@@ -80,6 +80,4 @@ def add_routes(app: web.Application, api: SubscriptionsApi) -> None:
         (DELIVERIES, api.deliveries),
         (AGAIN, api.again),
     )
-    for operation, handler in handlers:
-        app.router.add_route(operation.method, operation.path, handler)
-    document(app)
+    route(app, handlers)

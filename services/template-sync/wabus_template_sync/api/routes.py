@@ -5,7 +5,7 @@ from collections.abc import Callable
 from aiohttp import web
 from wabus_runtime.http.answers import Handler
 from wabus_runtime.http.headers import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER_WAIT
-from wabus_runtime.http.openapi import Operation, document
+from wabus_runtime.http.openapi import Operation, route
 from wabus_whatsapp.templates.render_input import RenderBody
 
 from wabus_template_sync.api.models import (
@@ -75,9 +75,7 @@ def add_routes(app: web.Application, api: Callable[[], Api], sync_api: Callable[
         (VERSIONS, lambda: api().versions),
         (RENDER, lambda: api().render),
     ]
-    for operation, handler in handlers:
-        app.router.add_route(operation.method, operation.path, _late(handler))
-    document(app)
+    route(app, ((operation, _late(handler)) for operation, handler in handlers))
 
 
 def _late(handler: Callable[[], Handler]) -> Handler:
