@@ -10,6 +10,7 @@ from wabus_events.webhooks.changes import MANY
 from wabus_events.webhooks.items import PARTICIPANT_IDS
 from wabus_gateway.worker import connect
 from wabus_health_projector.health import check
+from wabus_runtime.graph import fields
 from wabus_template_sync.worker import pages
 
 GATEWAY = "services/gateway/wabus_gateway"
@@ -69,8 +70,9 @@ def test_whatever_the_code_reads_of_meta_is_on_the_page() -> None:
 
 def test_whatever_the_code_asks_graph_for_is_on_the_page() -> None:
     asked = {
-        *(*connect.PHONE_FIELDS, *connect.OPTIONAL_PHONE_FIELDS),
-        *(*check.PHONE_FIELDS, *check.OPTIONAL_PHONE_FIELDS, *check.OPTIONAL_ACCOUNT_FIELDS),
+        *fields.PHONE_FIELDS,
+        *connect.OPTIONAL_PHONE_FIELDS,
+        *(*check.OPTIONAL_PHONE_FIELDS, *check.OPTIONAL_ACCOUNT_FIELDS),
         *pages.FIELDS.split(","),
         *messaging_limit.GRAPH_FIELDS,
         *PARTICIPANT_IDS,

@@ -17,6 +17,10 @@ from wabus_runtime.graph.client import Graph
 
 log = structlog.get_logger()
 
+PHONE_FIELDS = ("id", "display_phone_number", "verified_name", "quality_rating")
+"""What is needed of a phone number."""
+MAX_PHONE_NUMBERS = 100  # the largest page in Meta's OpenAPI; Meta allows far fewer numbers to a WABA
+
 _OF_A_FIELD = (BadRequest, PermissionLost, TooMuchData)
 """Errors that may be about one of the fields only."""
 
@@ -52,6 +56,22 @@ async def read(
             if not asked:
                 raise
             return await _one_by_one(graph, path, token, kind, needed, asked, query or {}, error)
+
+
+async def read_phone_numbers(graph: Graph, waba_id: str, token: SecretStr, optional: Sequence[str]) -> dict[str, Any]:
+    """Graph's answer with all phone numbers of an account, each with as many of the optional fields as it tells.
+
+    Raises a `GraphError`.
+    """
+    return await read(
+        graph,
+        f"{waba_id}/phone_numbers",
+        token,
+        kind="number",
+        needed=PHONE_FIELDS,
+        optional=optional,
+        query={"limit": str(MAX_PHONE_NUMBERS)},
+    )
 
 
 async def _one_by_one(

@@ -19,7 +19,7 @@ from wabus_events.models.erasures import keyed
 from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.graph.client import Graph, GraphSettings
-from wabus_runtime.graph.fields import read
+from wabus_runtime.graph.fields import read, read_phone_numbers
 from wabus_runtime.kafka.transactions import Fenced, TransactionalPublisher
 from wabus_runtime.settings import CredentialSettings, IdentitySettings
 from wabus_whatsapp.accounts import ACCOUNT_FIELDS, NUMBER_FIELDS, AccountDetails, account_details, number_details
@@ -33,10 +33,8 @@ MANAGEMENT, MESSAGING = "whatsapp_business_management", "whatsapp_business_messa
 SCOPES_NEEDED = (MANAGEMENT, MESSAGING)
 PERMISSIONS = {MANAGEMENT: "manage this account and its templates", MESSAGING: "send and receive messages"}
 """What each of them lets us do."""
-PHONE_FIELDS = ("id", "display_phone_number", "verified_name", "quality_rating")
 OPTIONAL_PHONE_FIELDS = (*messaging_limit.GRAPH_FIELDS, *NUMBER_FIELDS)
 WHATSAPP = "whatsapp_business_"
-MAX_PHONE_NUMBERS = 100  # the largest page in Meta's OpenAPI; Meta allows far fewer numbers to a WABA
 
 log = structlog.get_logger()
 
@@ -139,15 +137,7 @@ async def connect(
     try:
         # First of all: who has no access to the account learns nothing of whose it is, and disturbs nobody.
         facts = await inspect(settings, graph, token, now=clock(), waba_id=waba_id)
-        listed = await read(
-            graph,
-            f"{waba_id}/phone_numbers",
-            token,
-            kind="number",
-            needed=PHONE_FIELDS,
-            optional=OPTIONAL_PHONE_FIELDS,
-            query={"limit": str(MAX_PHONE_NUMBERS)},
-        )
+        listed = await read_phone_numbers(graph, waba_id, token, OPTIONAL_PHONE_FIELDS)
         details = await _details(graph, waba_id, token)
     except GraphError as error:
         raise _refusal(error, facts) from None

@@ -22,7 +22,6 @@ from wabus_whatsapp.webhook_fields import Subscription
 
 from wabus_health_projector.health.state import Checked, CheckFailure, Connection, Fact, WabaHealth, digits, order
 
-PHONE_FIELDS = ("id", "display_phone_number", "verified_name", "quality_rating")
 OPTIONAL_PHONE_FIELDS = (
     *("name_status", "webhook_configuration", "health_status"),
     *messaging_limit.GRAPH_FIELDS,

@@ -29,7 +29,7 @@ from wabus_events import (
 from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.graph.client import Graph
-from wabus_runtime.graph.fields import read
+from wabus_runtime.graph.fields import read, read_phone_numbers
 from wabus_runtime.kafka.clients import KafkaUnavailable, new_consumer, partition_of, poll, stop_consumer, topic_name
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import DATABASE_AWAY
@@ -40,7 +40,6 @@ from wabus_whatsapp.graph_errors import GraphError, RateLimited
 from wabus_health_projector.health.check import (
     OPTIONAL_ACCOUNT_FIELDS,
     OPTIONAL_PHONE_FIELDS,
-    PHONE_FIELDS,
     TELLING,
     Answers,
     answered,
@@ -62,7 +61,6 @@ CHECK_TIMEOUT = 60.0  # seconds for one account
 VISIBLE_TIMEOUT = 10.0  # seconds until a difference shows in the rows
 COMMIT_TIMEOUT = 3.0  # seconds, when checks are stopped
 TOKENS_TIMEOUT = 60.0  # seconds until all tokens are read, at the start
-MAX_PHONE_NUMBERS = 100  # the largest page in Meta's OpenAPI; Meta allows far fewer numbers to a WABA
 
 CHECKS = Counter("wabus_account_checks_total", "Active checks of accounts.", ["outcome"])
 
@@ -298,15 +296,7 @@ class Checker(ConsumerRebalanceListener):
         graph = self._graph
         debugged = await graph.debug_token(token)
         subscribed, _ = await graph.call("GET", f"{waba_id}/subscribed_apps", token)
-        phones = await read(
-            graph,
-            f"{waba_id}/phone_numbers",
-            token,
-            kind="number",
-            needed=PHONE_FIELDS,
-            optional=OPTIONAL_PHONE_FIELDS,
-            query={"limit": str(MAX_PHONE_NUMBERS)},
-        )
+        phones = await read_phone_numbers(graph, waba_id, token, OPTIONAL_PHONE_FIELDS)
         account = await read(graph, waba_id, token, kind="account", needed=("id",), optional=OPTIONAL_ACCOUNT_FIELDS)
         return Answers(debugged, subscribed, phones, account, await self._app.known())
 
