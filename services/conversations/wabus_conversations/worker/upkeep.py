@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -11,6 +11,7 @@ from prometheus_client import Counter, Gauge
 from wabus_runtime.feed import changes
 from wabus_runtime.feed.changes import begin_epoch
 from wabus_runtime.observe.liveness import watched
+from wabus_runtime.scheduler.deleting import delete_all
 
 from wabus_conversations.tables import conversations, months, retention
 from wabus_conversations.tables.locks import lock_everything
@@ -54,14 +55,14 @@ async def look(
     await make_months(pool, now)
     await changes.keep(pool, now.date(), keeping.feed_days)
     for org_id in await retention.organisations(pool):
-        await _until_none(partial(_delete, pool, org_id, keeping.in_time_from(org_id, now), at_once), beat)
-    await _until_none(lambda: events.delete_old(pool, now - EVENTS_KEPT, DELETED_AT_ONCE), beat)
-    await _until_none(lambda: presence.delete_old(pool, DELETED_AT_ONCE), beat)
-    await _until_none(lambda: events.delete_orphans(pool, now - UNSEEN_MOST, DELETED_AT_ONCE), beat)
+        await delete_all(partial(_delete, pool, org_id, keeping.in_time_from(org_id, now), at_once), beat, PAUSE)
+    await delete_all(lambda: events.delete_old(pool, now - EVENTS_KEPT, DELETED_AT_ONCE), beat, PAUSE)
+    await delete_all(lambda: presence.delete_old(pool, DELETED_AT_ONCE), beat, PAUSE)
+    await delete_all(lambda: events.delete_orphans(pool, now - UNSEEN_MOST, DELETED_AT_ONCE), beat, PAUSE)
     oldest = keeping.longest_from(now)
-    await _until_none(lambda: _delete_orphans(pool, oldest, at_once), beat)
+    await delete_all(lambda: _delete_orphans(pool, oldest, at_once), beat, PAUSE)
     gone_before = months.month_of((now - LATE_MOST).date())
-    await _until_none(lambda: retention.forget_places(pool, gone_before), beat)
+    await delete_all(lambda: retention.forget_places(pool, gone_before), beat, PAUSE)
     await months.drop_empty(pool, months.month_of((oldest - LATE_MOST).date()))
 
 
@@ -90,15 +91,6 @@ async def mend(pool: asyncpg.Pool) -> None:
         after = ids[-1]
         await asyncio.sleep(PAUSE)
     await begin_epoch(pool, PROJECTION)
-
-
-async def _until_none(delete: Callable[[], Awaitable[int]], beat: Callable[[], None]) -> None:
-    """Delete again and again until nothing is left to."""
-    more = await delete()
-    while more:
-        beat()
-        await asyncio.sleep(PAUSE)
-        more = await delete()
 
 
 async def _delete(pool: asyncpg.Pool, org_id: str, before: datetime, at_once: int) -> int:

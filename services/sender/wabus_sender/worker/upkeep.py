@@ -2,12 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 from wabus_events.models.topics import PERSONAL_RETENTION
 from wabus_runtime.observe.liveness import watched
+from wabus_runtime.scheduler.deleting import delete_all
 
 from wabus_sender.tables import keeping, keys, uploads
 
@@ -38,10 +39,4 @@ async def look(pool: asyncpg.Pool, now: datetime, beat: Callable[[], None]) -> N
         lambda: keeping.delete_heard(pool, before, AT_ONCE),
         lambda: uploads.delete_old(pool, before, now - UPLOAD_LIVES, AT_ONCE),
     ):
-        await _until_none(delete, beat)
-
-
-async def _until_none(delete: Callable[[], Awaitable[int]], beat: Callable[[], None]) -> None:
-    while await delete():
-        beat()
-        await asyncio.sleep(PAUSE)
+        await delete_all(delete, beat, PAUSE)
