@@ -263,17 +263,18 @@ async def test_a_receiver_that_is_gone_is_paused_and_says_why_and_delays_nobody(
 async def test_a_receiver_that_is_too_far_behind_is_paused_and_misses_nothing(
     world: World, receiver: Receiver, topics: object
 ) -> None:
-    receiver.answers = [503]
+    receiver.status = 503
     held = await world.subscribed(receiver.url)
     await world.publish(*[change(number) for number in range(10)])
     async with migrated_pool(load(SubscriptionsSettings), PACKAGE) as pool:
-        looking = asyncio.create_task(upkeep.run(pool, lambda: None, waiting_most=3))
+        looking = asyncio.create_task(upkeep.run(pool, lambda: None, waiting_most=3, look_every=0.2))
         try:
             paused = await world.until(held, "paused")
         finally:
             looking.cancel()
             await asyncio.wait([looking])
     assert paused["paused"]["reason"] == "too_far_behind"
+    receiver.status = 204
     await world.asked("PATCH", f"/subscriptions/{held['subscription_id']}", 200, {"status": "active"})
     await world.until_taken(receiver, ids(range(10)))
 
