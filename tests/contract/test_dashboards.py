@@ -31,7 +31,7 @@ SELECTOR = re.compile(r"\b([A-Za-z_]+)\{([^}]*)\}")
 MATCHER = re.compile(r'([a-z_]+)(=~|!~|!=|=)"([^"]*)"')
 GROUPING = re.compile(r"\bby \(([^)]*)\)")
 
-for service in ("gateway", "template_sync", "health_projector", "conversations", "subscriptions", "sender"):
+for service in ("gateway", "template_sync", "health_projector", "conversations", "subscriptions", "sender", "insights"):
     import_module(f"wabus_{service}.app")
 
 

@@ -34,6 +34,7 @@ from wabus_conversations.worker.work.projector import NAME as WORK_PROJECTION
 from wabus_events import TOPICS
 from wabus_health_projector.tables import history
 from wabus_health_projector.worker import alerts, checker, projector
+from wabus_insights.worker.projector import NAME as INSIGHTS_PROJECTION
 from wabus_sender.worker.projector import NAME as SENDER_PROJECTION
 from wabus_subscriptions.tables.subscriptions import NAME as SUBSCRIPTIONS_PROJECTION
 from wabus_template_sync.worker.projector import NAME as TEMPLATES_PROJECTION
@@ -53,6 +54,8 @@ PROCESSES = {
     "subscriptions-worker": "subscriptions",
     "sender-api": "sender",
     "sender-worker": "sender",
+    "insights-api": "insights",
+    "insights-worker": "insights",
 }
 GROUPS = {
     "gateway": set[str](),
@@ -61,6 +64,7 @@ GROUPS = {
     "conversations": {CONVERSATIONS_PROJECTION, WORK_PROJECTION},
     "subscriptions": {SUBSCRIPTIONS_PROJECTION},
     "sender": {SENDER_PROJECTION},
+    "insights": {INSIGHTS_PROJECTION},
 }
 
 
@@ -260,6 +264,7 @@ def test_each_process_has_one_thing_that_scales_it_and_a_disruption_budget() -> 
         assert "replicas" not in named("strimzi", "Deployment")[process]["spec"]
     assert set(named("managed", "HorizontalPodAutoscaler")) == {
         "gateway", "template-sync-api", "health-projector-api", "conversations-api", "subscriptions-api", "sender-api",
+        "insights-api",
     }  # fmt: skip
     assert named("managed", "Deployment")["health-projector-worker"]["spec"]["replicas"] == 2
 
@@ -271,6 +276,7 @@ def test_workers_scale_by_lag_that_the_code_measures() -> None:
         "conversations-worker": CONVERSATIONS_PROJECTION,
         "subscriptions-worker": SUBSCRIPTIONS_PROJECTION,
         "sender-worker": SENDER_PROJECTION,
+        "insights-worker": INSIGHTS_PROJECTION,
     }
     for process, scaled in named("strimzi", "ScaledObject").items():
         query = scaled["spec"]["triggers"][0]["metadata"]["query"]

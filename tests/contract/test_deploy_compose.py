@@ -237,6 +237,7 @@ BELOW = {
     "conversations": "api",
     "subscriptions": "api",
     "sender": "api",
+    "insights": "api",
 }
 """Who answers for a service."""
 

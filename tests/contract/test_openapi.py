@@ -21,6 +21,8 @@ from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
 from wabus_health_projector.app import HealthProjectorSettings
 from wabus_health_projector.app import create_app as create_health
+from wabus_insights.app import create_app as create_insights
+from wabus_insights.settings import InsightsSettings
 from wabus_runtime.http.openapi import description, installed_operations
 from wabus_runtime.settings import KafkaSettings, load
 from wabus_sender.app import create_app as create_sender
@@ -338,6 +340,7 @@ def test_the_document_describes_nothing_that_nobody_answers(environment: dict[st
         create_conversations(load(ConversationsSettings)),
         create_subscriptions(load(SubscriptionsSettings)),
         create_sender(load(SenderSettings)),
+        create_insights(load(InsightsSettings)),
     )
     answered = {
         (resource.canonical, route.method.lower())

@@ -40,6 +40,7 @@ USERS = {
     "wabus_conversations": "wabus-conversations",
     "wabus_subscriptions": "wabus-subscriptions",
     "wabus_sender": "wabus-sender",
+    "wabus_insights": "wabus-insights",
 }
 # The numbers of Kafka's protocol: ResourceType, PatternType, AclOperation, AclPermissionType.
 RESOURCE = {"topic": 2, "group": 3, "cluster": 4, "transactionalId": 5}
@@ -129,8 +130,8 @@ async def test_each_service_does_all_its_work_and_nothing_else_with_its_rights(
         monkeypatch.setenv("ALERT_WEBHOOK_SECRET", "whsec_" + "YSBzZWNyZXQgb2YgdGhlIHRlc3RzIG9mIHRoZSBjaGFydA==")
         monkeypatch.setenv("SUBSCRIPTIONS_URL", os.environ["META_GRAPH_URL"] + "/nobody")
         monkeypatch.setenv("SUBSCRIPTIONS_SECRET", "whsec_" + "YSBzZWNyZXQgb2YgdGhlIHRlc3RzIG9mIHRoZSBjaGFydA==")
-        more = ("wabus_conversations", "wabus_subscriptions", "wabus_sender")
-        system.ports |= dict(zip(more, free_ports(3), strict=True))
+        more = ("wabus_conversations", "wabus_subscriptions", "wabus_sender", "wabus_insights")
+        system.ports |= dict(zip(more, free_ports(4), strict=True))
         for module, user in reversed(USERS.items()):
             become(monkeypatch, guarded, user)
             await system.start(module)

@@ -100,6 +100,23 @@ sender-worker:
   tables: true
   meta: true
   projection: sender
+insights-api:
+  service: insights
+  role: api
+  values: insights
+  process: api
+  serves: true
+  paths: ["/performance", "/costs", "/budgets", "/advice", "/experiments", "/rates"]
+  tables: true
+insights-worker:
+  service: insights
+  role: worker
+  values: insights
+  process: worker
+  serves: false
+  tables: true
+  meta: true
+  projection: insights
 {{- end }}
 
 {{- define "wabus.fullname" -}}
@@ -204,7 +221,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if and $values.sender.database (eq $process.service "sender") }}
 {{ include "wabus.fromSecret" (list $root "SENDER_DATABASE_URL") }}
 {{- end }}
-{{- if and $values.readReplica (eq $process.role "api") (ne $process.service "sender") }}
+{{- if and $values.insights.database (eq $process.service "insights") }}
+{{ include "wabus.fromSecret" (list $root "INSIGHTS_DATABASE_URL") }}
+{{- end }}
+{{- if and $values.readReplica (eq $process.role "api") (not (has $process.service (list "sender" "insights"))) }}
 {{ include "wabus.fromSecret" (list $root "READ_DATABASE_URL") }}
 {{- end }}
 {{- if and $values.conversations.readReplica (eq $process.service "conversations") (eq $process.role "api") }}
@@ -304,6 +324,8 @@ sends.v1: {cleanup: delete, retention: "2505600000", segment: "43200000"}
 conversations.v1: {cleanup: delete, retention: "2505600000", segment: "43200000"}
 credentials.v1: {cleanup: compact, retention: "-1"}
 health.v1: {cleanup: delete, retention: "-1"}
+insights.v1: {cleanup: delete, retention: "-1"}
+prices.v1: {cleanup: compact, retention: "-1", partitions: "1"}
 erasures.v1: {cleanup: compact, retention: "-1", partitions: "1"}
 keys.v1: {cleanup: compact, retention: "-1", partitions: "1"}
 deadletter.v1: {cleanup: delete, retention: "2505600000", segment: "43200000"}
@@ -338,4 +360,8 @@ sender:
   reads: [accounts.v1, credentials.v1, erasures.v1, keys.v1, messages.v1, sends.v1, templates.v1]
   writes: [deadletter.v1, keys.v1, sends.v1]
   groups: [sender]
+insights:
+  reads: [accounts.v1, credentials.v1, erasures.v1, insights.v1, keys.v1, messages.v1, prices.v1, sends.v1, templates.v1]
+  writes: [deadletter.v1, insights.v1, keys.v1]
+  groups: [insights]
 {{- end }}

@@ -13,6 +13,7 @@ OWNERS = {
     "conversations.v1": "conversations",
     "credentials.v1": "gateway",
     "health.v1": "health-projector",
+    "insights.v1": "insights",
     "erasures.v1": "wabus",
 }
 """The service that publishes to a topic, or the command `wabus`; what Meta's webhooks tell is always the gateway's."""

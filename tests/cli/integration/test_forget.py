@@ -26,6 +26,8 @@ from wabus_events import (
     Topic,
 )
 from wabus_events.testing import an
+from wabus_insights.app import create_app as create_insights
+from wabus_insights.settings import InsightsSettings
 from wabus_runtime.identity.lines import read_lines
 from wabus_runtime.identity.pseudonyms import Pseudonyms, key_identity
 from wabus_runtime.kafka.publisher import Publisher
@@ -62,6 +64,7 @@ async def workers(settings: IdentitySettings, pool: asyncpg.Pool, *, sender: boo
     """Whatever folds erasures, as the services run it."""
     declared = [entry.load() for entry in entry_points(group="wabus.projections")]
     others = [web.AppRunner(create_conversations(load(ConversationsSettings), "worker"))]
+    others.append(web.AppRunner(create_insights(load(InsightsSettings), "worker")))
     if sender:
         others.append(web.AppRunner(create_sender(load(SenderSettings), "worker")))
     tasks = [

@@ -87,6 +87,7 @@ async def test_the_migration_job_makes_every_table_and_may_run_again(settings: D
         assert said.splitlines() == [
             "wabus_conversations: the tables are up to date",
             "wabus_health_projector: the tables are up to date",
+            "wabus_insights: the tables are up to date",
             "wabus_sender: the tables are up to date",
             "wabus_subscriptions: the tables are up to date",
             "wabus_template_sync: the tables are up to date",

@@ -40,7 +40,7 @@ async def test_every_table_is_named_with_whose_its_rows_are(pools: Pools) -> Non
         """
     )
     assert {(row["schema"], row["name"]) for row in found} == {(schema, table.name) for schema, table in there}
-    assert {row["schema"] for row in found} == {"public", "conversations", "subscriptions", "sender"}
+    assert {row["schema"] for row in found} == {"public", "conversations", "subscriptions", "sender", "insights"}
     named = {(schema, table.name): table for schema, table in there}
     assert len(named) == len(there), "two services declare the same"
     for row in found:

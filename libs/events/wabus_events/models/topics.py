@@ -98,6 +98,20 @@ HEALTH = Topic(
     key="organisation id",
     retention=None,
 )
+INSIGHTS = Topic(
+    "insights.v1",
+    "What Meta has counted and charged, budgets and what was said of them, experiments. Names nobody.",
+    key="WABA id, or the id of an experiment",
+    retention=None,
+)
+PRICES = Topic(
+    "prices.v1",
+    "Meta's rate cards and the rules by which they apply, each with the date from which it holds.",
+    key="currency and date",
+    retention=None,
+    compacted=True,
+    partitions=1,
+)
 ERASURES = Topic(
     "erasures.v1",
     "Organisations, accounts and contacts that were forgotten, and when. Names nobody.",
@@ -121,7 +135,10 @@ DEADLETTER = Topic(
     retention=PERSONAL_RETENTION,
 )
 
-TOPICS = (ACCOUNTS, TEMPLATES, MESSAGES, SENDS, CONVERSATIONS, CREDENTIALS, HEALTH, ERASURES, KEYS, DEADLETTER)
+TOPICS = (
+    ACCOUNTS, TEMPLATES, MESSAGES, SENDS, CONVERSATIONS, CREDENTIALS, HEALTH, INSIGHTS, PRICES, ERASURES, KEYS,
+    DEADLETTER,
+)  # fmt: skip
 
 
 def _ms(time: timedelta) -> str:

@@ -1,0 +1,1 @@
+"""Says what templates achieve, what messages cost, and which of two texts is better."""

@@ -1,0 +1,1 @@
+"""Decides what a message costs, and how that is known. Pure."""

@@ -1,0 +1,1 @@
+"""Decides which of two texts is better, at every look. Pure."""

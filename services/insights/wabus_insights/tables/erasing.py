@@ -1,0 +1,8 @@
+"""What these tables hold of somebody, and how it goes when they are forgotten."""
+
+from wabus_runtime.postgres.database import Connection
+from wabus_whatsapp.forgetting import Lines
+
+
+async def erase(connection: Connection, lines: Lines) -> None:
+    """Remove what is older than some lines: of organisations, accounts and contacts."""
