@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,5 +74,45 @@ def test_a_test_that_fails_is_the_result_of_the_run(checkout: Path) -> None:
     program(checkout.parent / "bin" / "docker", '#!/bin/sh\n[ "${DOCKER_HOST:-}" = unix:///made ]\n')
     program(checkout.parent / "shared" / "tools" / "docker-engine", ENGINE)
     program(checkout.parent / "bin" / "make", f'{MAKE}[ "$1" != test ]\n')
+
+    assert ci(checkout)[:2] == (1, ["check ", "test 1"])
+
+
+SHAKY = """
+from pathlib import Path
+import pytest
+
+@pytest.mark.parametrize("name", {names})
+def test_it(name):
+    seen = Path("seen")
+    before = seen.read_text().split() if seen.exists() else []
+    seen.write_text(" ".join([*before, name]))
+    assert before.count(name) >= {fails}
+"""
+
+
+def shaky(checkout: Path, names: list[str], fails: int) -> None:
+    """Tests that fail so many times before they pass, and a `make` that runs them."""
+    program(checkout.parent / "bin" / "docker", "#!/bin/sh\nexit 0\n")
+    program(checkout / ".venv" / "bin" / "pytest", f'#!/bin/sh\nexec {sys.executable} -m pytest "$@"\n')
+    program(checkout.parent / "bin" / "make", f'{MAKE}[ "$1" != test ] || .venv/bin/pytest -m "not long"\n')
+    (checkout / "pyproject.toml").write_text('[tool.pytest.ini_options]\nmarkers = ["long: of the other run"]\n')
+    (checkout / "test_shaky.py").write_text(SHAKY.format(names=names, fails=fails))
+
+
+def test_what_failed_only_beside_others_passes_and_is_named_at_the_end(checkout: Path) -> None:
+    shaky(checkout, ["a", "b", "c"], 1)
+
+    status, made, said = ci(checkout)
+
+    assert (status, made) == (0, ["check ", "test 1", "test-long 1"])
+    assert [line for line in said.splitlines() if "::" in line] == [
+        f"test_shaky.py::test_it[{name}]" for name in ("a", "b", "c")
+    ]
+
+
+@pytest.mark.parametrize(("names", "fails"), [(["a"], 2), (["a", "b", "c", "d"], 1)])
+def test_what_fails_again_fails_and_so_do_many_at_once(checkout: Path, names: list[str], fails: int) -> None:
+    shaky(checkout, names, fails)
 
     assert ci(checkout)[:2] == (1, ["check ", "test 1"])
