@@ -24,6 +24,7 @@ SERVICES = {
     "health-projector",
     "sender",
     "conversations",
+    "insights",
     "wabus",
 }  # the last is the command
 

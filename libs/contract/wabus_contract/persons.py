@@ -62,6 +62,13 @@ FREE: Mapping[str, str] = {
     # health.v1
     "HealthReason": "code severity remedy since waba_id",
     "HealthChanged": "from_status to_status reasons since previous_id",
+    # insights.v1
+    "PricedVolume": "country pricing_category pricing_type tier volume amount",
+    "PricingRead": "waba_id priced_on time_zone currency amounts_told volumes",
+    "BudgetLine": "budget_id waba_id month currency amount thresholds",
+    "BudgetsSet": "budgets",
+    "BudgetAlerted": "budget_id waba_id month alert threshold currency amount spent projected unpriced",
+    "AdviceDismissed": "advice_id kind dismissed",
     # erasures.v1, keys.v1 and credentials.v1
     "OrganisationForgotten": "identity",
     "AccountForgotten": "identity",
@@ -129,6 +136,8 @@ MAY: Mapping[str, str] = {
     "TemplateComponentsChanged.name": _TEMPLATE,
     "TemplateComponentsChanged.value": _AS_TOLD,
     "HealthReason.message": "A sentence of ours, in which the business's number, name or template may stand",
+    "BudgetsSet.requested_by": _ASKED,
+    "AdviceDismissed.requested_by": _ASKED,
     "ContactForgotten.identity": "Who was forgotten: an HMAC under `IDENTITY_KEY`, so that it can be told by who knows "
     "the id, and by nobody else",
     "CredentialStored.granted_by": "Whose token it is: an HMAC under `IDENTITY_KEY`, gone with the account",

@@ -44,6 +44,14 @@ from wabus_events.models.erasures import (
 )
 from wabus_events.models.event import EVENTS, Event, WabaEvent, fact_id
 from wabus_events.models.health import HealthChanged, HealthReason
+from wabus_events.models.insights import (
+    AdviceDismissed,
+    BudgetAlerted,
+    BudgetLine,
+    BudgetsSet,
+    PricedVolume,
+    PricingRead,
+)
 from wabus_events.models.media import MediumLost, MediumStored
 from wabus_events.models.messages import MessageReceived, MessageStatusChanged, MessagingFailed, Unrecognised
 from wabus_events.models.routing import (
@@ -128,22 +136,22 @@ __all__ = [
     "ACCOUNTS", "CONVERSATIONS", "CREDENTIALS", "DEADLETTER", "ERASURES", "EVENTS", "HEALTH", "INSIGHTS", "KEYS",
     "MESSAGES", "PRICES", "PRIVATE_TOPICS", "SENDS", "TEMPLATES", "TOPICS", "AccountAlerted", "AccountCheckRequested",
     "AccountChecked", "AccountConnected", "AccountDisconnected", "AccountForgotten", "AccountReviewed",
-    "AccountSettingsChanged", "AccountUpdated", "BlockRefused", "BlockRequested", "Body", "BusinessHours", "Button",
-    "CallReported", "CallbackVerified", "CapabilityChanged", "Card", "CheckedNumber", "ContactBlocked",
-    "ContactForgotten", "ContactIdentityChanged", "ContactSynced", "ContactUnblocked", "ConversationAssigned",
-    "ConversationClosed", "ConversationEvent", "ConversationMarkedUnread", "ConversationRead", "ConversationReopened",
-    "ConversationSnoozed", "ConversationTagged", "CredentialStored", "Event", "Footer", "Forgotten", "Header",
-    "HealthChanged", "HealthReason", "HistoryProgressed", "LabelPaused", "LabelResumed", "LimitedTimeOffer",
-    "MarketingPreferenceChanged", "MediumLost", "MediumStored", "MessageAccepted", "MessageEchoed", "MessageImported",
-    "MessageReceived", "MessageReported", "MessageStatusChanged", "MessagingFailed", "NoteAdded", "NoteRemoved",
-    "OpenHours", "OptedIn", "OptedOut", "OrganisationForgotten", "OrganisationKey", "PhoneNumber",
-    "PhoneNumberNameReviewed", "PhoneNumberQualityChanged", "ReadMarkRequested", "Record", "RoutingChanged",
-    "RoutingRule", "RuleCondition", "SecurityChanged", "SendCancelled", "SendClaimed", "SendExpired", "SendRefused",
-    "SendRequested", "SendReturned", "SendSettled", "SendUnknown", "SendingError", "SendingRestriction",
-    "StandbyReceived", "Team", "TeamMember", "TeamsChanged", "Template", "TemplateCategoryChanged", "TemplateChanged",
-    "TemplateComponentsChanged", "TemplateConfirmed", "TemplateQualityChanged", "TemplateRemoved",
-    "TemplateStatusChanged", "TemplateSyncFailed", "TemplateSyncProgressed", "TemplateSyncRequested",
-    "TemplateSyncStarted", "TemplatesSynced", "ThreadControlChanged", "Topic", "UndecodableRecord", "UnknownEventType",
-    "Unrecognised", "WabaEvent", "WebhookSeen", "contact_id", "decode", "encode", "fact_id", "identity_of",
-    "tombstone", "upcast",
+    "AccountSettingsChanged", "AccountUpdated", "AdviceDismissed", "BlockRefused", "BlockRequested", "Body",
+    "BudgetAlerted", "BudgetLine", "BudgetsSet", "BusinessHours", "Button", "CallReported", "CallbackVerified",
+    "CapabilityChanged", "Card", "CheckedNumber", "ContactBlocked", "ContactForgotten", "ContactIdentityChanged",
+    "ContactSynced", "ContactUnblocked", "ConversationAssigned", "ConversationClosed", "ConversationEvent",
+    "ConversationMarkedUnread", "ConversationRead", "ConversationReopened", "ConversationSnoozed", "ConversationTagged",
+    "CredentialStored", "Event", "Footer", "Forgotten", "Header", "HealthChanged", "HealthReason", "HistoryProgressed",
+    "LabelPaused", "LabelResumed", "LimitedTimeOffer", "MarketingPreferenceChanged", "MediumLost", "MediumStored",
+    "MessageAccepted", "MessageEchoed", "MessageImported", "MessageReceived", "MessageReported", "MessageStatusChanged",
+    "MessagingFailed", "NoteAdded", "NoteRemoved", "OpenHours", "OptedIn", "OptedOut", "OrganisationForgotten",
+    "OrganisationKey", "PhoneNumber", "PhoneNumberNameReviewed", "PhoneNumberQualityChanged", "PricedVolume",
+    "PricingRead", "ReadMarkRequested", "Record", "RoutingChanged", "RoutingRule", "RuleCondition", "SecurityChanged",
+    "SendCancelled", "SendClaimed", "SendExpired", "SendRefused", "SendRequested", "SendReturned", "SendSettled",
+    "SendUnknown", "SendingError", "SendingRestriction", "StandbyReceived", "Team", "TeamMember", "TeamsChanged",
+    "Template", "TemplateCategoryChanged", "TemplateChanged", "TemplateComponentsChanged", "TemplateConfirmed",
+    "TemplateQualityChanged", "TemplateRemoved", "TemplateStatusChanged", "TemplateSyncFailed",
+    "TemplateSyncProgressed", "TemplateSyncRequested", "TemplateSyncStarted", "TemplatesSynced", "ThreadControlChanged",
+    "Topic", "UndecodableRecord", "UnknownEventType", "Unrecognised", "WabaEvent", "WebhookSeen", "contact_id",
+    "decode", "encode", "fact_id", "identity_of", "tombstone", "upcast",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from itertools import count
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -224,5 +225,6 @@ def _value(name: str, annotation: Any, samples: Mapping[str, Any], owner: str = 
         return inner or {"a key": _value(name, arguments[1], samples, owner)}
     simple: dict[Any, Any] = {
         int: 3, float: 0.5, bool: True, datetime: NOW, AwareDatetime: NOW, date: NOW.date(), str: f"a {name}",
+        Decimal: Decimal("12.5"),
     }  # fmt: skip
     return simple.get(annotation, f"a {name}")

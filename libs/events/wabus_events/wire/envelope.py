@@ -6,6 +6,7 @@ Source: CloudEvents "Kafka Protocol Binding", section 3.2 (binary content mode);
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 
 import orjson
@@ -156,4 +157,6 @@ def _upcasted(event_type: str, payload: Fields) -> Fields:
 def _plain(part: object) -> object:
     if isinstance(part, BaseModel):
         return orjson.Fragment(part.model_dump_json())
+    if isinstance(part, Decimal):  # as text, which no reader rounds
+        return format(part, "f")
     raise TypeError(f"{type(part).__name__} is no JSON")

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from wabus_events import ACCOUNTS, CONVERSATIONS, EVENTS, HEALTH, MESSAGES, SENDS, TEMPLATES, Event, Topic
+from wabus_events import ACCOUNTS, CONVERSATIONS, EVENTS, HEALTH, INSIGHTS, MESSAGES, SENDS, TEMPLATES, Event, Topic
 
-TOLD: Sequence[Topic] = (ACCOUNTS, TEMPLATES, MESSAGES, SENDS, CONVERSATIONS, HEALTH)
+TOLD: Sequence[Topic] = (ACCOUNTS, TEMPLATES, MESSAGES, SENDS, CONVERSATIONS, HEALTH, INSIGHTS)
 """The topics that are told; what is private to wabus is in others."""
 
 

@@ -1,0 +1,1 @@
+"""Decides what an organisation is advised to do, and what that would save. Pure."""
