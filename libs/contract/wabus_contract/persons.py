@@ -69,6 +69,12 @@ FREE: Mapping[str, str] = {
     "BudgetsSet": "budgets",
     "BudgetAlerted": "budget_id waba_id month alert threshold currency amount spent projected unpriced",
     "AdviceDismissed": "advice_id kind dismissed",
+    # prices.v1
+    "RateBand": "first amount",
+    "MarketRate": "market category bands",
+    "RateCardPublished": "currency effective rates sha256 origin",
+    "PriceRulesPublished": "effective origin service_charged service_rate_of service_free_monthly "
+    "utility_in_window_charged free_entry_point_hours",
     # erasures.v1, keys.v1 and credentials.v1
     "OrganisationForgotten": "identity",
     "AccountForgotten": "identity",

@@ -54,6 +54,7 @@ from wabus_events.models.insights import (
 )
 from wabus_events.models.media import MediumLost, MediumStored
 from wabus_events.models.messages import MessageReceived, MessageStatusChanged, MessagingFailed, Unrecognised
+from wabus_events.models.prices import MarketRate, PriceRulesPublished, RateBand, RateCardPublished
 from wabus_events.models.routing import (
     BusinessHours,
     OpenHours,
@@ -142,14 +143,15 @@ __all__ = [
     "ContactSynced", "ContactUnblocked", "ConversationAssigned", "ConversationClosed", "ConversationEvent",
     "ConversationMarkedUnread", "ConversationRead", "ConversationReopened", "ConversationSnoozed", "ConversationTagged",
     "CredentialStored", "Event", "Footer", "Forgotten", "Header", "HealthChanged", "HealthReason", "HistoryProgressed",
-    "LabelPaused", "LabelResumed", "LimitedTimeOffer", "MarketingPreferenceChanged", "MediumLost", "MediumStored",
-    "MessageAccepted", "MessageEchoed", "MessageImported", "MessageReceived", "MessageReported", "MessageStatusChanged",
-    "MessagingFailed", "NoteAdded", "NoteRemoved", "OpenHours", "OptedIn", "OptedOut", "OrganisationForgotten",
-    "OrganisationKey", "PhoneNumber", "PhoneNumberNameReviewed", "PhoneNumberQualityChanged", "PricedVolume",
-    "PricingRead", "ReadMarkRequested", "Record", "RoutingChanged", "RoutingRule", "RuleCondition", "SecurityChanged",
-    "SendCancelled", "SendClaimed", "SendExpired", "SendRefused", "SendRequested", "SendReturned", "SendSettled",
-    "SendUnknown", "SendingError", "SendingRestriction", "StandbyReceived", "Team", "TeamMember", "TeamsChanged",
-    "Template", "TemplateCategoryChanged", "TemplateChanged", "TemplateComponentsChanged", "TemplateConfirmed",
+    "LabelPaused", "LabelResumed", "LimitedTimeOffer", "MarketRate", "MarketingPreferenceChanged", "MediumLost",
+    "MediumStored", "MessageAccepted", "MessageEchoed", "MessageImported", "MessageReceived", "MessageReported",
+    "MessageStatusChanged", "MessagingFailed", "NoteAdded", "NoteRemoved", "OpenHours", "OptedIn", "OptedOut",
+    "OrganisationForgotten", "OrganisationKey", "PhoneNumber", "PhoneNumberNameReviewed", "PhoneNumberQualityChanged",
+    "PriceRulesPublished", "PricedVolume", "PricingRead", "RateBand", "RateCardPublished", "ReadMarkRequested",
+    "Record", "RoutingChanged", "RoutingRule", "RuleCondition", "SecurityChanged", "SendCancelled", "SendClaimed",
+    "SendExpired", "SendRefused", "SendRequested", "SendReturned", "SendSettled", "SendUnknown", "SendingError",
+    "SendingRestriction", "StandbyReceived", "Team", "TeamMember", "TeamsChanged", "Template",
+    "TemplateCategoryChanged", "TemplateChanged", "TemplateComponentsChanged", "TemplateConfirmed",
     "TemplateQualityChanged", "TemplateRemoved", "TemplateStatusChanged", "TemplateSyncFailed",
     "TemplateSyncProgressed", "TemplateSyncRequested", "TemplateSyncStarted", "TemplatesSynced", "ThreadControlChanged",
     "Topic", "UndecodableRecord", "UnknownEventType", "Unrecognised", "WabaEvent", "WebhookSeen", "contact_id",

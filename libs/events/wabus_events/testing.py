@@ -202,6 +202,7 @@ PLAUSIBLE: dict[str, Any] = {
     "total": 4,
     "value": WEBHOOK_VALUE,
     "raw": {"type": "BODY"},
+    "MarketRate.category": "utility",
 }  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def test_an_event_without_an_id_is_none_even_where_kafka_has_a_header_for_it(con
         decode([(name, content if name == "ce_id" else value) for name, value in RECORD.headers], RECORD.value)
 
 
-COMPACTED = ["credentials.v1", "erasures.v1", "keys.v1"]
+COMPACTED = ["credentials.v1", "prices.v1", "erasures.v1", "keys.v1"]
 
 
 def test_an_attribute_that_may_be_missing_may_have_no_value() -> None:
