@@ -95,3 +95,24 @@ def test_tags_and_notes_are_seen_by_colleagues_and_not_by_the_person(world: Inbo
     assert page.evaluate("document.documentElement.scrollWidth") <= SMALLEST[0]
     assert_accessible(page)
     other.close()
+
+
+def test_who_else_looks_or_writes_is_seen_and_goes_with_them(world: InboxWorld, page: Page) -> None:
+    world.says("16505558005", "Shared Sue", "Is anybody there?")
+    open_thread(world, page, "Shared Sue")
+    note = page.locator("[data-key=others]")
+    expect(note).to_have_count(0)  # nobody is told of oneself
+    ben = world.stack.wabus("token", "--org", "demo", "--role", "agent", "--sub", "<b>ben</b>")
+    assert page.context.browser
+    other = page.context.browser.new_context().new_page()
+    other.goto(f"{world.url}/inbox#token={ben}")
+    row(other, "Shared Sue").click()
+    expect(note).to_have_text("<b>ben</b> is looking at this too", timeout=30_000)
+    other.get_by_label("Message", exact=True).fill("I am writing")
+    expect(note).to_have_text("<b>ben</b> is writing an answer")
+    expect(other.locator("[data-key=others]")).to_contain_text("wabus-cli:admin", timeout=30_000)
+    assert_accessible(page)
+    other.keyboard.press("Escape")
+    other.goto(f"{world.url}/inbox")
+    expect(note).to_have_count(0)
+    other.context.close()

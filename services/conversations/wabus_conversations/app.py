@@ -29,6 +29,7 @@ from wabus_conversations.api.following import FollowingApi
 from wabus_conversations.api.media import MediaApi
 from wabus_conversations.api.routes import add_routes
 from wabus_conversations.api.work.acting import ActingApi
+from wabus_conversations.api.work.looking import LookingApi
 from wabus_conversations.api.work.presence import Presence
 from wabus_conversations.api.work.settings import SettingsApi
 from wabus_conversations.settings import (
@@ -74,6 +75,7 @@ def _install_api(app: web.Application, settings: ConversationsApiSettings) -> No
     source = Source(projector.NAME, (MESSAGES.name, SENDS.name), kept, following.frames, lambda: app[READS])
     feed = Feed(source, announcements)
     presence = Presence(lambda: app[READS])
+    looking = LookingApi(feed, lambda: app[READS])
 
     async def api(_app: web.Application) -> AsyncIterator[None]:
         await publisher.start()
@@ -94,6 +96,7 @@ def _install_api(app: web.Application, settings: ConversationsApiSettings) -> No
     background(app, "conversations-reads", compare)
     background(app, "conversations-announcements", announcements.run)
     background(app, "conversations-presence", presence.run)
+    background(app, "conversations-looking", looking.run)
     app[DRAINS].append(feed.drain)
     add_routes(
         app,
@@ -105,6 +108,7 @@ def _install_api(app: web.Application, settings: ConversationsApiSettings) -> No
         MediaApi(lambda: app[READS], MediaStore(settings.media_store_url)),
         ActingApi(lambda: app[READS], publisher, announcements),
         SettingsApi(lambda: app[READS], publisher, announcements),
+        looking,
     )
 
 

@@ -21,6 +21,7 @@ from wabus_runtime.feed.changes import begin_epoch
 from wabus_runtime.http.auth import make_token
 from wabus_runtime.service.process import serving
 from wabus_runtime.settings import AuthSettings, load
+from waiting import Eventually
 
 pytest_plugins = ["conversations_world"]
 
@@ -319,3 +320,43 @@ async def test_who_reads_slowly_costs_little_and_holds_up_nobody(inbox: Inbox) -
                 newest[frame["conversation"]["conversation_id"]] = frame["conversation"]["last_message"]["text"]
     writer.close()
     assert told < people * rounds
+
+
+async def test_colleagues_see_at_every_process_who_looks_and_who_writes_and_others_do_not(
+    inbox: Inbox, serve: Serve, eventually: Eventually
+) -> None:
+    await inbox.fold(received("1", 1))
+    conversation_id = await inbox.only_conversation()
+    other = await serve(create_app(load(ConversationsSettings), "api"))
+
+    async def listens() -> bool:
+        return (await other.get("/readyz")).status == 200
+
+    async def say(doing: str, org_id: str, role: str, sub: str) -> int:
+        headers = inbox.bearer(org_id, role, sub)
+        path = f"/conversations/{conversation_id}/looking"
+        async with inbox.client.post(path, json={"doing": doing}, headers=headers) as answer:
+            return answer.status
+
+    await eventually(listens)
+    async with (
+        following(inbox, other) as all_of_it,
+        following(inbox, other, conversation_id=conversation_id) as one,
+        following(inbox, other, org_id="else") as stranger,
+    ):
+        for events in (all_of_it, one, stranger):
+            assert (await events.next())["type"] == "hello"
+        assert await say("looking", "shop", "agent", "anna") == 204
+        assert await say("writing", "shop", "admin", "ben") == 204
+        for events in (all_of_it, one):
+            for agent, doing in (("anna", "looking"), ("ben", "writing")):
+                assert await events.next() == {
+                    "type": "looking", "cursor": None,
+                    "conversation_id": conversation_id, "agent": agent, "doing": doing,
+                }  # fmt: skip
+        assert await say("dancing", "shop", "agent", "anna") == 422
+        assert await say("looking", "shop", "member", "mia") == 403
+        assert await say("looking", "else", "agent", "eve") == 404
+        assert [await say("looking", "shop", "agent", "carl") for _ in range(130)].count(429) >= 1
+        await begin_epoch(inbox.pool, "conversations")
+        assert (await stranger.next())["type"] == "reset"  # and nothing before it

@@ -330,3 +330,27 @@ def test_a_template_asks_for_each_thing_once_and_becomes_what_meta_takes(call: C
         {"type": "button", "sub_type": "url", "index": "0", "parameters": [{"type": "text", "text": "42"}]},
     ]
     assert call("conversation/fill.js", "valuesOf", TEMPLATE, made)["body|name"] == "Ana"
+
+
+def test_who_else_is_there_is_said_for_as_long_as_they_say_so(call: Call) -> None:
+    def take(agent: str, doing: str, at: int) -> None:
+        call("inbox/others.js", "take", {"conversation_id": "c", "agent": agent, "doing": doing}, at)
+
+    def said(at: int, me: str = "me") -> str | None:
+        found = call("inbox/others.js", "othersNote", "c", me, at)
+        return found and "".join(each if isinstance(each, str) else "…" for each in found["said"])
+
+    take("me", "looking", 0)
+    assert said(0) is None
+    take("ann", "looking", 0)
+    take("ben", "writing", 0)
+    assert said(0) == "… is writing an answer · … is looking at this too"
+    take("ben", "looking", 5_000)
+    assert said(5_000) == "… is writing an answer · … is looking at this too"  # who stops for a moment
+    assert said(13_000) == "…, … are looking at this too"
+    take("ben", "gone", 14_000)
+    assert said(14_000) == "… is looking at this too"
+    assert said(60_000) is None  # their browser has died
+    for each in range(5):
+        take(f"colleague {each}", "writing", 60_000)
+    assert said(60_000) == "…, …, … and 2 more are writing answers"

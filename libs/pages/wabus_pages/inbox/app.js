@@ -15,7 +15,6 @@ import * as outbox from "../conversation/outbox.js";
 import { messagesOf } from "../conversation/pages.js";
 import * as templates from "../conversation/templates.js";
 import * as threadView from "../conversation/thread.js";
-import { contactPane } from "./contact.js";
 import { follow } from "./feed.js";
 import * as keyboard from "./keys.js";
 import * as listView from "./list.js";
@@ -77,6 +76,7 @@ function listen() {
   addEventListener("pageshow", ({ persisted }) => persisted && following?.tryNow());
   session.onSignedOutElsewhere(() => askToSignIn("You have signed out in another tab. Paste an access token to go on."));
   let typing = null;
+  $("text").addEventListener("input", () => others?.writes());
   $("search").addEventListener("input", ({ target }) => {
     clearTimeout(typing);
     typing = setTimeout(() => searchFor(target.value.trim()), TYPED);
@@ -106,6 +106,7 @@ function begun() {
     onAnew: loadAnew,
     onChange: tellOf,
     onRemoved: takeRemoved,
+    onLooking: (frame) => (others?.take(frame), soon()),
     onState: (live) => state.live === live || change({ live, lostAt: live === "lost" ? Date.now() : null }),
     onSignedOut: () => askToSignIn(ENDED),
     onNotAllowed: () => change({ list: "forbidden", live: "live" }),
@@ -127,6 +128,7 @@ function askToSignIn(why, { isWrong = false, kept = true } = {}) {
   outbox.end({ kept });
   if (!kept) composer.forgetDrafts();
   work?.forgetWork();
+  others?.forgetOthers();
   forgetHealth();
   forgetMedia();
   templates.forgetTemplates();
@@ -524,22 +526,26 @@ function tellOf(frame) {
 /** Whoever has the end of a thread before their eyes has read it: WhatsApp shows that to the person. */
 function lookAt(conversation) {
   if (document.hidden || !conversation?.unread || state.threadState !== "ready" || !state.thread.atEnd || !threadView.isAtEnd()) return;
+  if (conversation.work && !work) return; // it is drawn again when that is there
   const newest = `${conversation.conversation_id} ${newestFrom()?.message_id}`;
   if (toldRead === newest) return;
   toldRead = newest;
   composer.tellRead(conversation);
-  if (conversation.work && work) work.act(conversation.conversation_id, "read", upTo()).catch(broke);
+  if (conversation.work) work.act(conversation.conversation_id, "read", upTo()).catch(broke);
 }
 
 /* ---- drawing ---- */
 
 let work = null; // what is for conversations that are worked on: asked for with the first of them
+let others = null; // who else is there
+let contact = null; // who it is with
+const asked = new Set();
 
-function needWork() {
-  if (work) return true;
-  work = undefined;
-  import("./work.js").then((found) => ((work = found), soon()), () => setTimeout(() => ((work = null), soon()), CLOCK));
-  return false;
+/** Ask for a module with the first thing that it is for. */
+function need(name, load, take) {
+  if (asked.has(name)) return;
+  asked.add(name);
+  load().then((found) => (take(found), soon()), () => setTimeout(() => (asked.delete(name), soon()), CLOCK));
 }
 
 let isWaiting = false;
@@ -564,7 +570,12 @@ function draw() {
   if (!isIn) return;
   const conversation = selected();
   const all = numbers();
-  if (conversation?.work && work === null) needWork();
+  if (conversation?.work) need("work", () => import("./work.js"), (found) => (work = found));
+  if (conversation) {
+    need("others", () => import("./others.js"), (found) => (others = found));
+    need("contact", () => import("./contact.js"), (found) => (contact = found));
+  }
+  others?.looks(state.selected);
   document.body.dataset.view = !state.selected ? "list" : isContactOpen() ? "contact" : "thread";
   drawFilters(all);
   listView.drawList(state, { numbers: all, draftOf: composer.draftOf });
@@ -573,7 +584,7 @@ function draw() {
   if (state.threadState === "ready") outbox.settle(new Set(messagesOf(state.thread).map(({ message_id }) => message_id)));
   threadView.drawThread({ state, conversation, entries: state.selected ? outbox.entriesOf(state.selected) : [], template: templates.finder(conversation?.waba_id) });
   composer.drawComposer(state.threadState === "ready" ? conversation : null, { number: all.get(conversation?.phone_number_id), isLost: state.live === "lost" });
-  show($("contact"), contactPane(state, { conversation, numbers: all, isAdmin: session.isAdmin(), work, me: session.claims()?.sub ?? null }));
+  show($("contact"), contact?.contactPane(state, { conversation, numbers: all, isAdmin: session.isAdmin(), work, me: session.claims()?.sub ?? null }));
   lookAt(conversation);
   giveFocus();
   drawWhenClosed(conversation);
@@ -650,10 +661,13 @@ function head(conversation, all) {
       h("h2", { id: "thread-name", class: "one-line", tabindex: "-1" }, named(nameOf(conversation))),
       number ? h("p", { class: "fine one-line" }, "with ", named(number.verified_name ?? ""), " ", h("bdi", {}, number.display_phone_number ?? "")) : null,
       work && conversation.work && work.workNote(conversation) ? h("p", { class: "fine one-line" }, work.workNote(conversation)) : null,
+      others && drawOthers(others.othersNote(conversation.conversation_id, session.claims()?.sub)),
       conversation.thread_owner?.ours === false ? h("p", { class: "fine wait" }, "Another responder answers at present.") : null),
     work && conversation.work ? work.workBar(conversation, session.claims()?.sub ?? null) : null,
     h("button", { class: "button text small not-wide", type: "button", "data-action": "toggle-contact", "aria-expanded": String(isContactOpen()), "aria-controls": "contact-pane" }, icon("person"), h("span", {}, "Contact")),
   ];
 }
+
+const drawOthers = (found) => found && h("p", { class: `fine one-line${found.isWriting ? " wait" : ""}`, "data-key": "others" }, found.said);
 
 start();

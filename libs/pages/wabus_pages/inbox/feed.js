@@ -9,9 +9,9 @@ const SILENT = 2.5; // heartbeats without a word until a connection counts as de
 
 /**
  * Follow until signed out or stopped. `onAnew` hears that all has to be loaded, `onChange` and `onRemoved` each frame of
- * that type, `onState` hears `live` or `lost`, `onNotAllowed` that this person may not read conversations.
+ * that type, `onLooking` what a colleague does just now, `onState` hears `live` or `lost`, `onNotAllowed` that this person may not read conversations.
  */
-export function follow({ onAnew, onChange, onRemoved, onState, onSignedOut, onNotAllowed }) {
+export function follow({ onAnew, onChange, onRemoved, onLooking, onState, onSignedOut, onNotAllowed }) {
   let stopped = false;
   let cursor = null;
   let socket = null;
@@ -69,6 +69,7 @@ export function follow({ onAnew, onChange, onRemoved, onState, onSignedOut, onNo
         if (frame.type === "reset" || (frame.type === "hello" && !(cursor && frame.resumed))) onAnew();
         if (frame.type === "change") onChange(frame);
         if (frame.type === "removed") onRemoved(frame);
+        if (frame.type === "looking") onLooking(frame);
         if (frame.type === "bye") retry = frame.reason === "token_expired" ? 0 : (frame.retry_ms ?? null);
         cursor = frame.cursor ?? cursor;
       };

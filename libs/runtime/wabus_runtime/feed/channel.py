@@ -134,6 +134,12 @@ class Channel:
         if not subscriber.is_new and subscriber.sink.unread == 0:
             subscriber.send(frames.alive(), self._cursor if not len(subscriber.pending) else None)
 
+    def pass_on(self, frame: Frame) -> None:
+        """Send what is only so at this moment, without a cursor, to those who have room for it; others miss it."""
+        for each in self._subscribers:
+            if not each.is_new and _has_room(each) and each.sees(frame):
+                each.send(frame)
+
     async def run(self) -> None:
         """Tell everybody, for ever."""
         await self._looking.run(self._go_on, self._until_next, pause=LOOK_PAUSE)

@@ -10,6 +10,7 @@ from prometheus_client import Gauge
 
 from wabus_runtime.feed.changes import EVERYBODY
 from wabus_runtime.feed.channel import Channel, Subscriber
+from wabus_runtime.feed.frames import Frame
 from wabus_runtime.feed.reader import Reader, Source
 from wabus_runtime.postgres.announcements import Announcements
 
@@ -58,6 +59,11 @@ class Feed:
                 del self._channels[org_id]
                 if channel.task:
                     channel.task.cancel()
+
+    def pass_on(self, org_id: str, frame: Frame) -> None:
+        """Send those of an organisation who follow here what is only so at this moment: nobody is told it again."""
+        if channel := self._channels.get(org_id):
+            channel.pass_on(frame)
 
     @property
     def retry_ms(self) -> int:

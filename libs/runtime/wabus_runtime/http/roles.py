@@ -55,6 +55,7 @@ ROUTES: Mapping[str, frozenset[Role]] = {
     "POST /conversations/{conversation_id}/notes": READERS,
     "GET /conversations/{conversation_id}/notes": READERS,
     "DELETE /conversations/{conversation_id}/notes/{note_id}": READERS,
+    "POST /conversations/{conversation_id}/looking": READERS,
     "GET /teams": READERS,
     "PUT /teams": ADMINISTRATORS,
     "GET /routing": READERS,

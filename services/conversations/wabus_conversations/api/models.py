@@ -417,7 +417,7 @@ class ExportLine(BaseModel):
 class FrameView(BaseModel):
     """A frame of the feed. Which members it has follows from its type."""
 
-    type: Literal["hello", "change", "removed", "reset", "alive", "authorised", "bye"]
+    type: Literal["hello", "change", "removed", "reset", "alive", "authorised", "looking", "bye"]
     cursor: str | None = Field(
         default=None, description="What was sent up to here is all there was; null where more of it follows."
     )
@@ -430,7 +430,13 @@ class FrameView(BaseModel):
     reload: bool | None = Field(
         default=None, description="`change`: whether more of its messages have changed, or some are gone."
     )
-    conversation_id: Id | None = Field(default=None, description="`removed`: the id that is no conversation's now.")
+    conversation_id: Id | None = Field(
+        default=None, description="`removed`: the id that is no conversation's now; `looking`: whose."
+    )
+    agent: str | None = Field(default=None, description="`looking`: the `sub` of who does.")
+    doing: Literal["looking", "writing", "gone"] | None = Field(
+        default=None, description="`looking`: what they do in the conversation with this `conversation_id`, now."
+    )
     merged_into: Id | None = Field(default=None, description="`removed`: the conversation that has its messages.")
     reason: Literal["expired", "epoch", "too_many", "token_expired", "not_allowed", "draining", "slow"] | None = Field(
         default=None, description="`reset`: why to load anew; `bye`: why it ends."

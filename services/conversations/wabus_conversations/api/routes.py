@@ -35,6 +35,7 @@ from wabus_conversations.api.models import (
 )
 from wabus_conversations.api.work import routes as work
 from wabus_conversations.api.work.acting import ActingApi
+from wabus_conversations.api.work.looking import LookingApi
 from wabus_conversations.api.work.settings import SettingsApi
 
 TAG = "conversations"
@@ -126,6 +127,7 @@ def add_routes(
     media: MediaApi,
     acting: ActingApi,
     settings: SettingsApi,
+    looking: LookingApi,
 ) -> None:
     """Route every operation; `/conversations/search` and its like before what could be an id."""
     handlers = (
@@ -143,7 +145,7 @@ def add_routes(
         (FORGET, contacts.forget),
         (MEDIUM, media.medium),
         (TICKETS, media.tickets),
-        *work.handlers(acting, settings),
+        *work.handlers(acting, settings, looking),
     )
     route(app, handlers)
     app.router.add_head(MEDIUM.path, media.medium)

@@ -8,6 +8,7 @@ from wabus_runtime.http.openapi import Operation
 
 from wabus_conversations.api.models import ConversationPath, ConversationView
 from wabus_conversations.api.work.acting import ActingApi
+from wabus_conversations.api.work.looking import LookingApi, LookingRequest
 from wabus_conversations.api.work.models import (
     AssignRequest,
     NotePath,
@@ -70,6 +71,10 @@ UNNOTE = Operation(
     "DELETE", f"{_ONE}/notes/{{note_id}}", "Delete a note of yours, or as an administrator any", TAG, _ANSWERS,
     (403, 404, 422), path_parameters=NotePath, headers=_KEY,
 )  # fmt: skip
+LOOKING = Operation(
+    "POST", f"{_ONE}/looking", "Say that you look at it, write in it, or do so no more; colleagues are told live", TAG,
+    {204: None}, (*_BODY, 429), path_parameters=ConversationPath, body=LookingRequest,
+)  # fmt: skip
 TEAMS = Operation(
     "GET", "/teams", "The teams", TAG, {200: TeamsModel, 304: None}, (403,), headers=IF_NONE_MATCH
 )  # fmt: skip
@@ -97,6 +102,7 @@ OPERATIONS = (
     NOTES,
     NOTE,
     UNNOTE,
+    LOOKING,
     TEAMS,
     SET_TEAMS,
     ROUTING,
@@ -104,7 +110,7 @@ OPERATIONS = (
 )
 
 
-def handlers(acting: ActingApi, settings: SettingsApi) -> Sequence[tuple[Operation, Handler]]:
+def handlers(acting: ActingApi, settings: SettingsApi, looking: LookingApi) -> Sequence[tuple[Operation, Handler]]:
     """What stands behind each operation."""
     return (
         (ASSIGN, acting.assign),
@@ -117,6 +123,7 @@ def handlers(acting: ActingApi, settings: SettingsApi) -> Sequence[tuple[Operati
         (NOTES, acting.list_notes),
         (NOTE, acting.add_note),
         (UNNOTE, acting.remove_note),
+        (LOOKING, looking.looking),
         (TEAMS, settings.teams),
         (SET_TEAMS, settings.set_teams),
         (ROUTING, settings.routing),

@@ -1,0 +1,110 @@
+"""Who is looking at a conversation or writes in it just now: said by pages, and passed on to those who follow.
+
+It is kept nowhere. PostgreSQL's NOTIFY takes it to every process of the API; who is cut off meanwhile misses it, and
+pages say it again every few seconds.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Literal
+
+import orjson
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from wabus_runtime.feed.feed import Feed
+from wabus_runtime.feed.frames import Frame
+from wabus_runtime.http.answers import Problem, checked
+from wabus_runtime.http.auth import authorise
+from wabus_runtime.http.bodies import json_body
+from wabus_runtime.http.rates import Rates
+from wabus_runtime.postgres.database import DATABASE_AWAY, listening
+from wabus_runtime.postgres.read_replica import Reads
+
+from wabus_conversations.api.conversations import find_current
+from wabus_conversations.api.models import ConversationPath
+from wabus_conversations.api.work.models import Subject
+
+CHANNEL = "conversations_looking"
+ALIVE_CHECK = 5.0  # seconds until a question shows whether the connection is still there
+A_MINUTE = 120  # times that one person may say it, at one process
+
+Doing = Literal["looking", "writing", "gone"]
+
+log = structlog.get_logger()
+
+
+class LookingRequest(BaseModel):
+    """The body of POST /conversations/{conversation_id}/looking."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    doing: Doing
+
+
+class _Said(BaseModel):
+    """What processes tell each other."""
+
+    org_id: str
+    conversation_id: str
+    agent: Subject
+    doing: Doing
+
+
+_SAID = TypeAdapter(_Said)
+
+
+@dataclass(frozen=True)
+class LookingApi:
+    """What the handler needs, and what passes on what others have said."""
+
+    feed: Feed
+    reads: Callable[[], Reads]
+    rates: Rates = field(default_factory=lambda: Rates(A_MINUTE))
+
+    async def looking(self, request: web.Request) -> web.Response:
+        """POST /conversations/{conversation_id}/looking"""
+        caller = await authorise(request)
+        asked_id = checked(ConversationPath, dict(request.match_info)).conversation_id
+        asked = await json_body(request, LookingRequest)
+        if caller.subject is None:
+            detail = "Your token has to say who you are, by the claim `sub`."
+            raise Problem(403, "subject_required", "Not allowed", detail)
+        wait = self.rates.note(f"{caller.org_id}\x1f{caller.subject}", time.monotonic())
+        if wait is not None:
+            detail = f"You may say this {A_MINUTE} times a minute. Please try again in a moment."
+            headers = {"Retry-After": str(ceil(wait))}
+            raise Problem(429, "too_many_requests", "Too many requests", detail, headers=headers)
+        primary = self.reads().primary
+        conversation_id = await find_current(primary, caller.org_id, asked_id)
+        said = _Said(org_id=caller.org_id, conversation_id=conversation_id, agent=caller.subject, doing=asked.doing)
+        await primary.execute("SELECT pg_notify($1, $2)", CHANNEL, said.model_dump_json())
+        return web.Response(status=204)
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Pass on what is said, for ever. Raises when the connection is lost, unless a replica goes on answering."""
+        while True:
+            reads = self.reads()
+            try:
+                async with listening(reads.primary, CHANNEL, self._hear) as connection:
+                    ready()
+                    while True:
+                        await asyncio.sleep(ALIVE_CHECK)
+                        await connection.execute("SELECT 1")
+            except DATABASE_AWAY:
+                if not reads.replica_used:
+                    raise
+                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
+
+    def _hear(self, _connection: object, _process: int, _channel: str, payload: object) -> None:
+        try:
+            said = _SAID.validate_python(orjson.loads(str(payload)))
+        except (ValidationError, orjson.JSONDecodeError):  # another release's
+            log.info("what somebody looks at is not understood", action="looking_not_understood")
+            return
+        content = {"conversation_id": said.conversation_id, "agent": said.agent, "doing": said.doing}
+        self.feed.pass_on(said.org_id, Frame("looking", content, {"conversation_id": said.conversation_id}))
