@@ -32,7 +32,7 @@ async def is_now(sending: Sending, status: str, version: int) -> None:
 async def test_what_waits_for_a_paused_template_goes_once_it_is_approved_again(
     sending: Sending, sender: Client
 ) -> None:
-    usual = {"paused_template": "refuse", "stopped_number": "wait"}
+    usual = {"paused_template": "refuse", "stopped_number": "wait", "country_rules": "refuse"}
     assert await sending.get(sender, "/messages/policy") == usual
     async with sender.put("/messages/policy", json=usual, headers=sending.bearer(ORG, "agent")) as answer:
         assert answer.status == 403

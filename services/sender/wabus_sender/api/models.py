@@ -301,6 +301,9 @@ class PolicyBody(BaseModel):
     stopped_number: Literal["wait", "refuse"] = Field(
         default="wait", description="Sends of a number for which WhatsApp sends nothing until somebody has acted."
     )
+    country_rules: Literal["refuse", "ask_meta"] = Field(
+        default="refuse", description="A template that WhatsApp does not deliver in the person's country."
+    )
 
 
 class LaneView(BaseModel):

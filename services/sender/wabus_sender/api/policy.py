@@ -30,6 +30,6 @@ class PolicyApi:
         """PUT /messages/policy"""
         caller = await authorise(request)
         asked = await json_body(request, PolicyBody)
-        chosen = Policy(asked.paused_template, asked.stopped_number)
+        chosen = Policy(asked.paused_template, asked.stopped_number, asked.country_rules)
         await policies.choose(self.pool(), caller.org_id, chosen, datetime.now(UTC))
         return json_response(asked)

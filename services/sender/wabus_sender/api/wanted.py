@@ -108,6 +108,7 @@ async def known_of(pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime) -
         _check_parameters(wish, template)
     place = org_id, wish.phone_number_id, wish.wa_id or wish.user_id or ""
     user_last_at, maybe_at = (await contacts.windows(pool, [place])).get(place, (None, None))
+    policy = await policies.policy(pool, org_id)
     refusal = checks.refusal(
         org_id,
         Facts(
@@ -117,9 +118,10 @@ async def known_of(pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime) -
             user_last_at=user_last_at,
             maybe_at=maybe_at,
             template_status=template and template.status,
-            template_waits=(await policies.policy(pool, org_id)).paused_template == "wait",
+            template_waits=policy.paused_template == "wait",
             category=template and template.category,
-            has_number=wish.wa_id is not None,
+            wa_id=wish.wa_id,
+            asks_meta=policy.country_rules == "ask_meta",
             stopped=place in await contacts.stopped(pool, [place]),
             taken_at=await thread_owners.taken_at(pool, *place),
             blocked=await blocks.blocked(pool, *place),

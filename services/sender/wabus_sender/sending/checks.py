@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from wabus_whatsapp.sending.country_rules import rule_against
 from wabus_whatsapp.window import window
 
 FRESH = timedelta(seconds=3)
@@ -69,6 +70,12 @@ OPTED_OUT = Refusal(
     "Take them off your list, until they ask for such messages again, and tell that with POST /messages/opt-in.",
 )
 
+NOT_DELIVERED_THERE = Refusal(
+    "not_delivered_there",
+    "WhatsApp delivers no marketing templates to numbers of the United States.",
+    "Use another channel for this person, or a template of another category if the message is one.",
+)
+
 BLOCKED = Refusal(
     "blocked",
     "Your number has blocked this person.",
@@ -97,6 +104,7 @@ REFUSALS: Mapping[str, Refusal] = {
         NEEDS_A_NUMBER,
         WANTS_NO_MARKETING,
         OPTED_OUT,
+        NOT_DELIVERED_THERE,
         BLOCKED,
         THREAD_OF_ANOTHER,
         NUMBER_STOPPED,
@@ -119,7 +127,10 @@ class Facts(NamedTuple):
     template_waits: bool = False
     """Whether the organisation wants its sends to wait while Meta has paused their template."""
     category: str | None = None
-    has_number: bool = True
+    wa_id: str | None = None
+    """The person's number; None where only their user id is known."""
+    asks_meta: bool = False
+    """Whether the organisation leaves it to Meta where something is not delivered in a country."""
     stopped: bool = False
     """Whether the person wants no marketing from the number, as Meta tells it."""
     opted_out: bool = False
@@ -140,10 +151,12 @@ def refusal(org_id: str, facts: Facts, now: datetime) -> Refusal | None:
         stopped = facts.template_status is not None and facts.template_status not in SENDABLE
         if stopped and not must_wait(facts):
             return TEMPLATE_STOPPED
-        if facts.category == "AUTHENTICATION" and not facts.has_number:
+        if facts.category == "AUTHENTICATION" and facts.wa_id is None:
             return NEEDS_A_NUMBER
         if facts.category == "MARKETING" and (facts.stopped or facts.opted_out):
             return WANTS_NO_MARKETING if facts.stopped else OPTED_OUT
+        if not facts.asks_meta and rule_against(facts.category, facts.wa_id, now.date()):
+            return NOT_DELIVERED_THERE
         return None
     if facts.read_until is None or now - facts.read_until > FRESH:
         return None

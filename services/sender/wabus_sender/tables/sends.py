@@ -245,7 +245,7 @@ class Checked(NamedTuple):
     phone_number_id: str
     lane: Lane
     kind: str
-    has_number: bool
+    wa_id: str | None
     claimed: int
     label: str | None
     paused: bool
@@ -255,6 +255,8 @@ class Checked(NamedTuple):
     template_status: str | None
     template_waits: bool
     """Whether the organisation wants its sends to wait while their template is paused."""
+    asks_meta: bool
+    """Whether the organisation leaves it to Meta where something is not delivered in a country."""
     user_last_at: datetime | None
     maybe_at: datetime | None
     stopped: bool
@@ -276,10 +278,11 @@ async def to_check(pool: asyncpg.Pool, send_ids: Iterable[str]) -> list[Checked]
     """
     rows = await pool.fetch(
         """
-        SELECT send_id::text, sends.org_id, sends.waba_id, sends.phone_number_id, lane, kind, wa_id IS NOT NULL,
+        SELECT send_id::text, sends.org_id, sends.waba_id, sends.phone_number_id, lane, kind, wa_id,
             claimed, sends.label, coalesce(labels.paused, false),
             CASE WHEN accounts.waba_id IS NULL THEN sends.org_id ELSE accounts.org_id END,
             templates.status, coalesce(policies.paused_template = 'wait', false),
+            coalesce(policies.country_rules = 'ask_meta', false),
             wrote.user_last_at, wrote.maybe_at, coalesce(chosen.stopped, false),
             coalesce(told.opted_out, false),
             (
