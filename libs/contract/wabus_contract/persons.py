@@ -69,6 +69,19 @@ FREE: Mapping[str, str] = {
     "BudgetsSet": "budgets",
     "BudgetAlerted": "budget_id waba_id month alert threshold currency amount spent projected unpriced",
     "AdviceDismissed": "advice_id kind dismissed",
+    "PlannedArm": "arm weight template_language template_id template_version category",
+    "PlannedGuardrail": "harm alpha",
+    "ExperimentPlan": "waba_id arms control metric outcome_hours alpha minimum_days minimum_per_arm days guardrails "
+    "auto_ramp",
+    "DrawnSlice": "begin end arm",
+    "ExperimentDefined": "experiment_id plan plan_hash salt",
+    "ExperimentStarted": "experiment_id epoch slices plan_hash ends_at",
+    "ExperimentStopped": "experiment_id arm reason",
+    "ArmResult": "arm people successes log_evidence low high",
+    "ExperimentDecided": "experiment_id outcome winner better worse reason arms",
+    "ArmDay": "arm epoch drawn counted successes failed stopped excluded",
+    "ExperimentDayCounted": "experiment_id day arms",
+    "HoldoutChosen": "share salt",
     # prices.v1
     "RateBand": "first amount",
     "MarketRate": "market category bands",
@@ -90,6 +103,7 @@ _NAME = "The name that the business shows its customers; of a sole trader it may
 _TEMPLATE = "Text of the business's own, the same for all its customers, which Meta has reviewed; somebody may be in it"
 _REASON = "Why Meta decided so, in Meta's words, which may quote the template"
 _ADVICE = "What stops sending and what helps, in Meta's words, in which the business's number or name may stand"
+_PLANNED = "Text of the business's own, the same for all who are tried with; what is a person's comes with each send"
 _AS_TOLD = "Members that Meta documents, such as the number, the name or the text that has a field of its own"
 
 MAY: Mapping[str, str] = {
@@ -144,6 +158,15 @@ MAY: Mapping[str, str] = {
     "HealthReason.message": "A sentence of ours, in which the business's number, name or template may stand",
     "BudgetsSet.requested_by": _ASKED,
     "AdviceDismissed.requested_by": _ASKED,
+    "PlannedArm.template_name": _TEMPLATE,
+    "PlannedArm.components": _PLANNED,
+    "ExperimentPlan.name": _PLANNED,
+    "ExperimentPlan.audience": _PLANNED,
+    "ExperimentDefined.requested_by": _ASKED,
+    "ExperimentStarted.requested_by": _ASKED,
+    "ExperimentStopped.requested_by": _ASKED,
+    "ExperimentDecided.requested_by": _ASKED,
+    "HoldoutChosen.requested_by": _ASKED,
     "ContactForgotten.identity": "Who was forgotten: an HMAC under `IDENTITY_KEY`, so that it can be told by who knows "
     "the id, and by nobody else",
     "CredentialStored.granted_by": "Whose token it is: an HMAC under `IDENTITY_KEY`, gone with the account",

@@ -23,6 +23,7 @@ OTHER_OWNERS = {
     "AccountCheckRequested": "health-projector",
     "MediumStored": "conversations",
     "MediumLost": "conversations",
+    "PersonDrawn": "insights",
 }
 
 WHEN = {
@@ -88,6 +89,13 @@ WHEN = {
     "OrganisationForgotten": "When an organisation is forgotten; perhaps twice, and the later one counts.",
     "AccountForgotten": "When an account is forgotten, or the organisation that had it.",
     "ContactForgotten": "When a contact is forgotten.",
+    "ExperimentDefined": "When somebody plans an experiment (`POST /experiments`).",
+    "ExperimentStarted": "When somebody starts it or gives it other weights, and when an arm was stopped.",
+    "ExperimentStopped": "When somebody stops it, or an arm; when a guardrail does; when its time is over.",
+    "ExperimentDecided": "Once: when the plan's conditions hold, or somebody decides; perhaps twice, the same.",
+    "ExperimentDayCounted": "Once a day for each day of which people are not counted yet; the last of a day counts.",
+    "HoldoutChosen": "When an administrator sets the holdout (`PUT /experiments/holdout`).",
+    "PersonDrawn": "When a platform asks for a person's arm (`POST /experiments/{experiment_id}/assign`).",
     "HealthChanged": "When the status of an organisation or the reasons for it change; not at every look.",
 }  # fmt: skip
 

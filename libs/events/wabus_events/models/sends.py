@@ -63,6 +63,15 @@ class SendRequested(SendEvent, topic=SENDS):
     """Who of the platform asked: an HMAC under a key of the organisation's."""
     again_of: str | None = None
     """The send whose message this one repeats, because a person wanted it."""
+    experiment_id: str | None = None
+    """The experiment that has chosen what is sent."""
+    arm: str | None = None
+    """Of an experiment, the arm that the person is in."""
+    epoch: int | None = None
+    """Of an experiment, the weights by which the person was drawn, as `ExperimentStarted` counts them."""
+    withheld: Literal["experiment", "holdout"] | None = None
+    """Nothing is sent: the arm is that of people who get nothing, or the person is one of the organisation's holdout.
+    Then `message` is empty."""
 
 
 class SendCancelled(SendEvent, topic=SENDS):

@@ -101,7 +101,7 @@ HEALTH = Topic(
 INSIGHTS = Topic(
     "insights.v1",
     "What Meta has counted and charged, budgets and what was said of them, experiments. Names nobody.",
-    key="WABA id, or the id of an experiment",
+    key="WABA id, the id of an experiment, or the organisation id",
     retention=None,
 )
 PRICES = Topic(
