@@ -1,1 +1,1 @@
-"""Decides which of two texts is better, at every look. Pure."""
+"""What an experiment shows, and when that is decided. Pure: `math` and nothing else."""
