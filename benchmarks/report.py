@@ -1,7 +1,7 @@
 """Run every benchmark and write docs/benchmarks.md: the machine, the commands, and what each printed.
 
     python benchmarks/report.py [gateway webhook_records template_sync projection conversations health_api
-                                 conversations_api media sending feed page]
+                                 conversations_api media sending feed page experiments]
 
 With names it runs only these and leaves what the page says of the others.
 """
@@ -31,6 +31,7 @@ TITLES = {
     "media": "Media beside plain aiohttp",
     "sending": "Sending beside a bare loop, and what a kill doubles",
     "feed": "Following conversations beside Centrifugo",
+    "experiments": "Experiments: a test that may be looked at any time",
 }
 OPTIONS = {"gateway": ["--plot", str(PLOT.relative_to(HERE.parent))]}
 INTRODUCTION = """# Benchmarks
