@@ -1,0 +1,168 @@
+"""What messages count for: by template, version, number, country and the hour in which Meta has taken them. Pure.
+
+The hour is that of acceptance, whenever a status comes: so each rate is of one cohort, and none exceeds 100 %. What a
+message counts for is a function of the message alone; as it changes, the former share is taken away and the new one is
+added (`Tally.change`), so counts are at any moment the sums over all messages.
+"""
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from math import log
+from typing import NamedTuple
+
+from wabus_insights.performance.message import Bit, Message, has_come
+
+COUNTS = ("accepted", "sent", "delivered", "read", "played", "failed", "replied", "clicked", "stopped")
+"""What is counted, in the order of `Share.counts`. Each but `failed` is a part of those before it, as far as
+`delivered` and `read` go; replies, clicks and stops are parts of `accepted`."""
+
+READ_BUCKETS = 32
+_RATIO = 1.55
+"""Between two bounds: from a second up, the last bucket begins at nine days, the longest that a message is known."""
+
+
+class Cohort(NamedTuple):
+    """Messages that are counted together."""
+
+    org_id: str
+    waba_id: str
+    template_id: str
+    version: int
+    phone_number_id: str
+    country: str
+    hour: datetime
+    """Of acceptance, UTC."""
+
+
+class Share(NamedTuple):
+    """What one message counts for."""
+
+    cohort: Cohort
+    counts: tuple[int, ...]
+    failed_code: int | None
+    """The code of the failure, if it counts as failed."""
+    read_bucket: int | None
+    """How long it took to be read (`read_bucket`), if it was."""
+
+
+def share(message: Message) -> Share | None:
+    """What a message counts for; None for what is no template, and while nobody has told that Meta has taken it."""
+    acceptance = message.acceptance
+    if acceptance is None or not acceptance.template_id:
+        return None
+    bits = message.bits
+    came = has_come(bits)
+    was_read = bool(bits & (Bit.READ | Bit.PLAYED))
+    failed = bool(bits & Bit.FAILED) and not came
+    counts = (
+        1,
+        int(came or bool(bits & Bit.SENT)),
+        int(came),
+        int(was_read),
+        int(bool(bits & Bit.PLAYED)),
+        int(failed),
+        int(bool(bits & Bit.REPLIED)),
+        int(bool(bits & Bit.CLICKED)),
+        int(bool(bits & Bit.STOPPED)),
+    )
+    cohort = Cohort(
+        message.org_id,
+        message.waba_id,
+        acceptance.template_id,
+        acceptance.version,
+        message.phone_number_id,
+        message.place.country,
+        acceptance.at.replace(minute=0, second=0, microsecond=0),
+    )
+    took = read_bucket(message.read_at - acceptance.at) if was_read and message.read_at else None
+    return Share(cohort, counts, (message.failed_code or 0) if failed else None, took)
+
+
+def read_bucket(took: timedelta) -> int:
+    """Which of the buckets of times to read: 0 is less than a second, and each spans 1.55 times the one before.
+
+    >>> [read_bucket(timedelta(seconds=seconds)) for seconds in (-1, 0.5, 1, 60, 3600, 10**7)]
+    [0, 0, 1, 10, 19, 31]
+    """
+    seconds = took.total_seconds()
+    return 0 if seconds < 1 else min(READ_BUCKETS - 1, 1 + int(log(seconds) / log(_RATIO)))
+
+
+def read_after(bucket: int) -> float:
+    """The seconds after which a bucket begins."""
+    return 0.0 if bucket == 0 else _RATIO ** (bucket - 1)
+
+
+def read_quantile(buckets: Iterable[tuple[int, int]], quantile: float) -> float | None:
+    """Seconds after which this part of those who read had read, from counts by bucket; None where nobody did.
+
+    Within a bucket times are taken to be spread evenly by their logarithm, so it is exact to about a quarter.
+    """
+    counted = sorted((bucket, count) for bucket, count in buckets if count > 0)
+    wanted = quantile * sum(count for _, count in counted)
+    below = 0
+    for bucket, count in counted:
+        if below + count >= wanted:
+            inside = (wanted - below) / count
+            return inside if bucket == 0 else read_after(bucket) * _RATIO**inside
+        below += count
+    return None
+
+
+class Failure(NamedTuple):
+    """Failures that are counted together."""
+
+    cohort: Cohort
+    code: int
+
+
+class ReadTime(NamedTuple):
+    """Times to read that are counted together."""
+
+    org_id: str
+    waba_id: str
+    template_id: str
+    version: int
+    day: date
+    """Of acceptance, UTC."""
+    bucket: int
+
+
+class Tally:
+    """By how much counts change. What is added and taken away is gone."""
+
+    def __init__(self) -> None:
+        self._cohorts: dict[Cohort, list[int]] = {}
+        self._failures: dict[Failure, int] = {}
+        self._read_times: dict[ReadTime, int] = {}
+
+    def change(self, before: Message | None, after: Message | None) -> None:
+        """A message is other than it was; None where it was not there, or is gone."""
+        was, now = before and share(before), after and share(after)
+        if was != now:
+            if was:
+                self._add(was, -1)
+            if now:
+                self._add(now, 1)
+
+    def cohorts(self) -> list[tuple[Cohort, tuple[int, ...]]]:
+        """The cohorts that change, in one order for everybody, each with by how much."""
+        return [(cohort, tuple(counts)) for cohort, counts in sorted(self._cohorts.items()) if any(counts)]
+
+    def failures(self) -> list[tuple[Failure, int]]:
+        return [(failure, count) for failure, count in sorted(self._failures.items()) if count]
+
+    def read_times(self) -> list[tuple[ReadTime, int]]:
+        return [(time, count) for time, count in sorted(self._read_times.items()) if count]
+
+    def _add(self, one: Share, sign: int) -> None:
+        known = self._cohorts.setdefault(one.cohort, [0] * len(COUNTS))
+        for place, count in enumerate(one.counts):
+            known[place] += sign * count
+        if one.failed_code is not None:
+            failure = Failure(one.cohort, one.failed_code)
+            self._failures[failure] = self._failures.get(failure, 0) + sign
+        if one.read_bucket is not None:
+            of = one.cohort
+            time = ReadTime(of.org_id, of.waba_id, of.template_id, of.version, of.hour.date(), one.read_bucket)
+            self._read_times[time] = self._read_times.get(time, 0) + sign

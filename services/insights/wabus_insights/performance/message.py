@@ -1,0 +1,158 @@
+"""What is known of one outgoing message, as the join of all that is told of it. Pure.
+
+`join` is commutative, associative and idempotent: the facts of a message may come in any order, in any batches and as
+often as they like, and make the same message. What a message counts for is worked out from it (`counting`).
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from enum import IntEnum
+from typing import Any, NamedTuple, TypeVar
+
+from wabus_whatsapp.joins import earliest
+
+
+class Bit(IntEnum):
+    """What has become of a message. A bit says what was told, not what follows: who reads has got the message."""
+
+    SENT = 1
+    DELIVERED = 2
+    READ = 4
+    PLAYED = 8
+    FAILED = 16
+    CLICKED = 32
+    """Somebody has pressed a quick-reply button of it."""
+    REPLIED = 64
+    """Somebody wrote within 24 hours, and no later template of the number to them came between (`attribution`)."""
+    STOPPED = 128
+    """Within seven days they wanted no more marketing; as with replies the last template before has it."""
+
+
+BIT_OF_STATUS = {
+    "sent": Bit.SENT,
+    "delivered": Bit.DELIVERED,
+    "read": Bit.READ,
+    "played": Bit.PLAYED,
+    "failed": Bit.FAILED,
+}
+"""Of Meta's words in a status. Source: Meta, "Status messages webhook reference"."""
+
+GOT = Bit.DELIVERED | Bit.READ | Bit.PLAYED
+"""Any of these says that the person has got the message."""
+FOLLOWS = Bit.REPLIED | Bit.STOPPED
+"""Worked out from what people did and from other messages to them, not told of the message itself."""
+
+
+class Acceptance(NamedTuple):
+    """What whoever sent a message says of it once Meta has taken it."""
+
+    at: datetime
+    kind: str
+    """Meta's `type` of the message: text, template, …"""
+    template_id: str = ""
+    """Meta's id of the template; where only its name is known `name/language`; empty for none."""
+    version: int = 0
+    """Which version of it, as `TemplateChanged` counts them; 0 where that is not known."""
+    name: str = ""
+    language: str = ""
+    category: str = ""
+    """The category that was asked for, in small letters; empty where that is not known."""
+    experiment_id: str = ""
+    arm: str = ""
+    label: str = ""
+    """The caller's word for what belongs together."""
+    number_id: str | None = None
+    """Who it is to: an HMAC of their number."""
+    user_id: str | None = None
+    """The same of their business-scoped user id."""
+
+
+class Pricing(NamedTuple):
+    """What a status says of the price. Source: Meta, "Pricing on the WhatsApp Business Platform", `pricing`."""
+
+    at: datetime
+    billable: bool | None = None
+    model: str = ""
+    """PMP for a price a message, CBP for one a conversation."""
+    category: str = ""
+    type: str = ""
+    """regular, free_customer_service, free_entry_point, …"""
+    cost: Decimal | None = None
+    currency: str = ""
+
+
+class Place(NamedTuple):
+    """The country of the recipient."""
+
+    sure: bool = False
+    """Whether a telephone number says so; a user id only tells where the person is."""
+    country: str = ""
+    """In the two letters of ISO 3166-1; empty where it is not known."""
+
+
+class Message(NamedTuple):
+    """One outgoing message, or what some facts say of it."""
+
+    message_id: str
+    org_id: str
+    waba_id: str
+    phone_number_id: str
+    at: datetime
+    """The earliest moment that was told of it."""
+    acceptance: Acceptance | None = None
+    """None until it is told: of what another system sent and did not report, for ever."""
+    place: Place = Place()
+    bits: int = 0
+    delivered_at: datetime | None = None
+    """When the person had it, by the earliest status that says so."""
+    read_at: datetime | None = None
+    failed_code: int | None = None
+    """Meta's code of the failure; of several the least. Source: Meta, "Cloud API: Error codes"."""
+    pricing: Pricing | None = None
+
+
+def join(one: Message, other: Message) -> Message:
+    """What two things say of one message. The account and number are those of the least, should they ever differ."""
+    first = min(one, other, key=lambda each: (each.at, each.waba_id, each.phone_number_id))
+    return Message(
+        one.message_id,
+        one.org_id,
+        first.waba_id,
+        first.phone_number_id,
+        first.at,
+        _least(one.acceptance, other.acceptance, _poverty),
+        max(one.place, other.place),
+        one.bits | other.bits,
+        earliest(one.delivered_at, other.delivered_at),
+        earliest(one.read_at, other.read_at),
+        _least(one.failed_code, other.failed_code, lambda code: code),
+        _least(one.pricing, other.pricing, _vagueness),
+    )
+
+
+def has_come(bits: int) -> bool:
+    """Whether the person has the message: then it was not lost, whatever else was told."""
+    return bool(bits & GOT)
+
+
+def _poverty(acceptance: Acceptance) -> tuple[object, ...]:
+    """Of two acceptances, that counts which knows the template's version, then which knows the template."""
+    people = acceptance.number_id or "", acceptance.user_id or ""
+    return (not acceptance.version, not acceptance.template_id, *acceptance[:-2], *people)
+
+
+def _vagueness(pricing: Pricing) -> tuple[object, ...]:
+    """Of two statuses' words about the price, those count that name an amount, then the earliest."""
+    known = () if pricing.cost is None else (pricing.cost,)
+    return (pricing.cost is None, pricing.at, pricing.model, pricing.category, pricing.type, pricing.currency,
+            str(pricing.billable), known)  # fmt: skip
+
+
+Part = TypeVar("Part")
+
+
+def _least(one: Part | None, other: Part | None, rank: Callable[[Part], Any]) -> Part | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one if rank(one) <= rank(other) else other
