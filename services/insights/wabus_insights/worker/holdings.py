@@ -1,5 +1,26 @@
-"""What the tables of insights hold of organisations, accounts and contacts."""
+"""What the tables of insights hold of organisations, accounts and contacts.
 
-from wabus_runtime.identity.holdings import Holdings
+Of contacts they hold HMACs under the deployment's key and nothing that they could be asked for by, and those for some
+days: who is forgotten is found by the name of the line (`tables.erasing`).
+"""
 
-HOLDINGS = Holdings(())
+from wabus_runtime.identity.holdings import Holdings, Table
+
+_ORGANISATION, _ACCOUNT = "org_id = $1", "waba_id = $1"
+
+HOLDINGS = Holdings(
+    (
+        Table("send_requests", _ORGANISATION, _ACCOUNT),
+        Table("send_facts", _ORGANISATION, _ACCOUNT),
+        Table("acts", _ORGANISATION, _ACCOUNT),
+        Table("people", _ORGANISATION),
+        Table("template_hours", _ORGANISATION, _ACCOUNT),
+        Table("template_days", _ORGANISATION, _ACCOUNT),
+        Table("template_months", _ORGANISATION, _ACCOUNT),
+        Table("failure_hours", _ORGANISATION, _ACCOUNT),
+        Table("read_times", _ORGANISATION, _ACCOUNT),
+        Table("templates", account=_ACCOUNT),
+        # From when on messages are counted.
+        Table("counted_since"),
+    )
+)

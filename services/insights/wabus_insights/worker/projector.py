@@ -16,6 +16,7 @@ from wabus_runtime.settings import IdentitySettings
 
 from wabus_insights.settings import InsightsFoldSettings
 from wabus_insights.tables.erasing import erase
+from wabus_insights.worker.performance.folding import Performance
 
 NAME = "insights"
 REBUILDING = "insights-rebuild"
@@ -40,14 +41,16 @@ class _Folding:
     """Folds batches of one run."""
 
     def __init__(self, key: bytes, directory: Directory) -> None:
-        self._key = key
-        self._directory = directory
+        self._performance = Performance(key, directory)
 
     def apply(self, records: Sequence[Recorded]) -> Write:
         """What writes these records, in the transaction that moves the offsets."""
 
+        performance = self._performance.apply(records)
+
         async def write(connection: Connection) -> None:
             """Each subject has a module of its own here; they see one another's rows of the same batch."""
+            await performance(connection)
 
         return write
 

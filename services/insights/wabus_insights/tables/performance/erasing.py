@@ -1,0 +1,83 @@
+"""How what is known of messages and templates goes, when an organisation, an account or a person is forgotten."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from wabus_events import AccountForgotten, OrganisationForgotten
+from wabus_runtime.postgres.database import Connection
+from wabus_whatsapp.forgetting import Lines
+
+from wabus_insights.performance.counting import COUNTS, Tally
+from wabus_insights.tables.performance import counts, messages
+
+_NAMES = ", ".join(COUNTS)
+_SUMS = ", ".join(f"sum({name})" for name in COUNTS)
+_MESSAGES = (
+    "DELETE FROM send_requests WHERE {} = $1 AND at <= $2",
+    "DELETE FROM send_facts WHERE {} = $1 AND at <= $2",
+    "DELETE FROM acts WHERE {} = $1 AND at <= $2",
+)
+_COUNTS = (
+    "DELETE FROM template_hours WHERE {} = $1 AND hour < $2",
+    "DELETE FROM failure_hours WHERE {} = $1 AND hour < $2",
+    "DELETE FROM read_times WHERE {} = $1 AND day < ($2 AT TIME ZONE 'UTC')::date",
+    "DELETE FROM template_days WHERE {} = $1 AND day < ($2 AT TIME ZONE 'UTC')::date",
+    "DELETE FROM template_months WHERE {} = $1 AND month < ($2 AT TIME ZONE 'UTC')::date",
+    f"""
+    INSERT INTO template_months (org_id, month, template_id, phone_number_id, country, waba_id, {_NAMES})
+    SELECT org_id, date_trunc('month', day)::date, template_id, phone_number_id, country, waba_id, {_SUMS}
+    FROM template_days WHERE {{}} = $1 AND date_trunc('month', day) < $2 AT TIME ZONE 'UTC' GROUP BY 1, 2, 3, 4, 5, 6
+    """,  # noqa: S608
+)
+"""Whole days go; `erase` adds again what was accepted later on the day of the line."""
+
+
+async def erase(connection: Connection, lines: Lines) -> None:
+    """Remove what is older than some lines: of organisations, accounts and contacts."""
+    for kind, column in ((OrganisationForgotten, "org_id"), (AccountForgotten, "waba_id")):
+        known = await connection.fetch(
+            f"""
+            SELECT {column} FROM send_requests UNION SELECT {column} FROM send_facts UNION SELECT {column} FROM acts
+            UNION SELECT {column} FROM template_months
+            """  # noqa: S608
+        )
+        for (value,) in known:
+            if at := lines.of(kind, value):
+                await _erase(connection, column, value, at)
+                if column == "org_id":
+                    await connection.execute("DELETE FROM people WHERE org_id = $1 AND seen_at <= $2", value, at)
+    for (waba_id,) in await connection.fetch("SELECT DISTINCT waba_id FROM templates"):
+        if at := lines.of(AccountForgotten, waba_id):
+            await connection.execute("DELETE FROM templates WHERE waba_id = $1 AND at <= $2", waba_id, at)
+    await _erase_people(connection, dict(lines.items()))
+
+
+async def _erase(connection: Connection, column: str, value: str, at: datetime) -> None:
+    for statement in _MESSAGES:
+        await connection.execute(statement.format(column), value, at)
+    next_day = at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    for statement in _COUNTS:
+        await connection.execute(statement.format(column), value, next_day)
+    tally = Tally()
+    for message in await messages.accepted(connection, column, value, next_day):
+        tally.change(None, message)
+    await counts.add(connection, tally)
+
+
+async def _erase_people(connection: Connection, until: Mapping[str, datetime]) -> None:
+    rows = await connection.fetch(
+        """
+        SELECT person::text, forgotten_as, forgotten_everywhere_as FROM people
+        WHERE forgotten_as = ANY($1) OR forgotten_everywhere_as = ANY($1)
+        """,
+        list(until),
+    )
+    for person, *names in rows:
+        at = max(until[name] for name in names if name in until)
+        for statement in (
+            "UPDATE send_facts SET number_id = NULL WHERE number_id = $1 AND at <= $2",
+            "UPDATE send_facts SET user_id = NULL WHERE user_id = $1 AND at <= $2",
+            "DELETE FROM acts WHERE (person = $1 OR user_id = $1) AND at <= $2",
+            "DELETE FROM people WHERE person = $1 AND seen_at <= $2",
+        ):
+            await connection.execute(statement, person, at)

@@ -1,0 +1,156 @@
+"""A row for each outgoing message, for some days: what is counted is worked out from it.
+
+Others who need to know what became of a message read `send_facts`; nobody else writes it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from wabus_runtime.postgres.database import Connection
+
+from wabus_insights.performance.facts import Asked
+from wabus_insights.performance.message import Acceptance, Message, Place, Pricing
+
+_ROW = """
+    message_id::text, org_id, waba_id, phone_number_id, at, accepted_at, kind, template_id, version, name, language,
+    category, experiment_id, arm, label, number_id::text, user_id::text, country, country_sure, bits, delivered_at,
+    read_at, failed_code, pricing_at, billable, pricing_model, pricing_category, pricing_type, cost, cost_currency
+"""
+_LOCK = f"SELECT {_ROW} FROM send_facts WHERE message_id = ANY($1::uuid[]) ORDER BY message_id FOR UPDATE"  # noqa: S608
+_TYPES = (
+    "uuid", "text", "text", "text", "timestamptz", "timestamptz", "text", "text", "integer", "text", "text",
+    "text", "text", "text", "text", "uuid", "uuid", "text", "boolean", "smallint", "timestamptz",
+    "timestamptz", "integer", "timestamptz", "boolean", "text", "text", "text", "numeric", "text",
+)  # fmt: skip
+_NAMES = [name.strip().removesuffix("::text") for name in _ROW.split(",")]
+_ARRAYS = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_TYPES, 1))
+_INSERT = f"""
+    INSERT INTO send_facts ({", ".join(_NAMES)})
+    SELECT * FROM unnest({_ARRAYS}) ON CONFLICT (message_id) DO NOTHING RETURNING message_id::text
+"""  # noqa: S608
+_REPLACE = f"""
+    UPDATE send_facts SET ({", ".join(_NAMES[1:])}) = ROW({", ".join(f"new.{name}" for name in _NAMES[1:])})
+    FROM unnest({_ARRAYS}) AS new({", ".join(_NAMES)}) WHERE send_facts.message_id = new.message_id
+"""  # noqa: S608
+_TOLD = ("message_id", "at", "country", "country_sure", "bits", "delivered_at", "read_at", "failed_code", "pricing_at",
+         "billable", "pricing_model", "pricing_category", "pricing_type", "cost", "cost_currency")  # fmt: skip
+_TOLD_PLACES = [_NAMES.index(name) for name in _TOLD]
+_UPDATE = f"""
+    UPDATE send_facts SET ({", ".join(_TOLD[1:])}) = ROW({", ".join(f"new.{name}" for name in _TOLD[1:])})
+    FROM unnest({", ".join(f"${n}::{_TYPES[place]}[]" for n, place in enumerate(_TOLD_PLACES, 1))})
+        AS new({", ".join(_TOLD)})
+    WHERE send_facts.message_id = new.message_id
+"""  # noqa: S608
+
+
+class Change(NamedTuple):
+    """A message as it was, None where it was not there, and as it is."""
+
+    before: Message | None
+    after: Message
+
+
+async def locked(connection: Connection, message_ids: Sequence[str]) -> dict[str, Message]:
+    """The messages that are there, locked in one order for everybody."""
+    return {message.message_id: message for message in map(_message, await connection.fetch(_LOCK, message_ids))}
+
+
+async def insert(connection: Connection, messages: Sequence[Message]) -> set[str]:
+    """Write messages that were not there; returns whose somebody else has not written meanwhile."""
+    return {row[0] for row in await connection.fetch(_INSERT, *_columns(messages, range(len(_NAMES))))}
+
+
+async def update(connection: Connection, changes: Iterable[Change]) -> None:
+    """Write what has changed of messages that are locked."""
+    told: list[Message] = []
+    whole: list[Message] = []
+    for before, after in changes:
+        same = before is not None and before.acceptance == after.acceptance and before[1:4] == after[1:4]
+        (told if same else whole).append(after)
+    if told:
+        await connection.execute(_UPDATE, *_columns(told, _TOLD_PLACES))
+    if whole:
+        await connection.execute(_REPLACE, *_columns(whole, range(len(_NAMES))))
+
+
+async def templates_to(connection: Connection, identifiers: Sequence[str]) -> list[Message]:
+    """The templates that were sent to people who are known by these."""
+    rows = await connection.fetch(
+        f"""
+        SELECT {_ROW} FROM send_facts
+        WHERE template_id <> '' AND accepted_at IS NOT NULL
+            AND (number_id = ANY($1::uuid[]) OR user_id = ANY($1::uuid[]))
+        """,  # noqa: S608
+        identifiers,
+    )
+    return [_message(row) for row in rows]
+
+
+async def accepted(connection: Connection, column: str, value: str, before: datetime) -> list[Message]:
+    """The templates of an organisation, or of an account, that were accepted before a moment and are known still."""
+    rows = await connection.fetch(
+        f"SELECT {_ROW} FROM send_facts WHERE {column} = $1 AND template_id <> '' AND accepted_at < $2",  # noqa: S608
+        value,
+        before,
+    )
+    return [_message(row) for row in rows]
+
+
+async def insert_asked(connection: Connection, asked: Sequence[Asked]) -> None:
+    """Keep which templates were asked for, until Meta has taken them."""
+    await connection.execute(
+        """
+        INSERT INTO send_requests (send_id, org_id, waba_id, template_id, version, name, language, category,
+            experiment_id, arm, at, expires_at)
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::text[], $7::text[],
+            $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[])
+        ON CONFLICT (send_id) DO NOTHING
+        """,
+        *zip(*sorted({each.send_id: each for each in reversed(asked)}.values()), strict=True),
+    )
+
+
+async def asked_for(connection: Connection, send_ids: Sequence[str]) -> Mapping[str, Asked]:
+    """What was asked for by these sends, as far as they asked for templates."""
+    rows = await connection.fetch(
+        """
+        SELECT send_id::text, org_id, waba_id, template_id, version, name, language, category, experiment_id, arm, at,
+            expires_at
+        FROM send_requests WHERE send_id = ANY($1::uuid[])
+        """,
+        send_ids,
+    )
+    return {row[0]: Asked(*row) for row in rows}
+
+
+def _columns(messages: Sequence[Message], places: Iterable[int]) -> list[Sequence[Any]]:
+    columns = list(zip(*map(_cells, messages), strict=True)) if messages else [()] * len(_NAMES)
+    return [columns[place] for place in places]
+
+
+_NOT_ACCEPTED: tuple[Any, ...] = (None, "", "", 0, "", "", "", "", "", "", None, None)
+_NOT_PRICED: tuple[Any, ...] = (None, None, "", "", "", None, "")
+
+
+def _cells(message: Message) -> tuple[Any, ...]:
+    """The cells of a row in the order of `_ROW`."""
+    return (
+        *message[:5],
+        *(message.acceptance or _NOT_ACCEPTED),
+        message.place.country,
+        message.place.sure,
+        *message[7:11],
+        *(message.pricing or _NOT_PRICED),
+    )
+
+
+def _message(row: Any) -> Message:
+    message_id, org_id, waba_id, phone_number_id, at = row[:5]
+    acceptance = Acceptance(*tuple(row[5:17])) if row[5] else None
+    pricing = Pricing(*tuple(row[23:])) if row[23] else None
+    bits, delivered_at, read_at, failed_code = row[19:23]
+    return Message(
+        message_id, org_id, waba_id, phone_number_id, at, acceptance, Place(row[18], row[17]), bits, delivered_at,
+        read_at, failed_code, pricing,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Folds what messages achieve, and reads what Meta has counted."""

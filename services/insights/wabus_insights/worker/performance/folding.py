@@ -1,0 +1,244 @@
+"""Records become messages, and messages counts, in one transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+
+from wabus_events import (
+    ContactForgotten,
+    MarketingPreferenceChanged,
+    MessageAccepted,
+    MessageReceived,
+    MessageReported,
+    MessageStatusChanged,
+    OptedOut,
+    SendRequested,
+    SendSettled,
+    TemplateChanged,
+    TemplateRemoved,
+    contact_id,
+    identity_of,
+)
+from wabus_runtime.directory.directory import Directory
+from wabus_runtime.postgres.database import Connection
+from wabus_runtime.projection.recorded import Recorded, Write
+from wabus_whatsapp.ids import Ids
+
+from wabus_insights.performance.attribution import Act, Template, attributed
+from wabus_insights.performance.counting import Tally
+from wabus_insights.performance.facts import Acted, Asked, Fact, Taken, Told, Who, facts_of, with_asked
+from wabus_insights.performance.message import FOLLOWS, Message, join
+from wabus_insights.tables.performance import counts, messages, people, since, templates
+from wabus_insights.tables.performance.messages import Change
+from wabus_insights.tables.performance.people import Named
+
+IDENTITIES_REMEMBERED = 50_000
+_COUNTING = (
+    MessageStatusChanged | MessageReceived | SendRequested | MessageAccepted | MessageReported | SendSettled
+    | MarketingPreferenceChanged | OptedOut
+)  # fmt: skip
+_UNKNOWN_SINCE = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Batch:
+    """Facts of some records, those of one message joined."""
+
+    def __init__(self, found: Iterable[Fact]) -> None:
+        self.asked: list[Asked] = []
+        self.taken: list[Taken] = []
+        self.told: dict[str, Message] = {}
+        self.acts: list[Acted] = []
+        for fact in found:
+            match fact:
+                case Told(message):
+                    held = self.told.get(message.message_id)
+                    self.told[message.message_id] = join(held, message) if held else message
+                case Taken():
+                    self.taken.append(fact)
+                case Acted():
+                    if any(fact.who):
+                        self.acts.append(fact)
+                case Asked():
+                    self.asked.append(fact)
+
+    def whom(self) -> Iterable[tuple[Who, datetime]]:
+        yield from ((act.who, act.at) for act in self.acts)
+        yield from (
+            (taken.who, taken.message.at)
+            for taken in self.taken
+            if taken.message.acceptance and taken.message.acceptance.kind == "template"
+        )
+
+
+class Performance:
+    """Folds what messages achieve. `key` makes the names of people."""
+
+    def __init__(self, key: bytes, directory: Directory) -> None:
+        self._directory = directory
+        self._ids = Ids(key)
+        self._forgotten_as = lru_cache(IDENTITIES_REMEMBERED)(partial(identity_of, key, ContactForgotten))
+        self._named: dict[str, Named] = {}
+
+    def apply(self, records: Sequence[Recorded]) -> Write:
+        """What writes these records, in the transaction that moves the offsets."""
+        if len(self._named) > IDENTITIES_REMEMBERED:
+            self._named.clear()
+        found: list[Fact] = []
+        told: list[templates.Template] = []
+        for record in records:
+            event = record.event
+            if isinstance(event, _COUNTING):
+                org_id = event.org_id or self._directory.owner(event.waba_id, event.time)
+                if org_id:
+                    found += facts_of(event, org_id, self._person)
+            elif isinstance(event, TemplateChanged | TemplateRemoved):
+                told.append(_template(event))
+        batch = _Batch(found)
+        named = self._people(batch)
+
+        async def write(connection: Connection) -> None:
+            await write_batch(connection, batch, named)
+            if told:
+                await templates.write(connection, told)
+
+        return write
+
+    def _person(self, org_id: str, wa_id: str | None, user_id: str | None) -> Who:
+        number = self._name(org_id, contact_id(wa_id)) if wa_id else None
+        return Who(number, self._name(org_id, user_id) if user_id else None)
+
+    def _name(self, org_id: str, value: str) -> str:
+        person = self._ids.identifier(org_id, "wa_id", value)
+        if person not in self._named:
+            self._named[person] = Named(
+                person, org_id, self._forgotten_as(value, org_id), self._forgotten_as(value, "")
+            )
+        return person
+
+    def _people(self, batch: _Batch) -> dict[Named, datetime]:
+        """Whom the facts are about that may change for which template something counts."""
+        found: dict[Named, datetime] = {}
+        for who, at in batch.whom():
+            for person in who:
+                if person:
+                    named = self._named[person]
+                    known = found.get(named)
+                    found[named] = at if known is None else max(at, known)
+        return found
+
+
+async def write_batch(connection: Connection, batch: _Batch, named: Mapping[Named, datetime]) -> None:
+    """Write a batch, and by how much it changes the counts."""
+    counted_since = await since.read(connection)
+    if batch.asked:
+        await messages.insert_asked(connection, batch.asked)
+    parts = await _parts(connection, batch, counted_since)
+    acts = [act for act in batch.acts if act.at >= counted_since]
+    if named:
+        await people.hold(connection, named)
+    tally = Tally()
+    changes = await _write_messages(connection, parts)
+    for before, after in changes:
+        tally.change(before, after)
+    if acts:
+        await people.insert_acts(connection, acts)
+    await _attribute(connection, changes, acts, tally)
+    await counts.add(connection, tally)
+    await templates.write_names(connection, _names(changes))
+
+
+async def _parts(connection: Connection, batch: _Batch, counted_since: datetime) -> dict[str, Message]:
+    """What is told of each message, but for those that were counted before and are gone."""
+    send_ids = [taken.send_id for taken in batch.taken if taken.send_id]
+    asked = await messages.asked_for(connection, send_ids) if send_ids else {}
+    parts = dict(batch.told)
+    for taken in batch.taken:
+        message = with_asked(taken, asked.get(taken.send_id) if taken.send_id else None)
+        held = parts.get(message.message_id)
+        parts[message.message_id] = join(held, message) if held else message
+    return {name: part for name, part in sorted(parts.items()) if part.at >= counted_since}
+
+
+async def _write_messages(connection: Connection, parts: Mapping[str, Message]) -> list[Change]:
+    """Join parts to the messages that are there; returns those that are other than they were."""
+    if not parts:
+        return []
+    held = await messages.locked(connection, list(parts))
+    changes = _changes(held, parts)
+    added = [after for before, after in changes if before is None]
+    if added:
+        written = await messages.insert(connection, added)
+        if len(written) < len(added):  # somebody else has written them in between
+            missed = {after.message_id: parts[after.message_id] for after in added if after.message_id not in written}
+            changes = [change for change in changes if change.after.message_id not in missed]
+            changes += _changes(await messages.locked(connection, list(missed)), missed)
+    await messages.update(connection, [change for change in changes if change.before is not None])
+    return changes
+
+
+def _changes(held: Mapping[str, Message], parts: Mapping[str, Message]) -> list[Change]:
+    changes = (
+        Change(before, join(before, part) if before else part)
+        for name, part in parts.items()
+        for before in (held.get(name),)
+    )
+    return [change for change in changes if change.before != change.after]
+
+
+async def _attribute(connection: Connection, changes: Sequence[Change], acts: Sequence[Acted], tally: Tally) -> None:
+    """Work out anew what counts for which template, of all people of whom something new is known."""
+    new = {name for act in acts for name in act.who if name}
+    for before, after in changes:
+        if after.acceptance and after.acceptance.template_id and not (before and before.acceptance == after.acceptance):
+            new |= {name for name in (after.acceptance.number_id, after.acceptance.user_id) if name}
+    if not new:
+        return
+    sent: dict[str, Message] = {}
+    done: set[Act] = set()
+    seen: set[str] = set()
+    while new:
+        seen |= new
+        found = await messages.templates_to(connection, sorted(new))
+        did = await people.acts_of(connection, sorted(new))
+        sent |= {message.message_id: message for message in found}
+        done |= set(did)
+        linked = {name for act in did for name in (act.number_id, act.user_id) if name}
+        linked |= {name for each in found if (a := each.acceptance) for name in (a.number_id, a.user_id) if name}
+        new = linked - seen
+    wanted = attributed(
+        [
+            Template(each.message_id, a.at, each.phone_number_id, a.number_id, a.user_id)
+            for each in sent.values()
+            if (a := each.acceptance)
+        ],
+        done,
+    )
+    other = sorted(name for name, bits in wanted.items() if sent[name].bits & FOLLOWS != bits)
+    if other:
+        held = await messages.locked(connection, other)
+        follows = [Change(each, each._replace(bits=each.bits & ~FOLLOWS | wanted[name])) for name, each in held.items()]
+        await messages.update(connection, follows)
+        for before, after in follows:
+            tally.change(before, after)
+
+
+def _names(changes: Iterable[Change]) -> Iterable[templates.Template]:
+    for before, message in changes:
+        known = message.acceptance
+        if known and known.template_id and known.name and not (before and before.acceptance):
+            yield templates.Template(
+                message.waba_id, known.template_id, known.name, known.language, "", "", None, _UNKNOWN_SINCE, None
+            )
+
+
+def _template(event: TemplateChanged | TemplateRemoved) -> templates.Template:
+    match event:
+        case TemplateChanged(template=told):
+            return templates.Template(
+                event.waba_id, told.template_id, told.name, told.language, told.category, told.status, told.quality,
+                event.time, None,
+            )  # fmt: skip
+        case TemplateRemoved():
+            return templates.Template(
+                event.waba_id, event.template_id, event.name, event.language, "", "", None, event.time, event.time
+            )
