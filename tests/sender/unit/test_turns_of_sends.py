@@ -42,7 +42,14 @@ def test_lanes_share_by_weight() -> None:
 def test_marketing_waits_where_there_is_no_room_for_it() -> None:
     queue = NumberQueue()
     queue.add([waiting("m", "marketing"), waiting("u", "utility")])
-    assert [each.send_id for each in queue.take(0, 5, marketing=False).go] == ["u"]
+    assert [each.send_id for each in queue.take(0, 5, marketing=0).go] == ["u"]
+
+
+def test_no_more_marketing_goes_at_once_than_there_is_room_for() -> None:
+    queue = NumberQueue()
+    queue.add(waiting(f"m{number}", "marketing") for number in range(5))
+    assert len(queue.take(0, 5, marketing=2).go) == 2
+    assert len(queue.take(0, 5).go) == 3
 
 
 def test_one_call_at_a_time_goes_to_a_person_in_the_order_of_the_requests() -> None:

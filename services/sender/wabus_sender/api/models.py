@@ -324,6 +324,17 @@ class PauseView(BaseModel):
     remedy: str | None
 
 
+class ReachView(BaseModel):
+    """To how many people the number's portfolio has written first in the last 24 hours, and may."""
+
+    people: int = Field(description="People whose window was closed, over all numbers of the portfolio.")
+    limit: int | None = Field(description="Null where WhatsApp has told none, or there is none.")
+    holds_marketing: bool = Field(
+        description="Whether marketing waits until people fall out of the 24 hours: from 95 % of the limit on the rest "
+        "is for other messages."
+    )
+
+
 class NumberView(BaseModel):
     """How a number sends."""
 
@@ -332,6 +343,7 @@ class NumberView(BaseModel):
     rate: float = Field(description="Messages a second that are sent at most.")
     lanes: list[LaneView]
     paused: PauseView | None
+    reach: ReachView
 
 
 class CheckView(BaseModel):

@@ -1,18 +1,20 @@
 """How a number sends, for people who wonder why nothing goes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import asyncpg
 from aiohttp import web
+from wabus_events.models.messaging_limit import UNLIMITED
 from wabus_runtime.http.answers import Problem, checked, json_response
 from wabus_runtime.http.auth import authorise
 from wabus_whatsapp.sending.errors import ERRORS, meaning
 
 from wabus_sender.api.models import NumberPath
 from wabus_sender.sending.budgets import USED, level_of
-from wabus_sender.tables import facts, numbers
+from wabus_sender.sending.reach import Reach
+from wabus_sender.tables import facts, numbers, reach
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class NumbersApi:
             "rate": level * USED,
             "lanes": [{"lane": row["lane"], "waiting": row["number"], "oldest": row["oldest"]} for row in lanes],
             "paused": _pause(paused) if paused else None,
+            "reach": _reach(await reach.reach(pool, [phone_number_id], now), phone_number_id),
         }
         return json_response(content)
 
@@ -47,6 +50,12 @@ class NumbersApi:
 def number_not_found() -> Problem:
     """Of a number that is not the organisation's, or nobody's."""
     return Problem(404, "number_not_found", "No such number", "There is no number of yours with this id.")
+
+
+def _reach(found: Mapping[str, Reach], phone_number_id: str) -> dict[str, object]:
+    known = found.get(phone_number_id, Reach(0, None))
+    limit = None if known.limit == UNLIMITED else known.limit
+    return {"people": known.people, "limit": limit, "holds_marketing": known.for_marketing <= 0}
 
 
 def _pause(row: asyncpg.Record) -> dict[str, object]:

@@ -166,6 +166,11 @@ def refusal(org_id: str, facts: Facts, now: datetime) -> Refusal | None:
     return WINDOW_CLOSED if found.state == "closed" else None
 
 
+def writes_first(facts: Facts, now: datetime) -> bool:
+    """Whether it counts among those whom a business writes to first: nothing of theirs has opened the window."""
+    return window(now, user_last_at=facts.user_last_at, maybe_at=facts.maybe_at).state == "closed"
+
+
 def must_wait(facts: Facts) -> bool:
     """Whether it is not sent now, and not refused either, if nothing else is in its way."""
     return facts.is_template and facts.template_waits and facts.template_status == PAUSED

@@ -6,6 +6,7 @@ Times are seconds of a clock that only goes on.
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple
 
 from wabus_events.models.sends import Lane
@@ -75,13 +76,13 @@ class NumberQueue:
                 self.known.add(each.send_id)
                 self._lanes[each.lane].append(each)
 
-    def take(self, now: float, most: int, *, marketing: bool = True) -> Turns:
-        """Up to so many whose turn it is; `marketing` is whether there is room for that."""
+    def take(self, now: float, most: int, *, marketing: float = inf) -> Turns:
+        """Up to so many whose turn it is; at most so many of them `marketing`."""
         go: list[Waiting] = []
         later: list[tuple[Waiting, float]] = []
         if self.budget.is_paused(now):
             return Turns(go, later)
-        while len(go) < most and (lane := self._next_lane(marketing=marketing)):
+        while len(go) < most and (lane := self._next_lane(marketing=marketing > 0)):
             each = self._lanes[lane].popleft()
             person = each.person
             if person in self._busy:
@@ -100,6 +101,7 @@ class NumberQueue:
             self._owing.discard(each.send_id)
             self._holds.pop(person, None)
             self._busy.add(person)
+            marketing -= lane == "marketing"
             go.append(each)
         return Turns(go, later)
 

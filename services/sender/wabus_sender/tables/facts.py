@@ -9,12 +9,14 @@ from wabus_events import (
     AccountChecked,
     AccountConnected,
     AccountDisconnected,
+    CapabilityChanged,
     CheckedNumber,
     Event,
     PhoneNumber,
     TemplateChanged,
     TemplateRemoved,
 )
+from wabus_events.models.messaging_limit import people_a_day
 from wabus_runtime.postgres.database import Connection
 
 
@@ -42,7 +44,15 @@ async def write(connection: Connection, events: Iterable[Event], *, over: bool =
         match event:
             case AccountConnected():
                 await _own(connection, event.waba_id, event.org_id, event.time, over=over)
+                await _be_of(connection, event.waba_id, event.portfolio_id)
                 await _write_numbers(connection, event.waba_id, event.phone_numbers, event.time)
+            case CapabilityChanged(max_daily_conversations_per_business=int(most)):
+                await connection.execute(
+                    "UPDATE known_numbers SET people_a_day = $2, at = $3 WHERE waba_id = $1 AND at <= $3",
+                    event.waba_id,
+                    most,
+                    event.time,
+                )
             case AccountDisconnected():
                 await _own(connection, event.waba_id, None, event.time, over=over)
             case AccountChecked():
@@ -112,23 +122,32 @@ async def _own(connection: Connection, waba_id: str, org_id: str | None, at: dat
     )
 
 
+async def _be_of(connection: Connection, waba_id: str, portfolio_id: str | None) -> None:
+    if portfolio_id:
+        await connection.execute(
+            "UPDATE known_accounts SET portfolio_id = $2 WHERE waba_id = $1", waba_id, portfolio_id
+        )
+
+
 async def _write_numbers(
     connection: Connection, waba_id: str, numbers: Iterable[PhoneNumber | CheckedNumber], at: datetime
 ) -> None:
     for each in numbers:
         await connection.execute(
             """
-            INSERT INTO known_numbers AS known (phone_number_id, waba_id, throughput, coexistence, at)
-            VALUES ($1, $2, $3, $4, $5)
+            INSERT INTO known_numbers AS known (phone_number_id, waba_id, throughput, coexistence, people_a_day, at)
+            VALUES ($1, $2, $3, $4, $5, $6)
             ON CONFLICT (phone_number_id) DO UPDATE SET waba_id = excluded.waba_id,
                 throughput = coalesce(excluded.throughput, known.throughput),
-                coexistence = coalesce(excluded.coexistence, known.coexistence), at = excluded.at
+                coexistence = coalesce(excluded.coexistence, known.coexistence),
+                people_a_day = coalesce(excluded.people_a_day, known.people_a_day), at = excluded.at
             WHERE excluded.at >= known.at
             """,
             each.phone_number_id,
             waba_id,
             each.throughput,
             each.coexistence,
+            people_a_day(each.messaging_limit),
             at,
         )
 

@@ -342,15 +342,18 @@ async def put_off(connection: asyncpg.Pool | Connection, until: Mapping[str, dat
 
 
 async def claim(
-    connection: asyncpg.Pool | Connection, owner: UUID, send_ids: Sequence[str], now: datetime
+    connection: asyncpg.Pool | Connection, owner: UUID, send_ids: Sequence[str], first: Collection[str], now: datetime
 ) -> list[Claimed]:
     """Claim sends for one call each, if they are still queued and their partition is the owner's; those that are.
+
+    `first` are those of them to people whose window is closed.
 
     Durable when this returns: whatever becomes of the process, what is claimed is not called by another one.
     """
     rows = await connection.fetch(
         """
-        UPDATE sends SET state = 'calling', claimed = claimed + 1, owner = $1, called_at = $3, changed_at = $3
+        UPDATE sends SET state = 'calling', claimed = claimed + 1, owner = $1, called_at = $3, changed_at = $3,
+            writes_first = send_id = ANY($6::uuid[])
         FROM projection_offsets AS held
         WHERE send_id = ANY($2::uuid[]) AND state = 'queued' AND expires_at > $3 AND due_at IS NULL
             AND held.projection = $4 AND held.topic = $5 AND held.partition = sends.partition AND held.owner = $1
@@ -362,6 +365,7 @@ async def claim(
         now,
         PROJECTION,
         SENDS.name,
+        list(map(UUID, first)),
     )
     return [Claimed(*row) for row in rows]
 

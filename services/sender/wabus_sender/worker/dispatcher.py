@@ -41,7 +41,8 @@ from wabus_sender.sending.answers import ANSWER_LOST, Accepted, Again, Outcome, 
 from wabus_sender.sending.budgets import PAIR_SPAN, level_of
 from wabus_sender.sending.checks import Facts
 from wabus_sender.sending.queue import HOLD, LANES, NumberQueue, Waiting
-from wabus_sender.tables import facts, labels, numbers, policies, sends
+from wabus_sender.sending.reach import Reach
+from wabus_sender.tables import facts, labels, numbers, policies, reach, sends
 from wabus_sender.tables.sends import Checked, Claimed
 from wabus_sender.worker import blocking, marking, projector, settling
 from wabus_sender.worker.calling import Calls
@@ -62,6 +63,7 @@ TRIES_KEPT = 20_000  # sends
 TEMPLATE_LOOK = timedelta(seconds=60)
 """Until it is tried again with a template that Meta has paused, if nothing is known of that by then."""
 TEMPLATE_PAUSED = 132015  # Meta: "WhatsApp error codes"
+REACH_EVERY = 5.0  # seconds between two looks at how many people portfolios have written to first
 LEVELS_EVERY = 60.0  # seconds between two looks at what Graph says of numbers
 
 CALLED = Counter("wabus_sender_calls_total", "Calls to Meta for a send, by what came of them.", ["lane", "outcome"])
@@ -69,6 +71,8 @@ UNDER_WAY = Gauge("wabus_sender_under_way", "Sends that are claimed and of which
 CLAIM_WAIT = Histogram(
     "wabus_sender_claim_seconds", "From looking at the sends that are due to Kafka having their claims."
 )
+REACHED = Gauge("wabus_sender_numbers_reached", "Numbers whose marketing waits: so many people were written to first.")
+NEAR = Gauge("wabus_sender_numbers_near_reach", "Numbers with marketing that have used 80 % of their messaging limit.")
 PAUSED = Gauge("wabus_sender_numbers_paused", "Numbers of this process for which nothing is sent for now.")
 
 log = structlog.get_logger()
@@ -109,6 +113,9 @@ class Dispatcher:
     _full: set[tuple[str, Lane]] = field(default_factory=set[tuple[str, Lane]])
     """Lanes of which there may be more than is in memory."""
     _levels_at: float = 0.0
+    _people_left: dict[str, float] = field(default_factory=dict[str, float])
+    """Of numbers that have marketing, to how many people more it may be sent."""
+    _reach_at: float = 0.0
     _stopping: bool = False
     _room: asyncio.Semaphore = field(init=False)
 
@@ -183,6 +190,7 @@ class Dispatcher:
     async def _own(self, generation: int, owner: UUID, partitions: Sequence[int], beat: Callable[[], None]) -> None:
         """Send until the partitions are assigned anew."""
         self._queues, self._full, self._look_everywhere, self._levels_at = {}, set(), True, _now()
+        self._people_left, self._reach_at = {}, 0.0
         now, moment = _now(), datetime.now(UTC)
         since = moment - timedelta(seconds=PAIR_SPAN)
         for phone_number_id, person, calls in await sends.called_since(self.pool, partitions, since):
@@ -234,6 +242,7 @@ class Dispatcher:
     async def _cycle(self, owner: UUID, partitions: Sequence[int]) -> None:
         """Take those whose turn it is, look at them once more, and claim them."""
         await self._refill(partitions)
+        await self._look_how_far_it_reaches()
         now = _now()
         going: list[Waiting] = []
         later: dict[str, datetime] = {}
@@ -248,7 +257,8 @@ class Dispatcher:
             if room <= 0:
                 break
             ahead = max(1, int(queue.budget.rate(now) * window)) - self._ahead.get(phone_number_id, 0)
-            marketing = self._marketing_under_way < self.most * CLAIMED_MOST * MARKETING_SHARE
+            has_room = self._marketing_under_way < self.most * CLAIMED_MOST * MARKETING_SHARE
+            marketing = self._people_left.get(phone_number_id, 0) if has_room else 0
             turns = queue.take(now, min(room, ahead), marketing=marketing)
             going += turns.go
             later |= {each.send_id: moment + timedelta(seconds=at - now) for each, at in turns.later}
@@ -301,6 +311,23 @@ class Dispatcher:
             queue.budget.level = level_of(throughput, coexistence=coexistence)
             queue.level_known = True
 
+    async def _look_how_far_it_reaches(self) -> None:
+        is_due = _now() >= self._reach_at
+        wanted = [
+            number
+            for number, queue in self._queues.items()
+            if queue.size("marketing") and (is_due or number not in self._people_left)
+        ]
+        if not wanted:
+            return
+        found = await reach.reach(self.pool, wanted, datetime.now(UTC))
+        if is_due:
+            self._reach_at = _now() + REACH_EVERY
+            self._people_left.clear()
+            NEAR.set(sum(each.is_near for each in found.values()))
+        self._people_left |= {number: found.get(number, Reach(0, None)).for_marketing for number in wanted}
+        REACHED.set(sum(left <= 0 for left in self._people_left.values()))
+
     async def _claim(self, owner: UUID, going: Sequence[Waiting], now: datetime) -> None:
         begun = _now()
         with CLAIM_WAIT.time():
@@ -316,12 +343,16 @@ class Dispatcher:
             if waiting := {each.send_id for each in checked if checks.must_wait(_facts(each))} - refused.keys():
                 await labels.hold(self.pool, waiting)
                 wanted = [send_id for send_id in wanted if send_id not in waiting]
-            claimed = await sends.claim(self.pool, owner, wanted, now) if wanted else []
+            first = {each.send_id for each in checked if checks.writes_first(_facts(each), now)}
+            claimed = await sends.claim(self.pool, owner, wanted, first, now) if wanted else []
             for send_id in by_id.keys() - {each.send_id for each in claimed} - refused.keys():
                 # It was cancelled or has expired, its label is paused, or the partition is somebody else's.
                 self._queue(by_id[send_id].phone_number_id).ended(by_id[send_id])
         self._claimed |= {each.send_id for each in claimed}
-        self._marketing_under_way += sum(each.lane == "marketing" for each in claimed)
+        marketing = [each for each in claimed if each.lane == "marketing"]
+        self._marketing_under_way += len(marketing)
+        for each in marketing:
+            self._people_left[each.phone_number_id] = self._people_left.get(each.phone_number_id, 0) - 1
         for each in claimed:
             self._ahead[each.phone_number_id] = self._ahead.get(each.phone_number_id, 0) + 1
         UNDER_WAY.set(len(self._claimed))
