@@ -1,7 +1,7 @@
 """Run every benchmark and write docs/benchmarks.md: the machine, the commands, and what each printed.
 
     python benchmarks/report.py [gateway webhook_records template_sync projection conversations health_api
-                                 conversations_api media sending feed page experiments]
+                                 conversations_api media sending feed page inbox experiments]
 
 With names it runs only these and leaves what the page says of the others.
 """
@@ -27,6 +27,7 @@ TITLES = {
     "conversations": "Conversations beside plain COPY and upsert",
     "health_api": "Health API beside its query",
     "page": "Status page: typing with a slow processor",
+    "inbox": "Inbox: typing in a long thread while webhooks pour in",
     "conversations_api": "Inbox and threads beside their queries",
     "media": "Media beside plain aiohttp",
     "sending": "Sending beside a bare loop, and what a kill doubles",
