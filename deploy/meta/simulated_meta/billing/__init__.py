@@ -1,0 +1,1 @@
+"""What Meta bills, by dated rules, and what it says of it afterwards."""
