@@ -2,8 +2,8 @@
 
     python benchmarks/inbox.py [--messages 50000] [--webhooks 100] [--seconds 20] [--slower 1]
 
-`make run`'s system with a simulated Meta, which imports a thread of so many messages and then lets people write: half of
-the webhooks are of that thread. A Chromium has the thread open, and somebody types in it. What is measured is the
+`make run`'s system with a simulated Meta, which imports a thread of so many messages and then lets people write: half
+of the webhooks are of that thread. A Chromium has the thread open, and somebody types in it. What is measured is the
 browser's own Event Timing: of each key the delay until the page begins to handle it, and the time until the next
 paint. Goal: no delay of 100 ms. It all runs on one machine: the page shares it with Kafka and all services.
 """

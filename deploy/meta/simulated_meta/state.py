@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +38,8 @@ class Business(BaseModel):
 
     id: str
     name: str
+    country: str | None = None
+    """ISO 3166 alpha-2, where it matters that it is another than that of an account that it owns or shares."""
 
 
 class Relation(BaseModel):
@@ -44,6 +47,10 @@ class Relation(BaseModel):
 
     wrote_at: float = 0
     """When they last wrote or called, in Unix seconds: "Send messages", customer service windows."""
+    entered_at: float = 0
+    """When they last wrote by way of an ad or a page's button: "Pricing", Free entry point windows."""
+    free_until: float = 0
+    """Until when everything to them is free, for they were answered in time: as above."""
     stopped_marketing: bool = False
     """ "user_preferences webhook reference": they want no marketing messages."""
     blocked_by_business: bool = False
@@ -140,6 +147,16 @@ class Waba(BaseModel):
     subscribed_apps: dict[str, Subscription] = Field(default_factory=dict[str, Subscription])
     disable_marketing_messages_on_cloud_api: bool = False
     """Marketing templates go through the Marketing Messages API only (131063)."""
+    marketing_messages_onboarding_status: str = "ONBOARDED"
+    """ "Onboarding to the Marketing Messages API": with any other status they go through Cloud API, or nowhere."""
+    primary_business_location: str | None = None
+    """ISO 3166 alpha-2: "Authentication-international rates", Primary business location."""
+    auth_international_since: dict[str, float] = Field(default_factory=dict[str, float])
+    """Since when it pays those rates, in Unix seconds by country: as above, Start times."""
+    insights_since: float = 0
+    """Since when template analytics are captured, in Unix seconds; 0 is not at all, and there is no way back to it."""
+    shares_credit_line: bool = False
+    """Whether a Solution Partner pays: "Analytics": COST is not returned then."""
 
 
 class Token(BaseModel):
@@ -202,6 +219,8 @@ class World(BaseModel):
     has_parent_user_ids: bool = False
     """Whether the portfolio has parent BSUIDs."""
     next_id: int = 1000000000000001
+    clock_offset: float = 0
+    """By how many seconds the time that is played is ahead of the real one."""
 
     answering: list[str] = Field(default_factory=list[str])
     """Who of the story answers when they are written to, by `user_id`."""
@@ -216,6 +235,13 @@ class World(BaseModel):
     def app_secret(self) -> str:
         """The secret that signs: with several, the first is the newest."""
         return self.app_secrets[0]
+
+    def now(self) -> float:
+        """The time that is played, in Unix seconds: of messages, windows, prices and analytics.
+
+        Tokens, addresses of media, limits and the delivery of webhooks go by the real one.
+        """
+        return time.time() + self.clock_offset
 
     def new_id(self) -> str:
         self.next_id += 1

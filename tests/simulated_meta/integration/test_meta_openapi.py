@@ -87,6 +87,18 @@ async def test_every_deviation_listed_is_needed(meta: Client, store: Store, bear
     ):
         await meta.get(f"/v23.0/{path}", headers=bearer)
     await meta.get(f"/v23.0/{DEMO_WABA}?access_token={token}&appsecret_proof={proof}", headers={"User-Agent": "curl"})
+    store.world.wabas[DEMO_WABA].country = "BR"
+    await meta.post(f"/v23.0/{DEMO_WABA}?is_enabled_for_insights=true", headers=bearer)
+    offer_name = {"name": "weekend_offer", "language": "en_US"}
+    sent = {"at": store.world.now() - 60, "phone_number_id": DEMO_PHONE, "to": "4915123456789", "template": offer_name}
+    await meta.post("/_control/traffic?webhook=false", json={"messages": [sent] * 1000})
+    now = int(store.world.now())
+    for path in (
+        f"{DEMO_WABA}/pricing_analytics?start={now - 9}&end={now}&granularity=DAILY",
+        f"{DEMO_WABA}/template_analytics?start={now}&end={now}&granularity=DAILY&template_ids=[{DEMO_TEMPLATE}]",
+        f"{DEMO_TEMPLATE}/compare?template_ids=[{DEMO_TEMPLATE}]&start={now - 604_800}&end={now}",
+    ):
+        await meta.get(f"/v23.0/{path}", headers=bearer)
     to = {"messaging_product": "whatsapp", "to": "4915123456789"}
     offer = {"type": "limited_time_offer", "parameters": []}
     copied = {"type": "button", "sub_type": "copy_code", "index": 0, "parameters": []}
@@ -104,6 +116,11 @@ async def test_every_deviation_listed_is_needed(meta: Client, store: Store, bear
         },
     ):
         await meta.post(f"/v23.0/{DEMO_PHONE}/messages", json=body, headers=bearer)
+    sale = {"name": "bulk", "language": {"policy": "deterministic", "code": "en_US"}}
+    bid = {"bid_spec": {"per_message_bid_multiplier": 1.5}}
+    template = to | {"recipient_type": "individual", "type": "template", "template": sale}
+    await meta.post("/_control/wabas/102290129340398/templates", json={"name": "bulk", "category": "MARKETING"})
+    await meta.post(f"/v23.0/{DEMO_PHONE}/marketing_messages", json=template | bid, headers=bearer)
     await meta.get(f"/v23.0/{store.world.app_id}/subscriptions", headers={"Authorization": f"Bearer {app}"})
 
     unused = [each for each in meta_openapi.deviations() if each not in meta_openapi.USED]

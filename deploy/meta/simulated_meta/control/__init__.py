@@ -13,11 +13,24 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from simulated_meta.context import META, Meta
-from simulated_meta.control import faults, media, people, sending, story, templates, tokens, webhooks, world
+from simulated_meta.control import (
+    billing,
+    faults,
+    media,
+    people,
+    sending,
+    story,
+    templates,
+    tokens,
+    traffic,
+    webhooks,
+    world,
+)
 
 ROUTES = (
     *(*world.ROUTES, *templates.ROUTES, *tokens.ROUTES, *faults.ROUTES),
     *(*people.ROUTES, *media.ROUTES, *webhooks.ROUTES, *sending.ROUTES, *story.ROUTES),
+    *(*billing.ROUTES, *traffic.ROUTES),
 )
 
 
@@ -56,7 +69,7 @@ def _as_json(
             return web.json_response({"error": str(wrong)}, status=400)
         if request.method != "GET":
             meta.store.changed()
-        return web.json_response(answer)
+        return answer if isinstance(answer, web.Response) else web.json_response(answer)
 
     return handle
 

@@ -8,7 +8,8 @@ from typing import Any
 from aiohttp import web
 
 from simulated_meta.context import Meta
-from simulated_meta.state import Person, Phone, Waba
+from simulated_meta.sending import rules
+from simulated_meta.state import Person, Phone, Waba, World
 
 Json = dict[str, Any]
 
@@ -38,11 +39,12 @@ def without(body: Json, *names: str) -> Json:
     return {name: value for name, value in body.items() if name not in names}
 
 
-def now() -> int:
-    return int(time.time())
+def now(world: World) -> int:
+    """Of the time that is played, in Unix seconds."""
+    return int(world.now())
 
 
-def hear(meta: Meta, phone: Phone, who: Person) -> None:
+def hear(meta: Meta, phone: Phone, who: Person, *, by_ad: bool = False) -> None:
     """Somebody wrote to a number: it counts for its throughput, and their window is open from now on."""
     meta.sending.limits.number(phone.id).passed(time.time())
-    who.relation(phone.id).wrote_at = time.time()
+    rules.hear(who.relation(phone.id), meta.world.now(), by_ad=by_ad)

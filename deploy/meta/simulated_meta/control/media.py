@@ -50,7 +50,7 @@ async def fire_medium(meta: Meta, request: web.Request, body: Json) -> Json:
         str(body.get("mime_type", media.MIME_TYPES[kind])),
         head,
         size,
-        now(),
+        int(time.time()),
         WEBHOOK_LIFETIME,
     )
     medium.says_sha256 = body.get("says_sha256")
@@ -62,7 +62,9 @@ async def fire_medium(meta: Meta, request: web.Request, body: Json) -> Json:
     group = meta.world.groups[str(body["group_id"])] if "group_id" in body else None
     if group is None:
         hear(meta, phone, sender)
-    value = messages.received(meta.world, phone, sender, id_, now(), media.medium(kind, medium, url, *texts), group)
+    value = messages.received(
+        meta.world, phone, sender, id_, now(meta.world), media.medium(kind, medium, url, *texts), group
+    )
     sent = await fire(meta, request, phone.waba_id, "messages", value)
     return {"id": id_, "media": _shown(medium), "value": value} | sent
 
@@ -71,7 +73,7 @@ async def change_medium(meta: Meta, request: web.Request, body: Json) -> Json:
     """{expires_in?: seconds, addresses_end?: true, says_sha256?, cuts?}: what becomes of an id."""
     medium = meta.world.media[request.match_info["medium"]]
     if "expires_in" in body:
-        medium.expires_at = now() + int(body["expires_in"])
+        medium.expires_at = int(time.time()) + int(body["expires_in"])
     if body.get("addresses_end"):
         medium.addresses += 1
     medium.says_sha256 = body.get("says_sha256", medium.says_sha256)

@@ -1,6 +1,5 @@
 """Control of people: what they write, whether Meta shows their numbers, their groups, payments and calls."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -46,27 +45,28 @@ async def change_person(meta: Meta, request: web.Request, body: Json) -> Json:
     del meta.world.persons[before.user_id]
     meta.world.persons[after.user_id] = after
     _changed(meta, after, body)
-    value = messages.changed_identity(meta.world, phone, before, after, wamid(body), now())
+    value = messages.changed_identity(meta.world, phone, before, after, wamid(body), now(meta.world))
     return {"person": after.model_dump()} | await fire(meta, request, phone.waba_id, "messages", value)
 
 
 async def fire_message(meta: Meta, request: web.Request, body: Json) -> Json:
-    """{waba_id?: the first, phone_number_id?, from?, name?, text?, id?, group_id?, edits?, revokes?, tamper?}
+    """{waba_id?: the first, phone_number_id?, from?, name?, text?, id?, group_id?, ad?, edits?, revokes?, tamper?}
 
-    A person writes to the business, by number or BSUID; `edits` and `revokes` are ids of messages of theirs.
+    A person writes to the business, by number or BSUID; with `ad` they came by an ad that clicks to WhatsApp; `edits`
+    and `revokes` are ids of messages of theirs.
     """
     phone, id_ = phone_of(meta, body), wamid(body)
     sender = person(meta.world, str(body.get("from", SENDER)), str(body["name"]) if "name" in body else None)
     group = meta.world.groups[str(body["group_id"])] if "group_id" in body else None
     words = str(body.get("text", TEXT))
-    content = messages.text(words)
+    content = messages.text(words) | (messages.referral(id_) if body.get("ad") else {})
     if "edits" in body:
         content = messages.edited(str(body["edits"]), words)
     elif "revokes" in body:
         content = messages.revoked(str(body["revokes"]))
-    value = messages.received(meta.world, phone, sender, id_, now(), content, group)
+    value = messages.received(meta.world, phone, sender, id_, now(meta.world), content, group)
     if group is None and not {"edits", "revokes"} & body.keys():  # of these no page says that they open it
-        hear(meta, phone, sender)
+        hear(meta, phone, sender, by_ad=bool(body.get("ad")))
     sent = await fire(meta, request, phone.waba_id, "messages", value, tamper=bool(body.get("tamper")))
     return {"id": id_} | sent
 
@@ -83,7 +83,7 @@ async def fire_status(meta: Meta, request: web.Request, body: Json) -> Json:
         person(meta.world, to),
         str(body.get("status", "delivered")),
         id_,
-        now(),
+        now(meta.world),
         addressed_by="phone" if to.isdigit() else "user_id",
         opaque=str(body["opaque"]) if "opaque" in body else None,
     )
@@ -96,7 +96,7 @@ async def fire_errors(meta: Meta, request: web.Request, body: Json) -> Json:
     phone, beside = phone_of(meta, body), None
     if "from" in body:
         sender = person(meta.world, str(body["from"]))
-        beside = messages.received(meta.world, phone, sender, wamid(body), now(), messages.text(TEXT))
+        beside = messages.received(meta.world, phone, sender, wamid(body), now(meta.world), messages.text(TEXT))
     title, details = str(body.get("title", "Rate limit hit")), str(body.get("details", "Too many messages were sent."))
     value = messages.errors(phone, int(body.get("code", 130429)), title, details, beside)
     return await fire(meta, request, phone.waba_id, "messages", value)
@@ -116,7 +116,7 @@ async def fire_payment(meta: Meta, request: web.Request, body: Json) -> Json:
         "refunds": body.get("refunds", []),
     }
     payer = person(meta.world, str(body.get("to", "919876543210")))
-    value = statuses.payment(meta.world, phone, payer, str(body.get("status", "captured")), id_, now(), order)
+    value = statuses.payment(meta.world, phone, payer, str(body.get("status", "captured")), id_, now(meta.world), order)
     return {"id": id_} | await fire(meta, request, phone.waba_id, "messages", value)
 
 
@@ -129,7 +129,7 @@ async def add_group(meta: Meta, request: web.Request, body: Json) -> Json:
     )
     group.participants = list(dict.fromkeys(members))
     world.groups[group.id] = group
-    value = messages.group_created(phone, group, world.new_id(), now())
+    value = messages.group_created(phone, group, world.new_id(), now(meta.world))
     return {"group": group.model_dump()} | await fire(meta, request, phone.waba_id, "group_lifecycle_update", value)
 
 
@@ -138,7 +138,7 @@ async def join_group(meta: Meta, request: web.Request, body: Json) -> Json:
     group, phone = _group(meta, request)
     who = person(meta.world, str(body["user"]))
     group.participants = list(dict.fromkeys((*group.participants, who.user_id)))
-    value = messages.joined_group(meta.world, phone, group, who, now())
+    value = messages.joined_group(meta.world, phone, group, who, now(meta.world))
     sent = await fire(meta, request, phone.waba_id, "group_participants_update", value)
     return {"group": group.model_dump()} | sent
 
@@ -148,7 +148,7 @@ async def fire_group_statuses(meta: Meta, request: web.Request, body: Json) -> J
     group, phone = _group(meta, request)
     id_, members = wamid(body), [person(meta.world, user) for user in group.participants]
     state = str(body.get("status", "delivered"))
-    value = statuses.group_statuses(meta.world, phone, group, members, state, id_, now())
+    value = statuses.group_statuses(meta.world, phone, group, members, state, id_, now(meta.world))
     return {"id": id_} | await fire(meta, request, phone.waba_id, "messages", value)
 
 
@@ -181,52 +181,52 @@ async def fire_field(meta: Meta, request: web.Request, body: Json) -> Json:
             # "messaging_handovers webhook reference": it is passed to whom it tells, and taken from them.
             relation.owner = "us" if variant == "control_passed" else "another"
         case "calls", "connect":
-            relation.wrote_at = time.time()
+            relation.wrote_at = meta.world.now()
         case _:
             pass
     return await fire(meta, request, phone.waba_id, field, value | body.get("value", {}))
 
 
 def _echo(content: Callable[[Json], Json]) -> Sample:
-    return lambda world, phone, who, body: coexistence.echo(world, phone, who, body["id"], now(), content(body))
+    return lambda world, phone, who, body: coexistence.echo(world, phone, who, body["id"], now(world), content(body))
 
 
 def _history(world: World, phone: Phone, who: Person, body: Json) -> Json:
     progress = {"phase": 0, "chunk_order": 1, "progress": 55} | body.get("progress", {})
     id_ = body["id"]
-    return coexistence.history_chunk(world, phone, who, (f"{id_}1", f"{id_}2", f"{id_}3"), now(), progress)
+    return coexistence.history_chunk(world, phone, who, (f"{id_}1", f"{id_}2", f"{id_}3"), now(world), progress)
 
 
 def _history_of_many(world: World, phone: Phone, _who: Person, body: Json) -> Json:
     progress = {"phase": 1, "chunk_order": 1, "progress": 55} | body.get("progress", {})
     threads, count = int(body.get("threads", 20)), int(body.get("messages", 50))
-    return coexistence.history_of_many(world, phone, threads, count, body["id"], now(), progress)
+    return coexistence.history_of_many(world, phone, threads, count, body["id"], now(world), progress)
 
 
 def _renumbered(world: World, phone: Phone, who: Person, _body: Json) -> Json:
     after = who.model_copy(update={"user_id": user_id(world, who.user_id)})
-    return threads.user_id_update(world, phone, who, after, now())
+    return threads.user_id_update(world, phone, who, after, now(world))
 
 
 def _standby_message(world: World, phone: Phone, who: Person, body: Json) -> Json:
-    copied = messages.received(world, phone, who, body["id"], now(), messages.text(body["text"]))
+    copied = messages.received(world, phone, who, body["id"], now(world), messages.text(body["text"]))
     return threads.standby(phone, copied)
 
 
 def _standby_status(world: World, phone: Phone, who: Person, body: Json) -> Json:
-    return threads.standby(phone, statuses.status(world, phone, who, "delivered", body["id"], now()))
+    return threads.standby(phone, statuses.status(world, phone, who, "delivered", body["id"], now(world)))
 
 
 def _address_book(action: str) -> Sample:
-    return lambda world, phone, who, _body: coexistence.address_book(world, phone, who, action, now())
+    return lambda world, phone, who, _body: coexistence.address_book(world, phone, who, action, now(world))
 
 
 def _preference(choice: str) -> Sample:
-    return lambda world, phone, who, _body: threads.preference(world, phone, who, choice, now())
+    return lambda world, phone, who, _body: threads.preference(world, phone, who, choice, now(world))
 
 
 def _handover(kind: str) -> Sample:
-    return lambda _world, phone, who, _body: threads.handover(phone, who, kind, now(), "Asked for a person")
+    return lambda world, phone, who, _body: threads.handover(phone, who, kind, now(world), "Asked for a person")
 
 
 def _call_id(body: Json) -> str:
@@ -234,21 +234,21 @@ def _call_id(body: Json) -> str:
 
 
 def _call(event: str) -> Sample:
-    return lambda world, phone, who, body: threads.call(world, phone, who, _call_id(body), now(), event)
+    return lambda world, phone, who, body: threads.call(world, phone, who, _call_id(body), now(world), event)
 
 
 def _call_status(status: str) -> Sample:
-    return lambda world, phone, who, body: threads.call_status(world, phone, who, _call_id(body), now(), status)
+    return lambda world, phone, who, body: threads.call_status(world, phone, who, _call_id(body), now(world), status)
 
 
 def _call_of_business(event: str, status: str) -> Sample:
     return lambda world, phone, who, body: threads.call_of_business(
-        world, phone, who, _call_id(body), now(), event, status
+        world, phone, who, _call_id(body), now(world), event, status
     )
 
 
 def _offboarding(world: World, phone: Phone, _who: Person, _body: Json) -> Json:
-    return accounts.offboarding(world.wabas[phone.waba_id], phone, now())
+    return accounts.offboarding(world.wabas[phone.waba_id], phone, now(world))
 
 
 VARIANTS: dict[str, dict[str, Sample]] = {
@@ -261,10 +261,10 @@ VARIANTS: dict[str, dict[str, Sample]] = {
         "chunk": _history,
         "many": _history_of_many,
         "medium_sent": lambda world, phone, who, body: coexistence.history_medium_sent(
-            world, phone, who, body["id"], now(), "24230790383178626"
+            world, phone, who, body["id"], now(world), "24230790383178626"
         ),
         "medium": lambda world, phone, who, body: coexistence.history_medium(
-            world, phone, who, body["id"], now(), "24230790383178626"
+            world, phone, who, body["id"], now(world), "24230790383178626"
         ),
         "declined": lambda _world, phone, _who, _body: coexistence.history_declined(phone),
     },
@@ -274,14 +274,14 @@ VARIANTS: dict[str, dict[str, Sample]] = {
     "messaging_handovers": {
         "control_passed": _handover("control_passed"),
         "control_taken": _handover("control_taken"),
-        "bare": lambda _world, phone, _who, _body: threads.bare_handover(phone, "control_passed", now()),
+        "bare": lambda world, phone, _who, _body: threads.bare_handover(phone, "control_passed", now(world)),
     },
     "standby": {
         "message": _standby_message,
         "status": _standby_status,
-        "echo": lambda _world, phone, who, body: threads.standby_echo(phone, who, body["id"], now(), body["text"]),
-        "template": lambda _world, phone, who, body: threads.standby_template(
-            phone, who, body["id"], now(), str(body.get("name", "hello_world"))
+        "echo": lambda world, phone, who, body: threads.standby_echo(phone, who, body["id"], now(world), body["text"]),
+        "template": lambda world, phone, who, body: threads.standby_template(
+            phone, who, body["id"], now(world), str(body.get("name", "hello_world"))
         ),
     },
     "calls": {

@@ -85,7 +85,7 @@ async def change_relation(meta: Meta, request: web.Request, body: Json) -> Json:
     who = person(meta.world, request.match_info["user"])
     known = {name: body[name] for name in ("stopped_marketing", "blocked_business", "owner") if name in body}
     if "wrote_seconds_ago" in body:
-        known["wrote_at"] = time.time() - float(body["wrote_seconds_ago"])
+        known["wrote_at"] = meta.world.now() - float(body["wrote_seconds_ago"])
     relation = who.relation(phone.id)
     changed = type(relation).model_validate(relation.model_dump() | known)
     who.relations[phone.id] = changed

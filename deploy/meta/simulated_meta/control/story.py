@@ -44,7 +44,7 @@ async def tell_story(meta: Meta, request: web.Request, body: Json) -> Json:
     told, why = 0, None
     for story in STORIES:
         for field, value in _webhooks(meta, request, phone, story):
-            begun = begin(meta, envelope(phone.waba_id, field, value, int(time.time())))
+            begun = begin(meta, envelope(phone.waba_id, field, value, int(meta.world.now())))
             if isinstance(begun, str):
                 why = begun
                 continue
@@ -57,7 +57,7 @@ async def tell_story(meta: Meta, request: web.Request, body: Json) -> Json:
 
 def _webhooks(meta: Meta, request: web.Request, phone: Phone, story: Story) -> Iterator[tuple[str, Json]]:
     """The fields and values that tell a story, the oldest first."""
-    world, who, now = meta.world, person(meta.world, story.phone, story.name), int(time.time())
+    world, who, now = meta.world, person(meta.world, story.phone, story.name), int(meta.world.now())
     who.username = story.username
     ids = [wamid({}) for _ in story.lines]
     lines = list(zip(ids, story.lines, strict=True))
@@ -72,7 +72,7 @@ def _webhooks(meta: Meta, request: web.Request, phone: Phone, story: Story) -> I
         if line.about is not None:
             content["context"] = {"from": phone.id, "id": ids[line.about]}
         hear(meta, phone, who)
-        yield "messages", messages.received(world, phone, who, id_, int(time.time()), content)
+        yield "messages", messages.received(world, phone, who, id_, int(world.now()), content)
 
 
 def _content(meta: Meta, request: web.Request, phone: Phone, line: Line) -> Json:
@@ -129,11 +129,11 @@ def _say(meta: Meta, sent: Sent, who: Person, content: Json) -> None:
     phone = meta.world.phone(sent.phone_number_id)
     if phone is None:  # deleted meanwhile
         return
-    value = messages.received(meta.world, phone, who, wamid({}), int(time.time()), content)
+    value = messages.received(meta.world, phone, who, wamid({}), int(meta.world.now()), content)
     if content["type"] != "reaction":
         hear(meta, phone, who)
     try:
-        begin(meta, envelope(phone.waba_id, "messages", value, int(time.time())))
+        begin(meta, envelope(phone.waba_id, "messages", value, int(meta.world.now())))
     except QueueFull:
         return
 

@@ -60,7 +60,7 @@ async def delete_template(meta: Meta, request: web.Request, _body: Json) -> Json
     """Gone at once; sends message_template_status_update with PENDING_DELETION."""
     waba, template = _template(meta, request)
     del waba.templates[template["id"]]
-    value = templates.template_status(template, "remove", now())
+    value = templates.template_status(template, "remove", now(meta.world))
     return await fire(meta, request, waba.id, "message_template_status_update", value)
 
 
@@ -74,7 +74,7 @@ async def act_on_template(meta: Meta, request: web.Request, body: Json) -> Json:
     if action not in templates.ACTIONS:
         raise ValueError(f"actions are: {', '.join(templates.ACTIONS)}")
     template["status"] = templates.STATUS_AFTER[action]
-    value = templates.template_status(template, action, now(), reason)
+    value = templates.template_status(template, action, now(meta.world), reason)
     template["rejected_reason"] = value["reason"] if action == "reject" else "NONE"
     sent = await fire(meta, request, waba.id, "message_template_status_update", value)
     return {"template": template} | sent

@@ -1,11 +1,11 @@
 """Control of access tokens and codes."""
 
+import time
 from typing import Any
 
 from aiohttp import web
 
 from simulated_meta.context import Meta
-from simulated_meta.control.bodies import now
 from simulated_meta.graph import login
 from simulated_meta.state import SCOPES
 
@@ -32,7 +32,7 @@ async def change_tokens(meta: Meta, _request: web.Request, body: Json) -> Json:
     for token in chosen:
         match body["action"]:
             case "expire":
-                token.expires_at = now() - 1
+                token.expires_at = int(time.time()) - 1
             case "revoke":
                 token.revoked = True
             case "restore":

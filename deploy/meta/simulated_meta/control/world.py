@@ -143,8 +143,20 @@ async def add_wabas(meta: Meta, _request: web.Request, body: Json) -> Json:
     return {"wabas": made, "token": token.value}
 
 
+async def put_portfolio(meta: Meta, _request: web.Request, body: Json) -> Json:
+    """{id?, name?, country?}: a portfolio, or what is known of one, as one that accounts are shared with."""
+    id_ = str(body.get("id") or meta.world.new_id())
+    before = meta.world.businesses.get(id_) or Business(id=id_, name=f"Portfolio {id_}")
+    meta.world.businesses[id_] = Business.model_validate(before.model_dump() | body | {"id": id_})
+    return meta.world.businesses[id_].model_dump()
+
+
 async def change_waba(meta: Meta, request: web.Request, body: Json) -> Json:
-    """{account_review_status?, status?, timezone_id?, currency?, country?, …}: a changed review status is told."""
+    """{account_review_status?, status?, timezone_id?, currency?, country?, shares_credit_line?, insights_since?: s,
+    primary_business_location?, auth_international_since?: {country: s}, marketing_messages_onboarding_status?, …}
+
+    A changed review status is told.
+    """
     waba = waba_of(meta, request)
     before = waba.account_review_status
     changed = Waba.model_validate(waba.model_dump() | without(body, "id", "templates", "phones"))
@@ -222,6 +234,7 @@ ROUTES = (
     ("PATCH", "/graph", change_graph),
     ("PUT", "/health/{id}", change_health),
     ("POST", "/wabas", add_wabas),
+    ("POST", "/portfolios", put_portfolio),
     ("PATCH", "/wabas/{waba}", change_waba),
     ("POST", "/wabas/{waba}/account_update", update_account),
     ("POST", "/wabas/{waba}/capability", change_capability),

@@ -84,6 +84,36 @@ def split_fields(fields: str) -> list[str]:
     return [name.split(".")[0].strip() for name in names if name.strip()]
 
 
+def expanded(fields: str) -> dict[str, dict[str, str]]:
+    """The arguments of each field: `id,a.start(1).kinds([x,y])` has `a` with start "1" and kinds "[x,y]".
+
+    "Field expansion" (Graph API). Raises `GraphError` for what can't be read.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for text in _parts(fields, ","):
+        name, *calls = _parts(text, ".")
+        arguments: dict[str, str] = {}
+        for call in calls:
+            argument, opened, rest = call.partition("(")
+            if not opened or ")" not in rest:
+                raise bad_parameter(f"Syntax error in the field expansion of {name.strip()}")
+            arguments[argument.strip()] = rest[: rest.rindex(")")].strip()
+        found[name.partition("{")[0].strip()] = arguments
+    return found
+
+
+def _parts(text: str, by: str) -> list[str]:
+    """What is between `by`, which does not count inside of brackets."""
+    parts, depth = [""], 0
+    for char in text:
+        depth += (char in "{([") - (char in "])}")
+        if char == by and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return [part for part in parts if part.strip()]
+
+
 def usage_headers(waba_id: str | None, used: int, allowed: int, minutes_to_regain: int) -> dict[str, str]:
     """`X-App-Usage` and `X-Business-Use-Case-Usage`, in per cent of what is allowed in an hour: "Rate limits"."""
     percent = min(100, round(100 * used / allowed)) if allowed else 100

@@ -12,7 +12,17 @@ from aiohttp import web
 
 from simulated_meta import faults
 from simulated_meta.context import META, Meta
-from simulated_meta.graph import answers, block_users, login, media, messages, nodes, sent_media, subscriptions
+from simulated_meta.graph import (
+    answers,
+    block_users,
+    insights,
+    login,
+    media,
+    messages,
+    nodes,
+    sent_media,
+    subscriptions,
+)
 from simulated_meta.graph.access import MANAGEMENT, MESSAGING, Call, Node, authenticate, node, seen_wabas
 from simulated_meta.graph.errors import GraphError, bad_parameter, no_such_field, unknown_object, unknown_path
 
@@ -127,6 +137,8 @@ async def _answer(call: Call, parts: list[str]) -> Json:
             return media.answer(call, object_id)
         case ("GET", object_id):
             return nodes.show(call, node(call, object_id))
+        case ("POST", object_id) if object_id in call.meta.world.wabas:
+            return insights.enable(call, node(call, object_id))
         case (_, object_id):
             raise unknown_object(object_id, call.method)
         case (_, object_id, edge):
@@ -145,6 +157,10 @@ async def _edge(call: Call, of: Node, edge: str) -> Json:
             return nodes.phone_numbers(call, of.waba)
         case ("GET" | "POST" | "DELETE", "WhatsAppBusinessAccount", "subscribed_apps") if of.waba:
             return await subscriptions.subscribed_apps(call, of.waba)
+        case ("GET", "WhatsAppBusinessAccount", "pricing_analytics" | "template_analytics") if of.waba:
+            return insights.FIELDS[edge](call, of.waba, call.parameters)
+        case ("GET", "WhatsAppMessageTemplate", "compare") if of.waba:
+            return insights.compare(call, of.waba, of.id)
         case ("POST", "WhatsAppBusinessPhoneNumber", "messages" | "marketing_messages") if of.waba and of.phone:
             return await messages.send(call, of.waba, of.phone, edge)
         case ("POST", "WhatsAppBusinessPhoneNumber", "media") if of.phone:

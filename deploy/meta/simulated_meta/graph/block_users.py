@@ -4,7 +4,6 @@ Source: "Block users": only who wrote within 24 hours can be blocked, 64,000 at 
 beside those who were, and with 139100 if nobody was.
 """
 
-import time
 from typing import Any
 
 from simulated_meta.graph import answers
@@ -78,7 +77,7 @@ def _blocked(call: Call, phone: Phone) -> list[Person]:
 
 
 def _problem(call: Call, phone: Phone, who: Person) -> Json | None:
-    if not rules.is_open(who, phone, time.time()):
+    if not rules.is_open(who, phone, call.meta.world.now()):
         return {"message": "Re-engagement required", "code": 131047}
     if len(_blocked(call, phone)) >= BLOCKED_MAX:
         return {"message": "Blocklist limit reached", "code": 139101}

@@ -128,6 +128,31 @@ def no_such_field(name: str, node: str) -> GraphError:
     return bad_parameter(f"Tried accessing nonexisting field ({name}) on node type ({node})")
 
 
+def insights_unavailable() -> GraphError:
+    """For accounts of the European Union, the United Kingdom and Japan. "Error codes", Template insights errors."""
+    why = "Template insights are not available yet for this WhatsApp Business account."
+    title = "Template insights unavailable"
+    return GraphError(f"(#100) {title}", 100, subcode=200005, user_title=title, user_message=why)
+
+
+def insights_stay_on() -> GraphError:
+    """See "Error codes" (WhatsApp Business Platform), Template insights errors."""
+    why = "Invalid operation. Template Insights cannot be disabled once enabled."
+    title = "Cannot disable template insights"
+    return GraphError(f"(#100) {title}", 100, subcode=200006, user_title=title, user_message=why)
+
+
+def insights_off() -> GraphError:
+    """See "Error codes" (WhatsApp Business Platform), Template insights errors.
+
+    Public reports also have code 1 with subcode 4182004 for it, in the same words.
+    """
+    why = "Template Insights have not been enabled for this WhatsApp Business Account."
+    return GraphError(
+        f"(#100) {why}", 100, subcode=200007, user_title="Template Insights not enabled", user_message=why
+    )
+
+
 def other_app() -> GraphError:
     """What `debug_token` says of a token of another app: facebook-sdk-for-unity#551, quickstart-unity#1040."""
     return bad_parameter("The App_id in the input_token did not match the Viewing App")

@@ -16,10 +16,11 @@ from aiohttp import web
 from simulated_meta.graph.access import Call
 from simulated_meta.graph.errors import GraphError, bad_parameter
 from simulated_meta.people import parent_user_id, person
-from simulated_meta.sending import fates, limits, rules, template
+from simulated_meta.sending import fates, limits, marketing, rules, template
 from simulated_meta.sending.ledger import Sent
 from simulated_meta.sending.message import MEDIA, Message, ReadMark, parse
 from simulated_meta.sending.refusals import refusal
+from simulated_meta.sending.taken import Taken, account_of, enter
 from simulated_meta.state import Group, Person, Phone, SendingHealth, Waba
 from simulated_meta.webhooks.wire import digits
 
@@ -27,8 +28,6 @@ Json = dict[str, Any]
 
 SENT = web.RequestKey("sent", Sent)
 """What a request has added to the ledger."""
-FREE_SERVICE_MESSAGES = 1000  # of a number in a month, since Oct 1, 2026: "Pricing"
-POLICIES = ("CLOUD_API_FALLBACK", "STRICT")
 
 
 async def send(call: Call, waba: Waba, phone: Phone, edge: str) -> Json:
@@ -43,13 +42,13 @@ async def send(call: Call, waba: Waba, phone: Phone, edge: str) -> Json:
 
 def _taken(call: Call, waba: Waba, phone: Phone, edge: str, body: Any) -> Json:
     meta, now = call.meta, time.time()
-    sending = meta.sending
+    sending, at = meta.sending, call.meta.world.now()
     message = parse(body)
     if isinstance(message, ReadMark):
         sending.ledger.read_marks += 1
         sending.ledger.typing += message.types
         return {"success": True}
-    why = _check_number(call, waba, phone, now)
+    why = _check_number(call, waba, phone, message, now)
     group, who = _recipient(call, phone, message)
     found = None
     _check_medium(call, phone, message, now)
@@ -57,11 +56,13 @@ def _taken(call: Call, waba: Waba, phone: Phone, edge: str, body: Any) -> Json:
         asked = message.template
         found = template.find([*waba.templates.values()], asked["name"], asked["language"]["code"])
         template.check(found, asked.get("components", []))
+    options, by_marketing_api = marketing.DEFAULT, False
     if edge == "marketing_messages":
-        _check_marketing(body, found)
+        options = marketing.parse(body, found)
+        by_marketing_api = marketing.goes_through(options, waba.marketing_messages_onboarding_status, found or {})
     if who:
-        by_user_id = message.to is None
-        of_person = rules.problem(who, phone, waba, found, now, by_user_id=by_user_id, edge=edge)
+        way = "marketing_messages" if by_marketing_api else "messages"
+        of_person = rules.problem(who, phone, waba, found, at, by_user_id=message.to is None, edge=way)
         if of_person and (of_person[0] != 131047 or sending.settings.windows):
             why = of_person
     if why and why[0] not in sending.settings.by_webhook:
@@ -73,41 +74,39 @@ def _taken(call: Call, waba: Waba, phone: Phone, edge: str, body: Any) -> Json:
     if who and not sending.limits.takes_pair(phone.id, who.user_id, now) and sending.settings.limits:
         raise refusal(131056, "Too many messages sent from this phone number to the same phone number.")
     throughput.passed(now)
-    ledger = sending.ledger
-    ledger.total += 1
+    wa_id = rules.wa_id(digits(message.to)) if message.to is not None and group is None else None
+    sent = enter(
+        meta,
+        Taken(
+            waba=waba,
+            phone=phone,
+            at=at,
+            id=wamid(wa_id or message.input, secrets.token_hex(9).upper()),
+            kind=message.kind,
+            input=message.input,
+            body=message.body,
+            edge=edge,
+            to=who,
+            group=group,
+            wa_id=wa_id,
+            template=found,
+            opaque=message.opaque,
+            why=why[1] if why else None,
+            by_marketing_api=by_marketing_api,
+            options=options,
+        ),
+    )
     fate = fates.fate(
         sending.settings.chaos,
-        ledger.total,
+        sent.n,
         is_template=found is not None,
         is_marketing=found is not None and found["category"] == "MARKETING",
         error=why[0] if why else None,
     )
-    wa_id = rules.wa_id(digits(message.to)) if message.to is not None and group is None else None
-    category, pricing = _price(call, phone, found, now)
-    sent = Sent(
-        n=ledger.total,
-        at=now,
-        phone_number_id=phone.id,
-        id=_wamid(wa_id or message.input),
-        kind=message.kind,
-        input=message.input,
-        wa_id=wa_id,
-        user_id=who.user_id if who else None,
-        group_id=group.id if group else None,
-        template=found["name"] if found else None,
-        category=category,
-        pricing=pricing,
-        opaque=message.opaque,
-        edge=edge,
-        body=message.body,
-        why=why[1] if why else None,
-    )
-    ledger.entries.append(sent)
-    if sent.opaque is not None:
-        ledger.opaque[sent.opaque] += 1
+    sent.delivered_after = fate.delivered_after
     call.request[SENT] = sent
     if sending.settings.tells:
-        sending.plan(sent, fate)
+        sending.plan(sent, fate, now)
     return _answer(sent, message, fate.message_status)
 
 
@@ -126,8 +125,12 @@ def _answer(sent: Sent, message: Message, message_status: str) -> Json:
     return {"messaging_product": "whatsapp", "contacts": [contact], "messages": [answered]}
 
 
-def _check_number(call: Call, waba: Waba, phone: Phone, now: float) -> tuple[int, str] | None:
-    """Why what a number sends is not delivered. Raises `GraphError` for a number that sends nothing now."""
+def _check_number(call: Call, waba: Waba, phone: Phone, message: Message, now: float) -> tuple[int, str] | None:
+    """Why what a number sends is not delivered. Raises `GraphError` for a number that sends nothing now.
+
+    Without a payment method service messages are delivered for as long as they are free: "Pricing" (Sep 30, 2026), Free
+    tier of monthly service messages.
+    """
     if not phone.registered:
         raise refusal(133010, "The phone number is not registered.")
     if now < phone.unusable_until:
@@ -137,6 +140,9 @@ def _check_number(call: Call, waba: Waba, phone: Phone, now: float) -> tuple[int
         said = health.get(id_)
         if said and said.can_send_message == "BLOCKED":
             if any(error.get("error_code") == 141006 for error in said.errors):
+                biller, at = call.meta.sending.biller, call.meta.world.now()
+                if message.kind != "template" and biller.allowance_left(account_of(waba), phone.id, at):
+                    return None
                 return 131042, "There is an error with the payment method."
             raise refusal(131031, "The account has been restricted or disabled for violating a platform policy.")
     return None
@@ -172,31 +178,11 @@ def _check_medium(call: Call, phone: Phone, message: Message, now: float) -> Non
         raise bad_parameter(f"Param {name} is not a valid whatsapp business account media attachment ID")
 
 
-def _check_marketing(body: Json, found: Json | None) -> None:
-    """ "Marketing Messages API", Send: marketing templates only."""
-    if found is None or found["category"] != "MARKETING":
-        raise bad_parameter("Only marketing template messages can be sent by this endpoint.")
-    if body.get("product_policy", POLICIES[0]) not in POLICIES:
-        raise bad_parameter(f"Param product_policy must be one of {{{', '.join(POLICIES)}}}.")
-    if not isinstance(body.get("message_activity_sharing", False), bool):
-        raise bad_parameter("Param message_activity_sharing must be a boolean.")
-
-
-def _price(call: Call, phone: Phone, found: Json | None, now: float) -> tuple[str, str]:
-    """Category and type of pricing. No page says as what the first 1,000 are told; here as `free_customer_service`."""
-    if found:
-        return found["category"].lower(), "regular"
-    month = (phone.id, time.strftime("%Y-%m", time.gmtime(now)))
-    used = call.meta.sending.service_messages
-    used[month] = used.get(month, 0) + 1
-    return "service", "free_customer_service" if used[month] <= FREE_SERVICE_MESSAGES else "regular"
-
-
-def _wamid(recipient: str) -> str:
+def wamid(recipient: str, unique: str) -> str:
     """As Meta's are: the recipient's number can be read from it, which is why it belongs in no address."""
     name = recipient.encode()[:120]
     inside = b"\x1c\x18" + bytes([len(name)]) + name + b"\x15\x02\x00\x11\x18\x12"
-    return "wamid." + base64.b64encode(inside + secrets.token_hex(9).upper().encode() + b"\x00").decode()
+    return "wamid." + base64.b64encode(inside + unique.encode() + b"\x00").decode()
 
 
 def body_of(call: Call) -> Any:

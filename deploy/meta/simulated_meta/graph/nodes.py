@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from simulated_meta.context import Meta
-from simulated_meta.graph import answers
+from simulated_meta.graph import answers, insights
 from simulated_meta.graph.access import Call, Node, NodeType
 from simulated_meta.graph.answers import Json
 from simulated_meta.graph.errors import unknown_object
@@ -139,14 +139,18 @@ def _waba(call: Call, waba: Waba) -> Json:
     owner = call.meta.world.business(waba.business_id)
     item: dict[str, Any] = waba.model_dump(
         exclude={
-            *("templates", "phones", "subscribed_apps", "business_id", "shared_with"),
-            "disable_marketing_messages_on_cloud_api",
+            *("templates", "phones", "subscribed_apps", "business_id", "shared_with", "auth_international_since"),
+            *("disable_marketing_messages_on_cloud_api", "insights_since", "shares_credit_line"),
         }
     ) | {
+        "is_enabled_for_insights": bool(waba.insights_since),
         "owner_business_info": {"id": waba.business_id, "name": owner.name if owner else ""},
         "on_behalf_of_business_info": None,
         "health_status": _health_status(call.meta, waba),
     }
+    for name, arguments in answers.expanded(call.fields or "").items():
+        if name in insights.FIELDS:
+            item[name] = insights.FIELDS[name](call, waba, arguments)
     return _picked(call, item, WABA_FIELDS, "WhatsAppBusinessAccount")
 
 

@@ -83,6 +83,15 @@ class Fate:
     message_status: Literal["accepted", "held_for_quality_assessment", "paused"] = "accepted"
     """Of a template, what the call is answered with."""
 
+    @property
+    def delivered_after(self) -> float | None:
+        """How many seconds after it was taken it arrives; None where it never does.
+
+        Where nothing is told of that, it is the moment when it was read.
+        """
+        arrived = [step.happened for step in self.steps if step.state in ("delivered", "read")]
+        return min(arrived, default=None)
+
 
 def _plain(chaos: Chaos, error: int | None) -> Fate:
     """Where nothing is left to chance."""

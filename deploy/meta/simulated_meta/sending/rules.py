@@ -1,4 +1,4 @@
-"""What Meta knows of a person and a template, and refuses because of it. Pure.
+"""What Meta knows of a person and a template, and refuses because of it. No I/O.
 
 Sources: "Send messages", customer service windows (131047); "user_preferences webhook reference" (131050);
 "Business-scoped user IDs" (131062); "Conversation Routing", troubleshooting (2494191); "Block users" (its page says
@@ -8,7 +8,8 @@ Sources: "Send messages", customer service windows (131047); "user_preferences w
 
 from typing import Any
 
-from simulated_meta.state import Person, Phone, Waba
+from simulated_meta.sending import marketing
+from simulated_meta.state import Person, Phone, Relation, Waba
 
 Json = dict[str, Any]
 
@@ -17,9 +18,27 @@ ANYTIME = frozenset(("template",))
 """Types that need no open window."""
 
 
+def hear(relation: Relation, now: float, *, by_ad: bool) -> None:
+    """They wrote; `by_ad` is by an ad that clicks to WhatsApp, or a page's button."""
+    relation.wrote_at = now
+    if by_ad:
+        relation.entered_at = now
+
+
 def is_open(who: Person, phone: Phone, now: float) -> bool:
     relation = who.relations.get(phone.id)
-    return relation is not None and now - relation.wrote_at < WINDOW_SECONDS
+    return relation is not None and 0 <= now - relation.wrote_at < WINDOW_SECONDS
+
+
+def is_in_free_entry(relation: Relation, now: float, hours: int) -> bool:
+    """Whether a message that is sent now is in a free entry point window, which it opens if it is the first answer.
+
+    "Pricing", Free entry point windows: whoever answers within 24 hours opens it, and that answer is free already.
+    """
+    if relation.entered_at and 0 <= now - relation.entered_at < WINDOW_SECONDS:
+        relation.entered_at = 0
+        relation.free_until = now + hours * 3600
+    return now < relation.free_until
 
 
 def problem(
@@ -33,7 +52,7 @@ def problem(
     if category == "MARKETING" and edge == "messages":
         if waba.disable_marketing_messages_on_cloud_api:
             return 131063, "Use the Marketing Messages API, or enable marketing templates on Cloud API."
-        if template and "optimization_spec" in template:
+        if template and marketing.has_max_price(template):
             return 131061, "Send this template by the Marketing Messages API."
     if relation and relation.owner == "another" and template is None:
         return 2494191, "Only the owner of the thread may send service messages."

@@ -5,6 +5,7 @@ from asyncio import Event
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulated_meta.billing.biller import Biller
 from simulated_meta.sending.fates import Chaos, Fate, Step
 from simulated_meta.sending.ledger import Ledger, Sent
 from simulated_meta.sending.limits import Limits
@@ -35,6 +36,7 @@ class Settings:
 @dataclass(order=True, slots=True)
 class Due:
     at: float
+    """Real time, in Unix seconds."""
     n: int
     sent: Sent = field(compare=False)
     step: Step = field(compare=False)
@@ -49,12 +51,12 @@ class Sending:
     """A heap of statuses that are still to be told."""
     more: Event = field(default_factory=Event)
     """Set when something new is due."""
-    service_messages: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
-    """Of each number and month (2026-11): the first 1,000 cost nothing."""
+    biller: Biller = field(default_factory=Biller)
     planned: int = 0
 
-    def plan(self, sent: Sent, fate: Fate) -> None:
+    def plan(self, sent: Sent, fate: Fate, began: float) -> None:
+        """`began` is the real time at which it was taken; its statuses name the time that is played."""
         for step in fate.steps:
             self.planned += 1
-            heapq.heappush(self.due, Due(sent.at + step.after, self.planned, sent, step))
+            heapq.heappush(self.due, Due(began + step.after, self.planned, sent, step))
         self.more.set()

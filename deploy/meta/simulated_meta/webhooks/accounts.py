@@ -5,6 +5,7 @@ Sources: "account_update", "business_capability_update", "phone_number_quality_u
 
 from typing import Any
 
+from simulated_meta.billing.biller import TierReached
 from simulated_meta.state import Phone, Waba
 from simulated_meta.webhooks.wire import digits
 
@@ -30,6 +31,18 @@ def account_update(waba: Waba, event: str, app_id: str, details: Json) -> Json:
             info["partner_app_id"] = app_id
         value["waba_info"] = info
     return value | details
+
+
+def tier_reached(reached: TierReached) -> Json:
+    """ "Pricing", Tiering webhooks."""
+    info = {
+        "tier_update_time": int(reached.at),
+        "pricing_category": reached.category.upper().replace("-", "_"),
+        "tier": reached.tier,
+        "effective_month": reached.month,
+        "region": reached.market,
+    }
+    return {"volume_tier_info": info, "event": "VOLUME_BASED_PRICING_TIER_UPDATE"}
 
 
 def offboarding(waba: Waba, phone: Phone, time: int) -> Json:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from typing import Any
 
 from aiohttp import web
@@ -23,7 +22,7 @@ async def fire(
     """One change of one entry: of a WABA, or a portfolio. `?webhook=false` on the request leaves it out."""
     if request.query.get("webhook") == "false":
         return {"webhook": None}
-    return await fire_payload(meta, request, envelope(entry_id, field, value, int(time.time())), tamper=tamper)
+    return await fire_payload(meta, request, envelope(entry_id, field, value, int(meta.world.now())), tamper=tamper)
 
 
 async def fire_payload(meta: Meta, request: web.Request, payload: Json, *, tamper: bool = False) -> Json:

@@ -3,11 +3,12 @@
 Sources: "messages webhook reference" and its pages for each type, "Business-scoped user IDs", "Groups API", Webhooks.
 """
 
+import base64
 from typing import Any
 
 from simulated_meta.people import contact, identity
 from simulated_meta.state import Group, Person, Phone, World
-from simulated_meta.webhooks.wire import about
+from simulated_meta.webhooks.wire import about, digits
 
 Json = dict[str, Any]
 
@@ -30,6 +31,27 @@ def received(
 
 def text(body: str) -> Json:
     return {"text": {"body": body}, "type": "text"}
+
+
+def referral(wamid: str) -> Json:
+    """What a message has beside its content if its sender came by an ad: "messages webhook reference", `referral`."""
+    ad = {
+        "source_url": "https://fb.me/3cr4Wqqkv",
+        "source_id": "120226305854810726",
+        "source_type": "ad",
+        "body": "Succulents, delivered to your door.",
+        "headline": "Chat with us",
+        "media_type": "image",
+        "image_url": "https://scontent.example/ad.jpg",
+        "ctwa_clid": base64.urlsafe_b64encode(wamid.encode()).decode().rstrip("=")[-64:],
+    }
+    return {"referral": ad}
+
+
+def button(template_wamid: str, phone: Phone, text: str) -> Json:
+    """The content of a quick reply to a template: "Button messages webhook reference"."""
+    context = {"from": digits(phone.display_phone_number), "id": template_wamid}
+    return {"context": context, "type": "button", "button": {"payload": text, "text": text}}
 
 
 def edited(original: str, body: str) -> Json:

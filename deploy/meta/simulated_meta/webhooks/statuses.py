@@ -5,7 +5,7 @@ Webhooks, "Payments API", Payment status webhooks.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,9 +26,13 @@ class Price:
 
     category: str = "utility"
     type: str = "regular"
-    """`regular`, `free_customer_service` or `free_entry_point`."""
+    """`regular`, `free_customer_service`, `free_group_customer_service` or `free_entry_point`."""
     is_told_with_read: bool = False
     """Where nothing was told of the delivery."""
+    cost: tuple[float, str] | None = None
+    """Amount and currency, told with the delivery of what has a max price: "Set a max price …", Webhook cost fields."""
+    free_until: int | None = None
+    """In a free entry point window, the Unix seconds of its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +97,12 @@ def group_statuses(
     time: int,
     *,
     opaque: str | None = None,
-    price: Price = Price("group_utility"),
+    prices: Mapping[str, Price] | None = None,
 ) -> Json:
-    """The statuses of one message to a group: one for each participant, several in a webhook, contacts beside them."""
+    """The statuses of one message to a group: one for each participant, several in a webhook, contacts beside them.
+
+    `prices` are by the participant's user_id: "Groups API Pricing", each delivery is charged.
+    """
     items: list[Json] = []
     for who in participants:
         item: Json = {
@@ -112,7 +119,7 @@ def group_statuses(
             item["recipient_participant_parent_user_id"] = above
         if opaque is not None:
             item["biz_opaque_callback_data"] = opaque
-        items.append(item | _pricing(state, price))
+        items.append(item | _pricing(state, (prices or {}).get(who.user_id, Price("group_utility"))))
     return {**about(phone), "contacts": [contact(world, who) for who in participants], "statuses": items}
 
 
@@ -164,10 +171,10 @@ def payment(world: World, phone: Phone, payer: Person, state: str, wamid: str, t
 def _billing(world: World, wamid: str, state: str, time: int, price: Price) -> Json:
     version = tuple(int(part) for part in world.graph_version[1:].split("."))
     found = _pricing(state, price)
-    if found and version < CONVERSATION_UNTIL:
+    if found and (version < CONVERSATION_UNTIL or price.free_until is not None):
         conversation: Json = {"id": uuid.uuid5(uuid.NAMESPACE_OID, wamid).hex, "origin": {"type": price.category}}
         if state == "sent":
-            conversation["expiration_timestamp"] = str(time + 24 * 3600)
+            conversation["expiration_timestamp"] = str(price.free_until or time + 24 * 3600)
         found["conversation"] = conversation
     return found
 
@@ -177,4 +184,7 @@ def _pricing(state: str, price: Price) -> Json:
     if state not in ("sent", "delivered") and not (state == "read" and price.is_told_with_read):
         return {}
     billable = price.type == "regular"
-    return {"pricing": {"billable": billable, "pricing_model": "PMP", "category": price.category, "type": price.type}}
+    pricing: Json = {"billable": billable, "pricing_model": "PMP", "category": price.category, "type": price.type}
+    if price.cost and state != "sent":
+        pricing["cost"] = {"amount": price.cost[0], "currency": price.cost[1]}
+    return {"pricing": pricing}
