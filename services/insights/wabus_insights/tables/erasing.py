@@ -3,9 +3,11 @@
 from wabus_runtime.postgres.database import Connection
 from wabus_whatsapp.forgetting import Lines
 
+from wabus_insights.tables.costs import erasing as costs
 from wabus_insights.tables.performance import erasing as performance
 
 
 async def erase(connection: Connection, lines: Lines) -> None:
     """Remove what is older than some lines: of organisations, accounts and contacts."""
     await performance.erase(connection, lines)
+    await costs.erase(connection, lines)

@@ -7,6 +7,9 @@ days: who is forgotten is found by the name of the line (`tables.erasing`).
 from wabus_runtime.identity.holdings import Holdings, Table
 
 _ORGANISATION, _ACCOUNT = "org_id = $1", "waba_id = $1"
+_OF_CELLS = "cell_id IN (SELECT cell_id FROM cost_days WHERE {})"
+_SCOPE = "scope = $1"
+"""Of an account whose portfolio is not known; a portfolio's own counts name nobody's messages."""
 
 HOLDINGS = Holdings(
     (
@@ -20,6 +23,17 @@ HOLDINGS = Holdings(
         Table("failure_hours", _ORGANISATION, _ACCOUNT),
         Table("read_times", _ORGANISATION, _ACCOUNT),
         Table("templates", account=_ACCOUNT),
+        Table("charges", _ORGANISATION, _ACCOUNT),
+        Table("charge_sends", _ORGANISATION, _ACCOUNT),
+        Table("cost_days", _ORGANISATION, _ACCOUNT),
+        Table("tier_seconds", _OF_CELLS.format(_ORGANISATION), _OF_CELLS.format(_ACCOUNT)),
+        Table("tier_months", account=_SCOPE),
+        Table("tier_floors", account=_SCOPE),
+        Table("meta_averages", account=_ACCOUNT),
+        Table("meta_readings", account=_ACCOUNT),
+        # What Meta charges everybody.
+        Table("rate_cards"),
+        Table("price_rules"),
         # From when on messages are counted.
         Table("counted_since"),
     )

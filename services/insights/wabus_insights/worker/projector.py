@@ -16,6 +16,7 @@ from wabus_runtime.settings import IdentitySettings
 
 from wabus_insights.settings import InsightsFoldSettings
 from wabus_insights.tables.erasing import erase
+from wabus_insights.worker.costs.folding import Costs
 from wabus_insights.worker.performance.folding import Performance
 
 NAME = "insights"
@@ -42,6 +43,7 @@ class _Folding:
 
     def __init__(self, key: bytes, directory: Directory) -> None:
         self._performance = Performance(key, directory)
+        self._costs = Costs(directory)
 
     def apply(self, records: Sequence[Recorded]) -> Write:
         """What writes these records, in the transaction that moves the offsets."""
@@ -51,6 +53,7 @@ class _Folding:
         async def write(connection: Connection) -> None:
             """Each subject has a module of its own here; they see one another's rows of the same batch."""
             await performance(connection)
+            await self._costs.fold(connection, records)
 
         return write
 
