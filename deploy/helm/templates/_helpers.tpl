@@ -344,7 +344,7 @@ template-sync:
   groups: [template-sync, template-sync-projection]
   transactions: template-sync-
 health-projector:
-  reads: [accounts.v1, credentials.v1, erasures.v1, health.v1, keys.v1, messages.v1, templates.v1]
+  reads: [accounts.v1, credentials.v1, erasures.v1, health.v1, keys.v1, messages.v1, sends.v1, templates.v1]
   writes: [accounts.v1, deadletter.v1, health.v1, keys.v1]
   groups: [health-alerts, health-checks, health-history, health-projector]
   transactions: health-evaluator

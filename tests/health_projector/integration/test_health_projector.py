@@ -26,6 +26,7 @@ from wabus_events import (
     MessageReceived,
     MessageStatusChanged,
     MessagingFailed,
+    SendReturned,
     StandbyReceived,
     Template,
     TemplateChanged,
@@ -194,6 +195,21 @@ async def test_a_number_that_meta_throttles_looks_healthy(
     assert (health["status"], reason["code"]) == ("degraded", "sending_refused")
     assert "130429" in reason["message"]
     assert datetime.fromisoformat(reason["since"]) == throttled[1].time
+
+
+async def test_a_number_for_which_nothing_can_be_sent_looks_healthy_while_its_queue_grows(
+    topics: KafkaSettings, pool: asyncpg.Pool, publisher: Publisher, serve: Serve, bearer: Bearer
+) -> None:
+    client = await serve(create_app(load(HealthProjectorSettings)))
+    minutes = (timedelta(hours=2) / timedelta(seconds=1)) - 600
+    about: dict[str, Any] = {"phone_number_id": "9", "org_id": "demo", "send_id": "s", "attempt": 1, "retry_at": START}
+    returned = fact(SendReturned, int(minutes), reason="account_stop", error_code=131042, **about)
+    busy = fact(SendReturned, int(minutes) + 60, reason="busy_number", error_code=130429, **about)
+    assert await reached(pool, await publisher.publish([*good(), returned, busy]))
+    health = await (await client.get("/webhook/health", headers=bearer())).json()
+    [reason] = health["reasons"]
+    assert (health["status"], reason["code"]) == ("failing", "payment_problem")
+    assert datetime.fromisoformat(reason["since"]) == returned.time
 
 
 async def test_what_others_got_or_wrote_is_not_counted_and_an_account_that_left_before_the_upgrade_has_left(

@@ -1,6 +1,6 @@
 """What the webhooks beside messages mean for health: copies, echoes and calls nothing, an account that left a lot."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,8 @@ from wabus_events import (
     MessageImported,
     MessageReceived,
     MessagingFailed,
+    SendRefused,
+    SendReturned,
     StandbyReceived,
     ThreadControlChanged,
     Unrecognised,
@@ -62,6 +64,19 @@ def test_errors_that_came_beside_messages_before_the_upgrade_are_those_of_the_nu
     [found] = understood_now(recorded(unrecognised("messages", value, LEFT)))
     assert isinstance(found.event, MessagingFailed)
     assert [place[2:4] for place in errors_in([found])] == [("9", 130429)]
+
+
+def test_of_what_meta_answers_the_sender_only_what_concerns_a_number_or_account_is_told() -> None:
+    about: dict[str, Any] = {"phone_number_id": "9", "time": LOGGED_AT - timedelta(minutes=1)}
+    told = [
+        an(SendReturned, error_code=131042, **about),
+        an(SendReturned, error_code=130429, **about),  # the sender slows down by itself
+        an(SendReturned, error_code=None, **about),
+        an(SendRefused, stage="graph", error_code=131031, **about),
+        an(SendRefused, stage="graph", error_code=131026, **about),  # of this one person
+        an(SendRefused, stage="check", error_code=131031, **about),  # Meta was not asked
+    ]
+    assert sorted(place[3] for place in errors_in(recorded(*told))) == [131031, 131042]
 
 
 def test_a_history_of_before_the_upgrade_costs_health_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Errors of a number that Meta told with no message, in PostgreSQL: each hour's first and last.
+"""Errors of a number that Meta told with no message, or answered the sender, in PostgreSQL: each hour's first and last.
 
 They say when, not how often, so that the order and repetition of events does not matter.
 """
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import orjson
-from wabus_events import MessagingFailed
+from wabus_events import MessagingFailed, SendRefused, SendReturned
 from wabus_runtime.postgres.database import Connection
 from wabus_runtime.projection.recorded import Recorded
+from wabus_whatsapp.sending.errors import TROUBLES
 
 from wabus_health_projector.health.traffic import counts_kept_from
 
@@ -23,13 +24,19 @@ def errors_in(records: Sequence[Recorded]) -> dict[Place, tuple[datetime, dateti
     found: dict[Place, tuple[datetime, datetime]] = {}
     for record in records:
         event = record.event
-        if not isinstance(event, MessagingFailed):
-            continue
+        match event:
+            case MessagingFailed():
+                codes = event.error_codes
+            case SendReturned(error_code=int(code)) | SendRefused(stage="graph", error_code=int(code)):
+                # Of the others each says something of one message only.
+                codes = [code] if code in TROUBLES else []
+            case _:
+                continue
         at = min(event.time.astimezone(UTC), record.logged_at)
         if at < counts_kept_from(record.logged_at.date()):
             continue
         hour = at.replace(minute=0, second=0, microsecond=0)
-        for code in event.error_codes:
+        for code in codes:
             if abs(code) <= CODE_MOST:
                 place = event.waba_id, hour, event.phone_number_id, code, event.org_id or ""
                 first, last = found.get(place, (at, at))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import asyncpg
-from wabus_events import ACCOUNTS, MESSAGES, TEMPLATES, Unrecognised, WabaEvent, WebhookSeen
+from wabus_events import ACCOUNTS, MESSAGES, SENDS, TEMPLATES, Unrecognised, WabaEvent, WebhookSeen
 from wabus_events.webhooks.unrecognised import from_unrecognised
 from wabus_runtime.postgres.database import Connection
 from wabus_runtime.postgres.day_partitions import make_days
@@ -24,7 +24,7 @@ from wabus_health_projector.tables.number_errors import errors_in, save_errors
 NAME = "health-projector"
 TELLING = ("account_offboarded", "account_reconnected", "messages")
 """Fields of which an `Unrecognised` of before may hold more than messages: of `messages` the errors of a number."""
-TOPICS = (ACCOUNTS, TEMPLATES, MESSAGES)
+TOPICS = (ACCOUNTS, TEMPLATES, MESSAGES, SENDS)
 COUNTED = "counted_messages"
 """The table of the ids of counted messages, by day."""
 DAYS_AHEAD = timedelta(days=3)  # partitions of it that are there before their day
@@ -42,21 +42,29 @@ def folding() -> Apply:
     def apply(records: Sequence[Recorded]) -> Write:
         facts: list[Recorded] = []
         messages: list[Recorded] = []
+        sends: list[Recorded] = []
         for record in records:
-            (messages if record.topic == MESSAGES.name else facts).append(record)
+            match record.topic:
+                case MESSAGES.name:
+                    messages.append(record)
+                case SENDS.name:
+                    sends.append(record)
+                case _:
+                    facts.append(record)
         for record in understood_now(messages):
             (facts if record.event.topic == ACCOUNTS else messages).append(record)
         count = counter.counting(messages)
-        arrivals, errors = arrivals_in(records), errors_in(messages)
-        spoken = {waba_id for record in messages if (waba_id := record.event.subject)}
+        arrivals, errors = arrivals_in(records), errors_in([*messages, *sends])
+        spoken = {waba_id for record in messages if (waba_id := record.event.subject)} | {place[0] for place in errors}
 
         async def write(connection: Connection) -> None:
             await fold_wabas(connection, facts)
             if messages:
                 await count(connection)
-                await store.notify_owners(connection, spoken)
             if errors:
-                await save_errors(connection, errors, counts_kept_from(messages[-1].logged_at.date()))
+                await save_errors(connection, errors, counts_kept_from(records[-1].logged_at.date()))
+            if spoken:
+                await store.notify_owners(connection, spoken)
             if arrivals:
                 await store.save_arrivals(connection, arrivals)
 
