@@ -16,7 +16,7 @@ from template_world import ORDER, Bearer, Client, Meta, Publish, Serve, connecti
 from threads import ANNA, ANNA_ID, START, WABA, echoed, received, status
 from wabus_conversations.app import create_app as create_conversations
 from wabus_conversations.settings import ConversationsSettings
-from wabus_events import AccountConnected, Event, SendRequested
+from wabus_events import AccountConnected, Event, MessageReported, SendRequested
 from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
 from wabus_health_projector.app import HealthProjectorSettings
@@ -46,6 +46,9 @@ FRAMING = {"transfer-encoding", "upgrade", "expect"}
 """Headers about the connection: made up, the HTTP server refuses them before anybody looks at them."""
 REFUSED = {
     "/templates",
+    "/performance/templates",
+    "/performance/templates/{template_id}",
+    "/performance/templates/{template_id}/failures",
     "/conversations",
     "/conversations/search",
     "/conversations/ws",
@@ -287,6 +290,36 @@ async def test_the_endpoints_of_the_sender_answer_as_the_document_says(sender_ad
     assert len(found) == 22
 
 
+@pytest.fixture
+async def insights_address(topics: KafkaSettings, publish: Publish, serve: Serve, bearer: Bearer,
+                           eventually: Eventually) -> str:  # fmt: skip
+    """Of an API that has a template which another system sent."""
+    client = await serve(create_insights(load(InsightsSettings)))
+    await publish([reported_template()])
+
+    async def known() -> bool:
+        return (await client.get(f"/performance/templates/{ORDER}", headers=bearer())).status == 200
+
+    await eventually(known)
+    return str(client.make_url("")).rstrip("/")
+
+
+def reported_template() -> MessageReported:
+    return MessageReported(
+        id="r", time=datetime.now(UTC), org_id="demo", waba_id=WABA, phone_number_id="1", wamid="wamid.R", wa_id=ANNA,
+        kind="template", template_name="order", template_language="en", template_id=ORDER,
+    )  # fmt: skip
+
+
+@pytest.mark.long
+async def test_the_endpoints_of_performance_answer_as_the_document_says(insights_address: str, bearer: Bearer) -> None:
+    found = await asyncio.to_thread(lambda: list(operations(insights_address, "/performance")))
+    for operation in found:
+        await asyncio.to_thread(explore, operation, insights_address, bearer())
+
+    assert len(found) == 3
+
+
 async def test_the_health_endpoints_answer_as_the_document_says(health_address: str, bearer: Bearer) -> None:
     found = await asyncio.to_thread(lambda: list(operations(health_address, "/webhook/health")))
     for operation in found:
@@ -314,6 +347,7 @@ NOT_FOR_CLIENTS = {
         (create_conversations, ConversationsSettings),
         (create_subscriptions, SubscriptionsSettings),
         (create_sender, SenderSettings),
+        (create_insights, InsightsSettings),
     ],
 )
 def test_whichever_service_is_asked_no_address_that_clients_can_call_is_missing_from_the_document(

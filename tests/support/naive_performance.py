@@ -114,7 +114,7 @@ def naive(history: Sequence[Event]) -> dict[str, Counter[tuple[Any, ...]]]:
         request = None if isinstance(event, MessageReported) else requests[event.send_id]
         template_id = request.template_id if request else getattr(event, "template_id", None)
         taken.setdefault(event.wamid, []).append(
-            {"at": event.time, "template": template_id or "hello/en", "number": event.phone_number_id,
+            {"at": event.time, "template": template_id or "hello:en", "number": event.phone_number_id,
              "version": (request and request.template_version) or 0, "wa_id": event.wa_id, "user_id": event.user_id}
         )  # fmt: skip
     # Who knows the version knows more; else who was earlier.
@@ -128,7 +128,8 @@ def naive(history: Sequence[Event]) -> dict[str, Counter[tuple[Any, ...]]]:
                   one["at"].replace(minute=0, second=0, microsecond=0))  # fmt: skip
         told = [event for event in history if isinstance(event, MessageStatusChanged) and event.wamid == wamid]
         words = {event.status for event in told}
-        got, was_read = bool(words & {"delivered", "read", "played"}), bool(words & {"read", "played"})
+        pressed = any(isinstance(event, MessageReceived) and event.wamid == f"wamid.b{wamid[6:]}" for event in history)
+        got, was_read = pressed or bool(words & {"delivered", "read", "played"}), bool(words & {"read", "played"})
         what = ["accepted"]
         what += ["sent"] if got or "sent" in words else []
         what += ["delivered"] if got else []
@@ -142,11 +143,8 @@ def naive(history: Sequence[Event]) -> dict[str, Counter[tuple[Any, ...]]]:
             failures[(*cohort, min(least))] += 1
         if was_read:
             times[(one["template"], one["version"], one["at"].date())] += 1
-        pressed = [
-            event for event in history if isinstance(event, MessageReceived) and event.wamid == f"wamid.b{wamid[6:]}"
-        ]
         what += ["clicked"] if pressed else []
-        what += sorted(following.get(wamid, ()))
+        what += sorted(following.get(wamid, ())) if got else []
         counted.update((*cohort, word) for word in what)
     return {"counts": counted, "failures": failures, "read_times": times}
 

@@ -25,7 +25,7 @@ def install(app: web.Application, settings: InsightsApiSettings | InsightsWorker
 
     app.cleanup_ctx.append(pool)
     if isinstance(settings, InsightsApiSettings) and role != "worker":
-        add_routes(app)
+        add_routes(app, lambda: app[POOL])
     if isinstance(settings, InsightsWorkerSettings) and role != "api":
         _install_worker(app, settings)
 

@@ -16,6 +16,7 @@ from wabus_events import (
     CredentialStored,
     Event,
     MessageReceived,
+    MessageReported,
     MessageStatusChanged,
     SendRequested,
     TemplateChanged,
@@ -82,8 +83,9 @@ async def client(
         connections = await client.get("/whatsapp/connection", headers=bearer("demo"))
         threads = await client.get("/conversations", headers=bearer("demo"))
         sends = await client.get("/sends", headers=bearer("demo"))
-        texts = [await answer.text() for answer in (health, templates, connections, threads, sends)]
-        expected = (WABA, SECRETS[1], WABA, SECRETS[3], NUMBER)
+        performance = await client.get("/performance/templates", headers=bearer("demo"))
+        texts = [await answer.text() for answer in (health, templates, connections, threads, sends, performance)]
+        expected = (WABA, SECRETS[1], WABA, SECRETS[3], NUMBER, SECRETS[1])
         return all(secret in text for secret, text in zip(expected, texts, strict=True))
 
     await eventually(known)
@@ -142,6 +144,15 @@ def facts() -> list[Event]:
         "not_before": now + timedelta(days=1),
         "expires_at": now + timedelta(days=2),
     }
+    reported: dict[str, Any] = {
+        "phone_number_id": PHONE,
+        "wamid": "wamid.T",
+        "wa_id": NUMBER,
+        "kind": "template",
+        "template_name": SECRETS[1],
+        "template_language": "en",
+        "template_id": SECRETS[2],
+    }
     made: list[Event] = [
         CredentialStored(id="1", **about, key_id=sealed.key_id, nonce=sealed.nonce, ciphertext=sealed.ciphertext),
         AccountConnected(id="2", **about),
@@ -151,6 +162,7 @@ def facts() -> list[Event]:
         MessageStatusChanged(id="6", **status),
         SendRequested(id="7", **about, **send),
         MessageReceived(id="7", **photo),
+        MessageReported(id="8", **about, **reported),
     ]
     return made
 

@@ -98,6 +98,9 @@ ROUTES: Mapping[str, frozenset[Role]] = {
     "GET /numbers/{phone_number_id}/sending": READERS,
     "POST /numbers/{phone_number_id}/media": READERS,
     "GET /numbers/{phone_number_id}/media/{upload_id}": READERS,
+    "GET /performance/templates": EVERYBODY,
+    "GET /performance/templates/{template_id}": EVERYBODY,
+    "GET /performance/templates/{template_id}/failures": EVERYBODY,
 }
 
 

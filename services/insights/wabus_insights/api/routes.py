@@ -1,12 +1,17 @@
 """The addresses of the API and what stands behind each, as `/openapi.json` describes them."""
 
+from collections.abc import Callable
+
+import asyncpg
 from aiohttp import web
 from wabus_runtime.http.openapi import Operation
 
-TAG = "insights"
+from wabus_insights.api.performance import routes as performance
+from wabus_insights.api.performance.templates import TemplatesApi
 
-OPERATIONS: tuple[Operation, ...] = ()
+OPERATIONS: tuple[Operation, ...] = performance.OPERATIONS
 
 
-def add_routes(app: web.Application) -> None:
+def add_routes(app: web.Application, pool: Callable[[], asyncpg.Pool]) -> None:
     """Let an application answer them."""
+    performance.add_routes(app, TemplatesApi(pool))

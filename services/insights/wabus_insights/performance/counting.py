@@ -13,8 +13,9 @@ from typing import NamedTuple
 from wabus_insights.performance.message import Bit, Message, has_come
 
 COUNTS = ("accepted", "sent", "delivered", "read", "played", "failed", "replied", "clicked", "stopped")
-"""What is counted, in the order of `Share.counts`. Each but `failed` is a part of those before it, as far as
-`delivered` and `read` go; replies, clicks and stops are parts of `accepted`."""
+"""What is counted, in the order of `Share.counts`. Each of the first five is a part of the one before it; `failed` is
+accepted and not delivered; replies, clicks and stops are parts of `delivered`, for who has not got a message does not
+answer it."""
 
 READ_BUCKETS = 32
 _RATIO = 1.55
@@ -61,9 +62,9 @@ def share(message: Message) -> Share | None:
         int(was_read),
         int(bool(bits & Bit.PLAYED)),
         int(failed),
-        int(bool(bits & Bit.REPLIED)),
+        int(came and bool(bits & Bit.REPLIED)),
         int(bool(bits & Bit.CLICKED)),
-        int(bool(bits & Bit.STOPPED)),
+        int(came and bool(bits & Bit.STOPPED)),
     )
     cohort = Cohort(
         message.org_id,

@@ -122,7 +122,7 @@ def facts_of(event: WabaEvent, org_id: str, person: Person) -> Iterator[Fact]:
 
 def named(template_id: str | None, name: str | None, language: str | None) -> str:
     """Meta's id of a template, or its name and language where the id is not known; empty where nothing is."""
-    return template_id or (f"{name}/{language or ''}" if name else "")
+    return template_id or (f"{name}:{language or ''}" if name else "")
 
 
 def with_asked(taken: Taken, asked: Asked | None) -> Message:

@@ -38,8 +38,8 @@ BIT_OF_STATUS = {
 }
 """Of Meta's words in a status. Source: Meta, "Status messages webhook reference"."""
 
-GOT = Bit.DELIVERED | Bit.READ | Bit.PLAYED
-"""Any of these says that the person has got the message."""
+GOT = Bit.DELIVERED | Bit.READ | Bit.PLAYED | Bit.CLICKED
+"""Any of these says that the person has got the message: who presses a button of it has it."""
 FOLLOWS = Bit.REPLIED | Bit.STOPPED
 """Worked out from what people did and from other messages to them, not told of the message itself."""
 
@@ -51,7 +51,7 @@ class Acceptance(NamedTuple):
     kind: str
     """Meta's `type` of the message: text, template, …"""
     template_id: str = ""
-    """Meta's id of the template; where only its name is known `name/language`; empty for none."""
+    """Meta's id of the template; where only its name is known `name:language`; empty for none."""
     version: int = 0
     """Which version of it, as `TemplateChanged` counts them; 0 where that is not known."""
     name: str = ""

@@ -1,0 +1,171 @@
+"""What the API is asked about templates, and what it answers."""
+
+import re
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from wabus_runtime.http.answers import DIGITS
+from wabus_runtime.http.paging import Cursor
+
+from wabus_insights.performance.summary import Verdict
+from wabus_insights.tables.performance.reading import By, Sort
+
+TemplateId = Annotated[str, StringConstraints(min_length=1, max_length=600, pattern=r"^[A-Za-z0-9_:.-]+$")]
+PhoneNumberId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,32}$")]
+Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _iso(given: object) -> object:
+    if isinstance(given, str) and not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", given):
+        raise ValueError("not a day as in 2026-01-31")
+    return given
+
+
+Day = Annotated[date, BeforeValidator(_iso)]
+"""A day as RFC 3339 writes it, where pydantic would read seconds since 1970 too."""
+
+
+class TemplatePath(BaseModel):
+    template_id: TemplateId
+
+
+class PeriodQuery(BaseModel):
+    """The days that are asked about: whole days in UTC, by when Meta accepted the messages."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    first: Day | None = Field(default=None, alias="from", description="The first day; without, 29 days before `to`.")
+    last: Day | None = Field(default=None, alias="to", description="The last day; without, today.")
+    number: PhoneNumberId | None = Field(default=None, description="Only what this business number sent.")
+    country: Country | None = Field(default=None, description="Only what went to this country (ISO 3166-1 alpha-2).")
+
+
+class TemplatesQuery(PeriodQuery):
+    """The parameters of GET /performance/templates."""
+
+    sort: Sort = "sent"
+    order: Literal["desc", "asc"] = "desc"
+    min_sent: Annotated[int, Field(ge=0, le=2_000_000_000), DIGITS] = 0
+    limit: Annotated[int, Field(ge=1, le=1_000), DIGITS] = 100
+    after: Annotated[Cursor | None, Field(description="`next` of the page before.")] = None
+
+
+class TemplateQuery(PeriodQuery):
+    """The parameters of GET /performance/templates/{template_id}."""
+
+    by: By = Field(default="day", description="An `hour` is asked of at most 31 days.")
+
+
+class Counts(BaseModel):
+    """Messages of one cohort: those that Meta accepted in the time asked about, whenever the rest came."""
+
+    accepted: int
+    sent: int
+    delivered: int
+    read: int = Field(description="A lower bound: people may send no read receipts.")
+    played: int
+    failed: int = Field(description="Failed, and never delivered.")
+    replied: int = Field(description="Answered within 24 hours, and no later template came between.")
+    clicked: int = Field(description="A quick-reply button was pressed.")
+    stopped: int = Field(description="The person wanted no more marketing within seven days.")
+    delivery_rate: Share | None = Field(description="Of the accepted; null of nothing, as each rate.")
+    failure_rate: Share | None = Field(description="Of the accepted.")
+    read_rate: Share | None = Field(description="Of the delivered, as the following.")
+    reply_rate: Share | None
+    click_rate: Share | None
+    stop_rate: Share | None
+
+
+class TemplateView(BaseModel):
+    template_id: str = Field(description="Meta's; where only its name was told, name and language with a colon.")
+    waba_id: str
+    name: str | None
+    language: str | None
+    category: str | None
+    status: str | None
+    quality: str | None
+    removed_at: datetime | None
+
+
+class TemplateRow(TemplateView, Counts):
+    pass
+
+
+class Period(BaseModel):
+    first: date = Field(alias="from")
+    last: date = Field(alias="to")
+    time_zone: Literal["UTC"] = "UTC"
+
+
+class TemplatesView(BaseModel):
+    period: Period
+    templates: list[TemplateRow]
+    next: str | None
+    source: Literal["statuses"] = Field(description="Counted by us from Meta's webhooks.")
+    as_of: datetime
+
+
+class Step(BaseModel):
+    step: str
+    count: int
+    share: Share | None = Field(description="Of the accepted.")
+
+
+class Group(Counts):
+    group: str = Field(description="The hour, day, version, number or country; version 0 is of an unknown one.")
+
+
+class IntervalView(BaseModel):
+    value: float
+    low: float
+    high: float
+
+
+class ComparisonView(BaseModel):
+    version: int
+    before: int
+    rate: str
+    difference: IntervalView | None = Field(description="Of shares from 0 to 1, with its 95 % interval (Newcombe).")
+    verdict: Verdict
+    sentence: str
+    observational: Literal[True] = Field(description="Nobody was drawn by lot: it may be for another reason.")
+
+
+class TimeToRead(BaseModel):
+    read: int
+    median_seconds: float | None
+    ninety_percent_seconds: float | None
+    histogram: list[dict[str, Any]] = Field(description="`from_seconds` and `read`, by growing times.")
+
+
+class TemplatePerformance(BaseModel):
+    template: TemplateView
+    period: Period
+    total: Counts
+    funnel: list[Step]
+    time_to_read: TimeToRead
+    by: By
+    groups: list[Group]
+    comparisons: list[ComparisonView] = Field(description="With `by=version`: each version beside the one before.")
+    source: Literal["statuses"]
+    as_of: datetime
+
+
+class FailureView(BaseModel):
+    code: int = Field(description="Meta's code of the error; 0 where it gave none.")
+    count: int
+    share: Share = Field(description="Of the failed.")
+    kind: str | None = Field(description="The class of the error; null of a code that is not known here.")
+    sentence: str
+    remedy: str
+
+
+class FailuresView(BaseModel):
+    template: TemplateView
+    period: Period
+    accepted: int
+    failed: int
+    failures: list[FailureView]
+    as_of: datetime

@@ -1,0 +1,39 @@
+"""The addresses of what templates achieve."""
+
+from aiohttp import web
+from wabus_runtime.http.csv_answers import ABOUT
+from wabus_runtime.http.openapi import Operation, route
+
+from wabus_insights.api.performance.models import (
+    FailuresView,
+    PeriodQuery,
+    TemplatePath,
+    TemplatePerformance,
+    TemplateQuery,
+    TemplatesQuery,
+    TemplatesView,
+)
+from wabus_insights.api.performance.templates import TemplatesApi
+
+TAG = "performance"
+ONE_PATH = "/performance/templates/{template_id}"
+
+ALL = Operation(
+    "GET", "/performance/templates", f"What each template achieves. {ABOUT}", TAG, {200: TemplatesView}, (422,),
+    query=TemplatesQuery,
+)  # fmt: skip
+ONE = Operation(
+    "GET", ONE_PATH, f"What one template achieves, by hour, day, version, number or country. {ABOUT}", TAG,
+    {200: TemplatePerformance}, (404, 422), path_parameters=TemplatePath, query=TemplateQuery,
+)  # fmt: skip
+FAILURES = Operation(
+    "GET", f"{ONE_PATH}/failures", f"Why messages of a template failed, and what to do. {ABOUT}", TAG,
+    {200: FailuresView}, (404, 422), path_parameters=TemplatePath, query=PeriodQuery,
+)  # fmt: skip
+
+OPERATIONS = (ALL, ONE, FAILURES)
+
+
+def add_routes(app: web.Application, api: TemplatesApi) -> None:
+    """Route every operation."""
+    route(app, ((ALL, api.all), (ONE, api.one), (FAILURES, api.failures)))

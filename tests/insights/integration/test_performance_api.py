@@ -1,0 +1,158 @@
+"""What is told of templates over HTTP: counts, rates, order, pages, versions, failures, CSV; each its own."""
+
+import csv
+import io
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from insights_rows import fold
+from wabus_events import Event, MessageAccepted, MessageReported, MessageStatusChanged, SendRequested, TemplateChanged
+from wabus_events.models.templates import Template
+from wabus_events.testing import an
+from wabus_insights.app import create_app
+from wabus_insights.settings import InsightsSettings
+from wabus_runtime.settings import load
+
+Client = TestClient[web.Request, web.Application]
+Serve = Callable[[web.Application], Awaitable[Client]]
+Bearer = Callable[..., dict[str, str]]
+NOW = datetime.now(UTC)
+GERMAN, AMERICAN = "4915100000001", "16505551234"
+
+
+def sent(
+    name: str, template_id: str, *statuses: str, version: int = 1, to: str = GERMAN, days: float = 1
+) -> list[Event]:
+    """A template that was sent some days ago, with what became of it."""
+    time = NOW - timedelta(days=days)
+    about: dict[str, Any] = {"org_id": "acme", "waba_id": "100", "phone_number_id": "9", "time": time}
+    number = int.from_bytes(name.encode(), "big")
+    send_id = f"00000000-0000-4000-8000-{number:012d}"
+    asked = an(
+        SendRequested, send_id=send_id, kind="template", lane="marketing", to=to, message={}, template_id=template_id,
+        template_version=version, template_name="spring", template_language="en", expires_at=time + timedelta(days=1),
+        **about,
+    )  # fmt: skip
+    told = [
+        an(MessageStatusChanged, wamid=name, contact=to, status=status, value={}, **about,
+           error_codes=[131049] if status == "failed" else [])
+        for status in statuses
+    ]  # fmt: skip
+    return [asked, an(MessageAccepted, send_id=send_id, kind="template", wamid=name, wa_id=to, **about), *told]
+
+
+def history() -> list[Event]:
+    told: list[Event] = []
+    for place in range(40):
+        told += sent(f"a{place}", "1", *(["delivered", "read"] if place < 10 else ["delivered"]))
+        told += sent(f"b{place}", "1", *(["delivered", "read"] if place < 30 else ["delivered"]), version=2, days=0.5)
+    told += sent("c1", "2", "sent", "failed") + sent("c2", "2", "delivered", to=AMERICAN, days=45)
+    template = Template(template_id="1", name="spring_sale", language="en", category="MARKETING", status="APPROVED")
+    told.append(an(TemplateChanged, org_id="acme", waba_id="100", template=template, added=True))
+    told.append(
+        an(MessageReported, org_id="acme", waba_id="100", phone_number_id="9", wamid="r", wa_id=AMERICAN, time=NOW,
+           kind="template", template_name="=cmd", template_language="en", template_id=None)
+    )  # fmt: skip
+    told.append(
+        an(MessageReported, org_id="other", waba_id="200", phone_number_id="8", wamid="x", wa_id=AMERICAN, time=NOW,
+           kind="template", template_name="of_another", template_language="en", template_id="1")
+    )  # fmt: skip
+    return told
+
+
+@pytest.fixture
+async def client(topics: object, insights_tables: asyncpg.Pool, serve: Serve) -> Client:
+    """The API alone, over what was sent."""
+    await fold(insights_tables, [history()])
+    return await serve(create_app(load(InsightsSettings), "api"))
+
+
+async def test_templates_are_told_with_rates_in_order_and_by_pages(client: Client, bearer: Bearer) -> None:
+    mine = bearer("acme", "member")
+
+    async def listed(**params: Any) -> dict[str, Any]:
+        async with client.get("/performance/templates", params=params, headers=mine) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    first = await listed(limit=1)
+    assert [(row["template_id"], row["name"], row["category"]) for row in first["templates"]] == [
+        ("1", "spring_sale", "MARKETING")
+    ]
+    row = first["templates"][0]
+    assert (row["accepted"], row["sent"], row["delivered"], row["read"]) == (80, 80, 80, 40)
+    assert (row["delivery_rate"], row["read_rate"], row["reply_rate"]) == (1.0, 0.5, 0.0)
+    rest = await listed(limit=5, after=first["next"])
+    assert [row["template_id"] for row in rest["templates"]] == ["2", "=cmd:en"]
+    assert rest["next"] is None
+    everything = await listed(**{"from": str((NOW - timedelta(days=60)).date()), "sort": "failure_rate"})
+    assert [(row["template_id"], row["accepted"]) for row in everything["templates"][:1]] == [("2", 2)]
+    assert [row["template_id"] for row in (await listed(country="US"))["templates"]] == ["=cmd:en"]
+    assert (await listed(number="7"))["templates"] == []
+    assert [row["template_id"] for row in (await listed(min_sent=2, order="asc"))["templates"]] == ["1"]
+
+    async with client.get("/performance/templates", headers=mine | {"Accept": "text/csv"}) as answer:
+        rows = list(csv.DictReader(io.StringIO(await answer.text())))
+    assert [(row["template_id"], row["sent"]) for row in rows] == [("1", "80"), ("2", "1"), ("'=cmd:en", "0")]
+
+
+async def test_a_template_is_told_by_version_with_what_the_difference_may_be(client: Client, bearer: Bearer) -> None:
+    mine = bearer("acme", "member")
+    async with client.get("/performance/templates/1", params={"by": "version"}, headers=mine) as answer:
+        told = await answer.json()
+    assert answer.status == 200
+    assert [(group["group"], group["accepted"], group["read"]) for group in told["groups"]] == [
+        ("1", 40, 10), ("2", 40, 30),
+    ]  # fmt: skip
+    assert [step["count"] for step in told["funnel"]] == [80, 80, 80, 40, 0]
+    [read] = [each for each in told["comparisons"] if each["rate"] == "read_rate"]
+    assert read["verdict"] == "more"
+    assert 0.28 < read["difference"]["low"] < 0.5 == read["difference"]["value"] < read["difference"]["high"] < 0.67
+    assert "50.0 points more" in read["sentence"]
+    [replies] = [each for each in told["comparisons"] if each["rate"] == "reply_rate"]
+    assert replies["verdict"] == "no difference shown"
+    assert told["time_to_read"]["read"] == 40
+    for by, groups in (("country", ["DE"]), ("number", ["9"])):
+        async with client.get("/performance/templates/1", params={"by": by}, headers=mine) as answer:
+            assert [group["group"] for group in (await answer.json())["groups"]] == groups
+    async with client.get("/performance/templates/1", params={"by": "hour"}, headers=mine) as answer:
+        assert len((await answer.json())["groups"]) == 2
+
+
+async def test_failures_are_told_with_a_sentence_and_a_remedy(client: Client, bearer: Bearer) -> None:
+    async with client.get("/performance/templates/2/failures", headers=bearer("acme", "member")) as answer:
+        told = await answer.json()
+    assert (told["accepted"], told["failed"]) == (1, 1)
+    [failure] = told["failures"]
+    assert (failure["code"], failure["count"], failure["share"], failure["kind"]) == (131049, 1, 1.0, "not_wanted")
+    assert failure["sentence"].startswith("Not delivered because")
+    assert failure["remedy"]
+
+
+async def test_another_organisations_templates_are_not_there(client: Client, bearer: Bearer) -> None:
+    for path in ("/performance/templates/2", "/performance/templates/2/failures"):
+        async with client.get(path, headers=bearer("other")) as answer:
+            assert answer.status == 404
+    async with client.get("/performance/templates", headers=bearer("other")) as answer:
+        assert [row["accepted"] for row in (await answer.json())["templates"]] == [1]
+
+
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({"from": "2026-11-02", "to": "2026-11-01"}, "invalid_period"),
+        ({"from": "2024-01-01", "to": "2026-01-01"}, "period_too_long"),
+        ({"from": "1700000000"}, "invalid_request"),
+        ({"after": "e30"}, "invalid_cursor"),
+    ],
+)
+async def test_what_cannot_be_told_is_refused_with_a_reason(
+    client: Client, bearer: Bearer, params: dict[str, str], code: str
+) -> None:
+    async with client.get("/performance/templates", params=params, headers=bearer("acme")) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (422, code)
