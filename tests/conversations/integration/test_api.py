@@ -313,6 +313,7 @@ async def test_words_are_found_where_they_still_stand(inbox: Inbox) -> None:
         received("RED Hat, size 5", 2, BEN, BEN_ID),
         received("red as it was", 3, ANNA, ANNA_ID), edit("e1", 4, "red as it was", "blue it is"),
         received("red secret", 5, ANNA, ANNA_ID), revoke("v1", 6, "red secret"),
+        received("ein schönes Cafe\N{COMBINING ACUTE ACCENT}", 7, ANNA, ANNA_ID),
     )  # fmt: skip
     await inbox.fold(received("red elsewhere", 1, ANNA, ANNA_ID), org_id="rival")
 
@@ -323,6 +324,8 @@ async def test_words_are_found_where_they_still_stand(inbox: Inbox) -> None:
     assert await found("red") == ["RED Hat, size 5", "the red shoes"]
     assert await found("shoes RED") == ["the red shoes"]
     assert await found("blue") == ["blue it is"]
+    # However the accent was typed: on a Mac apart, on a phone as one letter.
+    assert await found("café") == await found("SCHO\N{COMBINING DIAERESIS}NES") == ["ein schönes Café"]
     assert await found("secret") == await found("!!!") == await found("org shop") == []
     conversation = next(each for each in await inbox.conversations() if each["contact"]["numbers"] == [BEN])
     assert await found("red", conversation_id=conversation["conversation_id"]) == ["RED Hat, size 5"]

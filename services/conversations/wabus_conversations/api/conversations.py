@@ -29,6 +29,7 @@ from wabus_conversations.api.models import (
 )
 from wabus_conversations.tables import reading
 from wabus_conversations.tables.reading import SaidAt, WantedConversations, WantedTexts
+from wabus_conversations.threads.content import composed
 
 Rows = Sequence[asyncpg.Record]
 
@@ -167,7 +168,7 @@ class ConversationsApi:
             raise Problem(409, "search_is_off", "Nothing can be searched", detail)
         wanted = WantedTexts(
             org_id=caller.org_id,
-            words=asked.q,
+            words=composed(asked.q),
             waba_id=asked.waba_id,
             phone_number_id=asked.phone_number_id,
             conversation_id=asked.conversation_id,

@@ -3,6 +3,7 @@
 import json
 import math
 from typing import Any, cast
+from unicodedata import normalize
 
 import orjson
 from wabus_whatsapp.stored_text import storable
@@ -58,12 +59,20 @@ def shared_numbers(item: Json) -> list[str]:
 
 
 def text_of(item: Json, message_type: str) -> str | None:
-    """What can be searched of a message; None if there is nothing."""
+    """What can be searched of a message; None if there is nothing.
+
+    Letters are composed, for an accent that was typed apart is the same to people (Unicode Annex 15, NFC).
+    """
     words = [storable(each).strip() for each in _words(item, message_type) if _is_text(each)]
-    text = "\n".join(word for word in words if word)
+    text = composed("\n".join(word for word in words if word))
     if len(text) * 4 > _LONGEST_TEXT:
         text = text.encode()[:_LONGEST_TEXT].decode(errors="ignore")
     return text or None
+
+
+def composed(text: str) -> str:
+    """The text with letters and their accents as one character each, where there is one."""
+    return text if text.isascii() else normalize("NFC", text)
 
 
 def storable_json(value: Any) -> tuple[bytes, bool]:
