@@ -87,7 +87,7 @@ class Number(Strict):
     phone_number_id: str
     a_day: float = Field(default=20, ge=0, le=5000)
     """How many conversations begin on a day, on average."""
-    people: int = Field(default=100, ge=1, le=100_000)
+    people: int = Field(default=100, ge=1, le=5_000)
     calling_codes: list[str] = Field(default_factory=lambda: ["49", "44", "55"])
     """Of the people, in turn."""
     mix: dict[str, float] = Field(default_factory=MIX.copy)

@@ -311,6 +311,7 @@ async def test_who_comes_by_an_ad_is_free_for_three_days_after_the_answer(meta: 
         {"at": "2026-10-08T11:59", "to": GERMAN, "template": OFFER},
         {"at": "2026-10-08T12:01", "to": GERMAN, "template": OFFER},
         {"at": "2026-10-05T10:00", "from": BRAZILIAN, "ad": True},
+        {"at": "2026-10-05T10:01", "to": BRAZILIAN, "template": UTILITY, "failed": 131026},  # nobody gets it
         {"at": "2026-10-06T10:01", "to": BRAZILIAN, "template": UTILITY},  # too late an answer
     )
 
@@ -356,6 +357,39 @@ async def test_what_is_never_delivered_costs_nothing_and_what_is_only_read_does(
         "category": "authentication",
         "type": "regular",
     }
+
+
+async def test_each_person_of_a_group_is_charged_and_codes_from_abroad_have_their_own_rate(
+    meta: Client, bearer: dict[str, str], received: list[Json], eventually: Eventually
+) -> None:
+    await set_clock(meta, "2026-11-05T12:00:00")
+    await control(meta, "POST", "/rules", {"effective": "2026-10-01", "free_service_messages": 1})
+    group = (await control(meta, "POST", "/groups?webhook=false", {"participants": [GERMAN, BRAZILIAN]}))["group"]["id"]
+    text = {"messaging_product": "whatsapp", "recipient_type": "group", "to": group, "type": "text"}
+    assert (await post(meta, bearer, text | {"text": {"body": "Hello"}}))[0] == 200
+
+    async def done() -> bool:
+        return (await control(meta, "GET", "/sending"))["counts"]["statuses_due"] == 0
+
+    await eventually(done)
+    abroad = {"primary_business_location": "BR", "auth_international_since": {"EG": unix("2026-11-01")}}
+    await control(meta, "PATCH", f"/wabas/{DEMO_WABA}", abroad)
+    egyptian = {"to": "201001234567", "template": CODE}
+    await traffic(meta, {"at": "2026-10-31T23:59:50", **egyptian}, {"at": "2026-11-01T00:00", **egyptian})
+
+    charges = (await control(meta, "GET", "/charges"))["data"]
+    assert [(each["market"], each["category"], each["type"], each["amount"]) for each in charges] == [
+        ("Germany", "group_service", "free_group_customer_service", "0"),
+        ("Brazil", "group_service", "regular", "0.0068"),
+        ("Egypt", "authentication", "regular", "0.0036"),
+        ("Egypt", "authentication-international", "regular", "0.0650"),
+    ]
+    of_group = {
+        (each["recipient_participant_user_id"][:2], each["pricing"]["type"])
+        for each in statuses(received)
+        if each["status"] == "delivered" and "recipient_participant_user_id" in each
+    }
+    assert of_group == {("DE", "free_group_customer_service"), ("BR", "regular")}
 
 
 async def test_orders_that_mean_nothing_are_refused_before_anything_happens(meta: Client) -> None:

@@ -176,6 +176,27 @@ def test_a_tier_has_its_own_rate_for_its_own_messages_and_is_told_of_once() -> N
     ]
 
 
+def test_a_tier_may_be_told_of_twice_and_the_earlier_time_is_the_true_one() -> None:
+    biller = Biller()
+    biller.settings.tells_tiers_twice = True
+    biller.cards.put(tiered())
+
+    charges = [billed(biller, usage(), at("2026-10-05T10:00")) for _ in range(3)]
+
+    assert [each.tier for each in biller.reached] == ["3:4", "3:4"]
+    assert min(each.at for each in biller.reached) == charges[-1].at < max(each.at for each in biller.reached)
+
+
+def test_an_invoice_does_not_add_up_two_currencies() -> None:
+    biller, euros = Biller(), replace(ACCOUNT, currency="EUR")
+    billed(biller, usage(), at("2026-10-05T10:00"))
+    billed(biller, usage(account=euros), at("2026-10-06T10:00"))
+
+    due = invoice(biller.charges, euros, "2026-10")
+
+    assert (due["total_exact"], due["in_other_currencies"], due["volume"]) == ("0.0456", {"USD": "0.0550"}, 1)
+
+
 def test_accounts_of_a_portfolio_count_together_by_month_though_their_months_end_apart() -> None:
     biller = Biller()
     biller.cards.put(tiered())

@@ -8,7 +8,7 @@ max price for marketing messages", "Groups API Pricing" (each participant whom i
 import random
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import ROUND_DOWN, Decimal
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from simulated_meta.billing.markets import market_of
 from simulated_meta.billing.rules import RULES, PricingType, Rule, pricing_type, rule_on
 from simulated_meta.billing.zones import day_of, month_of
 
+TOLD_AGAIN_AFTER = 60  # seconds between two webhooks of one tier; the later one comes first here
 COST_STEP = Decimal("0.0001")  # to which the price of a message with a max price is told
 FREE_ENTRY_CATEGORY = "referral_conversion"
 """Of messages in a free entry point window: "Status messages webhook reference", pricing.category."""
@@ -193,8 +194,10 @@ class Biller:
         return charge
 
     def _tell_tier(self, reached: TierReached) -> None:
+        if self.settings.tells_tiers and self.settings.tells_tiers_twice:
+            self.reached.append(replace(reached, at=reached.at + TOLD_AGAIN_AFTER))
         if self.settings.tells_tiers:
-            self.reached += [reached] * (2 if self.settings.tells_tiers_twice else 1)
+            self.reached.append(reached)
 
     def _bid(self, usage: Usage) -> Decimal:
         """What the auction comes to: some share of the max price, the same for the same seed and message."""

@@ -24,12 +24,17 @@ def minor_units(currency: str) -> int:
 def invoice(charges: Iterable[Charge], account: Account, month: str) -> Json:
     """What is due for a month (2026-10) of the account's own days, by market, category, type and tier.
 
-    Amounts are texts. A line's is exact; `total` is their sum rounded once, half up, to the smallest unit.
+    Amounts are texts. A line's is exact; `total` is their sum rounded once, half up, to the smallest unit. What was
+    charged before the account had another currency is only summed up beside it.
     """
     lines: dict[tuple[str, str, str, str, str], list[Decimal]] = defaultdict(list)
+    others: dict[str, Decimal] = defaultdict(Decimal)
     for charge in charges:
-        price = charge.price
+        price, currency = charge.price, charge.usage.account.currency
         if charge.usage.account.id != account.id or charge.month != month:
+            continue
+        if currency != account.currency:
+            others[currency] += price.amount
             continue
         rate = "auction" if price.is_told else f"{price.amount:f}"
         tier = price.tier.name if price.tier else ""
@@ -57,6 +62,7 @@ def invoice(charges: Iterable[Charge], account: Account, month: str) -> Json:
         "volume": sum(line["volume"] for line in shown),
         "total_exact": f"{exact:f}",
         "total": f"{total:f}",
+        "in_other_currencies": {currency: f"{amount:f}" for currency, amount in sorted(others.items())},
     }
 
 

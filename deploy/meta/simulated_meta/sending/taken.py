@@ -54,7 +54,7 @@ def enter(meta: Meta, taken: Taken) -> Sent:
         category = f"group_{category}"
     members = [person(world, user) for user in taken.group.participants] if taken.group else []
     in_free_entry, free_until = False, None
-    if taken.to:
+    if taken.to and taken.why is None:  # what nobody gets is no answer
         hours = meta.sending.biller.free_entry_hours(day_of(at, zone_or_utc(taken.waba.timezone_id)))
         relation = taken.to.relation(phone.id)
         in_free_entry = rules.is_in_free_entry(relation, at, hours)
