@@ -7,12 +7,14 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from browser import PHONE, SMALLEST, WIDE, assert_accessible, assert_contrasts, wait_for
 from inbox_world import InboxWorld, answer, balloon, open_thread, row, until
 from playwright.sync_api import Dialog, Page, expect
+from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
 from simulated_meta.story import picture
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -449,3 +451,103 @@ def test_it_looks_as_it_should_in_every_light(world: InboxWorld, page: Page) -> 
     assert page.evaluate("document.documentElement.scrollWidth") <= 2 * SMALLEST[0]
     resize(page, WIDE)
     assert re.search(r"^\(?\d*\)? ?Inbox$", page.title())
+
+
+HAND_OVER = """([kind, bytes, name]) => {
+  const carried = new DataTransfer();
+  carried.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+  const options = { bubbles: true, cancelable: true };
+  if (kind === "paste") {
+    const event = new ClipboardEvent("paste", { ...options, clipboardData: carried });
+    return document.querySelector("#text").dispatchEvent(event);
+  }
+  for (const each of ["dragover", "drop"]) {
+    document.querySelector("#lines").dispatchEvent(new DragEvent(each, { ...options, dataTransfer: carried }));
+  }
+}"""
+
+
+@pytest.mark.long
+def test_a_picture_is_pasted_and_another_dropped(world: InboxWorld, page: Page) -> None:
+    number = "16505559301"
+    world.says(number, "Pasting Pat", "Show me")
+    open_thread(world, page, "Pasting Pat")
+    for kind, name in (("paste", "pasted.png"), ("drop", "dropped.png")):
+        page.evaluate(HAND_OVER, [kind, list(picture()), name])
+        expect(page.locator(".attached.stored").filter(has_text=name)).to_be_visible()
+    expect(page.locator("#main.dropping")).to_have_count(0)
+    page.locator("#text").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".line.out .tick.read")).to_have_count(2)
+    assert [sorted(each["body"]["image"]) for each in world.sent(number)] == [["id"], ["id"]]
+
+
+HIDDEN = """
+  window.told = [];
+  Object.defineProperty(document, "hidden", { get: () => window.isHidden === true });
+  class Told {
+    constructor(title, options) { window.told.push([title, options.body]); window.latest = this; }
+    close() {}
+  }
+  Told.permission = "default";
+  Told.requestPermission = async () => (Told.permission = "granted");
+  window.Notification = Told;
+"""
+
+
+@pytest.mark.long
+def test_who_wants_it_is_told_of_who_wrote_and_of_nothing_that_they_wrote(world: InboxWorld, page: Page) -> None:
+    world.says("16505559302", "Notified Nia", "Before")
+    page.add_init_script(HIDDEN)
+    open_thread(world, page, "Notified Nia")
+    page.evaluate("window.isHidden = true")
+    world.says("16505559302", "Notified Nia", "Nobody has asked for notifications")
+    expect(balloon(page, "Nobody has asked")).to_be_attached()
+    assert page.evaluate("window.told") == []
+    page.evaluate("window.isHidden = false")
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    page.locator("#notify").check()
+    page.keyboard.press("Escape")
+    page.evaluate("window.isHidden = true")
+    world.says("16505559303", "Notified Ned", "A secret")
+    wait_for(page, "() => window.told.length === 1")
+    assert page.evaluate("window.told") == [["Notified Ned", "1 unread message"]]
+    page.evaluate("window.isHidden = false; window.latest.onclick()")
+    expect(page.locator("#thread-name")).to_have_text("Notified Ned")
+
+
+@pytest.mark.long
+def test_contacts_orders_and_places_are_shown_as_what_they_are(world: InboxWorld, page: Page) -> None:
+    number = "16505559304"
+    value: dict[str, Any] = {
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": "15550783881", "phone_number_id": DEMO_PHONE},
+        "contacts": [{"profile": {"name": "Various Vera"}, "wa_id": number}],
+    }
+    plant = {"product_retailer_id": "plant", "quantity": "2", "item_price": "3.50", "currency": "EUR"}
+    place = {"latitude": 38.7223, "longitude": -9.1393, "name": "The shop", "address": "Rua 1"}
+    told: list[dict[str, Any]] = [
+        {"type": "contacts", "contacts": [{
+            "name": {"formatted_name": "Ana <b>Costa</b>", "first_name": "Ana"},
+            "phones": [{"phone": "+351 912 345 678", "wa_id": "351912345678", "type": "CELL"}],
+            "emails": [{"email": "ana@example.com"}, {"email": "javascript:alert(1)"}],
+        }]},
+        {"type": "order", "order": {"catalog_id": "1", "text": "With a bow", "product_items": [plant, plant]}},
+        {"type": "location", "location": place},
+    ]  # fmt: skip
+    now = int(time.time())
+    messages = [
+        {"from": number, "id": f"wamid.V{now}.{turn}", "timestamp": str(now + turn), **each}
+        for turn, each in enumerate(told)
+    ]
+    change = {"waba_id": DEMO_WABA, "field": "messages", "value": value | {"messages": messages}}
+    world.meta("POST", "/webhooks?wait=true", change)
+    open_thread(world, page, "Various Vera")
+    card = balloon(page, "Ana <b>Costa</b>")
+    expect(card.get_by_role("link", name="+351 912 345 678")).to_have_attribute("href", "tel:+351912345678")
+    expect(card.get_by_role("link", name="ana@example.com")).to_have_attribute("href", "mailto:ana@example.com")
+    assert card.locator("a").count() == 2
+    expect(balloon(page, "With a bow")).to_contain_text("€14.00")
+    expect(balloon(page, "The shop").get_by_role("link")).to_have_attribute("href", "geo:38.7223,-9.1393")
+    assert_accessible(page)
