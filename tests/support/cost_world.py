@@ -112,9 +112,14 @@ def card(
     )
 
 
-def sent(waba: str, wamid: str, template: str, campaign: str | None = None) -> list[Event]:
+def sent(waba: str, wamid: str, template: str, campaign: str | None = None, number: str | None = None) -> list[Event]:
     """A send of a template, in the order of its partition."""
-    common = {"org_id": ORG, "waba_id": waba, "phone_number_id": f"{waba}1", "send_id": fact_id("send", wamid)}
+    common = {
+        "org_id": ORG,
+        "waba_id": waba,
+        "phone_number_id": number or f"{waba}1",
+        "send_id": fact_id("send", wamid),
+    }
     return [
         an(SendRequested, **common, template_id=template, template_name="t", label=campaign, kind="template"),
         an(MessageAccepted, **common, wamid=wamid, label=campaign, kind="template", wa_id=None, user_id=None),

@@ -11,6 +11,7 @@ from wabus_runtime.service.process import Role, Service, background, build_app
 from wabus_insights.api.routes import add_routes
 from wabus_insights.settings import InsightsApiSettings, InsightsSettings, InsightsWorkerSettings
 from wabus_insights.worker import projector
+from wabus_insights.worker.costs import upkeep as costs_upkeep
 
 POOL: web.AppKey[asyncpg.Pool] = web.AppKey("insights_pool", asyncpg.Pool)
 
@@ -25,9 +26,15 @@ def install(app: web.Application, settings: InsightsApiSettings | InsightsWorker
 
     app.cleanup_ctx.append(pool)
     if isinstance(settings, InsightsApiSettings) and role != "worker":
-        add_routes(app, lambda: app[POOL])
+        _install_api(app, settings)
     if isinstance(settings, InsightsWorkerSettings) and role != "api":
         _install_worker(app, settings)
+
+
+def _install_api(app: web.Application, settings: InsightsApiSettings) -> None:
+    directory = Directory(settings)
+    background(app, "insights-api-accounts", directory.run)
+    add_routes(app, lambda: app[POOL], directory)
 
 
 def _install_worker(app: web.Application, settings: InsightsWorkerSettings) -> None:
@@ -36,7 +43,11 @@ def _install_worker(app: web.Application, settings: InsightsWorkerSettings) -> N
     async def fold(ready: Callable[[], None]) -> None:
         await projector.run(settings, app[POOL], directory, ready)
 
+    async def keep_costs(ready: Callable[[], None]) -> None:
+        await costs_upkeep.run(app[POOL], ready)
+
     background(app, "insights-accounts", directory.run)
+    background(app, "insights-costs-upkeep", keep_costs)
     background(app, projector.NAME, fold)
 
 

@@ -4,7 +4,7 @@ Sources: Meta, "Status messages webhook reference" (`pricing`), "Pricing on the 
 price for marketing messages" (`pricing.cost`), "Groups API pricing".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from wabus_whatsapp.prices.book import PriceBook
 from wabus_whatsapp.prices.card import column_of
+from wabus_whatsapp.prices.markets import Place
 
 Known = Literal["reported", "free", "rated", "estimated", "unknown"]
 """How an amount is known: Meta told it, Meta told that it is free, by the rate card, by Meta's own average or without
@@ -35,6 +36,23 @@ class Pricing:
     cost: Decimal | None = None
     currency: str | None = None
     """Of `cost` (ISO 4217)."""
+
+
+Cheaper = Literal["volume_tier", "free_allowance", "free_entry_point"]
+"""Why a message may cost less than is expected: so many were sent in the month, or too few, or the person came by an
+ad."""
+
+
+class Expected(NamedTuple):
+    """What a message to somebody will cost at most, as far as is known before it is sent."""
+
+    amount: Decimal | None
+    currency: str | None
+    known: Known
+    market: str
+    """Empty where it is not known where it goes."""
+    cheaper: Sequence[Cheaper]
+    """Why it may cost less."""
 
 
 class Price(NamedTuple):
@@ -90,6 +108,32 @@ def price(
             market = book.market(country, currency, day)
             rate = book.rate(currency, market, column, day, band) if column and country else None
             return Price(rate, currency, "unknown" if rate is None else "rated" if sure else "estimated")
+
+
+def expected(
+    category: str, book: PriceBook, place: Place, currency: str | None, day: date, *, window_open: bool
+) -> Expected:
+    """What a message of a category costs that is sent on a day of the account's, at the list rate.
+
+    `category` is that of the template, or `service`; `window_open` whether the customer service window is surely open.
+    """
+    column, rules = column_of(category), book.rules_on(day)
+    market = book.market(place.country, currency, day) if place.country else ""
+    is_service = column is not None and column.category == "service"
+    in_window = column is not None and column.category == "utility" and window_open
+    if (is_service and not rules.service_charged) or (in_window and not rules.utility_in_window_charged):
+        return Expected(Decimal(0), currency, "free", market, ())
+    bands = book.bands(currency, market, column, day) if column and market else ()
+    if not bands:
+        return Expected(None, currency, "unknown", market, ())
+    cheaper: list[Cheaper] = []
+    if len(bands) > 1:
+        cheaper.append("volume_tier")
+    if is_service and rules.service_free_monthly:
+        cheaper.append("free_allowance")
+    if rules.free_entry_point_hours:
+        cheaper.append("free_entry_point")
+    return Expected(bands[0].amount, currency, "rated" if place.sure else "estimated", market, cheaper)
 
 
 def _type(told: Mapping[str, Any]) -> str:

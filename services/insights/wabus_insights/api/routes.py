@@ -4,14 +4,19 @@ from collections.abc import Callable
 
 import asyncpg
 from aiohttp import web
+from wabus_runtime.directory.directory import Directory
 from wabus_runtime.http.openapi import Operation
 
+from wabus_insights.api.costs import routes as costs
+from wabus_insights.api.costs.costs import CostsApi
+from wabus_insights.api.costs.rates import RatesApi
 from wabus_insights.api.performance import routes as performance
 from wabus_insights.api.performance.templates import TemplatesApi
 
-OPERATIONS: tuple[Operation, ...] = performance.OPERATIONS
+OPERATIONS: tuple[Operation, ...] = (*performance.OPERATIONS, *costs.OPERATIONS)
 
 
-def add_routes(app: web.Application, pool: Callable[[], asyncpg.Pool]) -> None:
+def add_routes(app: web.Application, pool: Callable[[], asyncpg.Pool], directory: Directory) -> None:
     """Let an application answer them."""
     performance.add_routes(app, TemplatesApi(pool))
+    costs.add_routes(app, CostsApi(pool, directory), RatesApi(pool))

@@ -1,0 +1,185 @@
+"""GET /costs, POST /costs/estimate: what messages cost, and what some would. Limited to the caller's organisation."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import asyncpg
+from aiohttp import web
+from wabus_runtime.directory.connections import Account
+from wabus_runtime.directory.directory import Directory
+from wabus_runtime.http.answers import Problem, checked, json_response, query_of
+from wabus_runtime.http.auth import authorise
+from wabus_runtime.http.bodies import json_body
+from wabus_runtime.http.paging import cursor_of, page_of, place_of
+from wabus_whatsapp.prices.card import TIERED, Column, column_of
+
+from wabus_insights.api.costs.models import LONGEST, CostsQuery, EstimateRequest
+from wabus_insights.costs.estimating import InMarket, estimate
+from wabus_insights.tables.costs import prices, reading
+
+USUALLY = timedelta(days=30)
+CSV = "text/csv"
+COLUMNS = ("key", "currency", "volume", "amount", "known", "unpriced", "reported", "free", "rated", "estimated")
+_LEAST_SURE = ("unknown", "estimated", "rated", "reported", "free")
+
+
+@dataclass(frozen=True)
+class CostsApi:
+    """What the handlers need; they are its methods."""
+
+    pool: Callable[[], asyncpg.Pool]
+    directory: Directory
+
+    async def costs(self, request: web.Request) -> web.Response:
+        """GET /costs"""
+        caller = await authorise(request)
+        asked, now = checked(CostsQuery, query_of(request)), datetime.now(UTC)
+        to = asked.to or now.date()
+        since = asked.from_ or to - USUALLY
+        if since > to or (to - since).days > LONGEST:
+            raise Problem(
+                422,
+                "invalid_request",
+                "The request is invalid",
+                f"`from` is not after `to`, and at most {LONGEST} days before it.",
+                fields=["from", "to"],
+            )
+        wanted = reading.Wanted(caller.org_id, since, to)
+        after = place_of(asked.after, tuple[str, str]) if asked.after else None
+        rows = await reading.costs(self.pool(), wanted, asked.by, after, asked.limit + 1)
+        page, last = page_of(rows, asked.limit)
+        following = cursor_of((last["key"], last["currency"])) if last else None
+        costs = [_view(dict(row)) for row in page]
+        if _wants_csv(request):
+            links = {"Link": f'<{request.rel_url.update_query(after=following)}>; rel="next"'} if following else {}
+            return web.Response(
+                text=_csv(costs), content_type=CSV, headers={"Cache-Control": "private, no-store", **links}
+            )
+        totals = [_view(dict(row)) for row in await reading.costs(self.pool(), wanted, None, None, 100)]
+        content = {"by": asked.by, "from": since, "to": to, "costs": costs, "totals": totals, "next": following}
+        return json_response({**content, "as_of": now})
+
+    async def estimate(self, request: web.Request) -> web.Response:
+        """POST /costs/estimate"""
+        caller = await authorise(request)
+        asked, now = await json_body(request, EstimateRequest), datetime.now(UTC)
+        account = self.directory.account(asked.waba_id)
+        if account is None or self.directory.owner(asked.waba_id, now) != caller.org_id:
+            raise Problem(404, "account_not_found", "No such account", "No account of yours has this id.")
+        column = await self._column(asked)
+        day, pool = asked.day or _today(account, now), self.pool()
+        book, month = await prices.load(pool), day.replace(day=1)
+        audience: dict[str, int] = {}
+        for each in asked.audience:
+            audience[each.country] = audience.get(each.country, 0) + each.messages
+        counted_as = TIERED.get(column.category)
+        charged = (
+            await reading.charged(pool, account.portfolio_id or asked.waba_id, counted_as, month) if counted_as else {}
+        )
+        used = (
+            await reading.service_messages(pool, caller.org_id, asked.phone_number_id, month)
+            if asked.phone_number_id
+            else book.rules_on(day).service_free_monthly
+        )
+        found = estimate(audience, column, book, account.currency, day, charged=charged, service_used=used)
+        return json_response(
+            {
+                "category": column.category,
+                "currency": account.currency,
+                "day": day,
+                "low": _text(found.low),
+                "high": _text(found.high),
+                "free": found.free,
+                "unpriced": found.unpriced,
+                "markets": [_market(each) for each in found.markets],
+                "as_of": now,
+            }
+        )
+
+    async def _column(self, asked: EstimateRequest) -> Column:
+        if (asked.category is None) == (asked.template_id is None):
+            raise _invalid("category", "template_id")
+        category = asked.category
+        if asked.template_id:
+            category = await reading.category_of(self.pool(), asked.waba_id, asked.template_id)
+            if category is None:
+                raise Problem(404, "template_not_found", "No such template", "The account has no template of this id.")
+        column = column_of(category or "")
+        if column is None:
+            raise _invalid("category")
+        return column
+
+
+def _view(row: Mapping[str, Any]) -> dict[str, Any]:
+    parts = [
+        {"known": known, "volume": row[known], "amount": _text(row[f"{known}_amount"]) if known != "unknown" else None}
+        for known in reversed(_LEAST_SURE)
+        if row[known]
+    ]
+    return {
+        "key": row["key"],
+        "currency": row["currency"] or None,
+        "volume": row["volume"],
+        "amount": _text(row["amount"]),
+        "known": next(known for known in _LEAST_SURE if row[known]),
+        "unpriced": row["unknown"],
+        "parts": parts,
+    }
+
+
+def _csv(costs: Sequence[Mapping[str, Any]]) -> str:
+    """RFC 4180, with a header. What begins as a formula does in a spreadsheet begins with an apostrophe there."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(COLUMNS)
+    for cost in costs:
+        amounts = {part["known"]: part["amount"] for part in cost["parts"]}
+        key = cost["key"]
+        shown = f"'{key}" if key[:1] in "=+-@\t\r" and key else key
+        writer.writerow(
+            [
+                shown,
+                cost["currency"] or "",
+                cost["volume"],
+                cost["amount"] or "",
+                cost["known"],
+                cost["unpriced"],
+                *(amounts.get(known, "") for known in COLUMNS[6:]),
+            ]
+        )
+    return out.getvalue()
+
+
+def _wants_csv(request: web.Request) -> bool:
+    return CSV in request.headers.get("Accept", "").lower()
+
+
+def _market(each: InMarket) -> dict[str, Any]:
+    return {
+        "market": each.market,
+        "messages": each.messages,
+        "rate": _text(each.rate),
+        "low": _text(each.low),
+        "high": _text(each.high),
+        "known": each.known,
+    }
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else format(amount, "f")
+
+
+def _today(account: Account, now: datetime) -> date:
+    return now.astimezone(ZoneInfo(account.time_zone) if account.time_zone else UTC).date()
+
+
+def _invalid(*fields: str) -> Problem:
+    return Problem(
+        422, "invalid_request", "The request is invalid", "Give either a category or a template.", fields=list(fields)
+    )

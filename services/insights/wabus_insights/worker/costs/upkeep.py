@@ -1,0 +1,43 @@
+"""Deletes what is past its time: messages that no status comes of, the order of a month that is long over, days."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+from wabus_events.models.topics import PERSONAL_RETENTION
+from wabus_runtime.observe.liveness import watched
+from wabus_runtime.scheduler.deleting import delete_all
+
+from wabus_insights.tables.costs import charges, days, tiers
+
+MESSAGES_KEPT = PERSONAL_RETENTION + timedelta(days=10)
+"""For longer than the log has what tells of them, so that what is folded again counts nothing twice."""
+ORDER_KEPT = timedelta(days=75)
+"""Of a whole month, and long enough for a rate card with other volume tiers to come late."""
+DAYS_KEPT = timedelta(days=400)
+LOOK_EVERY = 3600.0  # seconds
+PAUSE = 0.2  # seconds between two deletions
+AT_ONCE = 2_000
+
+
+async def run(pool: asyncpg.Pool, ready: Callable[[], None]) -> None:
+    """Look after the tables for ever, as one of any number of workers."""
+    with watched("insights costs upkeep", LOOK_EVERY * 2) as beat:
+        ready()
+        while True:
+            beat()
+            await look(pool, datetime.now(UTC), beat)
+            await asyncio.sleep(LOOK_EVERY * random.uniform(0.8, 1))  # noqa: S311
+
+
+async def look(pool: asyncpg.Pool, now: datetime, beat: Callable[[], None]) -> None:
+    """Delete all that is past its time now."""
+    for delete in (
+        lambda: charges.delete_old(pool, now - MESSAGES_KEPT, AT_ONCE),
+        lambda: charges.delete_old_sends(pool, now - MESSAGES_KEPT, AT_ONCE),
+        lambda: tiers.delete_old(pool, now - ORDER_KEPT, AT_ONCE),
+        lambda: days.delete_old(pool, (now - DAYS_KEPT).date(), AT_ONCE),
+    ):
+        await delete_all(delete, beat, PAUSE)
