@@ -390,6 +390,12 @@ def test_older_messages_come_without_moving_what_is_read_and_the_list_has_ten_th
     world.history(1, 400, "wamid.O")
     until(lambda: world.api("/conversations/search?q=399")["messages"])
     page.goto(f"{world.url}/inbox")
+    expect(page.locator("#rows li").first).to_be_visible()
+    after = world.api("/conversations?state=open&limit=200")["next"]
+    [far] = world.api(f"/conversations?state=open&limit=1&after={quote(after)}")["conversations"]
+    page.locator("#search").fill(far["contact"]["numbers"][0])
+    expect(page.locator(f"#found a[data-conversation='{far['conversation_id']}']")).to_be_visible()  # not loaded yet
+    page.locator("#search").fill("")
     page.locator("#list").evaluate(TO_THE_END)
     assert page.locator("#rows li").count() < 80
     conversation = world.api("/conversations/search?q=399")["messages"][0]["conversation_id"]

@@ -334,6 +334,28 @@ async def test_words_are_found_where_they_still_stand(inbox: Inbox) -> None:
     assert [each["text"] for each in page["messages"] + rest["messages"]] == ["RED Hat, size 5", "the red shoes"]
 
 
+async def test_conversations_are_found_by_names_and_numbers_whoever_gave_them(inbox: Inbox) -> None:
+    await inbox.fold(
+        received("1", 1, ANNA, ANNA_ID, name="Anna-Lena Müller"),
+        received("2", 2, BEN, BEN_ID, name="Ben"),
+        received("3", 3, "16505550199", None, name="Annabel O'Hara"),
+    )
+    await inbox.fold(received("4", 4, ANNA, ANNA_ID, name="Anna-Lena Müller"), org_id="rival")
+
+    async def found(named: str, **params: str) -> list[str]:
+        answer = await inbox.ask("/conversations", params, named=named)
+        return [each["contact"]["numbers"][0] for each in answer["conversations"]]
+
+    assert await found("ann") == ["16505550199", ANNA]
+    assert await found("lena MU\N{COMBINING DIAERESIS}l") == await found("müller anna") == [ANNA]
+    assert await found("o'hara") == ["16505550199"]
+    assert await found(f"+{BEN[:2]} {BEN[2:5]}-{BEN[5:8]}") == [BEN]
+    assert await found("nna") == await found("!!!") == await found("org shop") == await found("49") == []
+    page = await inbox.ask("/conversations", named="anna", limit="1")
+    rest = await inbox.ask("/conversations", named="anna", limit="1", after=page["next"])
+    assert [each["contact"]["numbers"][0] for each in rest["conversations"]] == [ANNA]
+
+
 @pytest.mark.parametrize(("looked_at", "often"), [(500, 5), (4, 1), (4, 5)])
 async def test_what_many_say_and_what_few_say_is_found_alike_the_newest_first(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch, looked_at: int, often: int

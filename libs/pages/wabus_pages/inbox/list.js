@@ -194,10 +194,10 @@ function listState({ list, loadingMore, conversations, filter, next }) {
 /* ---- what was looked for ---- */
 
 function drawFound(state, numbers, now) {
-  const { q, messages } = state.search;
+  const { q, people, messages } = state.search;
   const words = q.toLowerCase();
   const digits = q.replace(/\D/g, "");
-  const named_ = [...state.conversations.values()].filter((each) => nameOf(each).toLowerCase().includes(words) || (digits.length > 3 && each.contact?.numbers.some((number) => number.includes(digits))))
+  const named_ = [...state.conversations.values()].filter((each) => people.includes(each.conversation_id) || nameOf(each).toLowerCase().includes(words) || (digits.length > 3 && each.contact?.numbers.some((number) => number.includes(digits))))
     .sort((one, other) => other.sorted - one.sorted).slice(0, NAMES);
   const items = [
     ...(named_.length ? [title("people", "Conversations")] : []),

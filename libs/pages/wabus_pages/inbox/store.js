@@ -136,17 +136,22 @@ export function filterBy(filter) {
   return loadList();
 }
 
-/** Look for messages; an empty text ends it. */
+/** Look for people and messages; an empty text ends it. */
 export async function searchFor(q) {
   if (!q) return change({ search: null });
-  const search = { q, status: "loading", messages: state.search?.messages ?? [], next: null };
+  const search = { q, status: "loading", people: state.search?.people ?? [], messages: state.search?.messages ?? [], next: null };
   change({ search });
   try {
+    const people = await ask(withQuery("/conversations", { named: q, limit: FOUND_PAGE }));
+    if (!people || state.search !== search) return;
+    for (const conversation of people.conversations) take(conversation);
+    search.people = people.conversations.map(({ conversation_id }) => conversation_id);
+    changed();
     const answer = await ask(withQuery("/conversations/search", { q, limit: FOUND_PAGE }));
     if (!answer || state.search !== search) return;
     await Promise.all([...new Set(answer.messages.map(({ conversation_id }) => conversation_id))].map(know));
     if (state.search !== search) return;
-    change({ search: { q, status: "ready", messages: answer.messages, next: answer.next } });
+    change({ search: { ...search, status: "ready", messages: answer.messages, next: answer.next } });
   } catch (error) {
     const status = error instanceof Refused && error.code === "search_is_off" ? "off" : "failed";
     failedWith(error, () => state.search === search && change({ search: { ...search, status, messages: [] } }));

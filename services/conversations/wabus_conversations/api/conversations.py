@@ -65,6 +65,7 @@ class ConversationsApi:
             team=asked.team,
             state=asked.state,
             tag=asked.tag,
+            named=composed(asked.named) if asked.named else None,
             after=place_of(asked.after, ListPlace) if asked.after else None,
             limit=asked.limit,
         )

@@ -69,6 +69,11 @@ class ListQuery(BaseModel):
     team: TeamId | None = Field(default=None, description="Those that are with a team.")
     state: Literal["open", "snoozed", "closed"] | None = Field(default=None, description="Those in this state.")
     tag: Tag | None = Field(default=None, description="Those with this tag.")
+    named: Words | None = Field(
+        default=None,
+        description="Those with whoever has all of these words in their name, username or name in the phone's address "
+        "book (of the last word its beginning will do), or a number that begins with these four digits or more.",
+    )
     limit: Limit = 50
     after: After = None
 

@@ -77,6 +77,26 @@ _MAYBE_OPEN = f"""
 """  # noqa: S608
 """Few are, and nothing of the order of a list says which: of a day those are read where a reaction was the last."""
 
+_NAMED = f"""
+    SELECT {_CONVERSATION} FROM (
+        SELECT conversation_id FROM conversations
+        WHERE (name IS NOT NULL OR username IS NOT NULL) AND org_id = $1
+            AND (to_tsvector('simple', coalesce(name, '') || ' ' || coalesce(username, ''))
+                || array_to_tsvector(ARRAY['org ' || org_id])) @@ ($16::text::tsquery && $17::text::tsquery)
+        UNION
+        SELECT conversation_id FROM identifiers JOIN conversations ON conversations.person_id = holder_id
+        WHERE book_name IS NOT NULL AND identifiers.org_id = $1
+            AND (to_tsvector('simple', book_name) || array_to_tsvector(ARRAY['org ' || identifiers.org_id]))
+                @@ ($16::text::tsquery && $17::text::tsquery)
+        UNION
+        SELECT conversation_id FROM identifiers JOIN conversations ON conversations.person_id = holder_id
+        WHERE kind = 'wa_id' AND identifiers.org_id = $1
+            AND value COLLATE "C" >= $18 AND value COLLATE "C" < $18 || ':'
+    ) AS found JOIN conversations AS c USING (conversation_id)
+    WHERE {_WANTED} ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
+"""  # noqa: S608
+"""By the names that people have themselves, those of the address book, and the beginnings of numbers."""
+
 _OF_NUMBERS = f"""
     SELECT found.* FROM (
         WITH RECURSIVE numbers AS (
@@ -138,6 +158,7 @@ LIST_OF_AGENT = _WITH_DETAILS.format(page=_OF_AGENT)
 LIST_OF_TEAM = _WITH_DETAILS.format(page=_OF_TEAM)
 LIST_OF_TAG = _WITH_DETAILS.format(page=_OF_TAG)
 LIST_PUT = _WITH_DETAILS.format(page=_PUT)
+LIST_NAMED = _WITH_DETAILS.format(page=_NAMED)
 LIST_UNTAKEN = _WITH_DETAILS.format(page=_UNTAKEN)
 _ONE = _WITH_DETAILS.format(
     page=f"SELECT {_CONVERSATION} FROM conversations AS c WHERE c.org_id = $1 AND c.conversation_id = $2"  # noqa: S608
@@ -204,6 +225,8 @@ _SEARCH_BY_TIME = f"""
     ORDER BY m.at DESC, m.message_id DESC LIMIT $8
 """  # noqa: S608
 
+_DIGITS_LEAST = 4  # of a number, for whom it is to be found by
+_NO_WORDS = "'no name has this' & !'no name has this'"
 LOOKED_AT_FIRST = 500  # texts, the newest, that show whether many say what is searched
 OFTEN = 5  # of these; then 50 are found among some 5,000, and else there are few by the index of words
 
@@ -244,6 +267,8 @@ class WantedConversations:
     team: str | None = None
     state: str | None = None
     tag: str | None = None
+    named: str | None = None
+    """Words of a name, of which the last may be begun only, or the beginning of a number."""
     after: Place | None = None
     limit: int = 50
 
@@ -263,7 +288,27 @@ class WantedTexts:
 
 async def conversations(pool: asyncpg.Pool, wanted: WantedConversations) -> list[asyncpg.Record]:
     """One page, those with the newest activity first, and one more if there is another page."""
-    return await pool.fetch(statement_of(wanted), *list_arguments(wanted))
+    arguments = list_arguments(wanted)
+    if wanted.named is None:
+        return await pool.fetch(statement_of(wanted), *arguments)
+    async with pool.acquire() as connection, connection.transaction():
+        words = await connection.fetchval("SELECT plainto_tsquery('simple', $1)::text", wanted.named)
+        digits = digits_of(wanted.named)
+        if not words and not digits:
+            return []
+        await connection.execute(_PLAN_NOW, "on")
+        named = f"{words}:*" if words else _NO_WORDS
+        return await connection.fetch(LIST_NAMED, *arguments, named, _quoted(f"org {wanted.org_id}"), digits)
+
+
+def digits_of(text: str) -> str | None:
+    """The digits of what may be the beginning of a number, as it is written anywhere; None of anything else. Pure.
+
+    >>> digits_of("+49 (151) 123"), digits_of("49"), digits_of("order 4711")
+    ('49151123', None, None)
+    """
+    digits = "".join(letter for letter in text if letter.isascii() and letter.isdigit())
+    return digits if len(digits) >= _DIGITS_LEAST and not any(letter.isalpha() for letter in text) else None
 
 
 def statement_of(wanted: WantedConversations) -> str:
