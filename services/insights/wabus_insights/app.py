@@ -1,18 +1,31 @@
 """Insights as a process: what counts and reads Meta's own counts as worker, what is asked about them as API."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 import asyncpg
 from aiohttp import web
+from wabus_runtime.credentials.credential_cache import CredentialCache
+from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.directory.directory import Directory
+from wabus_runtime.graph.client import Graph
+from wabus_runtime.identity.pseudonyms import Pseudonyms
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.service.process import Role, Service, background, build_app
 
-from wabus_insights.api.routes import add_routes
+from wabus_insights.api.planning import routes as planning
+from wabus_insights.api.planning.advice import AdviceApi
+from wabus_insights.api.planning.budgets import BudgetsApi
+from wabus_insights.api.planning.costs import PlannedCostsApi
 from wabus_insights.settings import InsightsApiSettings, InsightsSettings, InsightsWorkerSettings
 from wabus_insights.worker import projector
 from wabus_insights.worker.costs import upkeep as costs_upkeep
+from wabus_insights.worker.planning.advising import Advising
+from wabus_insights.worker.planning.reading import Reading
+from wabus_insights.worker.planning.watching import Watching
 
+SOURCE = "/wabus/insights"
 POOL: web.AppKey[asyncpg.Pool] = web.AppKey("insights_pool", asyncpg.Pool)
 
 
@@ -27,8 +40,77 @@ def install(app: web.Application, settings: InsightsApiSettings | InsightsWorker
     app.cleanup_ctx.append(pool)
     if isinstance(settings, InsightsApiSettings) and role != "worker":
         _install_api(app, settings)
+        _install_planning_api(app, settings)
     if isinstance(settings, InsightsWorkerSettings) and role != "api":
         _install_worker(app, settings)
+        _install_planning_worker(app, settings)
+
+
+def _install_planning_api(app: web.Application, settings: InsightsApiSettings) -> None:
+    publisher = Publisher(settings, SOURCE)
+    pseudonyms = Pseudonyms(settings, publisher)
+
+    def pool() -> asyncpg.Pool:
+        return app[POOL]
+
+    async def publishing(_app: web.Application) -> AsyncIterator[None]:
+        await publisher.start()
+        yield
+        await publisher.stop()
+
+    app.cleanup_ctx.append(publishing)
+    background(app, "insights-names", pseudonyms.run)
+    planning.add_routes(
+        app,
+        BudgetsApi(pool, publisher, pseudonyms, projector.NAME),
+        PlannedCostsApi(pool),
+        AdviceApi(pool, publisher, pseudonyms, projector.NAME),
+    )
+
+
+@dataclass(frozen=True)
+class _Planning:
+    """What reads Meta's own account, looks at budgets, and works advice out."""
+
+    reading: Reading
+    watching: Watching
+    advising: Advising
+
+
+PLANNING: web.AppKey[_Planning] = web.AppKey("insights_planning", _Planning)
+
+
+def _install_planning_worker(app: web.Application, settings: InsightsWorkerSettings) -> None:
+    credentials, keyring = CredentialCache(settings), Keyring(settings)
+
+    async def parts(app: web.Application) -> AsyncIterator[None]:
+        publisher = Publisher(settings, SOURCE)
+        await publisher.start()
+        # Work that is due can wait for a rate limit by itself, and leave its place to another.
+        patient = settings.model_copy(update={"graph_rate_limit_wait": 0.0})
+        async with Graph(patient) as graph:
+            app[PLANNING] = _Planning(
+                Reading(app[POOL], graph, credentials, keyring, publisher),
+                Watching(settings, app[POOL], publisher, projector.NAME, projector.TOPICS),
+                Advising(app[POOL]),
+            )
+            yield
+        await publisher.stop()
+
+    async def read(ready: Callable[[], None]) -> None:
+        await app[PLANNING].reading.run(ready)
+
+    async def watch(ready: Callable[[], None]) -> None:
+        await app[PLANNING].watching.run(ready)
+
+    async def advise(ready: Callable[[], None]) -> None:
+        await app[PLANNING].advising.run(ready)
+
+    app.cleanup_ctx.append(parts)
+    background(app, "insights-credentials", credentials.run)
+    background(app, "insights-pricing", read)
+    background(app, "insights-budgets", watch)
+    background(app, "insights-advice", advise)
 
 
 def _install_api(app: web.Application, settings: InsightsApiSettings) -> None:

@@ -104,6 +104,12 @@ ROUTES: Mapping[str, frozenset[Role]] = {
     "GET /performance/templates": EVERYBODY,
     "GET /performance/templates/{template_id}": EVERYBODY,
     "GET /performance/templates/{template_id}/failures": EVERYBODY,
+    "GET /budgets": EVERYBODY,
+    "PUT /budgets": ADMINISTRATORS,
+    "GET /costs/forecast": EVERYBODY,
+    "GET /costs/reconciliation": EVERYBODY,
+    "GET /advice": EVERYBODY,
+    "POST /advice/{advice_id}/dismiss": ADMINISTRATORS,
 }
 
 

@@ -12,8 +12,9 @@ from wabus_insights.api.costs.costs import CostsApi
 from wabus_insights.api.costs.rates import RatesApi
 from wabus_insights.api.performance import routes as performance
 from wabus_insights.api.performance.templates import TemplatesApi
+from wabus_insights.api.planning import routes as planning
 
-OPERATIONS: tuple[Operation, ...] = (*performance.OPERATIONS, *costs.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (*performance.OPERATIONS, *costs.OPERATIONS, *planning.OPERATIONS)
 
 
 def add_routes(app: web.Application, pool: Callable[[], asyncpg.Pool], directory: Directory) -> None:

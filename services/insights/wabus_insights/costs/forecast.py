@@ -53,6 +53,8 @@ class Spent(NamedTuple):
     charged: int
     """Messages that were charged, or would be if they were not free by a rule that ends."""
     amount: Decimal
+    country: str = ""
+    """ISO 3166-1 alpha-2; empty where it does not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +74,25 @@ class Forecast:
     """Whole days of the past that it rests on."""
 
 
-def at_prices_of(day: date, spent: Sequence[Spent], changes: Sequence[PriceChange]) -> dict[date, Decimal]:
-    """By day, what all that was sent would have cost at the prices of one day."""
+NO_CORRECTIONS: Mapping[tuple[str, str], Decimal] = {}
+
+
+def at_prices_of(
+    day: date,
+    spent: Sequence[Spent],
+    changes: Sequence[PriceChange],
+    corrections: Mapping[tuple[str, str], Decimal] = NO_CORRECTIONS,
+) -> dict[date, Decimal]:
+    """By day, what all that was sent would have cost at the prices of one day.
+
+    `corrections` are what our prices have to be multiplied by to be Meta's, by country and category.
+    """
     by_kind: dict[tuple[str, str], list[PriceChange]] = {}
     for change in sorted(changes, key=lambda one: one.effective):
         by_kind.setdefault((change.market, change.category), []).append(change)
     found: dict[date, Decimal] = {}
     for row in spent:
-        amount = row.amount
+        amount = row.amount * corrections.get((row.country, row.category), 1)
         for change in by_kind.get((row.market, row.category), ()):
             if row.day < change.effective <= day:
                 amount = amount * change.after / change.before if change.before else row.charged * change.after
@@ -96,11 +109,12 @@ def forecast_month(
     today: date,
     elapsed: float,
     since: date | None = None,
+    corrections: Mapping[tuple[str, str], Decimal] = NO_CORRECTIONS,
 ) -> Forecast:
     """The forecast of the month from `first` to `last`, as of `today`, of which the share `elapsed` is over.
 
     `since` is the first day of which all is known; without it, the first day on which something was spent. A day
-    between, without anything, cost nothing.
+    between, without anything, cost nothing. What is spent stays as it is, whatever the `corrections`.
     """
     actual = at_prices_of(date.min, spent, ())
     so_far = sum((amount for day, amount in actual.items() if first <= day <= min(today, last)), Decimal(0))
@@ -117,7 +131,7 @@ def forecast_month(
         """What the past would have cost at the prices of a day."""
         regime = tuple(change.effective for change in changes if change.effective <= day)
         if regime not in prices:
-            restated = at_prices_of(day, spent, changes)
+            restated = at_prices_of(day, spent, changes, corrections)
             prices[regime] = [float(restated.get(begin + timedelta(days=n), 0)) for n in range(known)]
         return prices[regime]
 
@@ -137,6 +151,29 @@ def forecast_month(
         days,
         known,
     )
+
+
+def together(forecasts: Sequence[Forecast]) -> Forecast:
+    """The forecast of several accounts, each of which is wrong by itself: their errors partly even out."""
+    if len(forecasts) == 1:
+        return forecasts[0]
+    days: dict[date, Decimal] = {}
+    below = above = Decimal(0)
+    is_bounded = True
+    for one in forecasts:
+        for day, amount in one.days.items():
+            days[day] = days.get(day, Decimal(0)) + amount
+        if one.low is None or one.high is None:
+            is_bounded = False
+        else:
+            below += (one.expected - one.low) ** 2
+            above += (one.high - one.expected) ** 2
+    spent = sum((one.spent for one in forecasts), Decimal(0))
+    expected = sum((one.expected for one in forecasts), Decimal(0))
+    low = max(spent, expected - below.sqrt()).quantize(CENT) if is_bounded else None
+    high = (expected + above.sqrt()).quantize(CENT) if is_bounded else None
+    known = max((one.known_days for one in forecasts), default=0)
+    return Forecast(spent, expected, low, high, dict(sorted(days.items())), known)
 
 
 def _ahead(past: Sequence[float], weekday: int, days: int) -> list[float]:

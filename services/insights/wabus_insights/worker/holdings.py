@@ -6,6 +6,8 @@ days: who is forgotten is found by the name of the line (`tables.erasing`).
 
 from wabus_runtime.identity.holdings import Holdings, Table
 
+from wabus_insights.tables.planning import erasing as planning
+
 _ORGANISATION, _ACCOUNT = "org_id = $1", "waba_id = $1"
 _OF_CELLS = "cell_id IN (SELECT cell_id FROM cost_days WHERE {})"
 _SCOPE = "scope = $1"
@@ -36,5 +38,6 @@ HOLDINGS = Holdings(
         Table("price_rules"),
         # From when on messages are counted.
         Table("counted_since"),
+        *planning.TABLES,
     )
 )

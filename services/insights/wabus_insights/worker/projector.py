@@ -18,6 +18,7 @@ from wabus_insights.settings import InsightsFoldSettings
 from wabus_insights.tables.erasing import erase
 from wabus_insights.worker.costs.folding import Costs
 from wabus_insights.worker.performance.folding import Performance
+from wabus_insights.worker.planning import folding as planning
 
 NAME = "insights"
 REBUILDING = "insights-rebuild"
@@ -54,6 +55,7 @@ class _Folding:
             """Each subject has a module of its own here; they see one another's rows of the same batch."""
             await performance(connection)
             await self._costs.fold(connection, records)
+            await planning.fold(connection, records)
 
         return write
 

@@ -1,0 +1,151 @@
+"""Where costs are going, and how ours stand beside Meta's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import asyncpg
+from aiohttp import web
+from wabus_runtime.http.answers import Problem, checked, json_response, query_of
+from wabus_runtime.http.auth import authorise
+
+from wabus_insights.api.planning.budgets import plain
+from wabus_insights.api.planning.models import ForecastQuery, ReconciliationQuery
+from wabus_insights.costs.budget import Month, local_day
+from wabus_insights.costs.forecast import COVERS
+from wabus_insights.costs.reconciliation import WORDS, Reconciled, reconcile
+from wabus_insights.tables.planning import accounts, pricing, spending
+from wabus_insights.tables.planning.accounts import Account
+from wabus_insights.worker.planning.outlook import HISTORY, Outlook, outlook
+
+DAYS_SHOWN = 30
+DAYS_MAX = 400
+
+
+@dataclass(frozen=True)
+class PlannedCostsApi:
+    """What the handlers need; they are its methods."""
+
+    pool: Callable[[], asyncpg.Pool]
+
+    async def forecast(self, request: web.Request) -> web.Response:
+        """GET /costs/forecast"""
+        caller = await authorise(request)
+        asked = checked(ForecastQuery, query_of(request))
+        pool, now = self.pool(), datetime.now(UTC)
+        own = await self._accounts(caller.org_id, asked.waba_id)
+        month = Month.parse(asked.month) if asked.month else Month.of(local_day(now, own[0].time_zone if own else None))
+        names = [asked.currency] if asked.currency else None
+        if names is None:
+            names = await spending.currencies(pool, caller.org_id, asked.waba_id, month.first - HISTORY)
+            names = names or sorted({one.currency for one in own if one.currency})
+        found = [await outlook(pool, caller.org_id, asked.waba_id, name, month, now) for name in names]
+        return json_response(
+            {
+                "month": str(month),
+                "waba_id": asked.waba_id,
+                "forecasts": [_forecast(one) for one in found],
+                "as_of": now,
+            }
+        )
+
+    async def reconciliation(self, request: web.Request) -> web.Response:
+        """GET /costs/reconciliation"""
+        caller = await authorise(request)
+        asked = checked(ReconciliationQuery, query_of(request))
+        pool, now = self.pool(), datetime.now(UTC)
+        own = await self._accounts(caller.org_id, asked.waba_id)
+        states = await pricing.states(pool, caller.org_id)
+        answers: list[dict[str, Any]] = []
+        for account in own:
+            today = local_day(now, account.time_zone)
+            last = asked.until or today - timedelta(days=1)
+            first = asked.since or last - timedelta(days=DAYS_SHOWN - 1)
+            if first > last or (last - first).days >= DAYS_MAX:
+                raise Problem(
+                    422,
+                    "invalid_request",
+                    "The request is invalid",
+                    f"`from` is not after `to`, and there are at most {DAYS_MAX} days.",
+                    fields=["from", "to"],
+                )
+            rows = await self._reconciled(caller.org_id, account, first, last, today)
+            if asked.differences:
+                rows = [row for row in rows if row.explained_by != "agrees"]
+            state = states.get(account.waba_id)
+            answers.append(
+                {
+                    "waba_id": account.waba_id,
+                    "currency": account.currency,
+                    "read_at": state["read_at"] if state else None,
+                    "error": state["error"] if state else None,
+                    "amounts_told": not (state and state["amounts_untold_at"]),
+                    "days": [_day(row) for row in rows],
+                }
+            )
+        return json_response({"accounts": answers, "as_of": now})
+
+    async def _reconciled(
+        self, org_id: str, account: Account, first: date, last: date, today: date
+    ) -> list[Reconciled]:
+        """The days of an account; where Meta was not asked there is nothing to compare."""
+        metas = await spending.metas(self.pool(), org_id, account.waba_id, first, last)
+        read = await pricing.read_days(self.pool(), org_id, account.waba_id, first, last)
+        ours = await spending.ours(self.pool(), org_id, account.waba_id, first, last)
+        return reconcile([row for row in ours if row.day in read], metas, today)
+
+    async def _accounts(self, org_id: str, waba_id: str | None) -> list[Account]:
+        """The organisation's accounts, or the one that is asked for. Raises a problem where that is not theirs."""
+        own = [one for one in await accounts.of_organisation(self.pool(), org_id) if waba_id in (None, one.waba_id)]
+        if waba_id is not None and not own:
+            raise Problem(404, "account_not_found", "No such account", "There is no account of yours with this id.")
+        return own
+
+
+def _forecast(found: Outlook) -> dict[str, Any]:
+    forecast = found.forecast
+    is_known = found.is_over or forecast.known_days > 0
+    return {
+        "currency": found.currency,
+        "spent": plain(forecast.spent),
+        "expected": plain(forecast.expected) if is_known else None,
+        "low": plain(forecast.low),
+        "high": plain(forecast.high),
+        "covers": COVERS,
+        "known_days": forecast.known_days,
+        "days": [{"day": day, "expected": plain(amount)} for day, amount in forecast.days.items()],
+        "unpriced": found.unpriced,
+        "other_currencies": list(found.other_currencies),
+        "price_changes": [
+            {
+                "market": change.market,
+                "category": change.category,
+                "effective": change.effective,
+                "before": plain(change.before),
+                "after": plain(change.after),
+            }
+            for change in found.changes
+        ],
+        "corrections": [
+            {"country": country, "category": category, "ratio": plain(ratio)}
+            for (country, category), ratio in found.corrections.items()
+        ],
+    }
+
+
+def _day(row: Reconciled) -> dict[str, Any]:
+    return {
+        "day": row.day,
+        "country": row.kind.country,
+        "category": row.kind.category,
+        "pricing_type": row.kind.pricing_type,
+        "volume": row.volume,
+        "meta_volume": row.metas_volume,
+        "amount": plain(row.amount),
+        "meta_amount": plain(row.metas_amount),
+        "difference": plain(row.difference),
+        "unpriced": row.unpriced,
+        "explained_by": row.explained_by,
+        "explanation": WORDS[row.explained_by],
+    }

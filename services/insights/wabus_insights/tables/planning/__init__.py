@@ -1,0 +1,1 @@
+"""What is known ahead of the invoice: budgets, what Meta says that messages cost, advice."""

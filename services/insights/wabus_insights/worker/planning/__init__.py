@@ -1,0 +1,1 @@
+"""What acts ahead of the invoice: reads what Meta charges, tells of budgets, works advice out."""

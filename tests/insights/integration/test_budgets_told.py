@@ -1,0 +1,85 @@
+"""Budgets on real Kafka, PostgreSQL and HTTP: who sets one is told of it once, whatever is replayed."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from planning_world import ORG, WABA, World
+from wabus_insights.worker import projector
+from wabus_insights.worker.planning.watching import Watching
+
+pytest_plugins = ("support.planning_world",)
+
+
+async def test_a_budget_is_told_of_once_for_each_threshold_even_by_tables_made_anew(world: World) -> None:
+    await world.connect()
+    today = datetime.now(UTC).date()
+    month = f"{today:%Y-%m}"
+    asked = {"budgets": [{"currency": "EUR", "amount": "100", "month": month}]}
+    answer = await world.asked("PUT", "/budgets", body=asked)
+    assert [one["thresholds"] for one in answer["budgets"]] == [[50, 80, 100]]
+    assert answer["budgets"][0]["state"]["spent"] == "0"
+
+    await world.spend({today: "60"})
+    await world.spend({today: "1"}, known="unknown")
+    await world.look_now()
+    await world.until_told([("actual", 50)])
+    await world.spend({today: "45.5"})
+    await world.look_now()
+    await world.until_told([("actual", 50), ("actual", 80), ("actual", 100)])
+
+    state = (await world.asked("GET", "/budgets", role="member"))["budgets"][0]["state"]
+    assert (state["spent"], state["share"], state["unpriced"]) == ("105.500000", 1.055, 1)
+    assert [one["threshold"] for one in state["alerts"]] == [50, 80, 100]
+
+    # The same budgets, the rows of what was told lost, another worker with another clock's seconds: nothing is news.
+    await world.asked("PUT", "/budgets", body=asked)
+    await world.pool.execute("DELETE FROM budget_alerts")
+    before = {one.id for one in await world.alerts()}
+    again = Watching(world.settings, world.pool, world.publisher, projector.NAME, projector.TOPICS)
+    await again.look(ORG)
+    assert {one.id for one in await world.alerts()} == before
+
+    # Another amount is another budget.
+    await world.asked("PUT", "/budgets", body={"budgets": [{**asked["budgets"][0], "amount": "130"}]})
+    await world.look_now()
+    assert [one.threshold for one in (await world.alerts()) if one.amount == 130] == [50, 80]
+
+
+async def test_what_a_month_will_cost_is_expected_from_the_weeks_before(world: World) -> None:
+    await world.connect()
+    today = datetime.now(UTC).date()
+    await world.spend({today - timedelta(days=n): "10" for n in range(1, 120)})
+    found = await world.asked("GET", "/costs/forecast", role="member")
+    (forecast,) = found["forecasts"]
+    first = today.replace(day=1)
+    assert forecast["currency"] == "EUR"
+    assert Decimal(forecast["spent"]) == 10 * (today - first).days
+    left = (first.replace(day=28) + timedelta(days=4)).replace(day=1) - today
+    expected = Decimal(forecast["expected"])
+    assert 10 * (left.days - 1) <= expected - Decimal(forecast["spent"]) <= 10 * left.days
+    assert forecast["low"] is not None
+    assert len(forecast["days"]) == left.days
+
+    # It is not spent yet, and will be.
+    amount = (Decimal(forecast["spent"]) + expected) / 2
+    asked = {"budgets": [{"currency": "EUR", "amount": f"{amount:.6f}", "thresholds": [100]}]}
+    await world.asked("PUT", "/budgets", body=asked)
+    await world.look_now()
+    await world.until_told([("projected", 100)])
+
+
+async def test_budgets_are_administrators_and_of_ones_own_accounts(world: World) -> None:
+    await world.connect()
+    await world.connect("999", "other")
+    budget = {"currency": "EUR", "amount": "100"}
+    await world.asked("PUT", "/budgets", 403, {"budgets": [budget]}, role="member")
+    refused = await world.asked("PUT", "/budgets", 422, {"budgets": [{**budget, "waba_id": "999"}]})
+    assert refused["fields"] == ["budgets.0.waba_id"]
+    await world.asked("PUT", "/budgets", 422, {"budgets": [budget, budget]})
+    for wrong in ({"amount": "0"}, {"amount": "NaN"}, {"amount": "1e30"}, {"currency": "eur"}, {"thresholds": []}):
+        await world.asked("PUT", "/budgets", 422, {"budgets": [{**budget, **wrong}]})
+    await world.asked("PUT", "/budgets", body={"budgets": [budget, {**budget, "waba_id": WABA}]})
+    assert len((await world.asked("GET", "/budgets"))["budgets"]) == 2
+    assert (await world.asked("GET", "/budgets", org="other"))["budgets"] == []
+    await world.asked("GET", "/costs/forecast?waba_id=999", 404)
+    assert (await world.asked("PUT", "/budgets", body={"budgets": []}))["budgets"] == []
