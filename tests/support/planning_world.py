@@ -4,7 +4,7 @@ PYTEST_DONT_REWRITE: it is imported as a plugin and by name.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,7 @@ import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from wabus_events import INSIGHTS, AccountConnected, BudgetAlerted, Event, Topic
+from wabus_events import INSIGHTS, AccountConnected, BudgetAlerted, Event, MessageStatusChanged, Topic
 from wabus_insights.app import create_app
 from wabus_insights.settings import InsightsSettings
 from wabus_insights.worker import projector
@@ -43,6 +43,8 @@ class World:
     settings: KafkaSettings
     eventually: Eventually
     events_in: EventsIn
+    counted: dict[bool, int] = field(default_factory=dict[bool, int])
+    """Messages that were delivered here, by whether their price is not told."""
 
     async def asked(self, method: str, path: str, status: int = 200, body: object = None, **caller: Any) -> Any:
         headers = self.bearer(**{"org": ORG, **caller})
@@ -61,6 +63,27 @@ class World:
             return bool(await self.pool.fetchval("SELECT true FROM planned_accounts WHERE waba_id = $1", waba_id))
 
         await self.eventually(is_known)
+
+    async def deliver(self, cost: str | None) -> None:
+        """Let a status say that a message was delivered, for so much; for None it does not say for how much."""
+        wamid, now = f"wamid.{uuid4().hex}", datetime.now(UTC)
+        pricing: dict[str, Any] = {"billable": True, "pricing_model": "PMP", "category": "marketing", "type": "regular"}
+        if cost is not None:
+            pricing["cost"] = {"amount": float(cost), "currency": "EUR"}
+        item = {"id": wamid, "status": "delivered", "timestamp": str(int(now.timestamp())), "pricing": pricing}
+        about: dict[str, Any] = {"org_id": ORG, "waba_id": WABA, "phone_number_id": "1", "contact": "4915123456789"}
+        told = MessageStatusChanged(
+            id=str(uuid4()), time=now, wamid=wamid, status="delivered", value={"statuses": [item]}, **about
+        )
+        await self.publisher.publish([told])
+
+        async def is_counted() -> bool:
+            row = "SELECT sum(volume) FROM cost_days WHERE org_id = $1 AND basis = $2"
+            counted = await self.pool.fetchval(row, ORG, "card" if cost is None else "reported")
+            return (counted or 0) > self.counted.get(cost is None, 0)
+
+        await self.eventually(is_counted)
+        self.counted[cost is None] = self.counted.get(cost is None, 0) + 1
 
     async def spend(self, amounts: dict[date, str], known: str = "rated", waba_id: str = WABA) -> None:
         """Let rows say what was spent: a message a day."""

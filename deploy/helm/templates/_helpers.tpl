@@ -353,7 +353,7 @@ conversations:
   writes: [conversations.v1, deadletter.v1, erasures.v1, messages.v1]
   groups: [conversations, conversations-work]
 subscriptions:
-  reads: [accounts.v1, conversations.v1, erasures.v1, health.v1, messages.v1, sends.v1, templates.v1]
+  reads: [accounts.v1, conversations.v1, erasures.v1, health.v1, insights.v1, messages.v1, sends.v1, templates.v1]
   writes: [deadletter.v1]
   groups: [subscriptions]
 sender:

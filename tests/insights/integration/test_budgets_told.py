@@ -19,11 +19,11 @@ async def test_a_budget_is_told_of_once_for_each_threshold_even_by_tables_made_a
     assert [one["thresholds"] for one in answer["budgets"]] == [[50, 80, 100]]
     assert answer["budgets"][0]["state"]["spent"] == "0"
 
-    await world.spend({today: "60"})
-    await world.spend({today: "1"}, known="unknown")
+    await world.deliver("60")
+    await world.deliver(None)
     await world.look_now()
     await world.until_told([("actual", 50)])
-    await world.spend({today: "45.5"})
+    await world.deliver("45.5")
     await world.look_now()
     await world.until_told([("actual", 50), ("actual", 80), ("actual", 100)])
 

@@ -185,6 +185,7 @@ def ids() -> dict[str, str]:
         "subscription_id": SUBSCRIBED[0],
         "event_id": "5",
         "note_id": "00000000-0000-0000-0000-000000000009",
+        "advice_id": "00000000-0000-0000-0000-00000000000a",
         "media_id": fact_id("medium", message_id("demo", PHONE, WITH_MEDIUM)),
     }
 

@@ -67,8 +67,7 @@ class Unreachable:
 
     waba_id: str
     phone_number_id: str
-    people: Sequence[str]
-    """Who: their ids here, the worst first."""
+    people: int
     failures: int
     """Messages that failed."""
     days: int

@@ -34,8 +34,6 @@ MONTH = 30
 """Days that what was counted is extended to."""
 EXTRA_MIN = 10
 """Messages too many without which nothing is said of them: chance has some."""
-PEOPLE_SHOWN = 100
-"""Of the people who can't be reached, so many are named."""
 ALLOWANCE_NEAR = Decimal("0.8")
 """The share of the free messages from which on a missing payment method matters."""
 CENTS = Decimal("0.01")
@@ -139,14 +137,13 @@ def _unreachable(org_id: str, found: Unreachable) -> Advice | None:
         return None
     return _advice(
         org_id, "unreachable_people", found.waba_id, found.phone_number_id,
-        f"To {len(found.people)} people three messages or more could not be delivered (131026): they have no WhatsApp, "
-        "or have not accepted its terms.",
-        "Stop writing to them on WhatsApp until they write themselves; failures count against the number's quality.",
+        f"To {found.people} people three messages or more could not be delivered (131026), and none was: they have no "
+        "WhatsApp, or have not accepted its terms.",
+        "Stop writing to them on WhatsApp until they write themselves: failures count against the number's quality. "
+        f"GET /sends?state=accepted&phone_number_id={found.phone_number_id} lists what was sent, each with whom it is "
+        "for; these have 131026 among their `delivery_errors`.",
         None,
-        {
-            "people": len(found.people), "contacts": list(found.people[:PEOPLE_SHOWN]), "failures": found.failures,
-            "days": found.days,
-        },
+        {"people": found.people, "failures": found.failures, "days": found.days},
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What planning holds of organisations, accounts and contacts, and how it goes when these are forgotten."""
+"""What planning holds of organisations and accounts, and how it goes when these are forgotten."""
 
 from wabus_events import AccountForgotten, OrganisationForgotten
 from wabus_runtime.identity.holdings import Table
@@ -22,7 +22,7 @@ TABLES = (
     Table("advice_checks", "org_id = $1"),
     Table("advice_dismissals", "org_id = $1"),
 )
-"""Of a contact nothing but advice that names those who can't be reached, which is worked out anew."""
+"""Of a contact nothing: advice counts people, and names none."""
 
 _OF_AN_ACCOUNT = (
     "DELETE FROM pricing_readings WHERE waba_id = $1 AND read_at <= $2",
@@ -51,7 +51,7 @@ _OF_AN_ORGANISATION = (
 
 
 async def erase(connection: Connection, lines: Lines) -> None:
-    """Forget accounts and organisations, and whoever advice may name: it is worked out anew without them."""
+    """Forget accounts and organisations."""
     known = await connection.fetch(
         """
         SELECT waba_id FROM planned_accounts UNION SELECT waba_id FROM pricing_readings
@@ -74,4 +74,3 @@ async def erase(connection: Connection, lines: Lines) -> None:
     left = [(row["org_id"], line) for row in owners if (line := lines.of(OrganisationForgotten, row["org_id"]))]
     for statement in _OF_AN_ORGANISATION:
         await connection.executemany(statement, left)
-    await connection.execute("DELETE FROM advice WHERE kind = 'unreachable_people'")

@@ -23,7 +23,6 @@ FAILED_TIMES = 3
 """Failures with 131026 and nothing delivered, after which a person can't be reached."""
 UNREACHABLE = 131026
 PAYMENT_FAILED = 131042
-PEOPLE_MOST = 1_000
 
 
 async def observed_since(pool: asyncpg.Pool, org_id: str, since: datetime) -> datetime | None:
@@ -87,15 +86,13 @@ async def unreachable(pool: asyncpg.Pool, org_id: str, since: datetime, days: in
             GROUP BY 1, 2, 3
             HAVING count(*) FILTER (WHERE failed_code = $3) >= $4 AND count(delivered_at) = 0 AND count(read_at) = 0
         )
-        SELECT waba_id, phone_number_id, sum(failures)::bigint AS failures,
-            (array_agg(person::text ORDER BY failures DESC, person))[:$5] AS people
+        SELECT waba_id, phone_number_id, sum(failures)::bigint AS failures, count(*) AS people
         FROM people GROUP BY 1, 2
         """,
         org_id,
         since,
         UNREACHABLE,
         FAILED_TIMES,
-        PEOPLE_MOST,
     )
     return [Unreachable(row["waba_id"], row["phone_number_id"], row["people"], row["failures"], days) for row in rows]
 

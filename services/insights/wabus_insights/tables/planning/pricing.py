@@ -73,15 +73,14 @@ async def known(pool: asyncpg.Pool, waba_id: str, first: date, last: date) -> di
 
 
 async def schedule(pool: asyncpg.Pool, owners: Sequence[tuple[str, str]], now: datetime) -> None:
-    """Let accounts (WABA id, organisation) have turns, at once where they had none; and no others.
+    """Let accounts (WABA id, organisation) have turns, at once where they had none.
 
     Who has another owner now is read from the beginning, as far as they may.
     """
     await pool.execute(
         """
-        WITH owned AS (SELECT * FROM unnest($1::text[], $2::text[]) AS o (waba_id, org_id)),
-        gone AS (DELETE FROM pricing_schedules WHERE waba_id NOT IN (SELECT waba_id FROM owned))
-        INSERT INTO pricing_schedules AS held (waba_id, org_id, due_at) SELECT waba_id, org_id, $3 FROM owned
+        INSERT INTO pricing_schedules AS held (waba_id, org_id, due_at)
+        SELECT waba_id, org_id, $3 FROM unnest($1::text[], $2::text[]) AS owned (waba_id, org_id)
         ON CONFLICT (waba_id) DO UPDATE SET org_id = excluded.org_id, due_at = excluded.due_at, failures = 0,
             read_at = NULL, error = NULL, complete_from = NULL, amounts_untold_at = NULL
         WHERE held.org_id <> excluded.org_id
@@ -136,6 +135,11 @@ async def failed(pool: asyncpg.Pool, turn: Turn, due_at: datetime, error: str) -
         due_at,
         error,
     )
+
+
+async def end(pool: asyncpg.Pool, turn: Turn) -> None:
+    """It is not the organisation's any more: it has no more turns."""
+    await pool.execute("DELETE FROM pricing_schedules WHERE waba_id = $1 AND org_id = $2", turn.waba_id, turn.org_id)
 
 
 async def states(pool: asyncpg.Pool | Connection, org_id: str) -> dict[str, asyncpg.Record]:

@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections import Counter as Multiset
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from urllib.parse import quote
 
@@ -78,6 +78,8 @@ class Reading:
     keyring: Keyring
     publisher: Publisher
     now: Callable[[], datetime] = _now
+    scheduled: dict[str, str] = field(default_factory=dict[str, str])
+    """Whose each account was when they were given turns last."""
 
     async def run(self, ready: Callable[[], None]) -> None:
         """For ever."""
@@ -86,9 +88,11 @@ class Reading:
 
     async def take(self, room: int, busy: Multiset[str]) -> list[Turn]:
         """Take accounts that are due, as far as there is room. Who is connected since has a turn too."""
-        owners = [(one.waba_id, one.org_id or "") for one in self.credentials.all()]
-        now = self.now()
-        await pricing.schedule(self.pool, owners, now)
+        owners, now = {one.waba_id: one.org_id or "" for one in self.credentials.all()}, self.now()
+        if new := [(waba_id, org_id) for waba_id, org_id in owners.items() if self.scheduled.get(waba_id) != org_id]:
+            await pricing.schedule(self.pool, new, now)
+        self.scheduled.clear()
+        self.scheduled.update(owners)
         return await pricing.take(self.pool, room, list(busy), LEASE, now)
 
     async def read(self, turn: Turn) -> None:
@@ -112,7 +116,12 @@ class Reading:
             READS.labels("read").inc()
 
     async def _read(self, turn: Turn, now: datetime) -> None:
-        token = self._token(turn)
+        credential = self.credentials.credential(turn.waba_id)
+        if credential is None or credential.org_id != turn.org_id:
+            await pricing.end(self.pool, turn)
+            self.scheduled.pop(turn.waba_id, None)
+            return
+        token = self.keyring.open(credential)
         account = await accounts.one(self.pool, turn.waba_id)
         if account is None or account.org_id != turn.org_id:
             # The fold of accounts is behind; the clocks and the currency follow from it.
@@ -181,12 +190,6 @@ class Reading:
                 )
         await self.publisher.publish(events)
         return untold_at
-
-    def _token(self, turn: Turn) -> SecretStr:
-        credential = self.credentials.credential(turn.waba_id)
-        if credential is None or credential.org_id != turn.org_id:
-            raise CannotOpen("it is not this organisation's")
-        return self.keyring.open(credential)
 
     async def _later(self, turn: Turn, code: str, wait: float | None, *, retryable: bool) -> None:
         delay = min(RETRY_FIRST * 2 ** min(turn.failures, 10), RETRY_LONGEST) if retryable else NO_ACCESS

@@ -45,7 +45,7 @@ LOOK_TIMEOUT = 60.0  # seconds for the budgets of one organisation
 LOOKED_AT_ONCE = 4
 CAUGHT_UP_WITHIN = 10.0  # seconds of one wait for the log
 
-ALERTS = Counter("wabus_budget_alerts_total", "Alerts of budgets that were published.", ["alert"])
+ALERTS = Counter("wabus_budget_alerts_total", "Alerts of budgets that were published.", ["kind"])
 
 log = structlog.get_logger()
 
