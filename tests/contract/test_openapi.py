@@ -320,6 +320,17 @@ async def test_the_endpoints_of_performance_answer_as_the_document_says(insights
     assert len(found) == 3
 
 
+@pytest.mark.long
+async def test_the_endpoints_of_planning_answer_as_the_document_says(insights_address: str, bearer: Bearer) -> None:
+    found = await asyncio.to_thread(
+        lambda: list(operations(insights_address, "/budgets", "/advice", "/costs/forecast", "/costs/reconciliation"))
+    )
+    for operation in found:
+        await asyncio.to_thread(explore, operation, insights_address, bearer())
+
+    assert len(found) == 6
+
+
 async def test_the_health_endpoints_answer_as_the_document_says(health_address: str, bearer: Bearer) -> None:
     found = await asyncio.to_thread(lambda: list(operations(health_address, "/webhook/health")))
     for operation in found:

@@ -18,6 +18,7 @@ from wabus_insights.api.planning import routes as planning
 from wabus_insights.api.planning.advice import AdviceApi
 from wabus_insights.api.planning.budgets import BudgetsApi
 from wabus_insights.api.planning.costs import PlannedCostsApi
+from wabus_insights.api.routes import add_routes
 from wabus_insights.settings import InsightsApiSettings, InsightsSettings, InsightsWorkerSettings
 from wabus_insights.worker import projector
 from wabus_insights.worker.costs import upkeep as costs_upkeep

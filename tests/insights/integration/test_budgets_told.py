@@ -73,10 +73,18 @@ async def test_budgets_are_administrators_and_of_ones_own_accounts(world: World)
     await world.connect("999", "other")
     budget = {"currency": "EUR", "amount": "100"}
     await world.asked("PUT", "/budgets", 403, {"budgets": [budget]}, role="member")
-    refused = await world.asked("PUT", "/budgets", 422, {"budgets": [{**budget, "waba_id": "999"}]})
+    refused = await world.asked("PUT", "/budgets", 404, {"budgets": [{**budget, "waba_id": "999"}]})
     assert refused["fields"] == ["budgets.0.waba_id"]
-    await world.asked("PUT", "/budgets", 422, {"budgets": [budget, budget]})
-    for wrong in ({"amount": "0"}, {"amount": "NaN"}, {"amount": "1e30"}, {"currency": "eur"}, {"thresholds": []}):
+    await world.asked("PUT", "/budgets", 409, {"budgets": [budget, budget]})
+    for wrong in (
+        {"amount": "0"},
+        {"amount": "0.00"},
+        {"amount": 100},
+        {"amount": "NaN"},
+        {"amount": "1e30"},
+        {"currency": "eur"},
+        {"thresholds": []},
+    ):
         await world.asked("PUT", "/budgets", 422, {"budgets": [{**budget, **wrong}]})
     await world.asked("PUT", "/budgets", body={"budgets": [budget, {**budget, "waba_id": WABA}]})
     assert len((await world.asked("GET", "/budgets"))["budgets"]) == 2

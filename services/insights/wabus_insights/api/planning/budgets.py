@@ -63,9 +63,11 @@ class BudgetsApi:
         own = {one.waba_id for one in await accounts.of_organisation(self.pool(), org_id)}
         for number, one in enumerate(asked):
             if one.waba_id is not None and one.waba_id not in own:
-                raise _invalid("This account is not one of yours.", f"budgets.{number}.waba_id")
+                detail = "This account is not one of yours."
+                raise Problem(404, "account_not_found", "No such account", detail, fields=[f"budgets.{number}.waba_id"])
         if len({line.budget_id for line in lines}) < len(lines):
-            raise _invalid("Two budgets are for the same account, month and currency.", "budgets")
+            detail = "Two budgets are for the same account, month and currency."
+            raise Problem(409, "budget_twice", "Two budgets for the same", detail)
 
     async def _view(self, org_id: str, month: str | None) -> dict[str, Any]:
         pool, now = self.pool(), datetime.now(UTC)
@@ -105,7 +107,7 @@ def _line(org_id: str, one: NewBudget) -> BudgetLine:
         waba_id=one.waba_id,
         month=one.month,
         currency=one.currency,
-        amount=one.amount,
+        amount=Decimal(one.amount),
         thresholds=sorted(set(one.thresholds)),
     )
 
@@ -146,7 +148,3 @@ def _state(one: Budget, found: Outlook, alerts: list[asyncpg.Record]) -> dict[st
             for row in alerts
         ],
     }
-
-
-def _invalid(detail: str, *fields: str) -> Problem:
-    return Problem(422, "invalid_request", "The request is invalid", detail, fields=list(fields))

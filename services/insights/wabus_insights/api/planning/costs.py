@@ -21,6 +21,8 @@ from wabus_insights.worker.planning.outlook import HISTORY, Outlook, outlook
 
 DAYS_SHOWN = 30
 DAYS_MAX = 400
+EARLIEST = date(2020, 1, 1)
+"""Before there was anything to compare."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,8 @@ class PlannedCostsApi:
         answers: list[dict[str, Any]] = []
         for account in own:
             today = local_day(now, account.time_zone)
-            last = asked.until or today - timedelta(days=1)
-            first = asked.since or last - timedelta(days=DAYS_SHOWN - 1)
-            if first > last or (last - first).days >= DAYS_MAX:
-                raise Problem(
-                    422,
-                    "invalid_request",
-                    "The request is invalid",
-                    f"`from` is not after `to`, and there are at most {DAYS_MAX} days.",
-                    fields=["from", "to"],
-                )
+            last = max(asked.until or today - timedelta(days=1), EARLIEST)
+            first = max(asked.since or last - timedelta(days=DAYS_SHOWN - 1), last - timedelta(days=DAYS_MAX - 1))
             rows = await self._reconciled(caller.org_id, account, first, last, today)
             if asked.differences:
                 rows = [row for row in rows if row.explained_by != "agrees"]

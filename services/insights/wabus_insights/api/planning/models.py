@@ -1,7 +1,6 @@
 """What is asked and answered about budgets, the forecast, the comparison with Meta, and advice."""
 
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -11,7 +10,8 @@ Amount = Annotated[str, StringConstraints(pattern=r"^-?\d+(\.\d+)?$")]
 Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
 MonthText = Annotated[str, StringConstraints(pattern=r"^20\d\d-(0[1-9]|1[0-2])$")]
 WabaId = Annotated[str, StringConstraints(pattern="^[0-9]{1,32}$")]
-AmountGiven = Annotated[Decimal, Field(gt=0, max_digits=17, decimal_places=6)]
+AmountGiven = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]{0,10}(\.[0-9]{1,6})?|0\.[0-9]{0,5}[1-9]0{0,5})$")]
+"""More than nothing, with at most six places: as text, like every amount."""
 Threshold = Annotated[int, Field(ge=1, le=1000)]
 
 
@@ -79,6 +79,12 @@ class BudgetsView(BaseModel):
     as_of: datetime
 
 
+class Pending(BaseModel):
+    """It is published, and not yet in the tables."""
+
+    status: Literal["pending"]
+
+
 class ForecastQuery(_Asked):
     """The parameters of GET /costs/forecast."""
 
@@ -132,7 +138,9 @@ class ReconciliationQuery(_Asked):
     """The parameters of GET /costs/reconciliation."""
 
     waba_id: WabaId | None = None
-    since: Annotated[date | None, Field(alias="from", description="By default 30 days ago.")] = None
+    since: Annotated[
+        date | None, Field(alias="from", description="By default 29 days before `to`; at most 400 days.")
+    ] = None
     until: Annotated[date | None, Field(alias="to", description="By default yesterday.")] = None
     differences: Annotated[bool, Field(description="Only what does not agree.")] = False
 

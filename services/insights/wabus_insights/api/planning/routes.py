@@ -17,6 +17,7 @@ from wabus_insights.api.planning.models import (
     ForecastQuery,
     ForecastsView,
     NewBudgets,
+    Pending,
     ReconciliationQuery,
     ReconciliationView,
 )
@@ -29,7 +30,7 @@ BUDGETS = Operation(
 )
 SET_BUDGETS = Operation(
     "PUT", "/budgets", "Let these be your budgets, and no others (administrators only)", TAG,
-    {200: BudgetsView, 202: None}, BODY, body=NewBudgets,
+    {200: BudgetsView, 202: Pending}, (*BODY, 404, 409), body=NewBudgets,
 )  # fmt: skip
 FORECAST = Operation(
     "GET", "/costs/forecast", "What a month will have cost when it is over", TAG,
