@@ -24,13 +24,13 @@ from wabus_events import (
     SendingRestriction,
     TemplateStatusChanged,
 )
-from wabus_health_projector.health.action import action_of
 from wabus_health_projector.health.judgement import TEMPLATE_TROUBLES, conclude, judge, judge_organisation
-from wabus_health_projector.health.reason import Reason
-from wabus_health_projector.health.routing import NOT_CONNECTED
+from wabus_health_projector.health.reasons.action import action_of
+from wabus_health_projector.health.reasons.reason import Reason
+from wabus_health_projector.health.reasons.routing import NOT_CONNECTED
+from wabus_health_projector.health.reasons.sync_errors import MEANINGS as SYNC_MEANINGS
+from wabus_health_projector.health.reasons.sync_errors import meaning_of
 from wabus_health_projector.health.state import SyncFailure
-from wabus_health_projector.health.sync_errors import MEANINGS as SYNC_MEANINGS
-from wabus_health_projector.health.sync_errors import meaning_of
 from wabus_health_projector.health.traffic import ErrorCount, Traffic
 from wabus_whatsapp.sending.errors import MEANINGS, TROUBLES
 

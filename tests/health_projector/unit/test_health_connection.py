@@ -34,7 +34,7 @@ from wabus_health_projector.health.check import (
 )
 from wabus_health_projector.health.fold import fold
 from wabus_health_projector.health.judgement import Verdict, judge
-from wabus_health_projector.health.reason import Reason
+from wabus_health_projector.health.reasons.reason import Reason
 from wabus_health_projector.health.state import WabaHealth
 from wabus_health_projector.health.traffic import ErrorCount, Traffic
 from wabus_whatsapp.accounts import AccountDetails

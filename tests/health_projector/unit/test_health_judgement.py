@@ -29,9 +29,9 @@ from wabus_events import (
     WebhookSeen,
     fact_id,
 )
-from wabus_health_projector.health.account import numbers
 from wabus_health_projector.health.fold import fold
 from wabus_health_projector.health.judgement import Verdict, judge, judge_organisation
+from wabus_health_projector.health.reasons.account import numbers
 from wabus_health_projector.health.state import WabaHealth
 from wabus_health_projector.health.summary import summarise
 from wabus_health_projector.health.traffic import ErrorCount, NumberError, Traffic

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from wabus_events import HealthChanged
 from wabus_health_projector.health.judgement import Verdict, conclude
-from wabus_health_projector.health.reason import Reason, Severity
+from wabus_health_projector.health.reasons.reason import Reason, Severity
 from wabus_health_projector.health.transitions import Known, transition
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

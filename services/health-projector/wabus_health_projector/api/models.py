@@ -8,11 +8,11 @@ from pydantic import BaseModel
 from wabus_whatsapp.accounts import AccountDetails, is_registered
 from wabus_whatsapp.sending.errors import meaning
 
-from wabus_health_projector.health.account import numbers
 from wabus_health_projector.health.check import details_known
 from wabus_health_projector.health.judgement import HOURLY, Status, judge, judge_organisation
-from wabus_health_projector.health.reason import Reason
-from wabus_health_projector.health.routing import checked_since
+from wabus_health_projector.health.reasons.account import numbers
+from wabus_health_projector.health.reasons.reason import Reason
+from wabus_health_projector.health.reasons.routing import checked_since
 from wabus_health_projector.health.state import SyncStatus, WabaHealth
 from wabus_health_projector.health.traffic import ErrorCount
 from wabus_health_projector.tables.reading import KindCount, Organisation, Waba

@@ -10,7 +10,7 @@ from wabus_runtime.http.headers import PREFER_WAIT
 from wabus_runtime.http.openapi import Header, Operation
 
 from wabus_health_projector.api.models import DetailedHealth, Health
-from wabus_health_projector.health.reason import Reason
+from wabus_health_projector.health.reasons.reason import Reason
 
 TAG = "health"
 

@@ -7,13 +7,18 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from wabus_health_projector.health.account import account_reasons
-from wabus_health_projector.health.action import RECONNECT, action_of, ease
-from wabus_health_projector.health.message_errors import NOT_REGISTERED, numbers_in, traffic_reasons
-from wabus_health_projector.health.reason import SEVERITIES, Reason
-from wabus_health_projector.health.routing import checked_since, refused_since, restriction_reasons, routing_reasons
+from wabus_health_projector.health.reasons.account import account_reasons
+from wabus_health_projector.health.reasons.action import RECONNECT, action_of, ease
+from wabus_health_projector.health.reasons.message_errors import NOT_REGISTERED, numbers_in, traffic_reasons
+from wabus_health_projector.health.reasons.reason import SEVERITIES, Reason
+from wabus_health_projector.health.reasons.routing import (
+    checked_since,
+    refused_since,
+    restriction_reasons,
+    routing_reasons,
+)
+from wabus_health_projector.health.reasons.sync_errors import meaning_of
 from wabus_health_projector.health.state import Checked, CheckFailure, Connection, SyncFailure, WabaHealth, order
-from wabus_health_projector.health.sync_errors import meaning_of
 from wabus_health_projector.health.traffic import Traffic
 
 Status = Literal["healthy", "pending", "degraded", "failing"]

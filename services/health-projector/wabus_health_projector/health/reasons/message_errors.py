@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from wabus_whatsapp.sending.errors import MEANINGS, TROUBLES, Trouble
 
-from wabus_health_projector.health.reason import Reason
+from wabus_health_projector.health.reasons.reason import Reason
 from wabus_health_projector.health.traffic import ErrorCount, NumberError, Traffic
 
 FAILING_SHARE = 0.2  # of the messages of a day

@@ -10,8 +10,8 @@ from wabus_whatsapp.sending_health import BLOCKED
 from wabus_whatsapp.webhook_fields import FIELDS, Use
 
 from wabus_health_projector.health.check import is_ours
-from wabus_health_projector.health.message_errors import NOT_REGISTERED
-from wabus_health_projector.health.reason import Reason, Severity
+from wabus_health_projector.health.reasons.message_errors import NOT_REGISTERED
+from wabus_health_projector.health.reasons.reason import Reason, Severity
 from wabus_health_projector.health.state import Checked, CheckFailure, Connection, WabaHealth, order
 
 

@@ -8,7 +8,7 @@ from wabus_events import CheckedNumber, PhoneNumber
 from wabus_events.models.messaging_limit import is_lower, people_a_day
 from wabus_whatsapp.shown_text import isolated
 
-from wabus_health_projector.health.reason import Reason, Severity
+from wabus_health_projector.health.reasons.reason import Reason, Severity
 from wabus_health_projector.health.state import Checked, Connection, Fact, NumberHealth, WabaHealth, digits, order
 
 WARNING_LASTS = timedelta(days=30)  # for what Meta announces once and never takes back: violations, alerts

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from wabus_events import PhoneNumber
 
-from wabus_health_projector.health.reason import Action, Reason
+from wabus_health_projector.health.reasons.reason import Action, Reason
 from wabus_health_projector.health.state import digits
 
 MANAGER = "https://business.facebook.com/wa/manage"
