@@ -22,6 +22,7 @@ from wabus_insights.api.routes import add_routes
 from wabus_insights.settings import InsightsApiSettings, InsightsSettings, InsightsWorkerSettings
 from wabus_insights.worker import projector
 from wabus_insights.worker.costs import upkeep as costs_upkeep
+from wabus_insights.worker.performance import upkeep
 from wabus_insights.worker.planning.advising import Advising
 from wabus_insights.worker.planning.reading import Reading
 from wabus_insights.worker.planning.watching import Watching
@@ -129,9 +130,13 @@ def _install_worker(app: web.Application, settings: InsightsWorkerSettings) -> N
     async def keep_costs(ready: Callable[[], None]) -> None:
         await costs_upkeep.run(app[POOL], ready)
 
+    async def keep_up(ready: Callable[[], None]) -> None:
+        await upkeep.run(settings, app[POOL], projector.NAME, projector.REBUILDING, ready)
+
     background(app, "insights-accounts", directory.run)
     background(app, "insights-costs-upkeep", keep_costs)
     background(app, projector.NAME, fold)
+    background(app, "insights-upkeep", keep_up)
 
 
 service = Service(

@@ -17,6 +17,7 @@ from wabus_runtime.settings import IdentitySettings
 from wabus_insights.settings import InsightsFoldSettings
 from wabus_insights.tables.erasing import erase
 from wabus_insights.worker.costs.folding import Costs
+from wabus_insights.worker.performance import recounting
 from wabus_insights.worker.performance.folding import Performance
 from wabus_insights.worker.planning import folding as planning
 
@@ -61,11 +62,12 @@ class _Folding:
 
 
 @asynccontextmanager
-async def _folding_again(settings: InsightsFoldSettings, _pool: asyncpg.Pool) -> AsyncGenerator[Projection]:
+async def _folding_again(settings: InsightsFoldSettings, pool: asyncpg.Pool) -> AsyncGenerator[Projection]:
     directory = Directory(settings)
     following = asyncio.create_task(directory.run(lambda: None))
     try:
         await directory.whole(DIRECTORY_TIMEOUT)
+        await recounting.begin(settings, pool, REBUILDING)
         yield declared(REBUILDING, settings.identity_bytes, directory)
     finally:
         following.cancel()

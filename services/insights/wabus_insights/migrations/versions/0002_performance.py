@@ -121,7 +121,7 @@ def upgrade() -> None:
             {_COUNTS},
             PRIMARY KEY (org_id, template_id, hour, version, phone_number_id, country, waba_id)
         ) WITH (fillfactor = 80);
-        CREATE INDEX template_hours_hour ON template_hours USING brin (hour);
+        CREATE INDEX template_hours_hour ON template_hours (hour);
 
         CREATE TABLE template_days (
             org_id text NOT NULL,

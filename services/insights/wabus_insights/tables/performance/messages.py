@@ -3,7 +3,7 @@
 Others who need to know what became of a message read `send_facts`; nobody else writes it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -95,6 +95,13 @@ async def accepted(connection: Connection, column: str, value: str, before: date
         before,
     )
     return [_message(row) for row in rows]
+
+
+async def all_from(connection: Connection, at: datetime) -> AsyncGenerator[Message]:
+    """All templates that were accepted from a moment on and are known still; in a transaction."""
+    statement = f"SELECT {_ROW} FROM send_facts WHERE template_id <> '' AND accepted_at >= $1"  # noqa: S608
+    async for row in connection.cursor(statement, at, prefetch=2_000):
+        yield _message(row)
 
 
 async def insert_asked(connection: Connection, asked: Sequence[Asked]) -> None:

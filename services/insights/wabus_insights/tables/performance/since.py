@@ -16,6 +16,11 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 async def read(connection: Connection) -> datetime:
     """From when on messages are counted; nobody moves it until the transaction ends."""
     await connection.execute("SELECT pg_advisory_xact_lock_shared($1)", _LOCK)
+    return await held(connection)
+
+
+async def held(connection: Connection) -> datetime:
+    """The same, for who has the lock."""
     return await connection.fetchval("SELECT at FROM counted_since") or BEGINNING
 
 
