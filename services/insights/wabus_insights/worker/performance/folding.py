@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from typing import cast, get_args
 
 from wabus_events import (
     ContactForgotten,
@@ -33,10 +34,12 @@ from wabus_insights.tables.performance.messages import Change
 from wabus_insights.tables.performance.people import Named
 
 IDENTITIES_REMEMBERED = 50_000
-_COUNTING = (
+_Counting = (
     MessageStatusChanged | MessageReceived | SendRequested | MessageAccepted | MessageReported | SendSettled
     | MarketingPreferenceChanged | OptedOut
 )  # fmt: skip
+_COUNTING = frozenset(get_args(_Counting))
+"""By type, for to ask a model whether it is one takes long."""
 _UNKNOWN_SINCE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -77,6 +80,7 @@ class Performance:
         self._directory = directory
         self._ids = Ids(key)
         self._forgotten_as = lru_cache(IDENTITIES_REMEMBERED)(partial(identity_of, key, ContactForgotten))
+        self._contact_id = lru_cache(IDENTITIES_REMEMBERED)(contact_id)
         self._named: dict[str, Named] = {}
 
     def apply(self, records: Sequence[Recorded]) -> Write:
@@ -86,13 +90,13 @@ class Performance:
         found: list[Fact] = []
         told: list[templates.Template] = []
         for record in records:
-            event = record.event
-            if isinstance(event, _COUNTING):
+            if type(record.event) in _COUNTING:
+                event = cast(_Counting, record.event)
                 org_id = event.org_id or self._directory.owner(event.waba_id, event.time)
                 if org_id:
                     found += facts_of(event, org_id, self._person)
-            elif isinstance(event, TemplateChanged | TemplateRemoved):
-                told.append(_template(event))
+            elif isinstance(record.event, TemplateChanged | TemplateRemoved):
+                told.append(_template(record.event))
         batch = _Batch(found)
         named = self._people(batch)
 
@@ -104,7 +108,7 @@ class Performance:
         return write
 
     def _person(self, org_id: str, wa_id: str | None, user_id: str | None) -> Who:
-        number = self._name(org_id, contact_id(wa_id)) if wa_id else None
+        number = self._name(org_id, self._contact_id(wa_id)) if wa_id else None
         return Who(number, self._name(org_id, user_id) if user_id else None)
 
     def _name(self, org_id: str, value: str) -> str:
@@ -193,9 +197,12 @@ async def _attribute(connection: Connection, changes: Sequence[Change], acts: Se
             new |= {name for name in (after.acceptance.number_id, after.acceptance.user_id) if name}
     if not new:
         return
+    # Where nobody has done anything, nothing counts for any template, and nothing changes for one before.
+    did = await people.acts_of(connection, sorted(new))
     sent: dict[str, Message] = {}
-    done: set[Act] = set()
+    done: set[Act] = set(did)
     seen: set[str] = set()
+    new = {name for act in did for name in (act.number_id, act.user_id) if name}
     while new:
         seen |= new
         found = await messages.templates_to(connection, sorted(new))
