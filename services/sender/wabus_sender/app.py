@@ -7,6 +7,7 @@ from aiohttp import web
 from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.directory.directory import Directory
+from wabus_runtime.directory.prices import Prices
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.identity.pseudonyms import Pseudonyms
 from wabus_runtime.kafka.publisher import Publisher
@@ -22,6 +23,7 @@ from wabus_sender.api.messages import MessagesApi
 from wabus_sender.api.numbers import NumbersApi
 from wabus_sender.api.opting import OptingApi
 from wabus_sender.api.policy import PolicyApi
+from wabus_sender.api.pricing import Pricing
 from wabus_sender.api.queue_bound import QueueBound
 from wabus_sender.api.reporting import ReportingApi
 from wabus_sender.api.routes import add_routes
@@ -79,7 +81,10 @@ def _install_api(app: web.Application, settings: SenderApiSettings) -> None:
     opting = OptingApi(lambda: app[POOL], publisher, pseudonyms)
     reporting = ReportingApi(lambda: app[POOL], publisher, pseudonyms)
     uploads = UploadsApi(lambda: app[POOL], announcements)
-    messages = MessagesApi(lambda: app[POOL], publisher, pseudonyms, bound, sends)
+    directory, prices = Directory(settings), Prices(settings)
+    background(app, "sender-api-accounts", directory.run)
+    background(app, "sender-prices", prices.run)
+    messages = MessagesApi(lambda: app[POOL], publisher, pseudonyms, bound, sends, Pricing(directory, prices))
     add_routes(app, messages, sends, numbers, uploads, reporting, opting, blocking, PolicyApi(lambda: app[POOL]))
 
 

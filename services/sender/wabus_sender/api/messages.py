@@ -20,6 +20,7 @@ from wabus_runtime.kafka.publisher import Publisher
 
 from wabus_sender.api import views
 from wabus_sender.api.models import BatchRequest, SendPath, SendRequest
+from wabus_sender.api.pricing import Pricing
 from wabus_sender.api.queue_bound import QueueBound
 from wabus_sender.api.sends import SendsApi
 from wabus_sender.api.wanted import Known, Wish, check_message, invalid, known_of, problem_of, wish_of
@@ -46,6 +47,7 @@ class MessagesApi:
     pseudonyms: Pseudonyms
     bound: QueueBound
     sends: SendsApi
+    pricing: Pricing
 
     async def send(self, request: web.Request) -> web.Response:
         """POST /messages"""
@@ -105,7 +107,8 @@ class MessagesApi:
         wish = await wish_of(self.pool(), caller.org_id, asked)
         known = await known_of(self.pool(), caller.org_id, wish, now)
         refusal = views.refused(known.refusal.code, "check") if known.refusal else None
-        return json_response({"ok": refusal is None, "lane": known.lane, "refusal": refusal})
+        price = self.pricing.price(known, now)
+        return json_response({"ok": refusal is None, "lane": known.lane, "refusal": refusal, "price": price})
 
     def _wish(self, caller: Caller, asked: SendRequest) -> "Callable[[], Any]":
         return lambda: wish_of(self.pool(), caller.org_id, asked)

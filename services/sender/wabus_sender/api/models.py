@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from wabus_events.models.sends import Lane
 from wabus_runtime.http.answers import DIGITS
 from wabus_runtime.http.paging import Cursor
+from wabus_whatsapp.prices.message import Cheaper, Known
 from wabus_whatsapp.sending.uploads import MediaKind
 
 from wabus_sender.sending.states import State
@@ -346,9 +347,22 @@ class NumberView(BaseModel):
     reach: ReachView
 
 
+class PriceView(BaseModel):
+    """What a message costs at most, if it is delivered now."""
+
+    amount: Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?$")] | None = Field(
+        description="The list rate; null where it is not known, which is never nothing."
+    )
+    currency: str | None = Field(description="That of the account.")
+    known: Known
+    market: str | None = Field(description="In which WhatsApp charges it.")
+    cheaper: list[Cheaper] = Field(description="Why it may cost less.")
+
+
 class CheckView(BaseModel):
     """What POST /messages would do with it now."""
 
     ok: bool
     lane: Lane
     refusal: RefusalView | None
+    price: PriceView

@@ -13,6 +13,7 @@ from wabus_runtime.http.answers import Problem
 from wabus_whatsapp.sending.message import check
 from wabus_whatsapp.sending.template_parameters import check_parameters
 from wabus_whatsapp.templates.render import CannotRender
+from wabus_whatsapp.window import window
 
 from wabus_sender.api.models import MessageBody, SendRequest, Whom
 from wabus_sender.sending import checks
@@ -63,6 +64,8 @@ class Known:
     lane: Lane
     template: Template | None
     refusal: Refusal | None
+    window_open: bool = False
+    """Whether the customer service window is surely open."""
 
 
 def template_in(message: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -130,7 +133,9 @@ async def known_of(pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime) -
         now,
     )
     lane = lane_of(wish.kind, template and template.category)
-    return Known(wish, number.waba_id, lane, template, refusal or (checks.TEMPLATE_UNKNOWN if unknown else None))
+    refusal = refusal or (checks.TEMPLATE_UNKNOWN if unknown else None)
+    is_open = window(now, user_last_at=user_last_at).state == "open"
+    return Known(wish, number.waba_id, lane, template, refusal, is_open)
 
 
 def _check_parameters(wish: Wish, template: Template) -> None:
