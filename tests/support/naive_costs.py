@@ -177,7 +177,7 @@ def _price(
             *(
                 first
                 for of, kind, when, since, first in floors
-                if (of, kind, when) == (market, family, month) and since <= each["at"]
+                if (of, kind, when) == (market, family, month) and since < each["at"]
             ),
             1,
         )

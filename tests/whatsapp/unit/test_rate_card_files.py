@@ -65,6 +65,19 @@ def test_volume_tiers_are_read_beside_each_other_and_under_the_name_above() -> N
     assert not is_tiers(RATES.encode())
 
 
+def test_volume_tiers_below_each_other_are_read_too() -> None:
+    text = (
+        "Market,Currency,Category,From,To,Rate\n"
+        "Germany,USD,utility,0,100,0.0550\nGermany,USD,utility,101,MAX,0.0500\n"
+        "India,USD,authentication-international,0,MAX,0.0280\n"
+    )
+    card = _card(tiers=text).card
+    assert card.bands("Germany", "utility") == (Band(1, Decimal("0.0550")), Band(101, Decimal("0.0500")))
+    assert card.bands("India", "authentication_international") == (Band(1, Decimal("0.0280")),)
+    with pytest.raises(FileRefused, match="Germany has tiers of no category that has any"):
+        _card(tiers=text.replace("utility", "marketing"))
+
+
 def test_without_doubts_nothing_has_to_be_confirmed() -> None:
     read = _card()
     assert read.doubts == []

@@ -72,7 +72,7 @@ def pricing_in(value: Mapping[str, Any]) -> Pricing | None:
     match value:
         case {"statuses": [{"pricing": {**told}}]}:
             cost, currency = _cost(told.get("cost"))
-            return Pricing(_word(told.get("category")), _type(told), cost, currency)
+            return Pricing(_word(told.get("category")).replace("-", "_"), _type(told), cost, currency)
         case _:
             return None
 

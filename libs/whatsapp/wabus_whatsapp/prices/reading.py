@@ -106,8 +106,8 @@ def amount_of(cell: str) -> Decimal | None:
 
 
 def whole_number_of(cell: str) -> int | None:
-    """The number in a cell, None where it says that there is none. Raises ValueError with what is wrong."""
-    if cell.casefold() in NONE:
+    """The number in a cell, None where it says that there is none, or no end. Raises ValueError with what is wrong."""
+    if cell.casefold() in NONE or cell.casefold() == "max":
         return None
     digits = cell.replace(",", "").removesuffix("+")
     if not re.fullmatch("[0-9]{1,12}", digits):

@@ -2,7 +2,7 @@
 
 Source: Meta, "Pricing on the WhatsApp Business Platform", rate cards and volume tiers, the column "Volume tiers (CSV)".
 Above the header stands over each group of columns From, To, Rate type, Rate, vs. List rate which category it is of; a
-market's name stands in the first of its rows only.
+market's name stands in the first of its rows only. A file with a column Category in their place is read too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,10 @@ from wabus_whatsapp.prices.reading import (
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The columns of one category."""
+    """The columns of one category, or of the one that each row names."""
 
-    category: Category
+    category: Category | int
+    """Which, or in which column it stands."""
     first: int
     last: int
     amount: int
@@ -53,18 +54,22 @@ def read_tiers(content: bytes, currency: str) -> Mapping[tuple[str, Category], B
         if told and currency_of(told) != currency:
             problems.append(f"Line {row.line}: {name} is not in {currency}.")
         for group in groups:
+            category = _category(row, group)
+            if category is None:
+                problems.append(f"Line {row.line}: {name} has tiers of no category that has any.")
+                continue
             try:
                 first, last = whole_number_of(_cell(row, group.first)), whole_number_of(_cell(row, group.last))
                 amount = amount_of(_cell(row, group.amount))
             except ValueError as wrong:
-                problems.append(f"Line {row.line}: a cell of {group.category} of {name} {wrong}.")
+                problems.append(f"Line {row.line}: a cell of {category} of {name} {wrong}.")
                 continue
             if first is None and amount is None:
                 continue
             if first is None or amount is None:
-                problems.append(f"Line {row.line}: {group.category} of {name} has a rate or a beginning alone.")
+                problems.append(f"Line {row.line}: {category} of {name} has a rate or a beginning alone.")
                 continue
-            found = bands.setdefault((market_key(name), group.category), [])
+            found = bands.setdefault((market_key(name), category), [])
             found.append((row.line, last, Band(max(first, 1), amount)))
     for (market, category), found in bands.items():
         problems += _gaps(f"{category} of {market}", found)
@@ -101,15 +106,23 @@ def _header(rows: Sequence[Row]) -> tuple[int, int, int, Sequence[_Group]]:
             continue
         groups: list[_Group] = []
         for begin, following in zip(begins, [*begins[1:], len(names)], strict=True):
-            category = _named_above(rows[:at], begin)
+            category = names.index("category") if "category" in names else _named_above(rows[:at], begin)
             inside = dict(zip(names[begin:following], range(begin, following), strict=False))
-            if category is None or category not in TIERED:
+            if category is None or (isinstance(category, str) and category not in TIERED):
                 raise FileRefused(f"What the columns {begin + 1} to {following} are of is no category with tiers.")
             if "to" not in inside or "rate" not in inside:
-                raise FileRefused(f"{category} has no columns From, To and Rate in line {row.line}.")
+                raise FileRefused(f"There are not all of the columns From, To and Rate in line {row.line}.")
             groups.append(_Group(category, begin, inside["to"], inside["rate"]))
         return at, market, names.index("currency"), groups
     raise FileRefused("There is no header with Market, Currency, From, To and Rate.")
+
+
+def _category(row: Row, group: _Group) -> Category | None:
+    """Which category the tiers in a row are of; None for one without tiers."""
+    if isinstance(group.category, str):
+        return group.category
+    found = category_of(_cell(row, group.category))
+    return found if found in TIERED else None
 
 
 def _named_above(rows: Sequence[Row], column: int) -> Category | None:

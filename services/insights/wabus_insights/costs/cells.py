@@ -116,7 +116,7 @@ def counted(charge: Charge, billing: Billing) -> Counted | None:
         charge.phone_number_id,
         charge.place.country,
         charge.place.sure and zone is not None,
-        pricing.category.replace("-", "_"),
+        pricing.category,
         pricing.type,
         charge.template_id,
         charge.campaign,

@@ -4,7 +4,7 @@ Source: Meta, "Pricing on the WhatsApp Business Platform", volume tiers, tiering
 for the portfolio too, and tells when a tier is reached: from then on a message is in no lower one.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
@@ -81,7 +81,8 @@ def stays(before: int, after: int, firsts: Iterable[int]) -> bool:
 
 def floor_at(floors: Sequence[Floor], at: datetime) -> int:
     """Which message of the month the next one is at least at a moment, by what Meta has told."""
-    place = bisect_right(floors, at, key=lambda floor: floor.at)
+    # In the second itself nobody knows which of two messages it was; the one that reached the tier is counted.
+    place = bisect_left(floors, at, key=lambda floor: floor.at)
     return max((floor.first for floor in floors[:place]), default=1)
 
 
