@@ -1,7 +1,7 @@
 """Run every benchmark and write docs/benchmarks.md: the machine, the commands, and what each printed.
 
     python benchmarks/report.py [gateway webhook_records template_sync projection conversations health_api
-                                 conversations_api media sending feed page inbox experiments]
+                                 conversations_api media sending feed page inbox insights experiments]
 
 With names it runs only these and leaves what the page says of the others.
 """
@@ -32,6 +32,7 @@ TITLES = {
     "media": "Media beside plain aiohttp",
     "sending": "Sending beside a bare loop, and what a kill doubles",
     "feed": "Following conversations beside Centrifugo",
+    "insights": "Counts of messages beside COPY and upsert, and their list beside its query",
     "experiments": "Experiments: a test that may be looked at any time",
 }
 OPTIONS = {"gateway": ["--plot", str(PLOT.relative_to(HERE.parent))]}
