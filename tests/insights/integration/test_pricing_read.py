@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -11,11 +12,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from planning_world import ORG, WABA, World
 from pydantic import SecretStr
+from sending_world import Sending
+from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
 from wabus_events import INSIGHTS, AccountConnected, CredentialStored, PricingRead
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.settings import CredentialSettings, load
 
-pytest_plugins = ("support.planning_world",)
+pytest_plugins = ("support.planning_world", "support.sending_world")
 
 ON_CREDIT, REFUSED = "102290129340399", "102290129340400"
 
@@ -58,13 +61,15 @@ def point(day: date, volume: int, cost: float | None, **more: Any) -> dict[str, 
     }  # fmt: skip
 
 
-async def connect(world: World, waba_id: str) -> None:
+async def connect(
+    world: World, waba_id: str, token: str = "EAAtoken", time_zone: str = "UTC", currency: str = "EUR"
+) -> None:
     """Let an account be connected, with a token."""
-    sealed = Keyring(load(CredentialSettings)).seal(SecretStr("EAAtoken"), org_id=ORG, waba_id=waba_id)
+    sealed = Keyring(load(CredentialSettings)).seal(SecretStr(token), org_id=ORG, waba_id=waba_id)
     about: dict[str, Any] = {"time": datetime.now(UTC), "org_id": ORG, "waba_id": waba_id}
     await world.publisher.publish(
         [
-            AccountConnected(id=str(uuid4()), time_zone="UTC", currency="EUR", **about),
+            AccountConnected(id=str(uuid4()), time_zone=time_zone, currency=currency, **about),
             CredentialStored(
                 id=str(uuid4()), key_id=sealed.key_id, nonce=sealed.nonce, ciphertext=sealed.ciphertext, **about
             ),
@@ -145,3 +150,35 @@ async def test_each_account_is_read_and_compared_whatever_becomes_of_another(gra
     await world.asked("GET", f"/costs/reconciliation?waba_id={WABA}", 404, org="other")
     backwards = await world.asked("GET", "/costs/reconciliation?from=2026-02-01&to=2026-01-01")
     assert [one["days"] for one in backwards["accounts"]] == [[], [], []]
+
+
+async def test_what_is_read_of_the_simulated_meta_is_what_it_bills(sending: Sending, world: World) -> None:
+    today = datetime.now(UTC).date()
+    days = [today - timedelta(days=n) for n in (2, 3, 5, 8)]
+    messages = [
+        {
+            "at": f"{day}T12:{minute:02}:00", "phone_number_id": DEMO_PHONE, "to": f"49151234567{minute:02}",
+            "template": {"name": "order_confirmation", "language": "en_US"},
+        }
+        for day in days
+        for minute in range(3)
+    ]  # fmt: skip
+    await sending.control("PATCH", f"/wabas/{DEMO_WABA}", {"timezone_id": "1", "currency": "USD"})
+    await sending.control("POST", "/traffic", {"messages": messages})
+    await connect(world, DEMO_WABA, token=sending.token, time_zone="America/Los_Angeles", currency="USD")
+    await world.eventually(is_idle(world))
+
+    months = sorted({f"{day:%Y-%m}" for day in days})
+    bills = [await sending.control("GET", f"/invoice?waba={DEMO_WABA}&month={month}") for month in months]
+    billed = sum((Decimal(bill["total_exact"]) for bill in bills), Decimal(0))
+    read = await readings(world)
+    assert [event.priced_on for event in sorted(read, key=lambda event: event.priced_on)] == sorted(days)
+    amounts = [row.amount or Decimal(0) for event in read for row in event.volumes]
+    assert (sum(amounts), sum(row.volume for event in read for row in event.volumes)) == (billed, 12)
+    assert billed > 0
+
+    await sending.control("PATCH", f"/wabas/{DEMO_WABA}", {"shares_credit_line": True})
+    await read_again(world)
+    state = await world.asked("GET", f"/costs/reconciliation?waba_id={DEMO_WABA}")
+    assert not state["accounts"][0]["amounts_told"]
+    assert len(await readings(world)) == len(read)  # what was told of amounts stays

@@ -10,6 +10,7 @@ import pytest
 from wabus_insights.costs.pricing_analytics import (
     LOOKED_BACK,
     READ_AGAIN,
+    Read,
     Span,
     amounts_told,
     digest,
@@ -108,14 +109,22 @@ def test_only_what_says_something_else_is_told() -> None:
     yesterday, long_ago = TODAY - timedelta(days=1), TODAY - timedelta(days=9)
     assert is_news(yesterday, rows, None, told, TODAY)
     assert not is_news(yesterday, [], None, digest([], "USD"), TODAY)
-    assert not is_news(yesterday, rows, (told, 2), told, TODAY)
-    assert is_news(yesterday, rows, ("another", 3), told, TODAY)
-    assert is_news(long_ago, rows, ("another", 2), told, TODAY)
+    assert not is_news(yesterday, rows, Read(told, 2, True), told, TODAY)
+    assert is_news(yesterday, rows, Read("another", 3, True), told, TODAY)
+    assert is_news(long_ago, rows, Read("another", 2, True), told, TODAY)
 
 
 def test_a_number_that_has_left_does_not_take_its_past_along() -> None:
     rows = volumes_in(answer(POINTS[0]), SPAN, LOS_ANGELES)[SPAN.first]
-    assert not is_news(TODAY - timedelta(days=9), rows, ("another", 3), digest(rows, "USD"), TODAY)
+    assert not is_news(TODAY - timedelta(days=9), rows, Read("another", 3, True), digest(rows, "USD"), TODAY)
+
+
+def test_amounts_that_are_told_no_more_stay() -> None:
+    rows = volumes_in(answer({**POINTS[0], "cost": None}), SPAN, LOS_ANGELES)[SPAN.first]
+    told, yesterday = digest(rows, "USD"), TODAY - timedelta(days=1)
+    assert not is_news(yesterday, rows, Read("another", 2, True), told, TODAY)
+    assert is_news(yesterday, rows, Read("another", 1, True), told, TODAY)
+    assert is_news(yesterday, rows, Read("another", 2, False), told, TODAY)
 
 
 def test_an_unknown_zone_is_utc() -> None:

@@ -29,6 +29,14 @@ POINTS_MAX = 200_000
 _DIMENSIONS = '["PRICING_CATEGORY","PRICING_TYPE","COUNTRY","TIER"]'
 
 
+class Read(NamedTuple):
+    """What was read of a day before."""
+
+    digest: str
+    volume: int
+    amounts_told: bool
+
+
 class Span(NamedTuple):
     """Days to ask for, both included."""
 
@@ -107,16 +115,19 @@ def digest(volumes: Sequence[PricedVolume], currency: str | None) -> str:
     return hashlib.blake2b(orjson.dumps([currency, rows]), digest_size=16).hexdigest()
 
 
-def is_news(day: date, volumes: Sequence[PricedVolume], known: tuple[str, int] | None, told: str, today: date) -> bool:
-    """Whether a reading of a day says other than the one before, and counts.
+def is_news(day: date, volumes: Sequence[PricedVolume], known: Read | None, told: str, today: date) -> bool:
+    """Whether a reading of a day says other than the one before, and counts; `told` is its digest.
 
-    `known` is the digest of that one, and its messages; `told` is the digest of the new one.
+    One without amounts takes the place of one that has some only where it has more messages.
     """
     if known is None:
         return bool(volumes)
-    if known[0] == told:
+    if known.digest == told:
         return False
-    return today - day <= SETTLED_AFTER or sum(row.volume for row in volumes) >= known[1]
+    volume = sum(row.volume for row in volumes)
+    if known.amounts_told and known.volume and not amounts_told(volumes):
+        return volume > known.volume
+    return today - day <= SETTLED_AFTER or volume >= known.volume
 
 
 def zone_of(name: str | None) -> tzinfo:

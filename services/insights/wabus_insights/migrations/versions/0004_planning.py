@@ -11,6 +11,7 @@ def upgrade() -> None:
         CREATE TABLE planned_accounts (
             waba_id text PRIMARY KEY,
             org_id text,
+            last_org_id text,
             since timestamptz,
             had_another_owner boolean NOT NULL DEFAULT false,
             owner_told_at timestamptz,

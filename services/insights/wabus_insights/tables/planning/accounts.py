@@ -24,11 +24,12 @@ async def own(connection: Connection, waba_id: str, org_id: str, at: datetime) -
     """Let an account be an organisation's, unless something later is known."""
     await connection.execute(
         """
-        INSERT INTO planned_accounts AS held (waba_id, org_id, since, owner_told_at) VALUES ($1, $2, $3, $3)
-        ON CONFLICT (waba_id) DO UPDATE SET org_id = excluded.org_id,
-            since = CASE WHEN held.org_id = excluded.org_id THEN held.since ELSE excluded.since END,
+        INSERT INTO planned_accounts AS held (waba_id, org_id, last_org_id, since, owner_told_at)
+        VALUES ($1, $2, $2, $3, $3)
+        ON CONFLICT (waba_id) DO UPDATE SET org_id = excluded.org_id, last_org_id = excluded.org_id,
+            since = CASE WHEN held.last_org_id = excluded.org_id THEN held.since ELSE excluded.since END,
             had_another_owner = held.had_another_owner
-                OR (held.owner_told_at IS NOT NULL AND held.org_id IS DISTINCT FROM excluded.org_id),
+                OR coalesce(held.last_org_id <> excluded.org_id, false),
             owner_told_at = excluded.owner_told_at
         WHERE held.owner_told_at IS NULL OR held.owner_told_at < excluded.owner_told_at
         """,

@@ -8,7 +8,7 @@ from wabus_whatsapp.forgetting import Lines
 _ACCOUNTS = "waba_id IN (SELECT waba_id FROM planned_accounts WHERE org_id = $1)"
 
 TABLES = (
-    Table("planned_accounts", "org_id = $1", "waba_id = $1"),
+    Table("planned_accounts", "$1 IN (org_id, last_org_id)", "waba_id = $1"),
     Table("budget_sets", "org_id = $1"),
     Table("budgets", "org_id = $1", "waba_id = $1"),
     Table("budget_checks", "org_id = $1"),
@@ -46,7 +46,7 @@ _OF_AN_ORGANISATION = (
     "DELETE FROM advice_checks WHERE org_id = $1 AND org_id NOT IN ("
     "SELECT org_id FROM planned_accounts WHERE org_id = $1 AND owner_told_at > $2)",
     "DELETE FROM advice_dismissals WHERE org_id = $1 AND told_at <= $2",
-    "DELETE FROM planned_accounts WHERE org_id = $1 AND greatest(owner_told_at, told_at) <= $2",
+    "DELETE FROM planned_accounts WHERE $1 IN (org_id, last_org_id) AND greatest(owner_told_at, told_at) <= $2",
 )
 
 
@@ -68,7 +68,7 @@ async def erase(connection: Connection, lines: Lines) -> None:
         SELECT org_id FROM budget_sets UNION SELECT org_id FROM budget_alerts UNION SELECT org_id FROM advice
         UNION SELECT org_id FROM advice_checks UNION SELECT org_id FROM advice_dismissals
         UNION SELECT org_id FROM pricing_readings WHERE org_id IS NOT NULL UNION SELECT org_id FROM pricing_schedules
-        UNION SELECT org_id FROM planned_accounts WHERE org_id IS NOT NULL
+        UNION SELECT last_org_id FROM planned_accounts WHERE last_org_id IS NOT NULL
         """
     )
     left = [(row["org_id"], line) for row in owners if (line := lines.of(OrganisationForgotten, row["org_id"]))]

@@ -8,7 +8,7 @@ import asyncpg
 from wabus_events import PricingRead
 from wabus_runtime.postgres.database import Connection
 
-from wabus_insights.costs.pricing_analytics import digest
+from wabus_insights.costs.pricing_analytics import Read, digest
 
 
 class Turn(NamedTuple):
@@ -59,17 +59,18 @@ async def take_in(connection: Connection, event: PricingRead) -> None:
     )
 
 
-async def known(pool: asyncpg.Pool, waba_id: str, first: date, last: date) -> dict[date, tuple[str, int]]:
-    """Of the days that were read, the digest of what was read and its messages."""
+async def known(pool: asyncpg.Pool, waba_id: str, first: date, last: date) -> dict[date, Read]:
+    """What was read of these days."""
     rows = await pool.fetch(
         """
-        SELECT priced_on, digest, volume FROM pricing_readings WHERE waba_id = $1 AND priced_on BETWEEN $2 AND $3
+        SELECT priced_on, digest, volume, amounts_told FROM pricing_readings
+        WHERE waba_id = $1 AND priced_on BETWEEN $2 AND $3
         """,
         waba_id,
         first,
         last,
     )
-    return {row["priced_on"]: (row["digest"], row["volume"]) for row in rows}
+    return {row["priced_on"]: Read(row["digest"], row["volume"], row["amounts_told"]) for row in rows}
 
 
 async def schedule(pool: asyncpg.Pool, owners: Sequence[tuple[str, str]], now: datetime) -> None:

@@ -22,7 +22,7 @@ from wabus_insights.tables.planning import accounts, advice, evidence
 from wabus_insights.tables.planning.accounts import Account
 
 NAME = "insights advice"
-WORKED_OUT_EVERY = timedelta(hours=1)
+WORKED_OUT_EVERY = timedelta(hours=6)
 AFTER_FAILURE = timedelta(minutes=15)
 LEASE = timedelta(minutes=5)
 TIMEOUT = 120.0  # seconds for one organisation
