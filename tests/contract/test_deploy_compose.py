@@ -16,9 +16,8 @@ from standby import PROGRAMS
 from wabus_cli.serve import chosen, serve
 from wabus_local.jars import COORDINATES
 from wabus_local.postgres import EmbeddedPostgres
-from wabus_runtime.postgres.database import migrate, packages_with_tables
+from wabus_runtime.postgres.database import database_settings, migrate, packages_with_tables
 from wabus_runtime.service.process import Role
-from wabus_runtime.settings import DatabaseSettings
 
 COMPOSE = ROOT / "deploy" / "compose"
 OTHERS = sorted(set(SETTINGS) - {"gateway"})
@@ -190,7 +189,7 @@ async def test_the_role_that_uses_the_database_owns_it_and_is_no_superuser(
 
     url = f"postgresql://{name}:{password}@{server.hostname}:{server.port}/{name}"
     for package in packages_with_tables():
-        await migrate(DatabaseSettings.model_validate({"database_url": url}), package)
+        await migrate(database_settings(package).model_validate({"database_url": url}), package)
     connection = await asyncpg.connect(url)
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await connection.execute("COPY projection_offsets TO PROGRAM 'cat'")
