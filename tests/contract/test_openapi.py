@@ -341,7 +341,7 @@ async def test_the_health_endpoints_answer_as_the_document_says(health_address: 
 
 
 NOT_FOR_CLIENTS = {
-    "/", "/inbox", "/favicon.ico", "/healthz", "/metrics", "/openapi.json", "/readyz", "/ui/session",
+    "/", "/inbox", "/insights", "/favicon.ico", "/healthz", "/metrics", "/openapi.json", "/readyz", "/ui/session",
     "/ui/{folder}/{file}", "/ui/{release}/{folder}/{file}",
     "/webhooks/whatsapp/{waba_id}", "/whatsapp/callback", "/whatsapp/data-deletion",
     "/whatsapp/deauthorize",

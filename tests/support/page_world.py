@@ -30,7 +30,7 @@ from wabus_events import (
     TemplateSyncRequested,
     fact_id,
 )
-from wabus_gateway.api.status_page import UiSettings, install_ui
+from wabus_gateway.api.status_page import PAGES, UiSettings, install_ui
 from wabus_health_projector.api.live import digest_of, snapshot
 from wabus_health_projector.api.models import DetailedHealth, detailed
 from wabus_health_projector.health.fold import fold_all
@@ -336,7 +336,7 @@ class PageWorld:
 
     @web.middleware
     async def _gate(self, request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
-        if request.path == "/" or (request.path.startswith("/ui/") and request.path != "/ui/session"):
+        if request.path in PAGES or (request.path.startswith("/ui/") and request.path != "/ui/session"):
             return await handler(request)
         called = f"{request.method} {request.path}"
         self.asked.append(called)

@@ -10,7 +10,7 @@ gateway:
   role: all
   values: gateway
   serves: true
-  paths: ["/webhooks", "/whatsapp", "/ui", "/inbox"]
+  paths: ["/webhooks", "/whatsapp", "/ui", "/inbox", "/insights"]
   tables: false
   meta: true
 template-sync-api:

@@ -74,8 +74,9 @@ async def greet(stack: Stack) -> None:
     """Say that it is ready, and what to try."""
     lines = [f"wabus is ready at {stack.url}", ""]
     lines += [
-        f"  {stack.url}/       how the connection to WhatsApp is doing",
-        f"  {stack.url}/inbox  conversations",
+        f"  {stack.url}/          how the connection to WhatsApp is doing",
+        f"  {stack.url}/inbox     conversations",
+        f"  {stack.url}/insights  what templates achieve and what messages cost",
         "",
     ]
     wabus = _command("wabus")

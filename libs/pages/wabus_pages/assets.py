@@ -12,7 +12,7 @@ CONTENT_TYPES = {
     ".svg": "image/svg+xml",
 }
 
-FOLDERS = ("shared", "status", "inbox", "conversation")
+FOLDERS = ("shared", "status", "inbox", "conversation", "insights")
 
 
 @dataclass(frozen=True)

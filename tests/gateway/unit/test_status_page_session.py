@@ -20,7 +20,7 @@ Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
 
 SECRET = "a-secret-of-at-least-32-characters-for-tests"
-FIRST_LOAD_MAX = {"status": 60_000, "inbox": 80_000}  # bytes, compressed
+FIRST_LOAD_MAX = {"status": 60_000, "inbox": 80_000, "insights": 50_000}  # bytes, compressed
 
 
 def settings(**changes: Any) -> UiSettings:

@@ -1,40 +1,13 @@
 """The pure functions of the pages, called in a browser: what is decided there without a page."""
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from browser import ARGUMENTS, chromium_path
 from page_world import PageWorld
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
+from pure_functions import Call
 
-pytest_plugins = ["page_world"]
-
-Call = Callable[..., Any]
-CALL = """async ([module, name, given]) => {
-  const found = (await import(module))[name](...given);
-  return JSON.parse(JSON.stringify(found, (_, value) => (value instanceof Map ? [...value] : value)) ?? "null");
-}"""
-
-
-@pytest.fixture(scope="module")
-def page(shared_world: PageWorld) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
-        page = browser.new_page(timezone_id="Europe/Berlin")
-        page.goto(f"{shared_world.url}/ui/shared/icon.svg")
-        yield page
-        browser.close()
-
-
-@pytest.fixture
-def call(page: Page, shared_world: PageWorld) -> Call:
-    """Call a function of a module."""
-
-    def run(module: str, name: str, *given: Any) -> Any:
-        return page.evaluate(CALL, [f"{shared_world.url}/ui/{module}", name, list(given)])
-
-    return run
+pytest_plugins = ["pure_functions"]
 
 
 def account(waba_id: str, status: str = "healthy", *codes: str, **more: Any) -> dict[str, Any]:
@@ -126,9 +99,9 @@ NEWS = """async ([module, before, now]) => {
     ],
 )
 def test_news_is_what_came_and_what_went(
-    page: Page, shared_world: PageWorld, before: Any, now: Any, said: list[str]
+    blank_page: Page, shared_world: PageWorld, before: Any, now: Any, said: list[str]
 ) -> None:
-    assert page.evaluate(NEWS, [f"{shared_world.url}/ui/status/news.js", before, now]) == said
+    assert blank_page.evaluate(NEWS, [f"{shared_world.url}/ui/status/news.js", before, now]) == said
 
 
 HOUR, DAY = 3_600_000, 86_400_000
@@ -165,8 +138,8 @@ def test_how_long_something_took_is_said_in_two_parts_at_most(call: Call, ms: in
         (5_000, "just now"), (30_000, "less than a minute ago"),
     ],
 )  # fmt: skip
-def test_since_is_said_as_people_say_it(page: Page, shared_world: PageWorld, ago: int, words: str) -> None:
-    text = page.evaluate(
+def test_since_is_said_as_people_say_it(blank_page: Page, shared_world: PageWorld, ago: int, words: str) -> None:
+    text = blank_page.evaluate(
         "async ([module, then, now]) => (await import(module)).since(then, now).textContent",
         [f"{shared_world.url}/ui/shared/time.js", NOON - ago, NOON],
     )
@@ -192,15 +165,15 @@ PARSE = """async ([module, pieces]) => {
 }"""
 
 
-def test_a_stream_is_read_however_it_is_cut(page: Page, shared_world: PageWorld) -> None:
+def test_a_stream_is_read_however_it_is_cut(blank_page: Page, shared_world: PageWorld) -> None:
     text = 'retry: 5\n\nid: 7\nevent: health\ndata: {"a":\r\ndata: 1}\r\n\r\n: alive\n\ndata: x\n\n'
     module = f"{shared_world.url}/ui/shared/stream.js"
-    whole = page.evaluate(PARSE, [module, [text]])
+    whole = blank_page.evaluate(PARSE, [module, [text]])
     assert whole == [
         {"name": "health", "data": '{"a":\n1}', "id": "7"}, {"name": "message", "data": "x", "id": None},
     ]  # fmt: skip
     for size in (1, 2, 5):
-        assert page.evaluate(PARSE, [module, [text[at : at + size] for at in range(0, len(text), size)]]) == whole
+        assert blank_page.evaluate(PARSE, [module, [text[at : at + size] for at in range(0, len(text), size)]]) == whole
 
 
 # ---- the inbox ----

@@ -48,7 +48,7 @@ SEND = "00000000-0000-0000-0000-000000000007"
 PHONE, WAMID, NUMBER = "900000000000003", "wamid.X", SECRETS[4]
 WITH_MEDIUM = "wamid.M"
 OPEN = {
-    "/healthz", "/readyz", "/metrics", "/openapi.json", "/", "/inbox", "/favicon.ico",
+    "/healthz", "/readyz", "/metrics", "/openapi.json", "/", "/inbox", "/insights", "/favicon.ico",
     "/ui/{folder}/{file}", "/ui/{release}/{folder}/{file}", "/ui/session",
     "/webhooks/whatsapp", "/webhooks/whatsapp/{waba_id}",
     "/whatsapp/callback", "/whatsapp/setup", "/whatsapp/setup/{waba_id}",

@@ -623,7 +623,7 @@ function drawTop() {
   show($("live"), h("i", { "aria-hidden": "true" }), h("span", {}, text), live === "lost" && isIn ? h("button", { class: "button text small", type: "button", "data-action": "retry" }, "Try now") : null);
   show($("organisation"), isIn ? named(session.claims()?.orgId ?? "") : null);
   show($("health"), isIn && health ? healthLink(health) : null);
-  $("sign-out").hidden = !isIn;
+  $("sign-out").hidden = $("to-insights").hidden = !isIn;
   $("show-keys").hidden = !isIn;
   const unread = isIn ? [...state.conversations.values()].filter((each) => each.unread > 0).length : 0;
   document.title = `${unread ? `(${unread}) ` : ""}Inbox`;

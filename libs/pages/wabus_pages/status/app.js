@@ -338,7 +338,8 @@ function drawTop(isOut) {
     live === "lost" ? h("button", { class: "button text", type: "button", "data-action": "retry" }, "Try now") : null);
   show($("organisation"), state.health ? ["Organisation ", named(state.health.org_id)] : null);
   $("sign-out").hidden = isOut || live === "connecting";
-  $("to-inbox").hidden = $("sign-out").hidden || !session.mayRead() || !state.health?.wabas.some(({ connected }) => connected);
+  $("to-insights").hidden = $("sign-out").hidden || !state.health?.wabas.some(({ connected }) => connected);
+  $("to-inbox").hidden = $("to-insights").hidden || !session.mayRead();
 }
 
 /** Tell who listens what changed: each reason that came or went, and how all stands now. */

@@ -30,7 +30,7 @@ HEADERS = {
     "Vary": "Accept-Encoding",
 }
 
-PAGES = {"/": "status", "/inbox": "inbox"}
+PAGES = {"/": "status", "/inbox": "inbox", "/insights": "insights"}
 """The address of each page, and its folder."""
 
 FOREVER = "public, max-age=31536000, immutable"

@@ -1,0 +1,85 @@
+// What might be done otherwise, and what that would save: with what was counted, and never done by itself.
+
+import { h, icon } from "../shared/dom.js";
+import { day } from "../shared/time.js";
+import { badge, named, number, plain, plural } from "../shared/words.js";
+import { linkTo, section } from "./parts.js";
+import { country, money } from "./words.js";
+
+const KINDS = {
+  template_category: "Category of a template",
+  join_messages: "Messages that could be one",
+  unreachable_people: "People who can't be reached",
+  repeated_template: "The same template twice",
+  international_authentication: "One-time passwords abroad",
+  payment_method: "Payment method",
+};
+
+/** The advice that saves most, in brief. */
+export function bestAdvice(place, { advice }) {
+  return section({
+    key: "best-advice",
+    title: "What to do",
+    of: [advice],
+    content: () => {
+      const found = advice.data.advice.filter(({ dismissed }) => !dismissed);
+      if (!found.length) return h("p", { class: "empty muted" }, nothing(advice.data));
+      return [brief(found[0]),
+        linkTo({ ...place, view: "advice", template: null, experiment: null }, { class: "button text flush" }, found.length > 1 ? `Evidence, and ${plural(found.length - 1, "more piece")} of advice` : "Evidence")];
+    },
+  });
+}
+
+/** All of it. */
+export function adviceSection(place, { advice, accounts }, { isAdmin }) {
+  return section({
+    key: "advice",
+    title: "Advice",
+    of: [advice],
+    beside: linkTo({ ...place, dismissed: !place.dismissed }, { class: "button text" }, place.dismissed ? "Hide what was dismissed" : "Show what was dismissed"),
+    content: () => [
+      h("p", { class: "fine" }, "From what was counted in the last days. Nothing of it is done by itself."),
+      advice.data.advice.length ? h("ul", { class: "rows" }, advice.data.advice.map((one) => item(one, accounts, isAdmin))) : h("p", { class: "empty muted" }, nothing(advice.data)),
+    ],
+  });
+}
+
+function nothing({ as_of }) {
+  return as_of === null ? "Nothing has been worked out yet." : "Nothing to advise: in what was counted there is nothing that wastes money.";
+}
+
+const saving = ({ saving: amount, currency }) => (amount === null ? null : badge({ kind: "good", glyph: "check", text: `Saves about ${money(amount, currency)} a month` }));
+
+function brief(one) {
+  return h("div", { class: "advice" }, saving(one), h("p", { class: "strong finding" }, named(one.finding)), h("p", {}, named(one.remedy)));
+}
+
+function item(one, accounts, isAdmin) {
+  const { advice_id, kind, waba_id, since, dismissed, evidence } = one;
+  return h("li", { "data-key": advice_id, class: dismissed ? "dismissed" : null },
+    h("div", { class: "meta" }, h("span", { class: "label" }, KINDS[kind] ?? plain(kind)), dismissed ? badge({ kind: "plain", glyph: "info", text: "Dismissed" }) : null),
+    brief(one),
+    h("p", { class: "fine" }, accounts.size > 1 ? [named(accounts.get(waba_id) ?? waba_id), " · "] : null, "given since ", day(since)),
+    h("details", { "data-key": `evidence ${advice_id}` }, h("summary", {}, "Evidence"),
+      h("dl", { class: "facts" }, factsOf(evidence).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))))),
+    isAdmin ? h("button", { class: "button text flush", type: "button", "data-action": "dismiss", "data-id": advice_id, "data-dismissed": String(!dismissed), "data-key": `dismiss ${advice_id}` },
+      icon(dismissed ? "reply" : "cross"), dismissed ? "Give it again" : "Dismiss") : null);
+}
+
+/** Evidence as names and values that people can read; what is not known is said to be so. Pure. */
+export function factsOf(evidence, before = "") {
+  return Object.entries(evidence).flatMap(([name, value]) => {
+    const words = before ? `${before}: ${plain(name).toLowerCase()}` : plain(name);
+    if (value !== null && typeof value === "object" && !Array.isArray(value)) return factsOf(value, words);
+    return [[words, valueOf(name, value)]];
+  });
+}
+
+function valueOf(name, value) {
+  if (value === null || value === undefined) return "not known";
+  if (Array.isArray(value)) return value.map((each) => valueOf(name, each)).join(", ");
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value === "number" && !name.endsWith("error")) return number(value);
+  if (name === "country" && /^[A-Z]{2}$/.test(value)) return country(value);
+  return String(value);
+}

@@ -1,0 +1,112 @@
+// The templates and what each achieves and costs, in the order that a person chooses.
+
+import { h, icon } from "../shared/dom.js";
+import { isolated, language, named, number, plain, plural, templateStatus, upright } from "../shared/words.js";
+import { scrolled } from "./chart.js";
+import { costOf } from "./costs.js";
+import { linkTo, section } from "./parts.js";
+import { inOrder, isFiltered, needsOf, periodOf } from "./place.js";
+import { longDay, share } from "./words.js";
+
+const STEP = 50; // rows, until more are asked for
+const COLUMNS = [
+  ["name", "Template"],
+  ["accepted", "Accepted"],
+  ["delivered", "Delivered", "accepted"],
+  ["read", "Read", "delivered"],
+  ["replied", "Replied", "delivered"],
+  ["stopped", "Stopped", "delivered"],
+  ["failed", "Failed", "accepted"],
+  ["cost", "Cost"],
+];
+let shown = STEP;
+
+export function showMore() {
+  shown += STEP;
+}
+
+/** Forget how many rows were asked for. */
+export function fewer() {
+  shown = STEP;
+}
+
+export function templatesTable(place, answers, today) {
+  const { templates, costs } = answers;
+  return section({
+    key: "templates",
+    title: "Templates",
+    of: [templates],
+    path: needsOf(place, today).templates,
+    content: () => content(place, templates.data, costs, today),
+  });
+}
+
+function content(place, { templates, next, period }, costs, today) {
+  const words = place.q.trim().toLowerCase();
+  const found = templates.filter(({ name, template_id }) => !words || `${name ?? ""} ${(name ?? "").replaceAll("_", " ")} ${template_id}`.toLowerCase().includes(words));
+  const { from, to } = period ?? periodOf(place, today);
+  return [
+    h("p", { class: "fine" }, `Messages that Meta accepted from ${longDay(from)} to ${longDay(to)}, by days of UTC; whenever they were read or answered, they count here. `,
+      "Reads are a lower bound: people may send no read receipts."),
+    h("p", { id: "found", class: "muted", role: "status" }, words ? `${number(found.length)} of ${plural(templates.length, "template")}` : plural(templates.length, "template"),
+      next ? " (the first by what they are ordered by; there are more)" : ""),
+    h("p", { class: "fine" }, withoutCosts(place, costs)),
+    found.length ? table(place, found, costs.data) : h("p", { class: "empty muted" }, empty(place, templates)),
+    found.length > shown ? h("div", { class: "more" }, h("button", { class: "button quiet", type: "button", "data-action": "more" }, `Show ${number(Math.min(STEP, found.length - shown))} more`)) : null,
+  ];
+}
+
+/** Why there are no costs beside the templates; null where there are. Pure. */
+export function withoutCosts(place, { data, status }) {
+  if (isFiltered(place)) return "What they cost can't be told of one number or country.";
+  if (data !== null || status === "loading") return null;
+  if (status === "forbidden") return "What they cost is for administrators.";
+  return status === "missing" ? "What they cost is not available." : "What they cost can't be shown right now.";
+}
+
+function empty(place, templates) {
+  if (templates.length) return "No template matches.";
+  if (place.number || place.country) return "No template was sent in these days by this number or to this country.";
+  return "No template was sent in these days. What is sent shows here within seconds, whichever system sends it.";
+}
+
+function table(place, found, costs) {
+  const rows = inOrder(found, place, (row) => costOf(costs, row)?.order ?? null).slice(0, shown);
+  return scrolled("Templates", h("table", { class: "templates-table" },
+    h("thead", {}, h("tr", {}, COLUMNS.map(([name, title]) => heading(place, name, title)))),
+    h("tbody", {}, rows.map((row) => h("tr", { "data-key": `${row.waba_id} ${row.template_id}` },
+      h("th", { scope: "row" }, nameCell(place, row)),
+      COLUMNS.slice(1).map(([name, , of]) => h("td", { class: "figure-cell" }, cell(row, name, of, costs))))))));
+}
+
+function heading(place, name, title) {
+  const isBy = place.sort === name;
+  const next = isBy ? (place.order === "desc" ? "asc" : "desc") : name === "name" ? "asc" : "desc";
+  return h("th", { scope: "col", class: name === "name" ? null : "figure-cell", "aria-sort": isBy ? (place.order === "asc" ? "ascending" : "descending") : null },
+    h("button", { class: "sort", type: "button", "data-action": "sort", "data-sort": name, "data-order": next }, title,
+      isBy ? icon("chevron", place.order === "asc" ? "up" : "") : null));
+}
+
+function nameCell(place, row) {
+  const status = row.status && row.status !== "APPROVED" ? templateStatus(row.status).text : null;
+  return [
+    linkTo({ ...place, template: row.template_id }, { class: "name" }, named(upright(row.name) || row.template_id)),
+    h("span", { class: "muted fine" }, [row.language ? language(row.language) : null, row.category ? plain(row.category) : null, row.removed_at ? "Deleted" : status].filter(Boolean).join(" · ")),
+  ];
+}
+
+function cell(row, name, of, costs) {
+  if (name === "cost") {
+    const found = costOf(costs, row);
+    return found ? [h("span", {}, found.text), found.how ? h("span", { class: "muted fine" }, found.how) : null] : "–";
+  }
+  if (!of) return number(row[name]);
+  return [h("span", {}, share(row[name], row[of])), h("span", { class: "muted fine" }, `${number(row[name])} of ${number(row[of])}`)];
+}
+
+/** What is said of the order to who listens. */
+export function saidOrder({ sort, order }) {
+  return `Ordered by ${COLUMNS.find(([name]) => name === sort)[1].toLowerCase()}, ${order === "asc" ? "the least" : "the most"} first.`;
+}
+
+export const titleOf = (template) => isolated(template?.name ?? template?.template_id ?? "Template");

@@ -1,0 +1,192 @@
+"""The insights in a browser, with answers that the models of their APIs allow: every state, any name, any width."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import PHONE, SMALLEST, WIDE, assert_accessible, assert_contrasts
+from insights_answers import ADVICE, ANSWERS, EXPERIMENT, dismissed, serve
+from page_world import PageWorld
+from playwright.sync_api import Page, expect
+
+pytest_plugins = ["browser", "page_world"]
+pytestmark = pytest.mark.long  # every state, looked at by axe
+
+IMAGES = Path(__file__).parents[3] / "docs" / "images"
+WIDER = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+def opened(world: PageWorld, page: Page, query: str = "", answers: Any = ANSWERS) -> list[str]:
+    if not world.accounts:
+        world.connect()
+    asked = serve(page, answers)
+    page.goto(f"{world.url}/insights{query}")
+    return asked
+
+
+def picture(page: Page, name: str) -> None:
+    if os.environ.get("WABUS_SCREENSHOTS"):
+        page.mouse.move(0, 0)
+        page.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
+
+
+def looked_at(page: Page) -> None:
+    """Axe and the contrasts, light and dark, and nothing that makes the page scroll sideways."""
+    assert_accessible(page)
+    assert_contrasts(page)
+    for width, height in (SMALLEST, PHONE, WIDE):
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate(WIDER) <= 0, width
+
+
+def test_templates_are_a_table_that_sorts_and_says_nothing_untrue(world: PageWorld, page: Page) -> None:
+    opened(world, page)
+
+    rows = page.locator(".templates-table tbody tr")
+    expect(rows).to_have_count(4)
+    expect(rows.nth(0)).to_contain_text("spring_sale")
+    expect(rows.nth(1)).to_contain_text("899 of 900")
+    page.get_by_role("button", name="Read").click()
+    expect(page).to_have_url(re.compile("sort=read"))
+    expect(page.locator("th[aria-sort=descending]")).to_contain_text("Read")
+    expect(rows.nth(0)).to_contain_text("receipt")
+    expect(rows.nth(3)).to_contain_text("name:de")
+    page.get_by_role("button", name="Cost").click()
+    expect(rows.nth(0)).to_contain_text("€175.02estimated")
+    expect(rows.nth(3)).not_to_contain_text("€")
+    looked_at(page)
+
+
+@pytest.mark.parametrize(
+    ("query", "heading", "text"),
+    [
+        ("", "What to do", "Saves about €312.50 a month"),
+        ("?template=101", "spring_sale", "An observation, not an experiment"),
+        ("?template=101&by=hour&days=90", "By hour", "UTC"),
+        ("?view=costs&group=campaign", "Cost by campaign", "3 messages without a known price"),
+        ("?view=advice", "Advice", "Stop writing to them."),
+        ("?view=experiments", "Experiments", "B is the winner."),
+        (f"?experiment={EXPERIMENT}", "How sure we are", "no difference shown yet"),
+    ],
+)
+def test_each_view_is_drawn_for_everybody(world: PageWorld, page: Page, query: str, heading: str, text: str) -> None:
+    opened(world, page, query)
+
+    expect(page.get_by_role("heading", name=heading)).to_be_visible()
+    expect(page.locator("#main")).to_contain_text(text)
+    expect(page.locator(".loading")).to_have_count(0)
+    looked_at(page)
+    assert page.locator("img").count() == 0
+    assert "\u202e" not in page.inner_text("body")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (404, "Not available: this service does not answer that."),
+        (403, "Your role does not allow this."),
+        (422, "That did not work here."),
+        (503, "This can't be shown right now."),
+    ],
+)
+def test_what_can_not_be_had_is_said_in_its_place(world: PageWorld, page: Page, status: int, said: str) -> None:
+    failing = dict.fromkeys(ANSWERS, status) | {"/performance/templates": ANSWERS["/performance/templates"]}
+    opened(world, page, answers=failing)
+
+    expect(page.locator("#summary")).to_contain_text(said)
+    expect(page.locator(".templates-table tbody tr")).to_have_count(4)
+    page.get_by_role("link", name="Costs").click()
+    expect(page.get_by_role("heading", name="Cost by day")).to_be_visible()
+    expect(page.locator("#view")).to_contain_text(said)
+    expect(page.locator("#summary h2").first).to_be_focused()
+    assert_accessible(page)
+    page.go_back()
+    expect(page.locator(".templates-table")).to_be_visible()
+
+
+def test_nothing_is_there_of_who_has_sent_nothing(world: PageWorld, page: Page) -> None:
+    def nothing(query: Any) -> Any:
+        return {"templates": [], "costs": [], "totals": [], "forecasts": [], "budgets": [], "advice": [], "next": None,
+                "month": "2026-12", "from": query.get("from"), "to": query.get("to"), "as_of": None, "period": None,
+                "experiments": []}  # fmt: skip
+
+    opened(world, page, answers=dict.fromkeys(ANSWERS, nothing))
+    expect(page.locator("#summary")).to_contain_text("Nothing was charged in December 2026.")
+    expect(page.locator("#view")).to_contain_text("No template was sent in these days.")
+    looked_at(page)
+    page.goto(f"{world.url}/insights?view=costs")
+    expect(page.locator("#view")).to_contain_text("Nothing was charged in these days.")
+    expect(page.get_by_role("button", name="Set a budget")).to_be_visible()
+
+
+def test_who_is_signed_out_sees_nothing_and_signs_in_again(world: PageWorld, page: Page) -> None:
+    opened(world, page)
+    expect(page.locator(".templates-table")).to_be_visible()
+
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Access token")).to_be_focused()
+    assert "spring_sale" not in page.content()
+    assert "€" not in page.content()
+    looked_at(page)
+    page.get_by_label("Access token").fill(world.token(role="member"))
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.locator(".templates-table")).to_be_visible()
+    page.get_by_role("link", name="Costs").click()
+    expect(page.get_by_role("heading", name="Budgets")).to_be_visible()
+    expect(page.get_by_role("button", name="Change")).to_have_count(0)
+
+
+def test_budgets_are_set_once_they_can_be(world: PageWorld, page: Page) -> None:
+    sent: list[Any] = []
+
+    def take(query: Any) -> Any:
+        sent.append(query)
+        return ANSWERS["/budgets"](query)
+
+    asked = opened(world, page, "?view=costs", ANSWERS | {"PUT /budgets": take})
+    page.get_by_role("button", name="Change").click()
+    page.get_by_role("button", name="Add a budget").click()
+    expect(page.get_by_label("Amount")).to_have_count(2)
+    page.get_by_label("Amount").nth(1).fill("1,000")
+    page.get_by_label("Currency").nth(1).fill("usd")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("1250.50")
+    assert_accessible(page)
+    assert sent == []
+    page.get_by_label("Amount").nth(1).fill("1000")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("The budgets are set.")).to_be_visible()
+    assert len(sent) == 1
+    assert asked.count("PUT /budgets?") == 1
+
+
+def test_a_table_is_saved_as_csv_and_advice_dismissed(world: PageWorld, page: Page) -> None:
+    asked = opened(world, page, "", ANSWERS | {f"POST /advice/{ADVICE}/dismiss": dismissed})
+
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="CSV of Templates").click()
+    assert saved.value.suggested_filename == "templates.csv"
+    page.get_by_role("link", name="Advice", exact=True).click()
+    page.get_by_role("button", name="Dismiss", exact=True).first.click()
+    expect(page.get_by_text("Dismissed. It is not given again.")).to_be_visible()
+    expect(page.locator("#view .rows > li")).to_have_count(1)
+    assert f"POST /advice/{ADVICE}/dismiss?" in asked
+
+
+def test_it_is_shown_in_the_documentation_as_it_is(world: PageWorld, page: Page) -> None:
+    """`WABUS_SCREENSHOTS=1` writes what it sees to docs/images."""
+    world.connect()
+    serve(page, fair=True)
+    page.goto(f"{world.url}/insights")
+    expect(page.locator(".templates-table")).to_contain_text("loyalty_points")
+    page.set_viewport_size({"width": 1280, "height": 1090})
+    picture(page, "insights")
+    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    picture(page, "insights-phone")
+    page.get_by_role("link", name="spring_sale").click()
+    expect(page.get_by_role("heading", name="Why messages failed")).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 1400})
+    page.emulate_media(color_scheme="dark")
+    picture(page, "insights-template-dark")
