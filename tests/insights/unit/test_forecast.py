@@ -7,7 +7,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wabus_insights.costs.forecast import Forecast, PriceChange, Spent, at_prices_of, forecast_month
+from wabus_insights.costs.forecast import Forecast, PriceChange, Spent, at_prices_of, forecast_month, together
+from wabus_insights.costs.price_changes import price_changes
+from wabus_whatsapp.prices.book import PriceBook
+from wabus_whatsapp.prices.card import Band, Bands, Category, RateCard
 
 FIRST, LAST = date(2026, 11, 1), date(2026, 11, 30)
 SINCE = date(2026, 8, 3)  # a Monday
@@ -95,6 +98,42 @@ def test_the_wilder_the_past_the_wider_the_interval() -> None:
         return found.high - found.low
 
     assert all(narrow < wide for narrow, wide in pairwise([width(0.5), width(2), width(8)]))
+
+
+def test_the_errors_of_several_accounts_partly_even_out() -> None:
+    one = Forecast(Decimal(10), Decimal(100), Decimal(70), Decimal(140), {LAST: Decimal(90)}, 60)
+    other = Forecast(Decimal(20), Decimal(200), Decimal(160), Decimal(230), {LAST: Decimal(180)}, 30)
+    found = together([one, other])
+    assert (found.spent, found.expected, found.low, found.high) == (30, 300, 250, 350)
+    assert (found.days, found.known_days) == ({LAST: Decimal(270)}, 60)
+    assert together([one]) is one
+    unknown = Forecast(Decimal(0), Decimal(0), None, None, {}, 0)
+    assert (together([one, unknown]).low, together([one, unknown]).expected) == (None, 100)
+
+
+def test_what_meta_charges_otherwise_is_corrected_in_what_is_to_come_only() -> None:
+    rows = [row._replace(country="IN") for row in spent(every_day(10, date(2026, 11, 11)))]
+    found = forecast_month(
+        rows, (), first=FIRST, last=LAST, today=date(2026, 11, 11), elapsed=0,
+        corrections={("IN", "marketing"): Decimal("1.5")},
+    )  # fmt: skip
+    assert (found.spent, found.expected) == (Decimal(100), Decimal(100 + 20 * 15))
+
+
+def test_price_changes_are_those_of_the_cards_for_what_is_sent() -> None:
+    def card(effective: date, marketing: str, utility: str) -> RateCard:
+        rates: dict[tuple[str, Category], Bands] = {
+            ("india", "marketing"): [Band(1, Decimal(marketing))],
+            ("india", "utility"): [Band(1, Decimal(utility)), Band(1001, Decimal("0.001"))],
+        }
+        return RateCard("EUR", effective, rates)
+
+    book = PriceBook([card(date(2026, 7, 1), "0.10", "0.02"), card(date(2026, 11, 20), "0.12", "0.02")])
+    rows = [Spent(FIRST, "india", category, 1, Decimal(1)) for category in ("marketing", "utility", "no_category")]
+    found = price_changes(book, "EUR", rows, date(2026, 10, 15), LAST)
+    assert found == [PriceChange("india", "marketing", date(2026, 11, 20), Decimal("0.10"), Decimal("0.12"))]
+    assert price_changes(book, "EUR", rows, date(2026, 10, 15), date(2026, 11, 19)) == []
+    assert price_changes(book, "USD", rows, date(2026, 1, 1), LAST) == []
 
 
 AMOUNTS = st.lists(st.floats(0, 1e6, allow_nan=False), min_size=1, max_size=110)

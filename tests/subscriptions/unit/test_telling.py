@@ -47,7 +47,7 @@ def test_an_event_of_every_name_is_told() -> None:
     told = {type(event).__name__ for event in EXAMPLES if body_of(event) is not None}
 
     assert told == {name.split(".")[1] for name, event in EVENTS.items() if event.topic in TOLD} == NAMES
-    assert unknown(["HealthChanged", "HealthLost"]) == ["HealthLost"]
+    assert unknown(["HealthChanged", "HealthLost", "BudgetAlerted"]) == ["HealthLost"]
     assert wants(["HealthChanged"], HEALTH)
     assert not wants([MessageReceived.__name__], HEALTH)
 
