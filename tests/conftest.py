@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from local_stack import free_ports
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -20,11 +21,12 @@ from profiles import load_profile
 from support import meta_openapi
 from support.of_a_test import administer, forget_topics, settings_of_a_test
 from system import System, beside_meta
-from wabus_events import Event, Topic, decode
+from wabus_events import TOPICS, Event, Topic, decode
 from wabus_local.kafka import EmbeddedKafka
 from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.http.auth import make_token
 from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, ensure_topics, topic_name
+from wabus_runtime.kafka.end_offsets import Ends
 from wabus_runtime.kafka.publisher import Patience, Publisher
 from wabus_runtime.observe import tracing
 from wabus_runtime.settings import AuthSettings, IdentitySettings, KafkaSettings, load
@@ -113,6 +115,20 @@ def environment(
     asyncio.run(forget_topics(values["KAFKA_BOOTSTRAP_SERVERS"], values["TOPIC_PREFIX"]))
 
 
+async def are_led(settings: KafkaSettings) -> None:
+    """Wait until the broker answers for each partition: on a busy machine it leads one later than it says so."""
+    names = {topic_name(settings, topic): topic.partitions for topic in TOPICS}
+    places = [TopicPartition(name, number) for name, partitions in names.items() for number in range(partitions)]
+    client = Ends(settings)
+    try:
+        await client.start()
+        await client.of(places)
+    except KafkaError as error:
+        raise KafkaUnavailable("the broker does not lead all partitions") from error
+    finally:
+        await client.stop()
+
+
 @pytest.fixture
 async def topics(environment: dict[str, str]) -> IdentitySettings:
     """The settings of a Kafka on which this test's topics exist."""
@@ -121,6 +137,7 @@ async def topics(environment: dict[str, str]) -> IdentitySettings:
     async def made() -> bool:
         try:
             await ensure_topics(loaded)
+            await are_led(loaded)
         except KafkaUnavailable:  # a busy machine: services try again too
             return False
         return True
@@ -131,7 +148,7 @@ async def topics(environment: dict[str, str]) -> IdentitySettings:
 
 @pytest.fixture
 async def publisher(topics: KafkaSettings) -> AsyncIterator[Publisher]:
-    """Publishes to this test's topics; a broker on a busy machine leads a partition some time after it has said so."""
+    """Publishes to this test's topics, however busy the machine is."""
     publisher = Publisher(topics, "/wabus/test", Patience(acknowledge=30.0))
     await publisher.start()
     yield publisher
