@@ -13,6 +13,7 @@ from naive_costs import naive
 from profiles import examples
 from wabus_events import AccountForgotten, Event, identity_of
 from wabus_insights.tables.erasing import erase
+from wabus_insights.worker.costs import upkeep
 from wabus_whatsapp.forgetting import Lines
 
 KEY = b"a key of thirty-two bytes or more"
@@ -79,3 +80,22 @@ async def test_a_late_card_prices_the_days_from_its_date_on_and_never_what_meta_
     assert [tuple(row) for row in after] == [
         ("reported", Decimal("0.01")), ("rated", Decimal("0.201")), ("rated", Decimal("0.301")),
     ]  # fmt: skip
+
+
+async def test_what_is_past_its_time_goes_and_what_days_cost_stays_for_four_hundred(
+    insights_tables: asyncpg.Pool,
+) -> None:
+    now = datetime(2026, 10, 2, 12, tzinfo=UTC)
+    ages = {"new": 1, "counted": 41, "without order": 76, "old": 401}
+    told = [status("a", name, "delivered", now - timedelta(days=days), "DE", UTILITY) for name, days in ages.items()]
+    await fold(insights_tables, [*CARDS, *told])
+    await upkeep.look(insights_tables, now, lambda: None)
+
+    async def count(table: str) -> int:
+        return await insights_tables.fetchval(f"SELECT count(*) FROM {table}")
+
+    assert [await count(table) for table in ("charges", "tier_seconds", "cost_days")] == [1, 2, 3]
+    # What is told of the kept one again changes nothing.
+    before = await totals(insights_tables)
+    await fold(insights_tables, told[:1])
+    assert await totals(insights_tables) == before
