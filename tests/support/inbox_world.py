@@ -28,6 +28,8 @@ class InboxWorld:
     def call(self, method: str, url: str, body: Any = None, token: str | None = None) -> Any:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         data = None if body is None else json.dumps(body).encode()
+        if data is not None:
+            headers["Content-Type"] = "application/json"
         with urlopen(Request(url, data, headers, method=method), timeout=60) as answer:
             return json.load(answer)
 

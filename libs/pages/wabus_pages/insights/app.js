@@ -284,9 +284,10 @@ function draw() {
   show($("view"), sections(accounts, numbers));
   document.title = `${titleNow()} · Insights`;
   if (!toFocus) return;
-  toFocus = false;
   const heading = $("summary").querySelector("h2") ?? $("view").querySelector("h2");
-  if (heading) focusOn(heading, { preventScroll: true });
+  if (!heading) return; // its part of the page is on its way
+  toFocus = false;
+  focusOn(heading, { preventScroll: true });
 }
 
 const isView = (view) => (place.template ? view === "templates" : place.experiment ? view === "experiments" : view === place.view);
