@@ -122,13 +122,14 @@ def test_nothing_is_there_of_who_has_sent_nothing(world: PageWorld, page: Page) 
 
 
 def test_who_is_signed_out_sees_nothing_and_signs_in_again(world: PageWorld, page: Page) -> None:
-    opened(world, page)
+    opened(world, page, "?q=sale")
     expect(page.locator(".templates-table")).to_be_visible()
 
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("Access token")).to_be_focused()
     assert "spring_sale" not in page.content()
     assert "€" not in page.content()
+    assert "?" not in page.url
     looked_at(page)
     page.get_by_label("Access token").fill(world.token(role="member"))
     page.get_by_role("button", name="Sign in", exact=True).click()
@@ -136,6 +137,23 @@ def test_who_is_signed_out_sees_nothing_and_signs_in_again(world: PageWorld, pag
     page.get_by_role("link", name="Costs").click()
     expect(page.get_by_role("heading", name="Budgets")).to_be_visible()
     expect(page.get_by_role("button", name="Change")).to_have_count(0)
+
+
+def test_days_are_chosen_and_typed(world: PageWorld, page: Page) -> None:
+    asked = opened(world, page)
+    page.get_by_label("Days").select_option("Other days")
+    begin, end = page.get_by_label("From", exact=True), page.get_by_label("To", exact=True)
+    end.fill("2026-02-20")
+    expect(begin).to_have_value("2026-02-20")
+    begin.fill("2026-02-01")
+    expect(page).to_have_url(re.compile("days=dates&from=2026-02-01&to=2026-02-20"))
+    begin.fill("0002-02-01")
+    page.get_by_role("button", name="Failed").click()
+    expect(page).to_have_url(re.compile("from=2026-02-01.*sort=failed"))
+    assert any("from=2026-02-01&to=2026-02-20&sort=failure_rate" in each for each in asked)
+    page.reload()
+    expect(begin).to_have_value("2026-02-01")
+    expect(page.locator("th[aria-sort=descending]")).to_contain_text("Failed")
 
 
 def test_budgets_are_set_once_they_can_be(world: PageWorld, page: Page) -> None:

@@ -12,7 +12,7 @@ import { adviceSection, bestAdvice } from "./advice.js";
 import * as budgets from "./budgets.js";
 import { costSections } from "./costs.js";
 import { choices, instead, linkTo } from "./parts.js";
-import { NAMES, PERIODS, VIEWS, needsOf, parametersOf, periodOf, placeOf } from "./place.js";
+import { NAMES, PERIODS, VIEWS, isDay, needsOf, parametersOf, periodOf, placeOf } from "./place.js";
 import { answer, answers, askAll, csvOf, forgetAll, onChange, onSignedOut, tell } from "./store.js";
 import { fewer, saidOrder, showMore, templatesTable } from "./table.js";
 import { country } from "./words.js";
@@ -46,7 +46,7 @@ async function start() {
   session.onSignedOutElsewhere(() => askToSignIn("You have signed out in another tab. Paste an access token to go on."));
   setInterval(() => document.hidden || soon(), CLOCK);
   setInterval(() => document.hidden || !isIn || ask({ anew: true }), FRESH);
-  setInterval(() => document.hidden || !isIn || !hasFailed() || ask({ anew: true }), RETRY);
+  setInterval(() => document.hidden || !isIn || askAll(unreached(), { anew: true }), RETRY);
   for (;;) {
     try {
       if (!(await session.open(askToReplace))) return askToSignIn();
@@ -75,7 +75,8 @@ function arrive() {
 
 const today = () => new Date().toISOString().slice(0, 10);
 const needs = () => needsOf(place, today());
-const hasFailed = () => Object.keys(needs()).some((name) => answer(name).status === "failed");
+const isUnreached = ({ status, message }) => status === "failed" && !message; // what was refused is not asked for again
+const unreached = () => Object.fromEntries(Object.entries(needs()).filter(([name]) => isUnreached(answer(name))));
 const ask = (how) => askAll(needs(), how);
 
 /** Show another place. With `push` Back leads to the one before. */
@@ -132,6 +133,7 @@ async function signInHere() {
 function signOut() {
   $("sign-in-here").hidden = !session.isLocal();
   session.signOut();
+  address.write(Object.fromEntries(NAMES.map((name) => [name, null])));
   askToSignIn("You are signed out. Paste an access token of your organisation to see its insights.");
 }
 
@@ -197,7 +199,15 @@ function onSet({ target }) {
   const name = target.dataset.set;
   if (!name) return;
   if (name === "days" && target.value === "dates") return go({ days: "dates", ...periodOf(place, today()) });
+  if (name === "from" || name === "to") return setDay(name, target.value);
   go({ [name]: target.value || null });
+}
+
+/** A day that is typed is none until its year is whole. The other end goes along where it would be on the wrong side. */
+function setDay(name, day) {
+  if (!isDay(day)) return;
+  const period = { from: place.from, to: place.to, [name]: day };
+  go(period.from <= period.to ? period : { from: day, to: day });
 }
 
 let typing = null;
@@ -381,7 +391,7 @@ function set(id, options, value) {
 function drawLive() {
   if (!isIn) return live("plain", "Not signed in");
   const known = Object.keys(needs()).map(answer);
-  if (known.some(({ status, message }) => status === "failed" && !message)) return live("bad", "Can't be brought up to date, retrying");
+  if (known.some(isUnreached)) return live("bad", "Can't be brought up to date, retrying");
   const oldest = Math.min(...known.filter(({ at }) => at).map(({ at }) => at));
   return Number.isFinite(oldest) ? live("good", h("span", {}, "As of ", ago(oldest))) : live("plain", "Loading…");
 }

@@ -4,7 +4,7 @@ import { h, icon } from "../shared/dom.js";
 import { badge, isolated, named, number, plain, plural } from "../shared/words.js";
 import { level } from "./chart.js";
 import { choices, field, linkTo, section } from "./parts.js";
-import { dayOf, money, monthOf, percent, price, verdict } from "./words.js";
+import { amountOf, dayOf, micros, money, monthOf, percent, price, verdict } from "./words.js";
 
 const ROWS_MAX = 100;
 const USUAL = { waba_id: "", month: "", currency: "", amount: "", thresholds: "50, 80, 100" };
@@ -123,7 +123,7 @@ const withKey = (one) => ({ ...one, key: (made += 1) });
 
 /** Begin to change the budgets that there are; of none one is begun. */
 export function edit(found, currency) {
-  draft = found.map(({ waba_id, month, currency: of, amount, thresholds }) => withKey({ waba_id: waba_id ?? "", month: month ?? "", currency: of, amount, thresholds: thresholds.join(", ") }));
+  draft = found.map(({ waba_id, month, currency: of, amount, thresholds }) => withKey({ waba_id: waba_id ?? "", month: month ?? "", currency: of, amount: amountOf(micros(amount)), thresholds: thresholds.join(", ") }));
   if (!draft.length) draft = [withKey({ ...USUAL, currency: currency ?? "" })];
   [wrong, refused, taken] = [[], "", false];
 }

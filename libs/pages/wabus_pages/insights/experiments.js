@@ -12,7 +12,7 @@ const STATES = {
   running: { kind: "good", glyph: "sync", text: "Running" },
   counting: { kind: "wait", glyph: "clock", text: "The last people are being counted" },
   stopped: { kind: "wait", glyph: "pause", text: "Stopped" },
-  decided: { kind: "good", glyph: "check", text: "Decided" },
+  decided: { kind: "plain", glyph: "check", text: "Decided" },
 };
 const METRICS = { replied: "Who replied", clicked: "Who tapped a button", read: "Who read it (a lower bound)" };
 const REASONS = {

@@ -15,8 +15,7 @@ const FAILED = "This can't be shown right now.";
 export function section({ key, title, beside = null, of, content, level = 2, path = null, name = null }) {
   const lacking = of.find(({ data }) => data === null);
   const stale = of.find(({ data, status }) => data !== null && status === "failed");
-  const busy = of.some((each) => each.busy && each.data !== null);
-  return h("section", { class: "card part-card", "data-key": key, "aria-labelledby": `title-${key}`, "aria-busy": busy ? "true" : null },
+  return h("section", { class: "card part-card", "data-key": key, "aria-labelledby": `title-${key}` },
     h("div", { class: "section-head" },
       h(`h${level}`, { id: `title-${key}`, tabindex: "-1", class: "grow" }, title),
       beside,

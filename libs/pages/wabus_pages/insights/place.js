@@ -121,6 +121,7 @@ function query(parameters) {
   return given.length ? `?${new URLSearchParams(given)}` : "";
 }
 
-function isDay(text) {
+/** Whether it is a day that something can have been counted on. */
+export function isDay(text) {
   return ISO.test(text ?? "") && text >= "2000-01-01" && !Number.isNaN(Date.parse(`${text}T00:00:00Z`)) && plusDays(text, 0) === text;
 }

@@ -28,7 +28,7 @@ export function templateSections(place, answers, today) {
       beside: field("By", h("select", { "data-set": "by" }, choices(BREAKDOWNS, place.by)), { class: "field beside" }),
       content: () => groups(breakdown.data, (group) => nameOfGroup(place.by, group, numbers)),
     }) : null,
-    one ? section({ key: "meta", title: "As Meta counts", of: [byDay], content: () => metas(one.meta) }) : null,
+    one?.meta ? section({ key: "meta", title: "As Meta counts", of: [byDay], content: () => metas(one.meta) }) : null,
   ];
 }
 
@@ -103,7 +103,6 @@ function reasons({ failed, failures }) {
 }
 
 function metas(meta) {
-  if (!meta) return h("p", { class: "muted" }, "Not available: this service does not answer that.");
   if (meta.not_asked) return h("p", { class: "muted" }, meta.not_asked);
   if (!meta.days.length) return h("p", { class: "empty muted" }, "Meta has told nothing of these days yet.");
   const columns = [["sent", "Sent"], ["delivered", "Delivered"], ["read", "Read"], ["clicked", "Tapped"]];
