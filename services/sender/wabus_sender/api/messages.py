@@ -1,7 +1,7 @@
 """POST /messages: what is asked for is in the log before it is answered, and once, however often a key is sent."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -24,11 +24,17 @@ from wabus_sender.api.pricing import Pricing
 from wabus_sender.api.queue_bound import QueueBound
 from wabus_sender.api.sends import SendsApi
 from wabus_sender.api.wanted import Known, Wish, check_message, invalid, known_of, problem_of, wish_of
+from wabus_sender.sending.checks import HELD_OUT
+from wabus_sender.sending.experiments import Chosen
 from wabus_sender.sending.requests import LONGEST, expires
 from wabus_sender.tables import keys, reading
 from wabus_sender.tables.keys import Reserved
 
 BATCH_BYTES = 2 * 1024 * 1024
+
+
+WishFor = Callable[[Mapping[str, Any] | None], Awaitable[Wish]]
+"""Makes the wish; given what an Idempotency-Key stands for already, the same one as then."""
 
 
 class Taken(NamedTuple):
@@ -54,7 +60,7 @@ class MessagesApi:
         caller = await authorise(request)
         key, asked, now = idempotency_key(request), await json_body(request, SendRequest), datetime.now(UTC)
         _check(asked, now)
-        taken = await self._taken(caller, key, hash_of(asked), now, lambda: wish_of(self.pool(), caller.org_id, asked))
+        taken = await self._taken(caller, key, hash_of(asked), now, self._wish(caller, asked, now))
         return await self._publish(request, caller, taken)
 
     async def send_batch(self, request: web.Request) -> web.Response:
@@ -64,7 +70,7 @@ class MessagesApi:
         taken: list[Taken | Problem] = []
         for each in asked.messages:
             message = SendRequest.model_validate(each.model_dump(by_alias=True, exclude={"idempotency_key"}))
-            wishes = self._wish(caller, message)
+            wishes = self._wish(caller, message, now)
             try:
                 _check(message, now)
                 taken.append(await self._taken(caller, each.idempotency_key, hash_of(message), now, wishes))
@@ -89,10 +95,14 @@ class MessagesApi:
                 state=row["state"],
             )
 
-        async def wish() -> Wish:
+        if row["withheld"]:
+            raise problem_of(HELD_OUT)
+        arm = row["experiment_id"] and Chosen(row["experiment_id"], row["arm"], None)
+
+        async def wish(_kept: Mapping[str, Any] | None) -> Wish:
             return Wish(
                 row["phone_number_id"], row["wa_id"], row["user_id"], row["message"], row["conversation_id"],
-                row["label"], row["metadata"], again_of=send_id,
+                row["label"], row["metadata"], again_of=send_id, chosen=arm or None,
             )  # fmt: skip
 
         body_hash = hashlib.sha256(f"again {send_id}".encode()).digest()
@@ -104,28 +114,28 @@ class MessagesApi:
         caller = await authorise(request)
         asked, now = await json_body(request, SendRequest), datetime.now(UTC)
         _check(asked, now)
-        wish = await wish_of(self.pool(), caller.org_id, asked)
+        wish = await wish_of(self.pool(), caller.org_id, asked, now)
         known = await known_of(self.pool(), caller.org_id, wish, now)
         refusal = views.refused(known.refusal.code, "check") if known.refusal else None
         price = self.pricing.price(known, now)
         return json_response({"ok": refusal is None, "lane": known.lane, "refusal": refusal, "price": price})
 
-    def _wish(self, caller: Caller, asked: SendRequest) -> "Callable[[], Any]":
-        return lambda: wish_of(self.pool(), caller.org_id, asked)
+    def _wish(self, caller: Caller, asked: SendRequest, now: datetime) -> WishFor:
+        return lambda kept: wish_of(self.pool(), caller.org_id, asked, now, kept)
 
-    async def _taken(
-        self, caller: Caller, key: str | None, body_hash: bytes, now: datetime, wish: "Callable[[], Any]"
-    ) -> Taken:
+    async def _taken(self, caller: Caller, key: str | None, body_hash: bytes, now: datetime, wish: WishFor) -> Taken:
         """Let the key stand for a new send, or find the one that it stands for. Raises a problem."""
         known: Known | None = None
         reserved = await keys.find(self.pool(), caller.org_id, key, now) if key else None
         if reserved is None:
-            known = await known_of(self.pool(), caller.org_id, await wish(), now)
+            known = await known_of(self.pool(), caller.org_id, await wish(None), now)
             if known.refusal:
                 raise problem_of(known.refusal)
             await self.bound.admit(caller.org_id)
             until = expires(known.lane, now, known.wish.not_before, known.wish.expires_at)
-            reserved = Reserved(body_hash, str(uuid4()), {"lane": known.lane, "expires_at": until.isoformat()}, now)
+            reserved = Reserved(
+                body_hash, str(uuid4()), {"lane": known.lane, "expires_at": until.isoformat(), **_kept(known)}, now
+            )
             if key:
                 reserved = await keys.reserve(self.pool(), caller.org_id, key, reserved)
         if reserved.body_hash != body_hash:
@@ -138,7 +148,7 @@ class MessagesApi:
         if await reading.state_of(self.pool(), reserved.send_id) is not None:
             return Taken(reserved, None)
         # New, or whoever had the key reserved may have ended before it was published: the same once more.
-        known = known or await known_of(self.pool(), caller.org_id, await wish(), now)
+        known = known or await known_of(self.pool(), caller.org_id, await wish(reserved.answer), now)
         return Taken(reserved, await self._event(caller, known, reserved))
 
     async def _publish(self, request: web.Request, caller: Caller, taken: Taken) -> web.Response:
@@ -165,7 +175,7 @@ class MessagesApi:
             to=wish.wa_id,
             recipient=wish.user_id,
             conversation_id=wish.conversation_id,
-            message=dict(wish.message),
+            message={} if reserved.answer.get("withheld") else dict(wish.message),
             template_name=name,
             template_language=language,
             template_id=template and template.template_id,
@@ -176,7 +186,18 @@ class MessagesApi:
             metadata=wish.metadata,
             requested_by=await self.pseudonyms.of(caller.org_id, caller.subject),
             again_of=wish.again_of,
+            experiment_id=wish.chosen and wish.chosen.experiment_id,
+            arm=wish.chosen and wish.chosen.arm,
+            epoch=wish.chosen and wish.chosen.epoch,
+            withheld=reserved.answer.get("withheld"),
         )
+
+
+def _kept(known: Known) -> dict[str, Any]:
+    """What an experiment has chosen, so that the same key means the same."""
+    chosen = known.wish.chosen
+    arm = {"experiment_id": chosen.experiment_id, "arm": chosen.arm, "epoch": chosen.epoch} if chosen else {}
+    return {**arm, "withheld": known.withheld}
 
 
 def hash_of(asked: SendRequest) -> bytes:
@@ -188,7 +209,10 @@ def hash_of(asked: SendRequest) -> bytes:
 def _answer(reserved: Reserved) -> Mapping[str, Any]:
     return {
         "send_id": reserved.send_id,
-        "state": "queued",
+        "state": "refused" if reserved.answer.get("withheld") else "queued",
+        "experiment_id": reserved.answer.get("experiment_id"),
+        "arm": reserved.answer.get("arm"),
+        "withheld": reserved.answer.get("withheld"),
         "lane": reserved.answer["lane"],
         "requested_at": reserved.created_at,
         "expires_at": datetime.fromisoformat(reserved.answer["expires_at"]),

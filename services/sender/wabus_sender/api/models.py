@@ -149,8 +149,15 @@ class Taken(BaseModel):
     """A send that was taken: it is in the log, and will be sent or told of."""
 
     send_id: Id
-    state: Literal["queued"] = Field(description="As it was when it was taken; GET /sends/{send_id} says how it is.")
+    state: Literal["queued", "refused"] = Field(
+        description="As it was when it was taken; GET /sends/{send_id} says how it is. `refused` if it is `withheld`."
+    )
     lane: Lane
+    experiment_id: Id | None = Field(description="The experiment that has chosen what is sent.")
+    arm: str | None = Field(description="Of an experiment, the arm that the person is in.")
+    withheld: Literal["experiment", "holdout"] | None = Field(
+        description="Nothing is sent: the person is in an arm that gets nothing, or in your holdout."
+    )
     requested_at: datetime
     expires_at: datetime
 
@@ -193,6 +200,11 @@ class SendView(BaseModel):
     )
     refusal: RefusalView | None
     again_of: Id | None
+    experiment_id: Id | None = Field(description="The experiment that has chosen what is sent.")
+    arm: str | None = Field(description="Of an experiment, the arm that the person is in.")
+    withheld: Literal["experiment", "holdout"] | None = Field(
+        description="Nothing is sent: the person is in an arm that gets nothing, or in your holdout."
+    )
     changed_at: datetime
 
 

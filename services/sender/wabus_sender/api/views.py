@@ -38,6 +38,9 @@ def send(row: asyncpg.Record) -> dict[str, Any]:
         "waits_for": _waits_for(known, held=row["held"], template_paused=row["template_paused"]) if queued else None,
         "refusal": refused(refusal.code, refusal.stage, refusal.error_code) if refusal else None,
         "again_of": row["again_of"],
+        "experiment_id": row["experiment_id"],
+        "arm": row["arm"],
+        "withheld": row["withheld"],
         "changed_at": row["changed_at"],
     }
 

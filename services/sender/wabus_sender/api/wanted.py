@@ -1,15 +1,17 @@
 """What is known of something that is asked for: whose number, to whom, which template, and why it is refused, if so."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 from wabus_events import Template as WholeTemplate
 from wabus_events import contact_id
 from wabus_events.models.sends import Lane
 from wabus_runtime.http.answers import Problem
+from wabus_whatsapp.assignment import is_held_out
 from wabus_whatsapp.sending.message import check
 from wabus_whatsapp.sending.template_parameters import check_parameters
 from wabus_whatsapp.templates.render import CannotRender
@@ -18,14 +20,18 @@ from wabus_whatsapp.window import window
 from wabus_sender.api.models import MessageBody, SendRequest, Whom
 from wabus_sender.sending import checks
 from wabus_sender.sending.checks import Facts, Refusal
+from wabus_sender.sending.experiments import Chosen, Experiment, Withheld, chosen, missing_values, planned
+from wabus_sender.sending.experiments import message_of as experiment_message
 from wabus_sender.sending.requests import lane_of, unstorable
-from wabus_sender.tables import facts, policies
+from wabus_sender.tables import experiments, facts, policies
 from wabus_sender.tables.facts import Template
 from wabus_sender.tables.people import blocks, contacts, opt_outs, thread_owners
 
 _ADDRESSING = frozenset(
     ("from_", "to", "recipient", "conversation_id", "label", "metadata", "not_before", "expires_at", "wamid", "sent_at")
 )
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+VALUE_MAX = 1024  # characters, of a value that an experiment's text is filled in with
 _OURS = _ADDRESSING | {"messaging_product", "recipient_type"}
 
 
@@ -44,10 +50,21 @@ class Wish:
     not_before: datetime | None = None
     expires_at: datetime | None = None
     again_of: str | None = None
+    chosen: Chosen | None = None
+    """What an experiment has chosen."""
+    experiment: Experiment | None = None
+    """Of which nothing may be refused for one arm and not for another."""
+    values: Mapping[str, str] | None = None
+    """What the texts of an experiment's arms are filled in with."""
 
     @property
     def kind(self) -> str:
-        return str(self.message["type"])
+        return str(self.message.get("type", "template"))
+
+    @property
+    def value(self) -> str:
+        """What the person is drawn by."""
+        return self.wa_id or self.user_id or ""
 
     @property
     def template(self) -> tuple[str, str] | None:
@@ -66,6 +83,8 @@ class Known:
     refusal: Refusal | None
     window_open: bool = False
     """Whether the customer service window is surely open."""
+    withheld: Withheld | None = None
+    """Why nothing is sent, though nothing is in its way."""
 
 
 def template_in(message: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -77,15 +96,42 @@ def template_in(message: Mapping[str, Any]) -> tuple[str, str] | None:
             return None
 
 
+def experiment_in(message: Mapping[str, Any]) -> tuple[str, dict[str, str]] | None:
+    """The experiment that a message leaves to choose its template, and the values to fill it in with, if it does.
+
+    Raises a problem where these are not as they have to be.
+    """
+    template = message.get("template")
+    if message.get("type") != "template" or not isinstance(template, dict) or "experiment" not in template:
+        return None
+    content = cast(dict[str, Any], template)
+    experiment_id, values = content["experiment"], content.get("values", {})
+    if unknown := content.keys() - {"experiment", "values"}:
+        raise invalid(*(f"template.{name}" for name in unknown))
+    if not isinstance(experiment_id, str) or not _ID.fullmatch(experiment_id):
+        raise invalid("template.experiment")
+    if not isinstance(values, dict):
+        raise invalid("template.values")
+    given = cast(dict[str, object], values)
+    if wrong := [name for name, value in given.items() if not isinstance(value, str) or len(value) > VALUE_MAX]:
+        raise invalid(*(f"template.values.{name}" for name in wrong))
+    return experiment_id, {name: str(value) for name, value in given.items()}
+
+
 def message_of(asked: MessageBody) -> dict[str, Any]:
     """Meta's message object, without whom it is to."""
     return asked.model_dump(mode="json", exclude=set(_OURS), exclude_none=True)
 
 
-async def wish_of(pool: asyncpg.Pool, org_id: str, asked: SendRequest) -> Wish:
-    """A request with whom it is to. Raises a problem where that is nobody."""
+async def wish_of(
+    pool: asyncpg.Pool, org_id: str, asked: SendRequest, now: datetime, kept: Mapping[str, Any] | None = None
+) -> Wish:
+    """A request with whom it is to, and what an experiment has chosen for them. Raises a problem where that is nobody.
+
+    `kept` is what was chosen before, for the same request.
+    """
     phone_number_id, wa_id, user_id = await whom(pool, org_id, asked)
-    return Wish(
+    wish = Wish(
         phone_number_id,
         wa_id,
         user_id,
@@ -96,6 +142,31 @@ async def wish_of(pool: asyncpg.Pool, org_id: str, asked: SendRequest) -> Wish:
         asked.not_before,
         asked.expires_at,
     )
+    return await _chosen(pool, org_id, wish, now, kept) if experiment_in(wish.message) else wish
+
+
+async def _chosen(
+    pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime, kept: Mapping[str, Any] | None
+) -> Wish:  # fmt: skip
+    """The wish with what its experiment has chosen for the person."""
+    experiment_id, values = experiment_in(wish.message) or ("", {})
+    experiment = await experiments.experiment(pool, org_id, experiment_id)
+    if experiment is None:
+        raise Problem(422, "experiment_unknown", "No such experiment", "There is no experiment of yours with this id.",
+                      fields=["template.experiment"])  # fmt: skip
+    if missing := missing_values(experiment, values):
+        raise invalid(*(f"template.values.{name}" for name in missing))
+    if kept and kept.get("experiment_id") == experiment_id:
+        found: Chosen | None = Chosen(experiment_id, kept["arm"], kept["epoch"])
+    else:
+        known = [value for value in (wish.wa_id, wish.user_id) if value]
+        arm = await experiments.arm(pool, org_id, experiment_id, known)
+        found = chosen(experiment, arm, wish.value, now)
+    if found is None:
+        raise Problem(422, "experiment_not_running", "The experiment does not run", "It has not begun, or has ended: "
+                      "send a template by its name.", fields=["template.experiment"])  # fmt: skip
+    message = experiment_message(planned(experiment, found.arm), values)
+    return replace(wish, message=message, chosen=found, experiment=experiment, values=values)
 
 
 async def known_of(pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime) -> Known:
@@ -112,30 +183,68 @@ async def known_of(pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime) -
     place = org_id, wish.phone_number_id, wish.wa_id or wish.user_id or ""
     user_last_at, maybe_at = (await contacts.windows(pool, [place])).get(place, (None, None))
     policy = await policies.policy(pool, org_id)
-    refusal = checks.refusal(
-        org_id,
-        Facts(
-            is_template=wish.kind == "template",
-            read_until=await contacts.read_until(pool),
-            owner=number.org_id,
-            user_last_at=user_last_at,
-            maybe_at=maybe_at,
-            template_status=template and template.status,
-            template_waits=policy.paused_template == "wait",
-            category=template and template.category,
-            wa_id=wish.wa_id,
-            asks_meta=policy.country_rules == "ask_meta",
-            stopped=place in await contacts.stopped(pool, [place]),
-            taken_at=await thread_owners.taken_at(pool, *place),
-            blocked=await blocks.blocked(pool, *place),
-            opted_out=bool(await opt_outs.opted_out(pool, [(org_id, place[2])])),
-        ),
-        now,
+    known_facts = Facts(
+        is_template=wish.kind == "template",
+        read_until=await contacts.read_until(pool),
+        owner=number.org_id,
+        user_last_at=user_last_at,
+        maybe_at=maybe_at,
+        template_status=template and template.status,
+        template_waits=policy.paused_template == "wait",
+        category=template and template.category,
+        wa_id=wish.wa_id,
+        asks_meta=policy.country_rules == "ask_meta",
+        stopped=place in await contacts.stopped(pool, [place]),
+        taken_at=await thread_owners.taken_at(pool, *place),
+        blocked=await blocks.blocked(pool, *place),
+        opted_out=bool(await opt_outs.opted_out(pool, [(org_id, place[2])])),
     )
+    if wish.experiment:
+        return await _of_experiment(pool, org_id, wish, wish.experiment, number.waba_id, known_facts, now)
+    refusal = checks.refusal(org_id, known_facts, now)
     lane = lane_of(wish.kind, template and template.category)
     refusal = refusal or (checks.TEMPLATE_UNKNOWN if unknown else None)
     is_open = window(now, user_last_at=user_last_at).state == "open"
-    return Known(wish, number.waba_id, lane, template, refusal, is_open)
+    withheld = await _held_out(pool, org_id, wish, lane)
+    return Known(wish, number.waba_id, lane, template, refusal, is_open, withheld)
+
+
+async def _of_experiment(
+    pool: asyncpg.Pool, org_id: str, wish: Wish, experiment: Experiment, waba_id: str, known: Facts, now: datetime
+) -> Known:
+    """What is known of a wish that an experiment has chosen. Who is refused is refused whatever their arm is.
+
+    Were it otherwise, people of one arm would be missing. What Meta does not send of one arm, such as a template that
+    is paused, is asked for all the same and refused at its turn, so that the person is counted.
+    """
+    if waba_id != experiment.waba_id:
+        raise Problem(422, "other_account", "Another account", "The experiment is with templates of another account.",
+                      fields=["from"])  # fmt: skip
+    templates: dict[str, Template] = {}
+    refusal: Refusal | None = None
+    for arm in experiment.plan.arms:
+        if not arm.template_name or not arm.template_language:
+            continue
+        template = await facts.template(pool, waba_id, arm.template_name, arm.template_language)
+        if template:
+            templates[arm.arm] = template
+            _check_parameters(replace(wish, message=experiment_message(arm, wish.values or {})), template)
+        each = known._replace(is_template=True, template_status=None, category=arm.category)
+        refusal = refusal or checks.refusal(org_id, each, now)
+    categories = [arm.category for arm in experiment.plan.arms if arm.category]
+    lane = lane_of("template", categories[0] if categories else None)
+    is_open = window(now, user_last_at=known.user_last_at).state == "open"
+    withheld = await _held_out(pool, org_id, wish, lane)
+    if withheld:  # before any experiment: they are in none
+        return Known(replace(wish, chosen=None), waba_id, lane, None, refusal, is_open, withheld)
+    arm = wish.chosen.arm if wish.chosen else ""
+    withheld = None if wish.message else "experiment"
+    return Known(wish, waba_id, lane, templates.get(arm), refusal, is_open, withheld)
+
+
+async def _held_out(pool: asyncpg.Pool, org_id: str, wish: Wish, lane: Lane) -> Withheld | None:
+    known = await experiments.holdout(pool, org_id) if lane == "marketing" else None
+    return "holdout" if known and is_held_out(*known, wish.value, lane) else None
 
 
 def _check_parameters(wish: Wish, template: Template) -> None:
@@ -219,6 +328,8 @@ def check_message(asked: MessageBody) -> None:
     # First: what can't be kept is not looked into.
     if wrong := [name for name, value in message.items() if unstorable(value)]:
         raise invalid(*wrong)
+    if experiment_in(message):
+        return
     if found := check(message):
         problems = [each._asdict() for each in found]
         raise invalid(*{each.field for each in found}, problems=problems)

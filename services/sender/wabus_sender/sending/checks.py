@@ -94,6 +94,12 @@ NUMBER_STOPPED = Refusal(
     "See GET /numbers/{id}/sending for what helps, and send it again then.",
 )
 
+HELD_OUT = Refusal(
+    "held_out",
+    "This person gets nothing: they are in the group that is sent nothing, so that you see what your messages achieve.",
+    "There is nothing to do. Who is in the group stays in it; one-time passwords, notices and answers are sent.",
+)
+
 REFUSALS: Mapping[str, Refusal] = {
     each.code: each
     for each in (
@@ -108,6 +114,7 @@ REFUSALS: Mapping[str, Refusal] = {
         BLOCKED,
         THREAD_OF_ANOTHER,
         NUMBER_STOPPED,
+        HELD_OUT,
     )
 }
 

@@ -35,6 +35,9 @@ _BY_ORGANISATION = (
     "DELETE FROM opt_outs_untold WHERE org_id = $1 AND at <= $2",
     "DELETE FROM policies WHERE org_id = $1 AND changed_at <= $2",
     "DELETE FROM opt_words WHERE org_id = $1 AND changed_at <= $2",
+    "DELETE FROM known_experiments WHERE org_id = $1 AND at <= $2",
+    "DELETE FROM experiment_arms WHERE org_id = $1 AND at <= $2",
+    "DELETE FROM known_holdouts WHERE org_id = $1 AND at <= $2",
 )
 _BY_ACCOUNT = (
     "DELETE FROM sends WHERE waba_id = $1 AND requested_at <= $2",
@@ -67,6 +70,11 @@ _BY_ACCOUNT = (
     DELETE FROM number_pauses USING known_numbers
     WHERE number_pauses.phone_number_id = known_numbers.phone_number_id AND waba_id = $1 AND at <= $2 AND until <= $2
     """,
+    """
+    DELETE FROM experiment_arms USING known_experiments AS known
+    WHERE experiment_arms.experiment_id = known.experiment_id AND waba_id = $1 AND known.at <= $2
+    """,
+    "DELETE FROM known_experiments WHERE waba_id = $1 AND at <= $2",
     "DELETE FROM known_numbers WHERE waba_id = $1 AND at <= $2",
     "DELETE FROM known_templates WHERE waba_id = $1 AND at <= $2",
     "DELETE FROM known_accounts WHERE waba_id = $1 AND at <= $2",
@@ -83,6 +91,7 @@ _BY_CONTACT = (
     "UPDATE contacts SET other = NULL, other_at = NULL WHERE org_id = $1 AND other = $2 AND other_at <= $3",
     "UPDATE contacts SET other = NULL, other_at = NULL WHERE org_id = $1 AND value = $2 AND other_at <= $3",
     "DELETE FROM contacts WHERE org_id = $1 AND value = $2 AND seen_at <= $3",
+    "DELETE FROM experiment_arms WHERE org_id = $1 AND value = $2 AND at <= $3",
 )
 
 
@@ -93,6 +102,8 @@ async def erase(connection: Connection, lines: Lines) -> None:
         SELECT org_id FROM sends UNION SELECT org_id FROM contacts
         UNION SELECT org_id FROM known_accounts WHERE org_id IS NOT NULL UNION SELECT org_id FROM send_keys
         UNION SELECT org_id FROM uploads UNION SELECT org_id FROM opt_outs
+        UNION SELECT org_id FROM known_experiments UNION SELECT org_id FROM known_holdouts
+        UNION SELECT org_id FROM experiment_arms
         UNION SELECT org_id FROM blocks UNION SELECT org_id FROM opt_words UNION SELECT org_id FROM policies
         """
     )
@@ -103,6 +114,7 @@ async def erase(connection: Connection, lines: Lines) -> None:
         """
         SELECT waba_id FROM known_accounts UNION SELECT waba_id FROM known_numbers
         UNION SELECT waba_id FROM known_templates
+        UNION SELECT waba_id FROM known_experiments
         UNION SELECT waba_id FROM sends UNION SELECT waba_id FROM uploads UNION SELECT waba_id FROM blocks
         """
     )
@@ -115,6 +127,8 @@ async def erase(connection: Connection, lines: Lines) -> None:
         SELECT org_id, value, forgotten_as, forgotten_everywhere_as FROM contacts
         WHERE forgotten_as = ANY($1) OR forgotten_everywhere_as = ANY($1)
         UNION SELECT org_id, value, forgotten_as, forgotten_everywhere_as FROM opt_outs
+        WHERE forgotten_as = ANY($1) OR forgotten_everywhere_as = ANY($1)
+        UNION SELECT org_id, value, forgotten_as, forgotten_everywhere_as FROM experiment_arms
         WHERE forgotten_as = ANY($1) OR forgotten_everywhere_as = ANY($1)
         UNION SELECT org_id, value, forgotten_as, forgotten_everywhere_as FROM blocks
         WHERE forgotten_as = ANY($1) OR forgotten_everywhere_as = ANY($1)

@@ -11,7 +11,8 @@ _COLUMNS = """
     sends.send_id::text, org_id, waba_id, phone_number_id, lane, kind, wa_id, user_id, conversation_id::text, label,
     metadata, requested_at, expires_at, nullif(next_at, 'infinity') AS next_at, state,
     claimed, called_at, returned, lost, refusal, acceptance,
-    settled_at, settled_wamid, cancelled_at, expired_at, again_of::text, held, changed_at, heard.status AS heard_status,
+    settled_at, settled_wamid, cancelled_at, expired_at, again_of::text, held, changed_at, experiment_id::text,
+    arm, withheld, heard.status AS heard_status,
     heard.error_codes AS heard_errors,
     EXISTS (
         SELECT FROM known_templates AS template WHERE template.waba_id = sends.waba_id AND name = template_name
@@ -44,7 +45,8 @@ async def to_repeat(pool: asyncpg.Pool, org_id: str, send_id: str) -> asyncpg.Re
     """What a send was asked to send, so that it can be asked once more."""
     return await pool.fetchrow(
         """
-        SELECT state, phone_number_id, wa_id, user_id, message, conversation_id::text, label, metadata
+        SELECT state, phone_number_id, wa_id, user_id, message, conversation_id::text, label, metadata,
+            experiment_id::text, arm, withheld
         FROM sends WHERE send_id = $1 AND org_id = $2
         """,
         UUID(send_id),

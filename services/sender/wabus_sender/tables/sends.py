@@ -10,6 +10,7 @@ from wabus_events import SENDS, SendRequested
 from wabus_events.models.sends import Lane
 from wabus_runtime.postgres.database import Connection
 
+from wabus_sender.sending.checks import HELD_OUT
 from wabus_sender.sending.queue import Waiting
 from wabus_sender.sending.states import Acceptance, Lost, Refusal, Return, Send
 
@@ -57,7 +58,8 @@ async def insert(connection: Connection, asked: Iterable[Asked], *, over: bool =
             event.kind, event.to, event.recipient, event.conversation_id and UUID(event.conversation_id),
             event.message, event.template_name, event.template_language, event.template_id, event.template_version,
             event.label, event.metadata, event.requested_by, event.again_of and UUID(event.again_of), event.time,
-            event.expires_at, event.not_before or event.time,
+            event.expires_at, event.not_before or event.time, event.experiment_id and UUID(event.experiment_id),
+            event.arm, event.withheld, _withheld(event),
         )
         for event, partition, offset in asked
         if event.org_id and (event.to or event.recipient)
@@ -69,18 +71,21 @@ async def insert(connection: Connection, asked: Iterable[Asked], *, over: bool =
         """
         INSERT INTO sends (send_id, org_id, waba_id, phone_number_id, partition, sequence, lane, kind, wa_id, user_id,
             conversation_id, message, template_name, template_language, template_id, template_version, label, metadata,
-            requested_by, again_of, requested_at, expires_at, next_at, state, changed_at, due_at)
+            requested_by, again_of, requested_at, expires_at, next_at, experiment_id, arm, withheld, refusal, state,
+            changed_at, due_at)
         SELECT send_id, org_id, waba_id, phone_number_id, partition, sequence, lane, kind, wa_id, user_id,
             conversation_id, message, template_name, template_language, template_id, template_version, label, metadata,
-            requested_by, again_of, requested_at, expires_at, CASE WHEN $24 THEN 'infinity' ELSE next_at END, 'queued',
-            requested_at, CASE WHEN $24 THEN next_at END
+            requested_by, again_of, requested_at, expires_at, CASE WHEN $28 THEN 'infinity' ELSE next_at END,
+            experiment_id, arm, withheld, refusal, CASE WHEN withheld IS NULL THEN 'queued' ELSE 'refused' END,
+            requested_at, CASE WHEN $28 THEN next_at END
         FROM unnest(
             $1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::bigint[], $7::text[], $8::text[], $9::text[],
             $10::text[], $11::uuid[], $12::jsonb[], $13::text[], $14::text[], $15::text[], $16::int[], $17::text[],
-            $18::text[], $19::text[], $20::uuid[], $21::timestamptz[], $22::timestamptz[], $23::timestamptz[]
+            $18::text[], $19::text[], $20::uuid[], $21::timestamptz[], $22::timestamptz[], $23::timestamptz[],
+            $24::uuid[], $25::text[], $26::text[], $27::jsonb[]
         ) AS asked(send_id, org_id, waba_id, phone_number_id, partition, sequence, lane, kind, wa_id, user_id,
             conversation_id, message, template_name, template_language, template_id, template_version, label, metadata,
-            requested_by, again_of, requested_at, expires_at, next_at)
+            requested_by, again_of, requested_at, expires_at, next_at, experiment_id, arm, withheld, refusal)
         ON CONFLICT (send_id) DO NOTHING
         RETURNING send_id::text
         """,
@@ -96,6 +101,13 @@ async def insert(connection: Connection, asked: Iterable[Asked], *, over: bool =
         *map(list, zip(*queues, strict=True)),
     )
     return {row["send_id"] for row in found}
+
+
+def _withheld(event: SendRequested) -> dict[str, Any] | None:
+    """Why nothing is sent for a request from the beginning, as a refusal."""
+    if event.withheld is None:
+        return None
+    return Refusal(0, "check", HELD_OUT.code, None, event.time)._asdict() | {"at": event.time.isoformat()}
 
 
 async def locked(connection: Connection, send_ids: Iterable[str]) -> dict[str, Send]:

@@ -13,6 +13,7 @@ _CONTACT = """
 _ORGANISATION, _ACCOUNT = "org_id = $1", "waba_id = $1"
 _SENDS = f"(org_id, wa_id) IN ({_CONTACT}) OR (org_id, user_id) IN ({_CONTACT})"
 _NUMBERS = "phone_number_id IN (SELECT phone_number_id FROM known_numbers WHERE {})"
+_OF_EXPERIMENTS = "experiment_id IN (SELECT experiment_id FROM known_experiments WHERE waba_id = $1)"
 _OF_ACCOUNTS = "waba_id IN (SELECT waba_id FROM known_accounts WHERE org_id = $1)"
 
 
@@ -47,6 +48,9 @@ HOLDINGS = Holdings(
             "opt_outs_untold", _ORGANISATION, _ACCOUNT, "$1 IN (wa_id, user_id) AND ($2::text IS NULL OR org_id = $2)"
         ),
         Table("blocks", _ORGANISATION, _ACCOUNT, "value = $1 AND ($2::text IS NULL OR org_id = $2)"),
+        Table("known_experiments", _ORGANISATION, _ACCOUNT),
+        Table("experiment_arms", _ORGANISATION, _OF_EXPERIMENTS, "value = $1 AND ($2::text IS NULL OR org_id = $2)"),
+        Table("known_holdouts", _ORGANISATION),
         Table("policies", _ORGANISATION),
         Table("opt_words", _ORGANISATION),
         # Which numbers and lanes have ever had anything to send.

@@ -1,14 +1,16 @@
 """Records become rows: sends, what statuses tell of them, and what has to be known before a call."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import lru_cache, partial, reduce
+from uuid import UUID
 
 import asyncpg
 from wabus_events import (
     ACCOUNTS,
+    INSIGHTS,
     MESSAGES,
     SENDS,
     TEMPLATES,
@@ -16,12 +18,14 @@ from wabus_events import (
     BlockRequested,
     ContactBlocked,
     ContactForgotten,
+    ContactIdentityChanged,
     ContactUnblocked,
     Event,
     LabelPaused,
     LabelResumed,
     OptedIn,
     OptedOut,
+    PersonDrawn,
     ReadMarkRequested,
     SendRequested,
     WabaEvent,
@@ -44,8 +48,9 @@ from wabus_whatsapp.window import Opens
 from wabus_sender.sending.reading import Handed, Heard, Preferred, Said, Seen, facts_of
 from wabus_sender.sending.states import fold
 from wabus_sender.settings import SenderFoldSettings
-from wabus_sender.tables import facts, heard, labels, sends
+from wabus_sender.tables import experiments, facts, heard, labels, sends
 from wabus_sender.tables.erasing import erase
+from wabus_sender.tables.experiments import InArm, Link
 from wabus_sender.tables.people import blocks, contacts, opt_outs, read_marks, thread_owners
 from wabus_sender.tables.people.contacts import Choice, Contact, Wrote
 from wabus_sender.tables.sends import Asked
@@ -54,7 +59,7 @@ NAME = sends.PROJECTION
 REBUILDING = "sender-rebuild"
 """The name under which the log is folded again, beside the workers."""
 PACKAGE = "wabus_sender"
-TOPICS = (SENDS, MESSAGES, ACCOUNTS, TEMPLATES)
+TOPICS = (SENDS, MESSAGES, ACCOUNTS, TEMPLATES, INSIGHTS)
 DUE = "sender_due"
 """The channel on which it is told that something may be due: the payload is the number that it is of."""
 DIRECTORY_TIMEOUT = 60.0  # seconds for the accounts to be read at the start
@@ -169,9 +174,14 @@ class _Folding:
             for named in self._values(record.event.org_id or "", record.event.wa_id, record.event.user_id)[:1]
         ]
         persons, wrote, conversations = self._persons(seen, of_sends)
+        of_experiments = [record.event for record in records if record.topic == INSIGHTS.name]
+        drawn = [each for record in records for each in self._drawn(record.event)]
+        links = [*self._moves(records), *self._links(persons)]
 
         async def write(connection: Connection) -> None:
             await facts.write(connection, of_facts, over=self._over)
+            await experiments.write(connection, of_experiments)
+            await experiments.write_arms(connection, drawn, links)
             await contacts.write(connection, persons, wrote, conversations)
             await contacts.write_choices(connection, choices)
             await thread_owners.write(connection, owners)
@@ -185,6 +195,34 @@ class _Folding:
                 await read_marks.insert(connection, of_marks)
 
         return write
+
+    def _drawn(self, event: Event) -> Iterator[InArm]:
+        """Who is in which arm, by each of what they are known by."""
+        match event:
+            case (
+                SendRequested(experiment_id=str(found), arm=str(arm), org_id=str(org_id))
+                | PersonDrawn(experiment_id=str(found), arm=str(arm), org_id=str(org_id))
+            ):
+                for value in self._values(org_id, event.to, event.recipient):
+                    yield InArm(UUID(found), org_id, *value, arm, event.time)
+            case _:
+                return
+
+    def _moves(self, records: Sequence[Recorded]) -> Iterator[Link]:
+        """Who has another number or user id now: whoever is in an arm stays in it."""
+        for record in records:
+            event = record.event
+            if not isinstance(event, ContactIdentityChanged) or not (org_id := self._owner(event)):
+                continue
+            for before in filter(None, (event.previous_wa_id, event.previous_user_id)):
+                for after in self._values(org_id, event.current_wa_id, event.current_user_id):
+                    yield Link(org_id, contact_id(before), *after)
+
+    def _links(self, persons: Iterable[Contact]) -> Iterator[Link]:
+        for each in persons:
+            if each.other:
+                named = self._forgotten_as(each.other, each.org_id), self._forgotten_as(each.other, "")
+                yield Link(each.org_id, each.value, each.other, *named)
 
     def _said(self, org_id: str, waba_id: str, fact: Said) -> opt_outs.Said:
         values = self._values(org_id, fact.wa_id, fact.user_id)
