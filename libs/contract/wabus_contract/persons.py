@@ -69,7 +69,7 @@ FREE: Mapping[str, str] = {
     "BudgetsSet": "budgets",
     "BudgetAlerted": "budget_id waba_id month alert threshold currency amount spent projected unpriced",
     "AdviceDismissed": "advice_id kind dismissed",
-    "PlannedArm": "arm weight template_language template_id template_version category",
+    "PlannedArm": "arm weight template_language template_id template_version template_digest category",
     "PlannedGuardrail": "harm alpha",
     "ExperimentPlan": "waba_id arms control metric outcome_hours alpha minimum_days minimum_per_arm days guardrails "
     "auto_ramp",

@@ -426,6 +426,7 @@ SAMPLES: dict[str, Any] = {
     "PlannedArm.template_language": "en_US",
     "PlannedArm.template_id": "594425479261597",
     "PlannedArm.template_version": 1,
+    "PlannedArm.template_digest": "486ea46224d1bb4fb680f34f7c9ad96a8f24ec88be73ea8e5a6c65260e9cb8a7",
     "PlannedArm.category": "MARKETING",
     "PlannedArm.components": [{"type": "body", "parameters": [{"type": "text", "text": "{{first_name}}"}]}],
     "ExperimentPlan.name": "Picture or none",

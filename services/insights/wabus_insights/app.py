@@ -11,9 +11,15 @@ from wabus_runtime.directory.directory import Directory
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.identity.pseudonyms import Pseudonyms
 from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres.announcements import Announcements
 from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.postgres.offsets import channel
+from wabus_runtime.postgres.read_replica import Reads
 from wabus_runtime.service.process import Role, Service, background, build_app
+from wabus_whatsapp.ids import Ids
 
+from wabus_insights.api.experiments import routes as experiments
+from wabus_insights.api.experiments.experimenting import ExperimentsApi
 from wabus_insights.api.planning import routes as planning
 from wabus_insights.api.planning.advice import AdviceApi
 from wabus_insights.api.planning.budgets import BudgetsApi
@@ -22,6 +28,7 @@ from wabus_insights.api.routes import add_routes
 from wabus_insights.settings import InsightsApiSettings, InsightsSettings, InsightsWorkerSettings
 from wabus_insights.worker import projector
 from wabus_insights.worker.costs import upkeep as costs_upkeep
+from wabus_insights.worker.experiments import looking
 from wabus_insights.worker.performance import upkeep
 from wabus_insights.worker.planning.advising import Advising
 from wabus_insights.worker.planning.reading import Reading
@@ -43,9 +50,11 @@ def install(app: web.Application, settings: InsightsApiSettings | InsightsWorker
     if isinstance(settings, InsightsApiSettings) and role != "worker":
         _install_api(app, settings)
         _install_planning_api(app, settings)
+        _install_experiments_api(app, settings)
     if isinstance(settings, InsightsWorkerSettings) and role != "api":
         _install_worker(app, settings)
         _install_planning_worker(app, settings)
+        _install_experiments_worker(app, settings)
 
 
 def _install_planning_api(app: web.Application, settings: InsightsApiSettings) -> None:
@@ -113,6 +122,44 @@ def _install_planning_worker(app: web.Application, settings: InsightsWorkerSetti
     background(app, "insights-pricing", read)
     background(app, "insights-budgets", watch)
     background(app, "insights-advice", advise)
+
+
+def _install_experiments_api(app: web.Application, settings: InsightsApiSettings) -> None:
+    directory, publisher = Directory(settings), Publisher(settings, SOURCE)
+    pseudonyms = Pseudonyms(settings, publisher)
+    announcements = Announcements(lambda: Reads(app[POOL], None, projector.NAME), channel(projector.NAME))
+
+    async def publishing(_app: web.Application) -> AsyncIterator[None]:
+        await publisher.start()
+        yield
+        await publisher.stop()
+
+    async def close(_app: web.Application) -> None:
+        announcements.close()
+
+    app.cleanup_ctx.append(publishing)
+    app.on_shutdown.append(close)
+    background(app, "insights-experiment-accounts", directory.run)
+    background(app, "insights-experiment-announcements", announcements.run)
+    background(app, "insights-experiment-names", pseudonyms.run)
+    ids = Ids(settings.identity_bytes)
+    api = ExperimentsApi(lambda: app[POOL], publisher, pseudonyms, announcements, directory, ids)
+    experiments.add_routes(app, api)
+
+
+def _install_experiments_worker(app: web.Application, settings: InsightsWorkerSettings) -> None:
+    publisher = Publisher(settings, SOURCE)
+
+    async def publishing(_app: web.Application) -> AsyncIterator[None]:
+        await publisher.start()
+        yield
+        await publisher.stop()
+
+    async def look(ready: Callable[[], None]) -> None:
+        await looking.run(settings, app[POOL], publisher, ready)
+
+    app.cleanup_ctx.append(publishing)
+    background(app, "insights-experiments", look)
 
 
 def _install_api(app: web.Application, settings: InsightsApiSettings) -> None:

@@ -120,9 +120,7 @@ def test_a_paused_template_leaves_the_experiment_undecided_once_all_are_counted(
     done = decide(plan(), replace(known, waiting=0))
     assert done == Decision("guardrail", None, (), [], "template_paused")
     assert done is not None
-    assert (
-        said_of_decision(done) == "Undecided: an arm was stopped, because WhatsApp has paused or disabled its template."
-    )
+    assert said_of_decision(done) == "Undecided: it was stopped, because WhatsApp has paused or disabled its template."
 
 
 def test_an_arm_that_was_stopped_never_wins() -> None:

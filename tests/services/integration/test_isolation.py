@@ -186,6 +186,7 @@ def ids() -> dict[str, str]:
         "event_id": "5",
         "note_id": "00000000-0000-0000-0000-000000000009",
         "advice_id": "00000000-0000-0000-0000-00000000000a",
+        "experiment_id": "00000000-0000-0000-0000-00000000000b",
         "media_id": fact_id("medium", message_id("demo", PHONE, WITH_MEDIUM)),
     }
 

@@ -42,7 +42,9 @@ class PlannedArm(_Part):
     template_id: str | None = None
     """Which of Meta's templates that was when the experiment was planned."""
     template_version: int | None = None
-    """Which version of it, as `TemplateChanged` counts them: another one is another arm."""
+    """Which version of it that was, as `TemplateChanged` counts them."""
+    template_digest: str | None = None
+    """The SHA-256 of what people see of it, in hex: with another one it is another arm."""
     category: str | None = None
     """Meta's category of it when the experiment was planned."""
     components: list[dict[str, Any]] = []
@@ -152,7 +154,7 @@ class ExperimentStopped(ExperimentEvent, topic=INSIGHTS):
     arm: str | None = None
     """None for the whole experiment."""
     reason: str
-    """A stable word: `by_hand`, `ended`, `template_edited`, `template_paused`, `template_quality`, `number_quality`,
+    """A stable word: `by_hand`, `template_edited`, `template_paused`, `template_quality`, `number_quality`,
     `failed`, `stopped`."""
     requested_by: str | None = None
     """None where wabus has stopped it."""

@@ -110,6 +110,17 @@ ROUTES: Mapping[str, frozenset[Role]] = {
     "GET /costs/reconciliation": EVERYBODY,
     "GET /advice": EVERYBODY,
     "POST /advice/{advice_id}/dismiss": ADMINISTRATORS,
+    "POST /experiments": ADMINISTRATORS,
+    "GET /experiments": EVERYBODY,
+    "POST /experiments/plan": EVERYBODY,
+    "GET /experiments/holdout": EVERYBODY,
+    "PUT /experiments/holdout": ADMINISTRATORS,
+    "GET /experiments/{experiment_id}": EVERYBODY,
+    "GET /experiments/{experiment_id}/looks": EVERYBODY,
+    "POST /experiments/{experiment_id}/start": ADMINISTRATORS,
+    "POST /experiments/{experiment_id}/stop": ADMINISTRATORS,
+    "POST /experiments/{experiment_id}/decide": ADMINISTRATORS,
+    "POST /experiments/{experiment_id}/assign": READERS,
 }
 
 

@@ -10,11 +10,17 @@ from wabus_runtime.http.openapi import Operation
 from wabus_insights.api.costs import routes as costs
 from wabus_insights.api.costs.costs import CostsApi
 from wabus_insights.api.costs.rates import RatesApi
+from wabus_insights.api.experiments import routes as experiments
 from wabus_insights.api.performance import routes as performance
 from wabus_insights.api.performance.templates import TemplatesApi
 from wabus_insights.api.planning import routes as planning
 
-OPERATIONS: tuple[Operation, ...] = (*performance.OPERATIONS, *costs.OPERATIONS, *planning.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (
+    *performance.OPERATIONS,
+    *costs.OPERATIONS,
+    *planning.OPERATIONS,
+    *experiments.OPERATIONS,
+)
 
 
 def add_routes(app: web.Application, pool: Callable[[], asyncpg.Pool], directory: Directory) -> None:

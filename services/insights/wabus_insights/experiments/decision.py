@@ -30,6 +30,8 @@ class Standing:
     """Arms that are stopped, and why."""
     waiting: int = 0
     """People who were drawn and are not counted yet."""
+    stop_reason: str | None = None
+    """Why nobody is drawn any more before the time was over, if so."""
 
 
 class ArmFinding(NamedTuple):
@@ -124,7 +126,13 @@ def decided(plan: ExperimentPlan, standing: Standing, finding: Finding, now: dat
     if not compared and standing.stopped:
         reason = standing.stopped.get(plan.control) or next(iter(standing.stopped.values()))
         return Decision("guardrail", None, (), finding.worse, reason)
-    return Decision("no_difference", None, (), finding.worse) if now >= standing.ends_at else None
+    if now < standing.ends_at:
+        return None
+    if standing.stop_reason == "by_hand":
+        return Decision("stopped", None, (), finding.worse, standing.stop_reason)
+    if standing.stop_reason:
+        return Decision("guardrail", None, (), finding.worse, standing.stop_reason)
+    return Decision("no_difference", None, (), finding.worse)
 
 
 def _enough(plan: ExperimentPlan, standing: Standing, compared: Sequence[str]) -> bool:

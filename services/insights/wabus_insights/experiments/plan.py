@@ -1,7 +1,10 @@
 """Whether a plan can be carried out, and what its times are. A plan is fixed as a whole: its digest says so."""
 
+import hashlib
+import json
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from wabus_events import ExperimentPlan
 from wabus_whatsapp.assignment import SLOTS
@@ -14,6 +17,14 @@ LATE = timedelta(hours=1)
 """So long after its outcome window has closed a person is counted: what was told late may come until then."""
 HARM_WINDOW = timedelta(hours=1)
 """What comes to nothing mostly does so at once: a guardrail looks at each person after this time."""
+HARM_LATE = timedelta(minutes=5)
+"""So long after that: what was told late may come until then."""
+
+SENDABLE = frozenset(("APPROVED", "FLAGGED"))
+"""States of a template in which Meta sends it."""
+LOW_QUALITY = frozenset(("YELLOW", "RED"))
+_SHOWN = ("header", "body", "footer", "buttons", "carousel", "limited_time_offer", "parameter_format")
+_NOT_SHOWN = frozenset(("raw", "examples", "example"))
 
 
 class Wrong(NamedTuple):
@@ -81,3 +92,57 @@ def counted_from(plan: ExperimentPlan, drawn_at: datetime) -> datetime:
 def counts(plan: ExperimentPlan, drawn_at: datetime, did_at: datetime) -> bool:
     """Whether what a person did at a moment is within their outcome window."""
     return drawn_at <= did_at < drawn_at + timedelta(hours=plan.outcome_hours)
+
+
+class TemplateNow(NamedTuple):
+    """A template as it is now."""
+
+    status: str
+    quality: str | None
+    template: Mapping[str, Any]
+
+
+def digest_of(template: Mapping[str, Any]) -> str:
+    """The SHA-256 of what people see of a template, in hex; its status, its quality and its examples are not in it."""
+    shown = {name: _shown(template.get(name)) for name in _SHOWN}
+    plain = json.dumps(shown, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(plain.encode(errors="surrogatepass")).hexdigest()
+
+
+def arms_changed(plan: ExperimentPlan, templates: Mapping[str, TemplateNow]) -> dict[str, str]:
+    """Arms whose templates, by Meta's ids, are not any more what was planned, and why."""
+    found: dict[str, str] = {}
+    for arm in plan.arms:
+        now = templates.get(arm.template_id or "")
+        if now is None:
+            continue
+        if now.status not in SENDABLE:
+            found[arm.arm] = "template_paused"
+        elif arm.template_digest and digest_of(now.template) != arm.template_digest:
+            found[arm.arm] = "template_edited"
+        elif now.quality in LOW_QUALITY:
+            found[arm.arm] = "template_quality"
+    return found
+
+
+def without(weights: Mapping[str, int], stopped: Collection[str]) -> dict[str, int] | None:
+    """The weights when nobody is drawn into some arms any more: what they had is shared out; None if none is left."""
+    left = {arm: weight for arm, weight in weights.items() if weight and arm not in stopped}
+    total = sum(left.values())
+    if not total:
+        return None
+    shares = {arm: weight * SLOTS // total for arm, weight in left.items()}
+    for arm in sorted(left, key=lambda arm: (-(left[arm] * SLOTS % total), arm))[: SLOTS - sum(shares.values())]:
+        shares[arm] += 1
+    return shares
+
+
+def _shown(part: object) -> object:
+    match part:
+        case dict():
+            members = cast(dict[str, object], part)
+            return {name: _shown(each) for name, each in members.items() if name not in _NOT_SHOWN}
+        case list():
+            return [_shown(each) for each in cast(list[object], part)]
+        case _:
+            return part

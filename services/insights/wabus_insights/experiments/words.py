@@ -21,7 +21,6 @@ REASONS: Mapping[str, str] = {
     "failed": "more of its messages fail than of the control",
     "stopped": "more of its people want no more marketing than of the control",
     "by_hand": "somebody has stopped it",
-    "ended": "its time is over",
 }
 """Why an arm was stopped, by the word for it."""
 
@@ -38,9 +37,11 @@ def said_of_decision(decision: Decision) -> str:
     words: Mapping[Outcome, str] = {
         "winner": f"{decision.winner} is the winner.",
         "no_difference": "It has ended, and no difference was shown. That does not say that there is none.",
-        "guardrail": f"Undecided: an arm was stopped, because {REASONS.get(decision.reason or '', 'of harm')}.",
+        "guardrail": f"Undecided: it was stopped, because {REASONS.get(decision.reason or '', 'of harm')}.",
         "sample_ratio": WITHHELD,
-        "stopped": "Undecided: somebody has stopped it.",
+        "stopped": f"Somebody has chosen {decision.winner}; that it is better is not shown."
+        if decision.winner
+        else "Undecided: somebody has stopped it.",
     }
     also = [arm for arm in decision.better if arm != decision.winner]
     if decision.outcome == "winner" and also:

@@ -4,6 +4,7 @@ from wabus_runtime.postgres.database import Connection
 from wabus_whatsapp.forgetting import Lines
 
 from wabus_insights.tables.costs import erasing as costs
+from wabus_insights.tables.experiments import erasing as experiments
 from wabus_insights.tables.performance import erasing as performance
 from wabus_insights.tables.planning import erasing as planning
 
@@ -13,3 +14,4 @@ async def erase(connection: Connection, lines: Lines) -> None:
     await performance.erase(connection, lines)
     await costs.erase(connection, lines)
     await planning.erase(connection, lines)
+    await experiments.erase(connection, lines)

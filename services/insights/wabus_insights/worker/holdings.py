@@ -13,6 +13,11 @@ _OF_CELLS = "cell_id IN (SELECT cell_id FROM cost_days WHERE {})"
 _SCOPE = "scope = $1"
 """Of an account whose portfolio is not known; a portfolio's own counts name nobody's messages."""
 
+
+def _of(condition: str) -> str:
+    return f"experiment_id IN (SELECT experiment_id FROM experiments WHERE {condition})"  # noqa: S608
+
+
 HOLDINGS = Holdings(
     (
         Table("send_requests", _ORGANISATION, _ACCOUNT),
@@ -39,5 +44,14 @@ HOLDINGS = Holdings(
         # From when on messages are counted.
         Table("counted_since"),
         *planning.TABLES,
+        Table("experiments", _ORGANISATION, _ACCOUNT),
+        Table("experiment_people", _of(_ORGANISATION), _of(_ACCOUNT)),
+        Table("experiment_keys", _of(_ORGANISATION), _of(_ACCOUNT)),
+        Table("experiment_days", _of(_ORGANISATION), _of(_ACCOUNT)),
+        Table("experiment_looks", _of(_ORGANISATION), _of(_ACCOUNT)),
+        Table("experiment_signs", _ORGANISATION),
+        Table("experiment_links", _ORGANISATION),
+        Table("experiment_templates", account=_ACCOUNT),
+        Table("holdouts", _ORGANISATION),
     )
 )

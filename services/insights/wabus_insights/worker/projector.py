@@ -17,6 +17,7 @@ from wabus_runtime.settings import IdentitySettings
 from wabus_insights.settings import InsightsFoldSettings
 from wabus_insights.tables.erasing import erase
 from wabus_insights.worker.costs.folding import Costs
+from wabus_insights.worker.experiments.folding import ExperimentFolding
 from wabus_insights.worker.performance import recounting
 from wabus_insights.worker.performance.folding import Performance
 from wabus_insights.worker.planning import folding as planning
@@ -46,6 +47,7 @@ class _Folding:
     def __init__(self, key: bytes, directory: Directory) -> None:
         self._performance = Performance(key, directory)
         self._costs = Costs(directory)
+        self._experiments = ExperimentFolding(key, directory)
 
     def apply(self, records: Sequence[Recorded]) -> Write:
         """What writes these records, in the transaction that moves the offsets."""
@@ -57,6 +59,7 @@ class _Folding:
             await performance(connection)
             await self._costs.fold(connection, records)
             await planning.fold(connection, records)
+            await self._experiments.fold(connection, records)
 
         return write
 

@@ -1,0 +1,100 @@
+"""Answers made of what is known of an experiment."""
+
+from datetime import datetime
+from typing import Any
+
+from wabus_events.models.experiments import PlannedArm
+from wabus_whatsapp.assignment import SLOTS
+
+from wabus_insights.api.experiments.models import ExperimentSummary, ExperimentView
+from wabus_insights.experiments.decision import Decision, Finding, Standing
+from wabus_insights.experiments.evidence import threshold
+from wabus_insights.experiments.words import said, said_of_decision, sureness
+from wabus_insights.tables.experiments.definitions import Experiment
+
+
+def summary(experiment: Experiment, now: datetime) -> ExperimentSummary:
+    """An experiment in a list."""
+    decision = experiment.decision or {}
+    return ExperimentSummary(
+        experiment_id=str(experiment.experiment_id), name=experiment.plan.name, waba_id=experiment.waba_id,
+        state=experiment.state(now), defined_at=experiment.defined_at, started_at=experiment.started_at,
+        outcome=decision.get("outcome"), winner=decision.get("winner"),
+    )  # fmt: skip
+
+
+def view(
+    experiment: Experiment, known: Standing, finding: Finding, totals: dict[str, dict[str, Any]], now: datetime
+) -> ExperimentView:
+    """An experiment with what it shows; what it was decided to be stands before what is seen since."""
+    plan, decision = experiment.plan, experiment.decision or {}
+    words = said(plan, finding)
+    if decision:
+        made = Decision(
+            decision["outcome"], decision["winner"], decision["better"], decision["worse"], decision["reason"]
+        )
+        words = [said_of_decision(made), *([] if finding.is_imbalanced else words)]
+    withheld = finding.is_imbalanced or decision.get("outcome") == "sample_ratio"
+    now_drawn: dict[str, int] = {}
+    for each in experiment.slices or ():
+        now_drawn[each["arm"]] = now_drawn.get(each["arm"], 0) + each["end"] - each["begin"]
+    arms: list[dict[str, Any]] = []
+    for arm in plan.arms:
+        counts = [each.counts[arm.arm] for each in known.counted if arm.arm in each.counts]
+        people, successes = sum(each.people for each in counts), sum(each.successes for each in counts)
+        found = None if withheld else finding.arms.get(arm.arm)
+        beside = totals.get(arm.arm, {})
+        is_known = found is not None and found.interval.estimate is not None
+        arms.append({
+            "arm": arm.arm,
+            "weight": (now_drawn.get(arm.arm, 0) if experiment.slices else arm.weight) / SLOTS,
+            "template": template_of(arm),
+            "stopped": experiment.stops.get(arm.arm),
+            "drawn": beside.get("drawn", 0),
+            "people": people,
+            "successes": successes,
+            "rate": successes / people if people and not withheld else None,
+            "excluded": beside.get("excluded", 0),
+            "failed": beside.get("failed", 0),
+            "capped": beside.get("capped", 0),
+            "in_metas_test": beside.get("in_metas_test", 0),
+            "stops": beside.get("stopped", 0),
+            "difference": (found.interval.low, found.interval.high) if found and is_known else None,
+            "difference_is": found.interval.how if found and is_known else None,
+            "evidence": found and found.log_evidence,
+            "sureness": sureness(plan, finding, arm.arm) if found else None,
+            "chance_to_be_better": found and found.chance_to_be_better,
+        })  # fmt: skip
+    return ExperimentView.model_validate({
+        "experiment_id": str(experiment.experiment_id),
+        "name": plan.name,
+        "waba_id": experiment.waba_id,
+        "audience": plan.audience,
+        "state": experiment.state(now),
+        "plan": plan.model_dump(mode="json"),
+        "plan_hash": experiment.plan_hash,
+        "defined_at": experiment.defined_at,
+        "started_at": experiment.started_at,
+        "ends_at": experiment.ends_at,
+        "epoch": experiment.epoch,
+        "arms": arms,
+        "withheld": withheld,
+        "threshold": threshold(plan.alpha, len(plan.arms) - 1),
+        "said": words,
+        "outcome": decision.get("outcome"),
+        "winner": decision.get("winner"),
+        "stop_reason": decision.get("reason") or experiment.stop_reason,
+        "decided_at": experiment.decided_at,
+        "as_of": experiment.looked_at or now,
+    })  # fmt: skip
+
+
+def template_of(arm: PlannedArm) -> dict[str, Any] | None:
+    """What the people of an arm get, as Meta names it; None for nothing."""
+    if arm.template_name is None:
+        return None
+    return {
+        "name": arm.template_name,
+        "language": {"code": arm.template_language},
+        "components": arm.components,
+    }

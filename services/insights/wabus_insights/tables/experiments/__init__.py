@@ -1,0 +1,1 @@
+"""Experiments as rows: what was planned, who was drawn, what is counted."""

@@ -1,0 +1,248 @@
+"""Who is in which arm, and what they did: rows that are only added to until a person is counted."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+from wabus_runtime.postgres.database import Connection
+
+from wabus_insights.experiments.merging import Person, merged
+
+MOST_LINKED = 100  # identifiers of one person
+
+
+class Key(NamedTuple):
+    """An identifier of a person as it is kept, with the names under which it is forgotten."""
+
+    key: UUID
+    forgotten_as: str
+    forgotten_everywhere_as: str
+
+
+class Draw(NamedTuple):
+    """Somebody is in an arm, by their identifiers: the first is what was hashed."""
+
+    experiment_id: UUID
+    keys: Sequence[Key]
+    arm: str
+    epoch: int | None
+    """None where they were in it before."""
+    at: datetime
+    send_id: UUID | None
+
+
+class SignRow(NamedTuple):
+    """Something that somebody did, or that happened to a message."""
+
+    key: UUID
+    sign: str
+    at: datetime
+    org_id: str
+    forgotten_as: str | None
+    forgotten_everywhere_as: str | None
+
+
+async def organisations(connection: Connection, org_ids: Sequence[str]) -> set[str]:
+    """Those of some organisations that have an experiment which is not decided."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT org_id FROM experiments WHERE org_id = ANY($1) AND decided_at IS NULL", org_ids
+    )
+    return {row["org_id"] for row in rows}
+
+
+async def draw(connection: Connection, draws: Sequence[Draw]) -> None:
+    """Write down who is in which arm, in the order of the log: the first draw of a person counts."""
+    for each in draws:
+        await _draw(connection, each)
+
+
+async def link(connection: Connection, org_id: str, pairs: Sequence[tuple[Key, Key, datetime]]) -> None:
+    """Write down that two identifiers are of one person, and let whoever is in an experiment by both be one."""
+    new = await connection.fetch(
+        """
+        INSERT INTO experiment_links AS held (key, other, org_id, forgotten_as, forgotten_everywhere_as,
+            other_forgotten_as, other_forgotten_everywhere_as, at)
+        SELECT DISTINCT ON (key, other) key, other, $1, forgotten_as, everywhere_as, other_as, other_everywhere_as, at
+        FROM unnest($2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::timestamptz[])
+            AS told(key, forgotten_as, everywhere_as, other, other_as, other_everywhere_as, at)
+        ORDER BY key, other, at ON CONFLICT DO NOTHING RETURNING key, other
+        """,
+        org_id,
+        *map(
+            list, zip(*[(*one, *other, when) for a, b, when in pairs for one, other in ((a, b), (b, a))], strict=True)
+        ),
+    )
+    for key in dict.fromkeys(row["key"] for row in new):
+        keys = await _linked(connection, [key])
+        for experiment_id, persons in (await _experiments_of(connection, keys)).items():
+            await _unite(connection, experiment_id, sorted(persons))
+
+
+async def become(connection: Connection, known: Sequence[tuple[UUID, UUID]]) -> None:
+    """Write down which message a send of an experiment has become."""
+    if known:
+        await connection.execute(
+            """
+            INSERT INTO experiment_keys (key, experiment_id, person, at)
+            SELECT told.message_id, held.experiment_id, held.person, held.at
+            FROM unnest($1::uuid[], $2::uuid[]) AS told(send_id, message_id)
+            JOIN experiment_keys AS held ON held.key = told.send_id
+            ON CONFLICT DO NOTHING
+            """,
+            *map(list, zip(*known, strict=True)),
+        )
+
+
+async def sign(connection: Connection, signs: Sequence[SignRow]) -> None:
+    """Write down what was done, by whom and when."""
+    if signs:
+        await connection.execute(
+            """
+            INSERT INTO experiment_signs (key, sign, at, org_id, forgotten_as, forgotten_everywhere_as)
+            SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::text[])
+            ON CONFLICT DO NOTHING
+            """,
+            *map(list, zip(*signs, strict=True)),
+        )
+
+
+async def arm_of(
+    connection: asyncpg.Pool | Connection, experiment_id: UUID, keys: Sequence[UUID]
+) -> str | None:  # fmt: skip
+    """The arm that a person is in, by any of their identifiers; None if they are in none."""
+    return await connection.fetchval(
+        """
+        SELECT arm FROM experiment_keys JOIN experiment_people USING (experiment_id, person)
+        WHERE experiment_id = $1 AND key = ANY($2) ORDER BY drawn_at LIMIT 1
+        """,
+        experiment_id,
+        keys,
+    )
+
+
+async def _draw(connection: Connection, drawn: Draw) -> None:
+    keys = [key.key for key in drawn.keys]
+    is_known = await connection.fetchval("SELECT EXISTS (SELECT FROM experiments WHERE experiment_id = $1)",
+                                         drawn.experiment_id)  # fmt: skip
+    if not is_known:
+        return
+    unit = keys[0]
+    is_new_unit = not await connection.fetchval(
+        "SELECT drawn FROM experiment_keys WHERE key = $1 AND experiment_id = $2", unit, drawn.experiment_id
+    )
+    persons = await _persons(connection, drawn.experiment_id, await _linked(connection, keys))
+    if drawn.epoch is not None and is_new_unit:
+        await connection.execute(
+            """
+            INSERT INTO experiment_people (experiment_id, person, arm, epoch, drawn_at, draws)
+            VALUES ($1, $2, $3, $4, $5, ARRAY[$4::int]) ON CONFLICT DO NOTHING
+            """,
+            drawn.experiment_id, unit, drawn.arm, drawn.epoch, drawn.at,
+        )  # fmt: skip
+        await connection.execute(
+            """
+            INSERT INTO experiment_keys AS held
+                (key, experiment_id, person, drawn, forgotten_as, forgotten_everywhere_as, at)
+            VALUES ($1, $2, $1, true, $3, $4, $5) ON CONFLICT (key, experiment_id) DO UPDATE SET drawn = true
+            """,
+            unit, drawn.experiment_id, drawn.keys[0].forgotten_as, drawn.keys[0].forgotten_everywhere_as, drawn.at,
+        )  # fmt: skip
+        persons = [*persons, unit]
+    if not persons:
+        return
+    person = await _unite(connection, drawn.experiment_id, persons)
+    for key in drawn.keys:
+        await _add_key(connection, key.key, drawn.experiment_id, person, key, drawn.at)
+    if drawn.send_id:
+        await _add_key(connection, drawn.send_id, drawn.experiment_id, person, None, drawn.at)
+
+
+async def _unite(connection: Connection, experiment_id: UUID, persons: Sequence[UUID]) -> UUID:
+    """Let people who turn out to be one be one; who that is."""
+    distinct = list(dict.fromkeys(persons))
+    if len(distinct) == 1:
+        return distinct[0]
+    rows = await connection.fetch(
+        """
+        SELECT person, arm, epoch, drawn_at, draws, excluded, counted_at IS NOT NULL AS counted
+        FROM experiment_people WHERE experiment_id = $1 AND person = ANY($2) ORDER BY drawn_at, person FOR UPDATE
+        """,
+        experiment_id,
+        distinct,
+    )
+    known = {row["person"]: Person(row["arm"], tuple(row["draws"]), row["excluded"], row["counted"]) for row in rows}
+    first, *others = list(known)
+    kept, gone = merged(known[first], [known[each] for each in others])
+    for person, left in zip(others, gone, strict=True):
+        if left is not None:
+            # Counted already: it stays what was counted, and whoever is not counted yet is not counted any more.
+            await connection.execute(
+                "UPDATE experiment_people SET excluded = $3 WHERE experiment_id = $1 AND person = $2",
+                experiment_id, person, left.excluded,
+            )  # fmt: skip
+            continue
+        await connection.execute(
+            "UPDATE experiment_keys SET person = $3 WHERE experiment_id = $1 AND person = $2",
+            experiment_id, person, first,
+        )  # fmt: skip
+        await connection.execute(
+            "DELETE FROM experiment_people WHERE experiment_id = $1 AND person = $2", experiment_id, person
+        )
+    await connection.execute(
+        "UPDATE experiment_people SET draws = $3, excluded = $4 WHERE experiment_id = $1 AND person = $2",
+        experiment_id, first, list(kept.draws), kept.excluded,
+    )  # fmt: skip
+    return first
+
+
+async def _persons(connection: Connection, experiment_id: UUID, keys: Sequence[UUID]) -> list[UUID]:
+    """The people whose these identifiers are, the one who was drawn first before the others."""
+    rows = await connection.fetch(
+        """
+        SELECT person, min(drawn_at) AS at FROM experiment_keys JOIN experiment_people USING (experiment_id, person)
+        WHERE experiment_id = $1 AND key = ANY($2) GROUP BY person ORDER BY at, person
+        """,
+        experiment_id,
+        keys,
+    )
+    return [row["person"] for row in rows]
+
+
+async def _linked(connection: Connection, keys: Sequence[UUID]) -> list[UUID]:
+    """These identifiers, and all others of the same people."""
+    rows = await connection.fetch(
+        """
+        WITH RECURSIVE known AS (
+            SELECT unnest($1::uuid[]) AS key
+            UNION SELECT link.other FROM known JOIN experiment_links AS link USING (key)
+        )
+        SELECT key FROM known LIMIT $2
+        """,
+        keys,
+        MOST_LINKED,
+    )
+    return [row["key"] for row in rows]
+
+
+async def _experiments_of(connection: Connection, keys: Sequence[UUID]) -> Mapping[UUID, list[UUID]]:
+    rows = await connection.fetch(
+        "SELECT DISTINCT experiment_id, person FROM experiment_keys WHERE key = ANY($1)", keys
+    )
+    found: dict[UUID, list[UUID]] = {}
+    for row in rows:
+        found.setdefault(row["experiment_id"], []).append(row["person"])
+    return found
+
+
+async def _add_key(
+    connection: Connection, key: UUID, experiment_id: UUID, person: UUID, named: Key | None, at: datetime | None = None
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO experiment_keys (key, experiment_id, person, forgotten_as, forgotten_everywhere_as, at)
+        VALUES ($1, $2, $3, $4, $5, coalesce($6, now())) ON CONFLICT DO NOTHING
+        """,
+        key, experiment_id, person, named and named.forgotten_as, named and named.forgotten_everywhere_as, at,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What acts for experiments: folds what concerns them, and looks at them until they are decided."""
