@@ -236,7 +236,7 @@ async def test_the_endpoints_of_conversations_answer_as_the_document_says(inbox_
             continue
         await asyncio.to_thread(explore, operation, inbox_address, bearer(), known)
 
-    assert len(found) == 28
+    assert len(found) == 29
 
 
 async def test_the_endpoints_of_subscriptions_answer_as_the_document_says(

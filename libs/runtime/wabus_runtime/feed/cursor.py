@@ -26,7 +26,7 @@ Reached = Mapping[Place, int]
 """The offset after the last record that is in the tables, of each partition that has any."""
 
 KEY_BYTES = 32
-LONGEST = 4096  # characters
+LONGEST = 2048  # characters
 _FORM = b"\x01"
 
 ResetReason = Literal["expired", "epoch", "too_many"]

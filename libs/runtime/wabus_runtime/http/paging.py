@@ -15,8 +15,8 @@ from pydantic import StringConstraints, TypeAdapter
 
 from wabus_runtime.http.answers import Problem
 
-Cursor = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[A-Za-z0-9_-]*$")]
-"""`next` of a page, and `after` of the following one."""
+Cursor = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[A-Za-z0-9_-]*$")]
+"""`next` of a page, and `after` of the following one: two of them have room in the line of a request, with all else."""
 
 T = TypeVar("T")
 

@@ -69,7 +69,7 @@ class ListQuery(BaseModel):
     team: TeamId | None = Field(default=None, description="Those that are with a team.")
     state: Literal["open", "snoozed", "closed"] | None = Field(default=None, description="Those in this state.")
     tag: Tag | None = Field(default=None, description="Those with this tag.")
-    named: Words | None = Field(
+    named: Annotated[Words, Field(max_length=200)] | None = Field(
         default=None,
         description="Those with whoever has all of these words in their name, username or name in the phone's address "
         "book (of the last word its beginning will do), or a number that begins with these four digits or more.",
@@ -110,7 +110,7 @@ class StreamQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    cursor: Annotated[str | None, StringConstraints(max_length=4096)] = Field(
+    cursor: Annotated[str | None, StringConstraints(max_length=2048)] = Field(
         default=None, description="That of the last frame seen which had one: what was missed since is told first."
     )
     conversation_id: Id | None = Field(default=None, description="Of this conversation only.")
