@@ -188,6 +188,8 @@ def test_a_success_after_the_outcome_window_is_not_counted() -> None:
         ({"arms": [arm("A", 5_000), arm("B", 4_000)]}, "arms"),
         ({"arms": [arm("A", 5_000), arm("B", 5_000, template_name="offer_A")]}, "arms"),
         ({"arms": [arm("A", 5_000), arm("B", 5_000, category="UTILITY")]}, "arms"),
+        ({"arms": [arm("A", 5_000), arm("B", 5_000, components=[{"text": "\x00"}])]}, "arms"),
+        ({"name": "\ud800"}, "name"),
         ({"control": "C"}, "control"),
         ({"alpha": 0.0}, "alpha"),
         ({"outcome_hours": 0}, "outcome_hours"),

@@ -38,6 +38,10 @@ def problems(plan: ExperimentPlan) -> list[Wrong]:
     """All that can't be; nothing of a plan that can be carried out."""
     found = [*_arms(plan), *_numbers(plan)]
     sending = [arm for arm in plan.arms if arm.template_name]
+    if any(_unstorable(arm.components) for arm in plan.arms):
+        found.append(Wrong("arms", "The components have something in them that can't be kept."))
+    if _unstorable([plan.name, plan.audience]):
+        found.append(Wrong("name", "The name or the audience has something in it that can't be kept."))
     if len(sending) < len(plan.arms) and plan.metric != "replied":
         found.append(Wrong("metric", "Who is sent nothing can read and tap nothing: compare by `replied`."))
     if not sending:
@@ -146,3 +150,23 @@ def _shown(part: object) -> object:
             return [_shown(each) for each in cast(list[object], part)]
         case _:
             return part
+
+
+def _unstorable(part: object) -> bool:
+    """Whether JSON has something in it that tables can't hold: NUL, half a character, a number out of range."""
+    match part:
+        case str():
+            return "\x00" in part or any("\ud800" <= character <= "\udfff" for character in part)
+        case bool() | None:
+            return False
+        case int():
+            return not -(2**63) <= part < 2**63
+        case float():
+            return part != part or part in (float("inf"), float("-inf"))
+        case dict():
+            members = cast(dict[str, object], part)
+            return any(_unstorable(name) or _unstorable(each) for name, each in members.items())
+        case list():
+            return any(map(_unstorable, cast(list[object], part)))
+        case _:
+            return True
