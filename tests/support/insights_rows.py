@@ -16,7 +16,8 @@ from wabus_runtime.settings import KafkaSettings
 KEY = b"a key of thirty-two bytes or more"
 TABLES = (
     "send_requests", "send_facts", "acts", "people", "counted_since", "template_hours", "template_days",
-    "template_months", "failure_hours", "read_times", "templates",
+    "template_months", "failure_hours", "read_times", "templates", "meta_template_days",
+    "template_insights",
 )  # fmt: skip
 
 

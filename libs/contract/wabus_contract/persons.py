@@ -65,6 +65,10 @@ FREE: Mapping[str, str] = {
     # insights.v1
     "PricedVolume": "country pricing_category pricing_type tier volume amount",
     "PricingRead": "waba_id priced_on time_zone currency amounts_told volumes",
+    "TemplateDay": "template_id day sent delivered read clicked",
+    "TemplateInsightsRead": "waba_id days",
+    "TemplateInsightsRequested": "waba_id",
+    "TemplateInsightsSettled": "waba_id outcome code",
     "BudgetLine": "budget_id waba_id month currency amount thresholds",
     "BudgetsSet": "budgets",
     "BudgetAlerted": "budget_id waba_id month alert threshold currency amount spent projected unpriced",
@@ -157,6 +161,7 @@ MAY: Mapping[str, str] = {
     "TemplateComponentsChanged.value": _AS_TOLD,
     "HealthReason.message": "A sentence of ours, in which the business's number, name or template may stand",
     "BudgetsSet.requested_by": _ASKED,
+    "TemplateInsightsRequested.requested_by": _ASKED,
     "AdviceDismissed.requested_by": _ASKED,
     "PlannedArm.template_name": _TEMPLATE,
     "PlannedArm.components": _PLANNED,

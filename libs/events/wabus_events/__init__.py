@@ -61,6 +61,10 @@ from wabus_events.models.insights import (
     BudgetsSet,
     PricedVolume,
     PricingRead,
+    TemplateDay,
+    TemplateInsightsRead,
+    TemplateInsightsRequested,
+    TemplateInsightsSettled,
 )
 from wabus_events.models.media import MediumLost, MediumStored
 from wabus_events.models.messages import MessageReceived, MessageStatusChanged, MessagingFailed, Unrecognised
@@ -163,7 +167,8 @@ __all__ = [
     "SecurityChanged", "SendCancelled", "SendClaimed", "SendExpired", "SendRefused", "SendRequested", "SendReturned",
     "SendSettled", "SendUnknown", "SendingError", "SendingRestriction", "StandbyReceived", "Team", "TeamMember",
     "TeamsChanged", "Template", "TemplateCategoryChanged", "TemplateChanged", "TemplateComponentsChanged",
-    "TemplateConfirmed", "TemplateQualityChanged", "TemplateRemoved", "TemplateStatusChanged", "TemplateSyncFailed",
+    "TemplateConfirmed", "TemplateDay", "TemplateInsightsRead", "TemplateInsightsRequested", "TemplateInsightsSettled",
+    "TemplateQualityChanged", "TemplateRemoved", "TemplateStatusChanged", "TemplateSyncFailed",
     "TemplateSyncProgressed", "TemplateSyncRequested", "TemplateSyncStarted", "TemplatesSynced", "ThreadControlChanged",
     "Topic", "UndecodableRecord", "UnknownEventType", "Unrecognised", "WabaEvent", "WebhookSeen", "contact_id",
     "decode", "encode", "fact_id", "identity_of", "tombstone", "upcast",

@@ -20,6 +20,8 @@ from wabus_whatsapp.ids import Ids
 
 from wabus_insights.api.experiments import routes as experiments
 from wabus_insights.api.experiments.experimenting import ExperimentsApi
+from wabus_insights.api.performance import routes as performance
+from wabus_insights.api.performance.enabling import EnablingApi
 from wabus_insights.api.planning import routes as planning
 from wabus_insights.api.planning.advice import AdviceApi
 from wabus_insights.api.planning.budgets import BudgetsApi
@@ -30,6 +32,7 @@ from wabus_insights.worker import projector
 from wabus_insights.worker.costs import upkeep as costs_upkeep
 from wabus_insights.worker.experiments import looking
 from wabus_insights.worker.performance import upkeep
+from wabus_insights.worker.performance.asking import Asking
 from wabus_insights.worker.planning.advising import Advising
 from wabus_insights.worker.planning.reading import Reading
 from wabus_insights.worker.planning.watching import Watching
@@ -52,8 +55,9 @@ def install(app: web.Application, settings: InsightsApiSettings | InsightsWorker
         _install_planning_api(app, settings)
         _install_experiments_api(app, settings)
     if isinstance(settings, InsightsWorkerSettings) and role != "api":
-        _install_worker(app, settings)
-        _install_planning_worker(app, settings)
+        directory = Directory(settings)
+        _install_worker(app, settings, directory)
+        _install_planning_worker(app, settings, directory)
         _install_experiments_worker(app, settings)
 
 
@@ -77,13 +81,15 @@ def _install_planning_api(app: web.Application, settings: InsightsApiSettings) -
         PlannedCostsApi(pool),
         AdviceApi(pool, publisher, pseudonyms, projector.NAME),
     )
+    performance.add_enabling(app, EnablingApi(pool, publisher, pseudonyms))
 
 
 @dataclass(frozen=True)
 class _Planning:
-    """What reads Meta's own account, looks at budgets, and works advice out."""
+    """What reads Meta's own account and counts, looks at budgets, and works advice out."""
 
     reading: Reading
+    asking: Asking
     watching: Watching
     advising: Advising
 
@@ -91,7 +97,7 @@ class _Planning:
 PLANNING: web.AppKey[_Planning] = web.AppKey("insights_planning", _Planning)
 
 
-def _install_planning_worker(app: web.Application, settings: InsightsWorkerSettings) -> None:
+def _install_planning_worker(app: web.Application, settings: InsightsWorkerSettings, directory: Directory) -> None:
     credentials, keyring = CredentialCache(settings), Keyring(settings)
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
@@ -102,6 +108,7 @@ def _install_planning_worker(app: web.Application, settings: InsightsWorkerSetti
         async with Graph(patient) as graph:
             app[PLANNING] = _Planning(
                 Reading(app[POOL], graph, credentials, keyring, publisher),
+                Asking(app[POOL], graph, settings.meta_graph_url, credentials, keyring, publisher, directory),
                 Watching(settings, app[POOL], publisher, projector.NAME, projector.TOPICS),
                 Advising(app[POOL]),
             )
@@ -110,6 +117,9 @@ def _install_planning_worker(app: web.Application, settings: InsightsWorkerSetti
 
     async def read(ready: Callable[[], None]) -> None:
         await app[PLANNING].reading.run(ready)
+
+    async def ask(ready: Callable[[], None]) -> None:
+        await app[PLANNING].asking.run(ready)
 
     async def watch(ready: Callable[[], None]) -> None:
         await app[PLANNING].watching.run(ready)
@@ -120,6 +130,7 @@ def _install_planning_worker(app: web.Application, settings: InsightsWorkerSetti
     app.cleanup_ctx.append(parts)
     background(app, "insights-credentials", credentials.run)
     background(app, "insights-pricing", read)
+    background(app, "insights-of-templates", ask)
     background(app, "insights-budgets", watch)
     background(app, "insights-advice", advise)
 
@@ -168,9 +179,7 @@ def _install_api(app: web.Application, settings: InsightsApiSettings) -> None:
     add_routes(app, lambda: app[POOL], directory)
 
 
-def _install_worker(app: web.Application, settings: InsightsWorkerSettings) -> None:
-    directory = Directory(settings)
-
+def _install_worker(app: web.Application, settings: InsightsWorkerSettings, directory: Directory) -> None:
     async def fold(ready: Callable[[], None]) -> None:
         await projector.run(settings, app[POOL], directory, ready)
 

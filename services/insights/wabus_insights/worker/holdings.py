@@ -30,6 +30,8 @@ HOLDINGS = Holdings(
         Table("failure_hours", _ORGANISATION, _ACCOUNT),
         Table("read_times", _ORGANISATION, _ACCOUNT),
         Table("templates", account=_ACCOUNT),
+        Table("meta_template_days", _ORGANISATION, _ACCOUNT),
+        Table("template_insights", _ORGANISATION, _ACCOUNT),
         Table("charges", _ORGANISATION, _ACCOUNT),
         Table("charge_sends", _ORGANISATION, _ACCOUNT),
         Table("cost_days", _ORGANISATION, _ACCOUNT),

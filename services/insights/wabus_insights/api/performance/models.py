@@ -140,6 +140,24 @@ class TimeToRead(BaseModel):
     histogram: list[dict[str, Any]] = Field(description="`from_seconds` and `read`, by growing times.")
 
 
+class MetaDay(BaseModel):
+    day: date
+    sent: int | None
+    delivered: int | None
+    read: int | None
+    clicked: int | None
+    read_at: datetime = Field(description="When Meta was asked last.")
+
+
+class MetaView(BaseModel):
+    """What Meta itself has counted, which differs: it counts by other rules, and not everywhere."""
+
+    source: Literal["template_analytics"]
+    state: str = Field(description="`on`, `off`, `unavailable`, `refused` or `unknown`.")
+    sentence: str = Field(description="What that means, for people.")
+    days: list[MetaDay] = Field(description="As Meta has told them; what it forgets after a week stays.")
+
+
 class TemplatePerformance(BaseModel):
     template: TemplateView
     period: Period
@@ -150,6 +168,7 @@ class TemplatePerformance(BaseModel):
     groups: list[Group]
     comparisons: list[ComparisonView] = Field(description="With `by=version`: each version beside the one before.")
     source: Literal["statuses"]
+    meta: MetaView
     as_of: datetime
 
 
@@ -169,3 +188,17 @@ class FailuresView(BaseModel):
     failed: int
     failures: list[FailureView]
     as_of: datetime
+
+
+class EnableRequest(BaseModel):
+    """The body of POST /performance/enable."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    waba_id: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,32}$")]
+    confirm: bool = Field(default=False, description="That it is known that Meta can't be told to stop again.")
+
+
+class Enabled(BaseModel):
+    waba_id: str
+    status: Literal["asked", "on"]

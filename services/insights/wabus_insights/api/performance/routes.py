@@ -4,7 +4,10 @@ from aiohttp import web
 from wabus_runtime.http.csv_answers import ABOUT
 from wabus_runtime.http.openapi import Operation, route
 
+from wabus_insights.api.performance.enabling import EnablingApi
 from wabus_insights.api.performance.models import (
+    Enabled,
+    EnableRequest,
     FailuresView,
     PeriodQuery,
     TemplatePath,
@@ -31,9 +34,19 @@ FAILURES = Operation(
     {200: FailuresView}, (404, 422), path_parameters=TemplatePath, query=PeriodQuery,
 )  # fmt: skip
 
-OPERATIONS = (ALL, ONE, FAILURES)
+ENABLE = Operation(
+    "POST", "/performance/enable", "Have Meta itself count, which can't be undone (administrators only)", TAG,
+    {200: Enabled, 202: Enabled}, (400, 403, 404, 408, 409, 413, 415, 422, 429), body=EnableRequest,
+)  # fmt: skip
+
+OPERATIONS = (ALL, ONE, FAILURES, ENABLE)
 
 
 def add_routes(app: web.Application, api: TemplatesApi) -> None:
     """Route every operation."""
     route(app, ((ALL, api.all), (ONE, api.one), (FAILURES, api.failures)))
+
+
+def add_enabling(app: web.Application, api: EnablingApi) -> None:
+    """Route what publishes."""
+    route(app, ((ENABLE, api.enable),))

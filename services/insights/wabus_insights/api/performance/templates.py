@@ -17,7 +17,7 @@ from wabus_insights.api.performance.models import PeriodQuery, TemplatePath, Tem
 from wabus_insights.performance.counting import COUNTS, read_after, read_quantile
 from wabus_insights.performance.spans import spans_of
 from wabus_insights.performance.summary import RATES, comparisons, funnel, rates
-from wabus_insights.tables.performance import reading
+from wabus_insights.tables.performance import insights, reading
 from wabus_insights.tables.performance.reading import Asked, Row
 
 DAYS_MAX = 400
@@ -28,6 +28,13 @@ EARLIEST = date(2009, 1, 1)  # when WhatsApp began
 
 _NAMES = ("template_id", "waba_id", "name", "language", "category", "status", "quality", "removed_at")
 _COLUMNS = (*_NAMES, *COUNTS, *RATES)
+_META = {
+    "on": "Meta counts, and is asked each day.",
+    "off": "Meta does not count yet. An administrator can have it begin, which can't be undone.",
+    "unavailable": "For accounts of the European Union, the United Kingdom and Japan Meta counts nothing.",
+    "refused": "Meta refused to tell what it counts. It is asked again in a week.",
+    "unknown": "Meta was not asked yet.",
+}
 Place = tuple[float, str, str]
 """Of a template in the list: what it is ordered by, the template and the account."""
 
@@ -103,9 +110,15 @@ class TemplatesApi:
                     for each in comparisons(by_version)
                 ],
                 "source": "statuses",
+                "meta": await self._meta(asked, named["waba_id"], template_id),
                 "as_of": now,
             }
         )
+
+    async def _meta(self, asked: Asked, waba_id: str, template_id: str) -> dict[str, Any]:
+        state = await insights.state(self.pool(), asked.org_id, waba_id) or "unknown"
+        days = await insights.shown(self.pool(), asked.org_id, waba_id, template_id, asked.first, asked.last)
+        return {"source": "template_analytics", "state": state, "sentence": _META[state], "days": days}
 
     async def failures(self, request: web.Request) -> web.Response:
         """GET /performance/templates/{template_id}/failures"""

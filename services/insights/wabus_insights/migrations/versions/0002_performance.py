@@ -169,6 +169,33 @@ def upgrade() -> None:
             PRIMARY KEY (org_id, template_id, day, version, bucket, waba_id)
         );
 
+        CREATE TABLE meta_template_days (
+            org_id text NOT NULL,
+            waba_id text NOT NULL,
+            template_id text NOT NULL,
+            day date NOT NULL,
+            sent integer,
+            delivered integer,
+            read integer,
+            clicked integer,
+            read_at timestamptz NOT NULL,
+            PRIMARY KEY (org_id, template_id, day, waba_id)
+        );
+        CREATE INDEX meta_template_days_day ON meta_template_days (day);
+
+        CREATE TABLE template_insights (
+            waba_id text PRIMARY KEY,
+            org_id text NOT NULL,
+            due_at timestamptz NOT NULL,
+            leased_until timestamptz,
+            failures integer NOT NULL DEFAULT 0,
+            state text NOT NULL DEFAULT 'unknown',
+            wanted_at timestamptz,
+            settled_at timestamptz,
+            read_at timestamptz,
+            error text
+        );
+
         CREATE TABLE templates (
             waba_id text NOT NULL,
             template_id text NOT NULL,

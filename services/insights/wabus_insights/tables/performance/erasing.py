@@ -16,6 +16,8 @@ _MESSAGES = (
     "DELETE FROM send_requests WHERE {} = $1 AND at <= $2",
     "DELETE FROM send_facts WHERE {} = $1 AND at <= $2",
     "DELETE FROM acts WHERE {} = $1 AND at <= $2",
+    "DELETE FROM meta_template_days WHERE {} = $1 AND read_at <= $2",
+    "DELETE FROM template_insights WHERE {} = $1 AND coalesce(read_at, wanted_at, settled_at, $2) <= $2",
 )
 _COUNTS = (
     "DELETE FROM template_hours WHERE {} = $1 AND hour < $2",
@@ -38,7 +40,8 @@ async def erase(connection: Connection, lines: Lines) -> None:
         known = await connection.fetch(
             f"""
             SELECT {column} FROM send_requests UNION SELECT {column} FROM send_facts UNION SELECT {column} FROM acts
-            UNION SELECT {column} FROM template_months
+            UNION SELECT {column} FROM template_months UNION SELECT {column} FROM meta_template_days
+            UNION SELECT {column} FROM template_insights
             """  # noqa: S608
         )
         for (value,) in known:

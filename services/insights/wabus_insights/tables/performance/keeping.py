@@ -18,6 +18,7 @@ _COUNTS = (
     ("failure_hours", "hour"),
     ("read_times", "day"),
     ("template_days", "day"),
+    ("meta_template_days", "day"),
 )
 
 

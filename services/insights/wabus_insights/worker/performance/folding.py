@@ -29,7 +29,7 @@ from wabus_insights.performance.attribution import Act, Template, attributed
 from wabus_insights.performance.counting import Tally
 from wabus_insights.performance.facts import Acted, Asked, Fact, Taken, Told, Who, facts_of, with_asked
 from wabus_insights.performance.message import FOLLOWS, Message, join
-from wabus_insights.tables.performance import counts, messages, people, since, templates
+from wabus_insights.tables.performance import counts, insights, messages, people, since, templates
 from wabus_insights.tables.performance.messages import Change
 from wabus_insights.tables.performance.people import Named
 
@@ -89,6 +89,7 @@ class Performance:
             self._named.clear()
         found: list[Fact] = []
         told: list[templates.Template] = []
+        by_meta: list[insights.Told] = []
         for record in records:
             if type(record.event) in _COUNTING:
                 event = cast(_Counting, record.event)
@@ -97,6 +98,8 @@ class Performance:
                     found += facts_of(event, org_id, self._person)
             elif isinstance(record.event, TemplateChanged | TemplateRemoved):
                 told.append(_template(record.event))
+            elif isinstance(record.event, insights.Told):
+                by_meta.append(record.event)
         batch = _Batch(found)
         named = self._people(batch)
 
@@ -104,6 +107,8 @@ class Performance:
             await write_batch(connection, batch, named)
             if told:
                 await templates.write(connection, told)
+            for event in by_meta:
+                await insights.take_in(connection, event)
 
         return write
 
