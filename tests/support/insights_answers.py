@@ -93,7 +93,10 @@ def one(query: Mapping[str, str]) -> Any:
             "groups": groups[by],
             "comparisons": [compared] if by == "version" else [],
             "source": "statuses",
-            "meta": {"source": "template_analytics", "days": [], "not_asked": "Meta tells nothing of accounts there."},
+            "meta": {
+                "source": "template_analytics", "state": "off", "sentence": "Meta does not count for this account.",
+                "days": [{"day": first, "sent": 9, "delivered": 9, "read": 4, "clicked": None, "read_at": NOW}],
+            },
             "as_of": NOW,
         }
     )

@@ -156,6 +156,20 @@ def test_days_are_chosen_and_typed(world: PageWorld, page: Page) -> None:
     expect(page.locator("th[aria-sort=descending]")).to_contain_text("Failed")
 
 
+def test_meta_counts_only_once_that_is_confirmed(world: PageWorld, page: Page) -> None:
+    asked = opened(world, page, "?template=101", ANSWERS | {"POST /performance/enable": dismissed})
+    button = page.get_by_role("button", name="Let Meta count")
+    button.click()
+    assert_accessible(page)
+    page.get_by_role("button", name="Not now").click()
+    expect(button).to_be_focused()
+    assert "POST /performance/enable?" not in asked
+    button.click()
+    page.get_by_role("button", name="Let it count, for good").click()
+    expect(page.get_by_text("Meta is asked to count.")).to_be_visible()
+    assert asked.count("POST /performance/enable?") == 1
+
+
 def test_budgets_are_set_once_they_can_be(world: PageWorld, page: Page) -> None:
     sent: list[Any] = []
 

@@ -151,6 +151,7 @@ const ACTIONS = {
     return ask({ anew: true });
   },
   csv: ({ path, name }) => saveCsv(path, name),
+  "let-meta-count": ({ waba }) => letMetaCount(waba),
   dismiss: ({ id, dismissed }) => dismissAdvice(id, dismissed === "true"),
   "edit-budgets": () => (budgets.edit(answer("budgets").data.budgets, currencyHere()), soon()),
   "add-budget": () => (budgets.add(currencyHere()), soon()),
@@ -238,6 +239,12 @@ async function dismissAdvice(id, dismissed) {
   toast("good", dismissed ? "Dismissed. It is not given again." : "It is given again.");
 }
 
+async function letMetaCount(waba_id) {
+  if (!(await confirmed("enable", null))) return;
+  await tell("POST", "/performance/enable", { waba_id, confirm: true });
+  toast("good", "Meta is asked to count. What it tells shows here from the next day on.");
+}
+
 async function saveBudgets() {
   const found = budgets.read();
   soon();
@@ -254,11 +261,16 @@ const isShown = () => document.hidden || !$("sign-in").hidden;
 /** A currency to begin a budget with: the one that was charged in. */
 const currencyHere = () => answer("forecast").data?.forecasts[0]?.currency ?? answer("budgets").data?.budgets[0]?.currency ?? null;
 
-/** Open a dialog with these words; returns whether the person says yes. */
-async function askToReplace(here, there) {
+/** A link may sign this tab in to another organisation only if its person wants that. */
+function askToReplace(here, there) {
   const other = there === null ? "with an access token that can't be read" : ["to the organisation “", named(there), "”"];
-  show($("replace-text"), ["This tab is signed in to the organisation “", named(here), "”. The link that you have opened would sign it in ", other, "."]);
-  const dialog = $("replace");
+  return confirmed("replace", ["This tab is signed in to the organisation “", named(here), "”. The link that you have opened would sign it in ", other, "."]);
+}
+
+/** Open a dialog, with these words where it has none; returns whether the person says yes. */
+async function confirmed(id, words) {
+  if (words) show($(`${id}-text`), words);
+  const dialog = $(id);
   dialog.returnValue = "";
   dialog.showModal();
   await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
@@ -324,7 +336,7 @@ function sections(accounts, numbers) {
   const part = wanted && load(wanted);
   if (wanted && !part) return h("div", { class: "card", "data-key": "part" }, instead({ status: part === null ? "failed" : "loading" }));
   if (place.template) {
-    return part.templateSections(place, { byDay: answer("template day"), byVersion: answer("template version"), breakdown: answer("breakdown"), failures: answer("failures"), costs: answer("costs template"), numbers }, today());
+    return part.templateSections(place, { byDay: answer("template day"), byVersion: answer("template version"), breakdown: answer("breakdown"), failures: answer("failures"), costs: answer("costs template"), numbers, isAdmin }, today());
   }
   if (place.experiment) return part.experimentSections(place, { experiment: answer("experiment"), looks: answer("looks"), accounts });
   switch (place.view) {

@@ -13,7 +13,7 @@ const SHOWN = [["delivered", "accepted", "Delivered"], ["read", "delivered", "Re
 
 /** What is shown of it. */
 export function templateSections(place, answers, today) {
-  const { byDay, byVersion, breakdown, failures, costs, numbers } = answers;
+  const { byDay, byVersion, breakdown, failures, costs, numbers, isAdmin } = answers;
   const one = byDay.data;
   const needs = needsOf(place, today);
   const name = one ? upright(one.template.name) || one.template.template_id : "Template";
@@ -28,7 +28,7 @@ export function templateSections(place, answers, today) {
       beside: field("By", h("select", { "data-set": "by" }, choices(BREAKDOWNS, place.by)), { class: "field beside" }),
       content: () => groups(breakdown.data, (group) => nameOfGroup(place.by, group, numbers)),
     }) : null,
-    one?.meta ? section({ key: "meta", title: "As Meta counts", of: [byDay], content: () => metas(one.meta) }) : null,
+    one?.meta ? section({ key: "meta", title: "As Meta counts", of: [byDay], content: () => metas(one.meta, one.template, isAdmin) }) : null,
   ];
 }
 
@@ -102,14 +102,20 @@ function reasons({ failed, failures }) {
   ];
 }
 
-function metas(meta) {
-  if (meta.not_asked) return h("p", { class: "muted" }, meta.not_asked);
-  if (!meta.days.length) return h("p", { class: "empty muted" }, "Meta has told nothing of these days yet.");
+function metas({ state, sentence, days }, { waba_id }, isAdmin) {
+  return [
+    h("p", { class: "muted" }, sentence),
+    state === "off" && isAdmin ? h("button", { class: "button quiet flush-start", type: "button", "data-action": "let-meta-count", "data-waba": waba_id }, "Let Meta count…") : null,
+    days.length ? metaDays(days) : null,
+  ];
+}
+
+function metaDays(days) {
   const columns = [["sent", "Sent"], ["delivered", "Delivered"], ["read", "Read"], ["clicked", "Tapped"]];
   return [
     h("p", { class: "fine" }, "Meta's own analytics, by days of its own; it forgets reads and taps after a week, what was read before is kept here. Its numbers and ours differ where days begin at other hours."),
-    h("details", { class: "behind", "data-key": "meta days" }, h("summary", {}, `${plural(meta.days.length, "day")} as a table`), scrolled("As Meta counts", h("table", {},
+    h("details", { class: "behind", "data-key": "meta days" }, h("summary", {}, `${plural(days.length, "day")} as a table`), scrolled("As Meta counts", h("table", {},
       h("thead", {}, h("tr", {}, h("td", {}), columns.map(([, title]) => h("th", { scope: "col", class: "figure-cell" }, title)))),
-      h("tbody", {}, meta.days.map((day) => h("tr", { "data-key": day.day }, h("th", { scope: "row" }, dayOf(day.day)), columns.map(([key]) => h("td", { class: "figure-cell" }, day[key] === null ? "–" : number(day[key]))))))))),
+      h("tbody", {}, days.map((day) => h("tr", { "data-key": day.day }, h("th", { scope: "row" }, dayOf(day.day)), columns.map(([key]) => h("td", { class: "figure-cell" }, day[key] === null ? "–" : number(day[key]))))))))),
   ];
 }
