@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 from playwright.sync_api import Page, Route
 from pydantic import BaseModel
 from wabus_insights.api.costs.models import CostsView
+from wabus_insights.api.experiments.models import Experiments, ExperimentView, Looks
 from wabus_insights.api.performance.models import FailuresView, TemplatePerformance, TemplatesView
 from wabus_insights.api.planning.models import AdvicesView, BudgetsView, Dismissed, ForecastsView
 from wabus_insights.performance.counting import COUNTS
@@ -79,8 +80,15 @@ def one(query: Mapping[str, str]) -> Any:
         "sentence": "Version 2 is read 14.7 points more often than version 1 (9.5 to 19.9 points).",
     }  # fmt: skip
     by = query.get("by", "day")
+    meta = {
+        "source": "template_analytics",
+        "state": "off",
+        "sentence": "Meta does not count for this account.",
+        "days": [{"day": first, "sent": 9, "delivered": 9, "read": 4, "clicked": None, "read_at": NOW}],
+    }
     return TemplatePerformance.model_validate(
         {
+            "meta": meta,
             "template": template("101", "spring_sale"),
             "period": period(query),
             "total": SPRING,
@@ -93,10 +101,6 @@ def one(query: Mapping[str, str]) -> Any:
             "groups": groups[by],
             "comparisons": [compared] if by == "version" else [],
             "source": "statuses",
-            "meta": {
-                "source": "template_analytics", "state": "off", "sentence": "Meta does not count for this account.",
-                "days": [{"day": first, "sent": 9, "delivered": 9, "read": 4, "clicked": None, "read_at": NOW}],
-            },
             "as_of": NOW,
         }
     )
@@ -241,7 +245,7 @@ def experiments(query: Mapping[str, str]) -> Any:
            "started_at": NOW - timedelta(days=9), "outcome": None, "winner": None}  # fmt: skip
     done = {**one, "experiment_id": EXPERIMENT[:-1] + "f", "name": "Greeting", "state": "decided", "outcome": "winner",
             "winner": "B"}  # fmt: skip
-    return {"experiments": [one, done], "next": None}
+    return Experiments.model_validate({"experiments": [one, done], "next": None})
 
 
 def experiment(query: Mapping[str, str]) -> Any:
@@ -262,7 +266,7 @@ def experiment(query: Mapping[str, str]) -> Any:
         "metric": "replied", "outcome_hours": 72, "alpha": 0.05, "minimum_days": 7, "minimum_per_arm": 100, "days": 30,
         "guardrails": [{"harm": "failed", "alpha": 0.01}], "auto_ramp": False,
     }  # fmt: skip
-    return {
+    return ExperimentView.model_validate({
         "experiment_id": EXPERIMENT, "name": HOSTILE, "waba_id": "1", "audience": "Who has bought before",
         "state": "running", "plan": plan, "plan_hash": "ab" * 32, "defined_at": NOW,
         "started_at": NOW - timedelta(days=9),
@@ -270,7 +274,7 @@ def experiment(query: Mapping[str, str]) -> Any:
         "threshold": 2.995732273553991,
         "said": ["B: no difference shown yet. It may be from −0.3 to +4.1 points compared with A."],
         "outcome": None, "winner": None, "stop_reason": None, "decided_at": None, "as_of": NOW,
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def looks(query: Mapping[str, str]) -> Any:
@@ -279,7 +283,7 @@ def looks(query: Mapping[str, str]) -> Any:
          "p_value": 0.12, "low": 0.012, "high": 0.041}
         for day in range(9)
     ]  # fmt: skip
-    return {"looks": seen, "threshold": 2.995732273553991}
+    return Looks.model_validate({"looks": seen, "threshold": 2.995732273553991})
 
 
 ANSWERS: dict[str, Any] = {
