@@ -44,6 +44,7 @@ def rebuild(what: str, accept_differences: bool, discard: bool) -> None:
     \b
     wabus rebuild conversations                     works too where no worker runs
     wabus rebuild sender                            what comes back is sent only if it never was
+    wabus rebuild insights                          counts what the log still has; what is older stays
     """
     configure_logs(load(LogSettings).model_copy(update={"log_level": "WARNING", "log_format": "console"}), "wabus")
     projection: Projection | LastingTables[Any] = PROJECTIONS[what].load()

@@ -47,7 +47,7 @@ def record_respecting(record: Record, lines: Lines, logged_at: datetime | None =
     at = at or datetime.min.replace(tzinfo=UTC)
     org_id = attributes.get("ce_orgid")
     # The key is in the header too, but where a record is too broken to have one.
-    names = {org_id, attributes.get("ce_subject"), _text(record.key)}
+    names = {org_id, attributes.get("ce_subject"), _text(record.key), _account_of(fields)}
     if any(lines.covers(kind, name, at) for kind in (OrganisationForgotten, AccountForgotten) for name in names):
         return None
     if record.topic in (MESSAGES.name, SENDS.name, CONVERSATIONS.name):

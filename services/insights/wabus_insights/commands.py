@@ -46,7 +46,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group()
 def rates() -> None:
-    """What Meta charges: its rate cards, as everybody's messages are priced by them."""
+    """What Meta charges: its rate cards, as everybody's messages are priced by them.
+
+    \b
+    wabus rates import "USD rates.csv" --currency USD --effective 2026-10-01
+    wabus rates withdraw --currency USD --effective 2026-10-01
+    """
 
 
 @rates.command(name="import")
@@ -76,7 +81,11 @@ def import_card(file: Path, tiers: Path | None, currency: str, effective: date, 
 @click.option("--currency", type=_Currency(), required=True)
 @click.option("--effective", type=_Day(), required=True, help="The day from which it was to hold.")
 def withdraw(currency: str, effective: date) -> None:
-    """Take back a card that was published by mistake: the one before it holds again."""
+    """Take back a card that was published by mistake: the one before it holds again.
+
+    \b
+    wabus rates withdraw --currency USD --effective 2026-10-01
+    """
     asyncio.run(_withdraw(currency, effective))
 
 
