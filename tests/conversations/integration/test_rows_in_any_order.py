@@ -68,6 +68,7 @@ def of_one_person_each(history: Sequence[Event]) -> list[Event]:
     return kept
 
 
+@pytest.mark.long
 @settings(max_examples=examples(90), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories(), histories(), st.sampled_from((*WA_IDS, *USER_IDS)), st.integers())
 async def test_who_is_forgotten_is_gone_whichever_came_first_and_stays_gone(

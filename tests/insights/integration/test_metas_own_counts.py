@@ -46,6 +46,7 @@ def until(insights_tables: asyncpg.Pool, eventually: Eventually) -> Until:
     return reached
 
 
+@pytest.mark.long
 async def test_meta_is_asked_once_it_counts_and_what_it_forgets_stays(
     meta: Meta, insights: Client, insights_tables: asyncpg.Pool, publish: Publish, bearer: Bearer, until: Until,
     eventually: Eventually,

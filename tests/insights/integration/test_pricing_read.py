@@ -98,6 +98,7 @@ async def readings(world: World) -> list[PricingRead]:
     return [event for event in await world.events_in(INSIGHTS) if isinstance(event, PricingRead)]
 
 
+@pytest.mark.long
 async def test_each_account_is_read_and_compared_whatever_becomes_of_another(graph: Graph, world: World) -> None:
     today = datetime.now(UTC).date()
     days = [today - timedelta(days=n) for n in range(1, 8)]
@@ -152,6 +153,7 @@ async def test_each_account_is_read_and_compared_whatever_becomes_of_another(gra
     assert [one["days"] for one in backwards["accounts"]] == [[], [], []]
 
 
+@pytest.mark.long
 async def test_what_is_read_of_the_simulated_meta_is_what_it_bills(sending: Sending, world: World) -> None:
     today = datetime.now(UTC).date()
     days = [today - timedelta(days=n) for n in (2, 3, 5, 8)]

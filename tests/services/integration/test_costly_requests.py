@@ -82,6 +82,7 @@ def app(topics: KafkaSettings) -> web.Application:
     return build_app([(service, load(service.settings["api"])) for service in services], "api")
 
 
+@pytest.mark.long
 async def test_no_request_of_whatever_words_holds_up_the_others(app: web.Application, bearer: Bearer) -> None:
     app[VERIFIER].asked = Rates(1_000_000)
     routes = sorted({(route.method, route.resource.canonical) for route in app.router.routes() if route.resource})

@@ -158,6 +158,7 @@ async def live(store: Store, url: str, claimed: dict[str, Any], extra: dict[str,
         return waba.id
 
 
+@pytest.mark.long
 async def test_nothing_that_anybody_says_becomes_a_record_that_a_consumer_cannot_fold(
     world: tuple[Store, str, aiohttp.ClientSession],
     topics: KafkaSettings,
