@@ -236,7 +236,10 @@ async def test_an_answer_says_how_far_behind_the_database_is_that_gave_it(
     assert behind
 
     async def as_far(counted: int, lacking: int) -> bool:
-        found, _ = await detailed_answer(behind, lag, "demo", datetime.now(UTC), timedelta(hours=1))
+        try:
+            found, _ = await detailed_answer(behind, lag, "demo", datetime.now(UTC), timedelta(hours=1))
+        except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):  # it has not followed all migrations yet
+            return False
         if not found.wabas or not found.lag:
             return False
         return (found.wabas[0].counts["last_24h"]["received"], found.lag.records) == (counted, lacking)
