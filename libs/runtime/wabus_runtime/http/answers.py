@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
+from math import ceil
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -78,6 +79,11 @@ class Problem(Exception):
             content_type="application/problem+json",
             headers={"Cache-Control": "no-store", **self.headers},
         )
+
+
+def too_many_requests(detail: str, wait: float) -> Problem:
+    """Somebody asks too often; `wait` is in seconds, until they may again."""
+    return Problem(429, "too_many_requests", "Too many requests", detail, headers={"Retry-After": str(ceil(wait))})
 
 
 def json_response(

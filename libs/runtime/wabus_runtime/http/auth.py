@@ -1,6 +1,5 @@
 """Who is calling: a JWT (RFC 7519) with `orgId` and `role`, signed with a shared secret or a key of a JWKS."""
 
-import math
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +10,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import Counter
 
-from wabus_runtime.http.answers import Problem
+from wabus_runtime.http.answers import Problem, too_many_requests
 from wabus_runtime.http.jwks import ASYMMETRIC, Jwks, JwksTimes, KeysUnavailable
 from wabus_runtime.http.rates import Rates
 from wabus_runtime.http.roles import ADMINISTRATORS, allowed, needs_subject, role_of
@@ -24,6 +23,7 @@ SUBJECT_MAX = 255  # characters; OpenID Connect Core 1.0, section 2, allows no m
 LATEST = 253_402_300_799  # Unix seconds: 9999-12-31, the last moment a datetime holds
 TIMES = ("exp", "nbf", "iat")
 LOGGED_A_MINUTE = 60  # refusals from one source
+SUBJECT_REQUIRED = "Your token has to say who you are, by the claim `sub`."
 ASKED_A_MINUTE = 60  # times that an organisation has something done: each is an event, or a call to Graph
 
 REFUSED = Counter("wabus_calls_refused_total", "Calls refused for their token or role, logged or not.", ["reason"])
@@ -152,8 +152,7 @@ def permitted(request: web.Request, caller: Caller) -> Caller:
             raise _forbidden(request, caller, "role", "admin_required", detail)
         raise _forbidden(request, caller, "role", "role_not_allowed", "Your role does not allow this.")
     if caller.subject is None and needs_subject(role, may):
-        detail = "Your token has to say who you are, by the claim `sub`."
-        raise _forbidden(request, caller, "subject", "subject_required", detail)
+        raise _forbidden(request, caller, "subject", "subject_required", SUBJECT_REQUIRED)
     return caller
 
 
@@ -164,13 +163,15 @@ def count_asked(request: web.Request, caller: Caller) -> None:
     """
     wait = request.app[VERIFIER].asked.note(caller.org_id, time.monotonic())
     if wait is not None:
-        raise Problem(
-            429,
-            "too_many_requests",
-            "Too many requests",
-            f"Your organisation may ask for {ASKED_A_MINUTE} things a minute. Please try again in a moment.",
-            headers={"Retry-After": str(math.ceil(wait))},
-        )
+        detail = f"Your organisation may ask for {ASKED_A_MINUTE} things a minute. Please try again in a moment."
+        raise too_many_requests(detail, wait)
+
+
+def subject_of(caller: Caller) -> str:
+    """Who calls, as a person. Raises a 403 problem where the token does not say."""
+    if caller.subject is None:
+        raise Problem(403, "subject_required", "Not allowed", SUBJECT_REQUIRED)
+    return caller.subject
 
 
 def is_name(claim: object, longest: int) -> TypeGuard[str]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import asyncpg
 from aiohttp import web
 from wabus_runtime.http.answers import Problem, checked, json_response, query_of
-from wabus_runtime.http.auth import Caller, authorise
+from wabus_runtime.http.auth import Caller, authorise, subject_of
 from wabus_runtime.http.headers import tagged_response
 from wabus_runtime.http.paging import cursor_of, page_of, place_of
 from wabus_runtime.postgres.read_replica import Reads
@@ -314,9 +314,7 @@ def _agent(caller: Caller, assignee: str | None) -> str | None:
     """Whose conversations are asked for. Raises a 403 problem where nobody knows who asks."""
     if assignee in (None, "none"):
         return None
-    if assignee == "me" and caller.subject is None:
-        raise Problem(403, "subject_required", "Not allowed", "Your token has to say who you are, by the claim `sub`.")
-    return caller.subject if assignee == "me" else assignee
+    return subject_of(caller) if assignee == "me" else assignee
 
 
 def _no_message() -> Problem:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from math import ceil
 from typing import Any
 
 import asyncpg
@@ -14,7 +13,7 @@ from wabus_runtime.feed.feed import Feed
 from wabus_runtime.feed.frames import Frame
 from wabus_runtime.feed.origins import refuse_other_origins
 from wabus_runtime.feed.pending import Parts
-from wabus_runtime.http.answers import Problem, checked, json_response, query_of
+from wabus_runtime.http.answers import Problem, checked, json_response, query_of, too_many_requests
 from wabus_runtime.http.auth import Caller, authenticate, authorise, caller_by, permitted
 from wabus_runtime.http.compression import uncompressed
 from wabus_runtime.http.rates import Rates
@@ -73,8 +72,7 @@ class FollowingApi:
         wait = self._tickets.note(caller.org_id, time.monotonic())
         if wait is not None:
             detail = f"Your organisation may get {TICKETS_A_MINUTE} tickets a minute. Please try again in a moment."
-            headers = {"Retry-After": str(ceil(wait))}
-            raise Problem(429, "too_many_requests", "Too many requests", detail, headers=headers)
+            raise too_many_requests(detail, wait)
         now, whose = datetime.now(UTC), Holder(caller.org_id, caller.role, caller.subject, caller.expires_at)
         [ticket] = await issue(self._reads().primary, whose, [PURPOSE], GOOD_FOR, now)
         return uncompressed(json_response({"ticket": ticket, "expires_at": ending(whose, GOOD_FOR, now)}))

@@ -9,14 +9,13 @@ from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from math import ceil
 from typing import Any
 
 import asyncpg
 import structlog
 from aiohttp import hdrs, web
 from prometheus_client import Counter
-from wabus_runtime.http.answers import Problem, checked, json_response, query_of
+from wabus_runtime.http.answers import Problem, checked, json_response, query_of, too_many_requests
 from wabus_runtime.http.auth import authorise
 from wabus_runtime.http.bodies import json_body
 from wabus_runtime.http.headers import is_known
@@ -90,7 +89,10 @@ class MediaApi:
         """POST /media/tickets: an address for each medium that is stored, for where no token can be sent."""
         caller = await authorise(request)
         if (wait := self.asked.note(caller.org_id, time.monotonic())) is not None:
-            raise _too_many(wait)
+            detail = (
+                f"Your organisation may ask for tickets {TICKETS_A_MINUTE} times a minute, for up to 100 media each."
+            )
+            raise too_many_requests(detail, wait)
         wanted = await json_body(request, TicketsWanted)
         now = datetime.now(UTC)
         primary = self.reads().primary
@@ -254,16 +256,6 @@ def _not_stored(state: str, reason: str | None) -> Problem:
         State.REFUSED: "This medium is not kept here: it is too large, or not what WhatsApp says it is.",
     }.get(State(state), "The message that had this medium was taken back.")
     return Problem(410, f"medium_{state}", "Not there any more", detail, state=state, reason=reason)
-
-
-def _too_many(wait: float) -> Problem:
-    return Problem(
-        429,
-        "too_many_requests",
-        "Too many requests",
-        f"Your organisation may ask for tickets {TICKETS_A_MINUTE} times a minute, for up to 100 media each.",
-        headers={"Retry-After": str(ceil(wait))},
-    )
 
 
 async def media_of(pool: asyncpg.Pool, wanted: Mapping[str, Collection[str]]) -> dict[str, asyncpg.Record]:

@@ -26,7 +26,7 @@ from wabus_events import (
     fact_id,
 )
 from wabus_runtime.http.answers import Problem, checked, json_response, query_of
-from wabus_runtime.http.auth import Caller, authorise
+from wabus_runtime.http.auth import Caller, authorise, subject_of
 from wabus_runtime.http.bodies import json_body
 from wabus_runtime.http.headers import idempotency_key, tagged_response
 from wabus_runtime.http.paging import cursor_of, page_of, place_of
@@ -73,7 +73,7 @@ class ActingApi:
         asked = await json_body(request, AssignRequest)
         if asked.agent and asked.bot:
             raise _invalid("Please give an agent or a bot, not both.", "agent", "bot")
-        agent = _self(caller) if asked.agent == "me" else asked.agent
+        agent = subject_of(caller) if asked.agent == "me" else asked.agent
         if asked.team:
             told = await settings.read(self.reads().primary, caller.org_id)
             if asked.team not in {team["team_id"] for team in (told["teams"] if told else ())}:
@@ -255,12 +255,6 @@ async def _conversation(pool: asyncpg.Pool, org_id: str, asked_id: str) -> async
     if row is None:
         raise Problem(404, "conversation_not_found", "No such conversation", "There is no conversation of yours there.")
     return row
-
-
-def _self(caller: Caller) -> str:
-    if caller.subject is None:
-        raise Problem(403, "subject_required", "Not allowed", "Your token has to say who you are, by the claim `sub`.")
-    return caller.subject
 
 
 def _heard(row: asyncpg.Record) -> Heard | None:

@@ -9,17 +9,15 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Literal
 
-import orjson
 import structlog
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from wabus_runtime.feed.feed import Feed
 from wabus_runtime.feed.frames import Frame
-from wabus_runtime.http.answers import Problem, checked
-from wabus_runtime.http.auth import authorise
+from wabus_runtime.http.answers import checked, too_many_requests
+from wabus_runtime.http.auth import authorise, subject_of
 from wabus_runtime.http.bodies import json_body
 from wabus_runtime.http.rates import Rates
 from wabus_runtime.postgres.database import DATABASE_AWAY, listening
@@ -55,9 +53,6 @@ class _Said(BaseModel):
     doing: Doing
 
 
-_SAID = TypeAdapter(_Said)
-
-
 @dataclass(frozen=True)
 class LookingApi:
     """What the handler needs, and what passes on what others have said."""
@@ -71,17 +66,14 @@ class LookingApi:
         caller = await authorise(request)
         asked_id = checked(ConversationPath, dict(request.match_info)).conversation_id
         asked = await json_body(request, LookingRequest)
-        if caller.subject is None:
-            detail = "Your token has to say who you are, by the claim `sub`."
-            raise Problem(403, "subject_required", "Not allowed", detail)
-        wait = self.rates.note(f"{caller.org_id}\x1f{caller.subject}", time.monotonic())
+        agent = subject_of(caller)
+        wait = self.rates.note(f"{caller.org_id}\x1f{agent}", time.monotonic())
         if wait is not None:
             detail = f"You may say this {A_MINUTE} times a minute. Please try again in a moment."
-            headers = {"Retry-After": str(ceil(wait))}
-            raise Problem(429, "too_many_requests", "Too many requests", detail, headers=headers)
+            raise too_many_requests(detail, wait)
         primary = self.reads().primary
         conversation_id = await find_current(primary, caller.org_id, asked_id)
-        said = _Said(org_id=caller.org_id, conversation_id=conversation_id, agent=caller.subject, doing=asked.doing)
+        said = _Said(org_id=caller.org_id, conversation_id=conversation_id, agent=agent, doing=asked.doing)
         await primary.execute("SELECT pg_notify($1, $2)", CHANNEL, said.model_dump_json())
         return web.Response(status=204)
 
@@ -102,8 +94,8 @@ class LookingApi:
 
     def _hear(self, _connection: object, _process: int, _channel: str, payload: object) -> None:
         try:
-            said = _SAID.validate_python(orjson.loads(str(payload)))
-        except (ValidationError, orjson.JSONDecodeError):  # another release's
+            said = _Said.model_validate_json(str(payload))
+        except ValidationError:  # another release's
             log.info("what somebody looks at is not understood", action="looking_not_understood")
             return
         content = {"conversation_id": said.conversation_id, "agent": said.agent, "doing": said.doing}
