@@ -80,40 +80,26 @@ async def count_harm(
     return len(done)
 
 
+_KNOWN = """
+    SELECT arm, draws, count(*) AS people, count(*) FILTER (WHERE {sign}) AS successes FROM experiment_people
+    WHERE experiment_id = $1 AND {known} IS NOT NULL AND NOT excluded GROUP BY arm, draws
+"""
+"""What people did, of those of whom it is known."""
+
+
 async def counted(connection: asyncpg.Pool | Connection, experiment_id: UUID) -> list[Counted]:
     """Those who are counted, and how many of them did what decides."""
-    return await _grouped(
-        connection,
-        """
-        SELECT arm, draws, count(*) AS people, count(*) FILTER (WHERE success) AS successes FROM experiment_people
-        WHERE experiment_id = $1 AND counted_at IS NOT NULL AND NOT excluded GROUP BY arm, draws
-        """,
-        experiment_id,
-    )
+    return await _grouped(connection, _KNOWN.format(sign="success", known="counted_at"), experiment_id)
 
 
 async def counted_for_harm(connection: asyncpg.Pool | Connection, experiment_id: UUID) -> list[Counted]:
     """Those of whom it is known whether what was sent to them came to nothing."""
-    return await _grouped(
-        connection,
-        """
-        SELECT arm, draws, count(*) AS people, count(*) FILTER (WHERE failed) AS successes FROM experiment_people
-        WHERE experiment_id = $1 AND harm_counted_at IS NOT NULL AND NOT excluded GROUP BY arm, draws
-        """,
-        experiment_id,
-    )
+    return await _grouped(connection, _KNOWN.format(sign="failed", known="harm_counted_at"), experiment_id)
 
 
 async def counted_for_stops(connection: asyncpg.Pool | Connection, experiment_id: UUID) -> list[Counted]:
     """Those who are counted, and how many of them want no more marketing."""
-    return await _grouped(
-        connection,
-        """
-        SELECT arm, draws, count(*) AS people, count(*) FILTER (WHERE stopped) AS successes FROM experiment_people
-        WHERE experiment_id = $1 AND counted_at IS NOT NULL AND NOT excluded GROUP BY arm, draws
-        """,
-        experiment_id,
-    )
+    return await _grouped(connection, _KNOWN.format(sign="stopped", known="counted_at"), experiment_id)
 
 
 async def drawn(connection: asyncpg.Pool | Connection, experiment_id: UUID) -> list[Counted]:

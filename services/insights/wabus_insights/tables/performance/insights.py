@@ -9,6 +9,7 @@ from wabus_events import TemplateInsightsRead, TemplateInsightsRequested, Templa
 from wabus_runtime.postgres.database import Connection
 
 from wabus_insights.performance.template_analytics import Counted
+from wabus_insights.tables import leases
 
 
 class Turn(NamedTuple):
@@ -68,6 +69,13 @@ async def take_in(connection: Connection, event: Told) -> None:
             )  # fmt: skip
 
 
+_TURN = """
+    waba_id, org_id, failures,
+    state <> 'on' AND wanted_at IS NOT NULL AND coalesce(settled_at, '-infinity') < wanted_at AS wanted,
+    read_at IS NOT NULL AS read_before
+"""
+
+
 async def schedule(pool: asyncpg.Pool, owners: Sequence[tuple[str, str]], now: datetime) -> None:
     """Let accounts (WABA id, organisation) have turns; who has another owner now begins anew."""
     await pool.execute(
@@ -86,18 +94,7 @@ async def schedule(pool: asyncpg.Pool, owners: Sequence[tuple[str, str]], now: d
 
 async def take(pool: asyncpg.Pool, most: int, busy: Sequence[str], lease: timedelta, now: datetime) -> list[Turn]:
     """Take accounts that are due, for the time of a lease."""
-    rows = await pool.fetch(
-        """
-        UPDATE template_insights SET leased_until = $3::timestamptz + $4::interval WHERE waba_id IN (
-            SELECT waba_id FROM template_insights
-            WHERE due_at <= $3 AND coalesce(leased_until, '-infinity') <= $3 AND waba_id <> ALL($2)
-            ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
-        ) RETURNING waba_id, org_id, failures,
-            state <> 'on' AND wanted_at IS NOT NULL AND coalesce(settled_at, '-infinity') < wanted_at AS wanted,
-            read_at IS NOT NULL AS read_before
-        """,
-        most, list(busy), now, lease,
-    )  # fmt: skip
+    rows = await leases.take(pool, "template_insights", "waba_id", _TURN, most, busy, lease, now)
     return [Turn(*row) for row in rows]
 
 

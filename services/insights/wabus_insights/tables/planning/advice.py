@@ -8,6 +8,7 @@ from wabus_events import AdviceDismissed
 from wabus_runtime.postgres.database import Connection
 
 from wabus_insights.advice.rules import Advice
+from wabus_insights.tables import leases
 
 
 async def watch(connection: Connection, org_id: str) -> None:
@@ -124,19 +125,7 @@ async def replace(pool: asyncpg.Pool, org_id: str, given: Sequence[Advice], now:
 
 async def take(pool: asyncpg.Pool, most: int, busy: Sequence[str], lease: timedelta, now: datetime) -> list[str]:
     """Take organisations for which advice is to be worked out, for the time of a lease."""
-    rows = await pool.fetch(
-        """
-        UPDATE advice_checks SET leased_until = $3::timestamptz + $4::interval WHERE org_id IN (
-            SELECT org_id FROM advice_checks
-            WHERE due_at <= $3 AND coalesce(leased_until, '-infinity') <= $3 AND org_id <> ALL($2)
-            ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
-        ) RETURNING org_id
-        """,
-        most,
-        list(busy),
-        now,
-        lease,
-    )
+    rows = await leases.take(pool, "advice_checks", "org_id", "org_id", most, busy, lease, now)
     return [row["org_id"] for row in rows]
 
 

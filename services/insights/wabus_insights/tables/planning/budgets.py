@@ -8,6 +8,7 @@ from wabus_events import BudgetAlerted, BudgetsSet
 from wabus_runtime.postgres.database import Connection
 
 from wabus_insights.costs.budget import Alerted, Budget, Month
+from wabus_insights.tables import leases
 
 
 async def replace(connection: Connection, event: BudgetsSet) -> None:
@@ -103,19 +104,7 @@ async def told(pool: asyncpg.Pool | Connection, org_id: str, month: str) -> set[
 
 async def take(pool: asyncpg.Pool, most: int, busy: Sequence[str], lease: timedelta, now: datetime) -> list[str]:
     """Take organisations whose budgets are to be looked at, for the time of a lease."""
-    rows = await pool.fetch(
-        """
-        UPDATE budget_checks SET leased_until = $3::timestamptz + $4::interval WHERE org_id IN (
-            SELECT org_id FROM budget_checks
-            WHERE due_at <= $3 AND coalesce(leased_until, '-infinity') <= $3 AND org_id <> ALL($2)
-            ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
-        ) RETURNING org_id
-        """,
-        most,
-        list(busy),
-        now,
-        lease,
-    )
+    rows = await leases.take(pool, "budget_checks", "org_id", "org_id", most, busy, lease, now)
     return [row["org_id"] for row in rows]
 
 

@@ -9,6 +9,7 @@ from wabus_events import PricingRead
 from wabus_runtime.postgres.database import Connection
 
 from wabus_insights.costs.pricing_analytics import Read, digest
+from wabus_insights.tables import leases
 
 
 class Turn(NamedTuple):
@@ -73,6 +74,9 @@ async def known(pool: asyncpg.Pool, waba_id: str, first: date, last: date) -> di
     return {row["priced_on"]: Read(row["digest"], row["volume"], row["amounts_told"]) for row in rows}
 
 
+_TURN = "waba_id, org_id, failures, complete_from, amounts_untold_at"
+
+
 async def schedule(pool: asyncpg.Pool, owners: Sequence[tuple[str, str]], now: datetime) -> None:
     """Let accounts (WABA id, organisation) have turns, at once where they had none.
 
@@ -94,19 +98,7 @@ async def schedule(pool: asyncpg.Pool, owners: Sequence[tuple[str, str]], now: d
 
 async def take(pool: asyncpg.Pool, most: int, busy: Sequence[str], lease: timedelta, now: datetime) -> list[Turn]:
     """Take accounts that are due, for the time of a lease."""
-    rows = await pool.fetch(
-        """
-        UPDATE pricing_schedules SET leased_until = $3::timestamptz + $4::interval WHERE waba_id IN (
-            SELECT waba_id FROM pricing_schedules
-            WHERE due_at <= $3 AND coalesce(leased_until, '-infinity') <= $3 AND waba_id <> ALL($2)
-            ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
-        ) RETURNING waba_id, org_id, failures, complete_from, amounts_untold_at
-        """,
-        most,
-        list(busy),
-        now,
-        lease,
-    )
+    rows = await leases.take(pool, "pricing_schedules", "waba_id", _TURN, most, busy, lease, now)
     return [Turn(*row) for row in rows]
 
 

@@ -30,6 +30,7 @@ from wabus_whatsapp.graph_errors import GraphError, MalformedAnswer
 from wabus_insights.performance import template_analytics as analytics
 from wabus_insights.tables.performance import insights
 from wabus_insights.tables.performance.insights import Turn
+from wabus_insights.worker.turns import Scheduled, delay_after
 
 NAME = "insights of templates"
 LEASE = timedelta(minutes=20)
@@ -40,8 +41,6 @@ CREDENTIALS_TIMEOUT = 60.0  # seconds for the credentials to be read at the star
 EVERY = timedelta(hours=24)
 NOT_COUNTED_AGAIN = timedelta(days=7)
 """Until it is looked once more whether Meta counts somewhere."""
-RETRY_FIRST = timedelta(minutes=5)
-RETRY_LONGEST = timedelta(hours=6)
 PAGES_MAX = 200  # of one answer: ten templates in 90 days are nine
 
 log = structlog.get_logger()
@@ -63,8 +62,7 @@ class Asking:
     publisher: Publisher
     directory: Directory
     now: Callable[[], datetime] = _now
-    scheduled: dict[str, str] = field(default_factory=dict[str, str])
-    """Whose each account was when they were given turns last."""
+    scheduled: Scheduled = field(default_factory=Scheduled)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """For ever."""
@@ -73,11 +71,8 @@ class Asking:
 
     async def take(self, room: int, busy: Multiset[str]) -> list[Turn]:
         """Take accounts that are due, as far as there is room. Who is connected since has a turn too."""
-        owners, now = {one.waba_id: one.org_id or "" for one in self.credentials.all()}, self.now()
-        if new := [(waba_id, org_id) for waba_id, org_id in owners.items() if self.scheduled.get(waba_id) != org_id]:
-            await insights.schedule(self.pool, new, now)
-        self.scheduled.clear()
-        self.scheduled.update(owners)
+        now = self.now()
+        await self.scheduled.keep_up(self.credentials, lambda new: insights.schedule(self.pool, new, now))
         return await insights.take(self.pool, room, list(busy), LEASE, now)
 
     async def ask(self, turn: Turn) -> None:
@@ -99,7 +94,7 @@ class Asking:
         credential = self.credentials.credential(turn.waba_id)
         if credential is None or credential.org_id != turn.org_id:
             await insights.end(self.pool, turn)
-            self.scheduled.pop(turn.waba_id, None)
+            self.scheduled.forget(turn.waba_id)
             return
         token = self.keyring.open(credential)
         account = self.directory.account(turn.waba_id)
@@ -174,9 +169,7 @@ class Asking:
             await self.publisher.publish([settled])
 
     async def _later(self, turn: Turn, code: str, wait: float | None) -> None:
-        delay = min(RETRY_FIRST * 2 ** min(turn.failures, 10), RETRY_LONGEST)
-        delay = max(delay * random.uniform(0.75, 1.25), timedelta(seconds=wait or 0))  # noqa: S311
-        await insights.failed(self.pool, turn, self.now() + delay, code)
+        await insights.failed(self.pool, turn, self.now() + delay_after(turn.failures, wait), code)
         log.info("templates not read", action="insights_failed", waba_id=turn.waba_id, code=code)
 
 

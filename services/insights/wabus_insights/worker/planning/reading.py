@@ -5,7 +5,6 @@ and stops no other's.
 """
 
 import asyncio
-import random
 from collections import Counter as Multiset
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,6 +38,7 @@ from wabus_insights.costs.pricing_analytics import (
 from wabus_insights.tables.planning import accounts, pricing
 from wabus_insights.tables.planning.accounts import Account
 from wabus_insights.tables.planning.pricing import Turn
+from wabus_insights.worker.turns import Scheduled, delay_after
 
 NAME = "insights pricing"
 LEASE = timedelta(minutes=20)
@@ -50,8 +50,6 @@ TURN_AT = timedelta(hours=4)
 """After an account's midnight: Meta's numbers of the day before are there by then."""
 TURNS_WITHIN = timedelta(hours=3)
 """The turns of all accounts of a zone are spread over so long."""
-RETRY_FIRST = timedelta(minutes=5)
-RETRY_LONGEST = timedelta(hours=6)
 NO_ACCESS = timedelta(hours=24)
 """Until an account is tried again whose token does not let us: a new one is noticed by itself."""
 AMOUNTS_AGAIN = timedelta(days=30)
@@ -78,8 +76,7 @@ class Reading:
     keyring: Keyring
     publisher: Publisher
     now: Callable[[], datetime] = _now
-    scheduled: dict[str, str] = field(default_factory=dict[str, str])
-    """Whose each account was when they were given turns last."""
+    scheduled: Scheduled = field(default_factory=Scheduled)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """For ever."""
@@ -88,11 +85,8 @@ class Reading:
 
     async def take(self, room: int, busy: Multiset[str]) -> list[Turn]:
         """Take accounts that are due, as far as there is room. Who is connected since has a turn too."""
-        owners, now = {one.waba_id: one.org_id or "" for one in self.credentials.all()}, self.now()
-        if new := [(waba_id, org_id) for waba_id, org_id in owners.items() if self.scheduled.get(waba_id) != org_id]:
-            await pricing.schedule(self.pool, new, now)
-        self.scheduled.clear()
-        self.scheduled.update(owners)
+        now = self.now()
+        await self.scheduled.keep_up(self.credentials, lambda new: pricing.schedule(self.pool, new, now))
         return await pricing.take(self.pool, room, list(busy), LEASE, now)
 
     async def read(self, turn: Turn) -> None:
@@ -119,7 +113,7 @@ class Reading:
         credential = self.credentials.credential(turn.waba_id)
         if credential is None or credential.org_id != turn.org_id:
             await pricing.end(self.pool, turn)
-            self.scheduled.pop(turn.waba_id, None)
+            self.scheduled.forget(turn.waba_id)
             return
         token = self.keyring.open(credential)
         account = await accounts.one(self.pool, turn.waba_id)
@@ -192,8 +186,7 @@ class Reading:
         return untold_at
 
     async def _later(self, turn: Turn, code: str, wait: float | None, *, retryable: bool) -> None:
-        delay = min(RETRY_FIRST * 2 ** min(turn.failures, 10), RETRY_LONGEST) if retryable else NO_ACCESS
-        delay = max(delay * random.uniform(0.75, 1.25), timedelta(seconds=wait or 0))  # noqa: S311
+        delay = delay_after(turn.failures, wait, None if retryable else NO_ACCESS)
         await pricing.failed(self.pool, turn, self.now() + delay, code)
         READS.labels("failed" if retryable else "no_access").inc()
         log.info(
