@@ -50,23 +50,7 @@ def install(app: web.Application, settings: InsightsApiSettings | InsightsWorker
             yield
 
     app.cleanup_ctx.append(pool)
-    if isinstance(settings, InsightsApiSettings) and role != "worker":
-        _install_api(app, settings)
-        _install_planning_api(app, settings)
-        _install_experiments_api(app, settings)
-    if isinstance(settings, InsightsWorkerSettings) and role != "api":
-        directory = Directory(settings)
-        _install_worker(app, settings, directory)
-        _install_planning_worker(app, settings, directory)
-        _install_experiments_worker(app, settings)
-
-
-def _install_planning_api(app: web.Application, settings: InsightsApiSettings) -> None:
-    publisher = Publisher(settings, SOURCE)
-    pseudonyms = Pseudonyms(settings, publisher)
-
-    def pool() -> asyncpg.Pool:
-        return app[POOL]
+    directory, publisher = Directory(settings), Publisher(settings, SOURCE)
 
     async def publishing(_app: web.Application) -> AsyncIterator[None]:
         await publisher.start()
@@ -74,7 +58,29 @@ def _install_planning_api(app: web.Application, settings: InsightsApiSettings) -
         await publisher.stop()
 
     app.cleanup_ctx.append(publishing)
+    background(app, "insights-accounts", directory.run)
+    if isinstance(settings, InsightsApiSettings) and role != "worker":
+        _install_api(app, settings, directory, publisher)
+    if isinstance(settings, InsightsWorkerSettings) and role != "api":
+        _install_worker(app, settings, directory, publisher)
+
+
+def _install_api(
+    app: web.Application, settings: InsightsApiSettings, directory: Directory, publisher: Publisher
+) -> None:
+    pseudonyms = Pseudonyms(settings, publisher)
+    announcements = Announcements(lambda: Reads(app[POOL], None, projector.NAME), channel(projector.NAME))
+
+    def pool() -> asyncpg.Pool:
+        return app[POOL]
+
+    async def close(_app: web.Application) -> None:
+        announcements.close()
+
+    app.on_shutdown.append(close)
     background(app, "insights-names", pseudonyms.run)
+    background(app, "insights-announcements", announcements.run)
+    add_routes(app, pool, directory)
     planning.add_routes(
         app,
         BudgetsApi(pool, publisher, pseudonyms, projector.NAME),
@@ -82,104 +88,36 @@ def _install_planning_api(app: web.Application, settings: InsightsApiSettings) -
         AdviceApi(pool, publisher, pseudonyms, projector.NAME),
     )
     performance.add_enabling(app, EnablingApi(pool, publisher, pseudonyms))
+    ids = Ids(settings.identity_bytes)
+    experiments.add_routes(app, ExperimentsApi(pool, publisher, pseudonyms, announcements, directory, ids))
 
 
 @dataclass(frozen=True)
-class _Planning:
-    """What reads Meta's own account and counts, looks at budgets, and works advice out."""
+class _OfMeta:
+    """What reads Meta's own account and counts."""
 
     reading: Reading
     asking: Asking
-    watching: Watching
-    advising: Advising
 
 
-PLANNING: web.AppKey[_Planning] = web.AppKey("insights_planning", _Planning)
+OF_META: web.AppKey[_OfMeta] = web.AppKey("insights_of_meta", _OfMeta)
 
 
-def _install_planning_worker(app: web.Application, settings: InsightsWorkerSettings, directory: Directory) -> None:
+def _install_worker(
+    app: web.Application, settings: InsightsWorkerSettings, directory: Directory, publisher: Publisher
+) -> None:
     credentials, keyring = CredentialCache(settings), Keyring(settings)
 
-    async def parts(app: web.Application) -> AsyncIterator[None]:
-        publisher = Publisher(settings, SOURCE)
-        await publisher.start()
+    async def of_meta(app: web.Application) -> AsyncIterator[None]:
         # Work that is due can wait for a rate limit by itself, and leave its place to another.
         patient = settings.model_copy(update={"graph_rate_limit_wait": 0.0})
         async with Graph(patient) as graph:
-            app[PLANNING] = _Planning(
+            app[OF_META] = _OfMeta(
                 Reading(app[POOL], graph, credentials, keyring, publisher),
                 Asking(app[POOL], graph, settings.meta_graph_url, credentials, keyring, publisher, directory),
-                Watching(settings, app[POOL], publisher, projector.NAME, projector.TOPICS),
-                Advising(app[POOL]),
             )
             yield
-        await publisher.stop()
 
-    async def read(ready: Callable[[], None]) -> None:
-        await app[PLANNING].reading.run(ready)
-
-    async def ask(ready: Callable[[], None]) -> None:
-        await app[PLANNING].asking.run(ready)
-
-    async def watch(ready: Callable[[], None]) -> None:
-        await app[PLANNING].watching.run(ready)
-
-    async def advise(ready: Callable[[], None]) -> None:
-        await app[PLANNING].advising.run(ready)
-
-    app.cleanup_ctx.append(parts)
-    background(app, "insights-credentials", credentials.run)
-    background(app, "insights-pricing", read)
-    background(app, "insights-of-templates", ask)
-    background(app, "insights-budgets", watch)
-    background(app, "insights-advice", advise)
-
-
-def _install_experiments_api(app: web.Application, settings: InsightsApiSettings) -> None:
-    directory, publisher = Directory(settings), Publisher(settings, SOURCE)
-    pseudonyms = Pseudonyms(settings, publisher)
-    announcements = Announcements(lambda: Reads(app[POOL], None, projector.NAME), channel(projector.NAME))
-
-    async def publishing(_app: web.Application) -> AsyncIterator[None]:
-        await publisher.start()
-        yield
-        await publisher.stop()
-
-    async def close(_app: web.Application) -> None:
-        announcements.close()
-
-    app.cleanup_ctx.append(publishing)
-    app.on_shutdown.append(close)
-    background(app, "insights-experiment-accounts", directory.run)
-    background(app, "insights-experiment-announcements", announcements.run)
-    background(app, "insights-experiment-names", pseudonyms.run)
-    ids = Ids(settings.identity_bytes)
-    api = ExperimentsApi(lambda: app[POOL], publisher, pseudonyms, announcements, directory, ids)
-    experiments.add_routes(app, api)
-
-
-def _install_experiments_worker(app: web.Application, settings: InsightsWorkerSettings) -> None:
-    publisher = Publisher(settings, SOURCE)
-
-    async def publishing(_app: web.Application) -> AsyncIterator[None]:
-        await publisher.start()
-        yield
-        await publisher.stop()
-
-    async def look(ready: Callable[[], None]) -> None:
-        await looking.run(settings, app[POOL], publisher, ready)
-
-    app.cleanup_ctx.append(publishing)
-    background(app, "insights-experiments", look)
-
-
-def _install_api(app: web.Application, settings: InsightsApiSettings) -> None:
-    directory = Directory(settings)
-    background(app, "insights-api-accounts", directory.run)
-    add_routes(app, lambda: app[POOL], directory)
-
-
-def _install_worker(app: web.Application, settings: InsightsWorkerSettings, directory: Directory) -> None:
     async def fold(ready: Callable[[], None]) -> None:
         await projector.run(settings, app[POOL], directory, ready)
 
@@ -189,10 +127,31 @@ def _install_worker(app: web.Application, settings: InsightsWorkerSettings, dire
     async def keep_up(ready: Callable[[], None]) -> None:
         await upkeep.run(settings, app[POOL], projector.NAME, projector.REBUILDING, ready)
 
-    background(app, "insights-accounts", directory.run)
-    background(app, "insights-costs-upkeep", keep_costs)
+    async def read(ready: Callable[[], None]) -> None:
+        await app[OF_META].reading.run(ready)
+
+    async def ask(ready: Callable[[], None]) -> None:
+        await app[OF_META].asking.run(ready)
+
+    async def watch(ready: Callable[[], None]) -> None:
+        await Watching(settings, app[POOL], publisher, projector.NAME, projector.TOPICS).run(ready)
+
+    async def advise(ready: Callable[[], None]) -> None:
+        await Advising(app[POOL]).run(ready)
+
+    async def look(ready: Callable[[], None]) -> None:
+        await looking.run(settings, app[POOL], publisher, ready)
+
+    app.cleanup_ctx.append(of_meta)
     background(app, projector.NAME, fold)
+    background(app, "insights-credentials", credentials.run)
+    background(app, "insights-costs-upkeep", keep_costs)
     background(app, "insights-upkeep", keep_up)
+    background(app, "insights-pricing", read)
+    background(app, "insights-of-templates", ask)
+    background(app, "insights-budgets", watch)
+    background(app, "insights-advice", advise)
+    background(app, "insights-experiments", look)
 
 
 service = Service(
