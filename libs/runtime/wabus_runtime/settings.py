@@ -6,7 +6,7 @@ import os
 import re
 import ssl
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -124,6 +124,27 @@ class DatabaseSettings(LogSettings):
         if not set(parse_qs(parts.query).get("sslmode", [])) <= SSL_MODES:
             raise ValueError(f"must have an sslmode that is one of {', '.join(sorted(SSL_MODES))}")
         return url
+
+
+class OwnDatabaseSettings(DatabaseSettings):
+    """A schema of its own (`database_schema`), in the database of the other services or, by
+    `<SCHEMA>_DATABASE_URL`, in one of its own: then nothing of the other one is used, not even its replica.
+    """
+
+    reads_replica: ClassVar[bool] = False
+    """Whether what is read may be a little old, so that a replica answers."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_its_own(cls, given: Any) -> Any:
+        settings = dict(cast(dict[str, Any], given))
+        own = settings.get(f"{cls.database_schema}_database_url")
+        if own:
+            settings["database_url"] = own
+            settings["read_database_url"] = settings.get(f"{cls.database_schema}_read_database_url")
+        if not cls.reads_replica:
+            settings.pop("read_database_url", None)
+        return settings
 
 
 class ReconcileSettings(LogSettings):

@@ -1,8 +1,8 @@
 """What conversations can be told, but for what every service is."""
 
-from typing import Any, ClassVar, cast
+from typing import ClassVar
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 from wabus_runtime.graph.client import GraphSettings
 from wabus_runtime.projection.rebuild import RebuildSettings
 from wabus_runtime.settings import (
@@ -12,6 +12,7 @@ from wabus_runtime.settings import (
     HttpSettings,
     KafkaSettings,
     LogSettings,
+    OwnDatabaseSettings,
     PublicSettings,
 )
 
@@ -19,25 +20,16 @@ from wabus_conversations.media.fetching import LARGEST
 from wabus_conversations.store.objects import is_supported
 
 
-class ConversationsDatabaseSettings(DatabaseSettings):
+class ConversationsDatabaseSettings(OwnDatabaseSettings):
     """A schema of its own, in the database of the other services or in one of its own."""
 
     database_schema: ClassVar[str | None] = "conversations"
+    reads_replica: ClassVar[bool] = True
 
     conversations_database_url: SecretStr | None = None
     """Where messages are kept, if not in the database of the other services."""
     conversations_read_database_url: SecretStr | None = None
     """A read replica of it."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_its_own(cls, given: Any) -> Any:
-        """With a database of its own nothing of the other one is used, not even its replica."""
-        settings = dict(cast(dict[str, Any], given))
-        if own := settings.get("conversations_database_url"):
-            settings["database_url"] = own
-            settings["read_database_url"] = settings.get("conversations_read_database_url")
-        return settings
 
 
 class SearchSettings(LogSettings):

@@ -1,37 +1,27 @@
 """What the sender can be told, but for what every service is."""
 
-from typing import Any, ClassVar, cast
+from typing import ClassVar
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 from wabus_runtime.graph.client import GraphSettings
 from wabus_runtime.projection.rebuild import RebuildSettings
 from wabus_runtime.settings import (
     AuthSettings,
     CredentialSettings,
-    DatabaseSettings,
     HttpSettings,
     IdentitySettings,
+    OwnDatabaseSettings,
     PublicSettings,
 )
 
 
-class SenderDatabaseSettings(DatabaseSettings):
+class SenderDatabaseSettings(OwnDatabaseSettings):
     """A schema of its own, in the database of the other services or in one of its own."""
 
     database_schema: ClassVar[str | None] = "sender"
 
     sender_database_url: SecretStr | None = None
     """Where sends are kept, if not in the database of the other services."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_its_own(cls, given: Any) -> Any:
-        """With a database of its own nothing of the other one is used, nor its replica: what is sent is read there."""
-        settings = dict(cast(dict[str, Any], given))
-        settings.pop("read_database_url", None)
-        if own := settings.get("sender_database_url"):
-            settings["database_url"] = own
-        return settings
 
 
 class SenderApiSettings(SenderDatabaseSettings, PublicSettings, IdentitySettings, HttpSettings, AuthSettings):
