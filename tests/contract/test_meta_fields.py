@@ -25,7 +25,7 @@ EDGES = [
         f"libs/whatsapp/wabus_whatsapp/{name}.py"
         for name in (
             *("templates/components", "templates/explanation", "templates/parse", "graph_errors"),
-            *("accounts", "sending_health", "webhook_fields"),
+            *("accounts", "sending/health", "webhook_fields"),
         )
     ),
     *(f"libs/runtime/wabus_runtime/graph/{name}.py" for name in ("client", "pages")),

@@ -20,8 +20,17 @@ from wabus_events.models.accounts import (
     SendingRestriction,
     WebhookSeen,
 )
-from wabus_events.models.coexistence import ContactSynced, HistoryProgressed, MessageEchoed, MessageImported
-from wabus_events.models.conversations import (
+from wabus_events.models.conversations.routing import (
+    BusinessHours,
+    OpenHours,
+    RoutingChanged,
+    RoutingRule,
+    RuleCondition,
+    Team,
+    TeamMember,
+    TeamsChanged,
+)
+from wabus_events.models.conversations.work import (
     ConversationAssigned,
     ConversationClosed,
     ConversationEvent,
@@ -43,7 +52,16 @@ from wabus_events.models.erasures import (
     identity_of,
 )
 from wabus_events.models.event import EVENTS, Event, WabaEvent, fact_id
-from wabus_events.models.experiments import (
+from wabus_events.models.health import HealthChanged, HealthReason
+from wabus_events.models.insights.costs import (
+    AdviceDismissed,
+    BudgetAlerted,
+    BudgetLine,
+    BudgetsSet,
+    PricedVolume,
+    PricingRead,
+)
+from wabus_events.models.insights.experiments import (
     ExperimentDayCounted,
     ExperimentDecided,
     ExperimentDefined,
@@ -53,32 +71,23 @@ from wabus_events.models.experiments import (
     HoldoutChosen,
     PersonDrawn,
 )
-from wabus_events.models.health import HealthChanged, HealthReason
-from wabus_events.models.insights import (
-    AdviceDismissed,
-    BudgetAlerted,
-    BudgetLine,
-    BudgetsSet,
-    PricedVolume,
-    PricingRead,
+from wabus_events.models.insights.performance import (
     TemplateDay,
     TemplateInsightsRead,
     TemplateInsightsRequested,
     TemplateInsightsSettled,
 )
-from wabus_events.models.media import MediumLost, MediumStored
-from wabus_events.models.messages import MessageReceived, MessageStatusChanged, MessagingFailed, Unrecognised
-from wabus_events.models.prices import MarketRate, PriceRulesPublished, RateBand, RateCardPublished
-from wabus_events.models.routing import (
-    BusinessHours,
-    OpenHours,
-    RoutingChanged,
-    RoutingRule,
-    RuleCondition,
-    Team,
-    TeamMember,
-    TeamsChanged,
+from wabus_events.models.messages.coexistence import ContactSynced, HistoryProgressed, MessageEchoed, MessageImported
+from wabus_events.models.messages.media import MediumLost, MediumStored
+from wabus_events.models.messages.messages import MessageReceived, MessageStatusChanged, MessagingFailed, Unrecognised
+from wabus_events.models.messages.threads import (
+    CallReported,
+    ContactIdentityChanged,
+    MarketingPreferenceChanged,
+    StandbyReceived,
+    ThreadControlChanged,
 )
+from wabus_events.models.prices import MarketRate, PriceRulesPublished, RateBand, RateCardPublished
 from wabus_events.models.sends import (
     BlockRefused,
     BlockRequested,
@@ -120,13 +129,6 @@ from wabus_events.models.templates import (
     TemplateSyncProgressed,
     TemplateSyncRequested,
     TemplateSyncStarted,
-)
-from wabus_events.models.threads import (
-    CallReported,
-    ContactIdentityChanged,
-    MarketingPreferenceChanged,
-    StandbyReceived,
-    ThreadControlChanged,
 )
 from wabus_events.models.topics import (
     ACCOUNTS,

@@ -1,1 +1,1 @@
-"""What WhatsApp Business means, for every service: templates, and what Graph's errors say. Pure."""
+"""What WhatsApp Business means, for every service: templates, sending, persons, prices, errors of Graph. Pure."""

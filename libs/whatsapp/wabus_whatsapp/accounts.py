@@ -12,7 +12,7 @@ from typing import Any
 
 from wabus_events.webhooks.values import object_of
 
-from wabus_whatsapp.stored_text import storable
+from wabus_whatsapp.text.stored import storable
 from wabus_whatsapp.time_zones import zone_id, zone_name
 
 ACCOUNT_FIELDS = ("timezone_id", "currency", "country", "owner_business_info", "on_behalf_of_business_info")

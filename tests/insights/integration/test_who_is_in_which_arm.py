@@ -24,7 +24,7 @@ from wabus_events import (
     SendRequested,
     identity_of,
 )
-from wabus_events.models.experiments import DrawnSlice, PlannedArm
+from wabus_events.models.insights.experiments import DrawnSlice, PlannedArm
 from wabus_events.testing import an
 from wabus_insights.tables.erasing import erase
 from wabus_insights.tables.experiments import counting

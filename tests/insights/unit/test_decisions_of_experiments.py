@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
-from wabus_events.models.experiments import ExperimentPlan, Harm, PlannedArm, PlannedGuardrail
+from wabus_events.models.insights.experiments import ExperimentPlan, Harm, PlannedArm, PlannedGuardrail
 from wabus_insights.experiments.balance import ALARM, log_imbalance
 from wabus_insights.experiments.decision import (
     Decision,

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient
 from wabus_runtime.http.answers import json_response, problems
-from wabus_runtime.http.compression import SMALLEST, accepts_gzip, compressed, uncompressed
+from wabus_runtime.http.formats.compression import SMALLEST, accepts_gzip, compressed, uncompressed
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]

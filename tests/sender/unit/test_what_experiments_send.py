@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from wabus_events.models.experiments import ExperimentPlan, PlannedArm
+from wabus_events.models.insights.experiments import ExperimentPlan, PlannedArm
 from wabus_sender.sending.experiments import Chosen, Experiment, chosen, message_of, missing_values, planned
 from wabus_whatsapp.assignment import slices_of
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from profiles import examples
 from wabus_events import SendingError, SendingRestriction
-from wabus_whatsapp.sending_health import ERRORS_MOST, RESTRICTIONS_MOST, TEXT_MOST, can_send, restrictions
-from wabus_whatsapp.stored_text import sentence
+from wabus_whatsapp.sending.health import ERRORS_MOST, RESTRICTIONS_MOST, TEXT_MOST, can_send, restrictions
+from wabus_whatsapp.text.stored import sentence
 
 PAYMENT: dict[str, Any] = {
     "error_code": 141006,

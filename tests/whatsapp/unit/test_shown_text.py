@@ -1,7 +1,7 @@
 """A name in a sentence of ours turns nothing but itself."""
 
 import pytest
-from wabus_whatsapp.shown_text import isolated
+from wabus_whatsapp.text.shown import isolated
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeGuard
 
 from wabus_events.models.event import Event, fact_id
-from wabus_events.models.messages import Unrecognised
+from wabus_events.models.messages.messages import Unrecognised
 from wabus_events.webhooks.values import Unwritable, digest
 
 Owner = Callable[[str], str | None]

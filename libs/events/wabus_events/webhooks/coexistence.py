@@ -7,8 +7,8 @@ Coexistence.
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from wabus_events.models.coexistence import ContactSynced, HistoryProgressed, MessageEchoed, MessageImported
 from wabus_events.models.event import Event, fact_id
+from wabus_events.models.messages.coexistence import ContactSynced, HistoryProgressed, MessageEchoed, MessageImported
 from wabus_events.webhooks.about import About, kept_as_bytes, unrecognised
 from wabus_events.webhooks.items import (
     BY_PHONE_NUMBER,

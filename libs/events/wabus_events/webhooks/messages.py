@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from wabus_events.models.event import Event, fact_id
-from wabus_events.models.messages import MessageReceived, MessageStatusChanged, MessagingFailed
-from wabus_events.models.threads import ContactIdentityChanged
+from wabus_events.models.messages.messages import MessageReceived, MessageStatusChanged, MessagingFailed
+from wabus_events.models.messages.threads import ContactIdentityChanged
 from wabus_events.webhooks.about import About, unrecognised
 from wabus_events.webhooks.items import (
     FROM,

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, TypedDict
 
 from wabus_events.models.event import Event, fact_id
-from wabus_events.models.messages import original_of
-from wabus_events.models.threads import (
+from wabus_events.models.messages.messages import original_of
+from wabus_events.models.messages.threads import (
     CallReported,
     ContactIdentityChanged,
     MarketingPreferenceChanged,

@@ -11,7 +11,7 @@ async for event in subscribe(kafka, MessageEchoed, Unrecognised, group="inbox"):
 from collections.abc import Iterator
 
 from wabus_events.models.event import Event
-from wabus_events.models.messages import Unrecognised
+from wabus_events.models.messages.messages import Unrecognised
 from wabus_events.webhooks.about import About
 from wabus_events.webhooks.changes import SINCE_0_3, facts_in_field
 from wabus_events.webhooks.items import LEFT

@@ -19,8 +19,8 @@ from wabus_events.subscriber import TooManyDeadLetters
 from wabus_runtime.feed.origins import allow_origins, origin_of
 from wabus_runtime.http.answers import CHECKS, NOT_READY, add_probes, problems, safe_headers
 from wabus_runtime.http.auth import VERIFIER, Verifier
-from wabus_runtime.http.compression import compressed
 from wabus_runtime.http.connections import LINGER, PATIENCE, READ_BUFFER, Patience, connections_of
+from wabus_runtime.http.formats.compression import compressed
 from wabus_runtime.kafka.clients import KafkaUnavailable, TopicMismatch, ensure_topics
 from wabus_runtime.observe.liveness import watch_event_loop
 from wabus_runtime.observe.telemetry import BUILD, configure_logs

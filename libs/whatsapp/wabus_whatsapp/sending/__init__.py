@@ -1,1 +1,1 @@
-"""What the field knows about sending: Meta's errors, the shape of a message, the parameters of a template."""
+"""What the field knows about sending: how a message and its parameters look, errors, and what may not send."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from wabus_whatsapp.stored_text import storable
 from wabus_whatsapp.templates.state import status_after
+from wabus_whatsapp.text.stored import storable
 
 LONGEST = 2_000  # characters of a text of Meta's that are kept
 PAUSES = {"FIRST_PAUSE": timedelta(hours=3), "SECOND_PAUSE": timedelta(hours=6)}

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import orjson
 from wabus_events import Body, Footer, Header, Template
 
-from wabus_whatsapp.stored_text import storable
 from wabus_whatsapp.templates.components import Parts, are_objects
+from wabus_whatsapp.text.stored import storable
 
 MAX_DEPTH = 60  # levels of JSON; a carousel has 8, and serialisers give up at 255
 APPROVED = "APPROVED"

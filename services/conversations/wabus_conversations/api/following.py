@@ -15,7 +15,7 @@ from wabus_runtime.feed.origins import refuse_other_origins
 from wabus_runtime.feed.pending import Parts
 from wabus_runtime.http.answers import Problem, checked, json_response, query_of, too_many_requests
 from wabus_runtime.http.auth import Caller, authenticate, authorise, caller_by, permitted
-from wabus_runtime.http.compression import uncompressed
+from wabus_runtime.http.formats.compression import uncompressed
 from wabus_runtime.http.rates import Rates
 from wabus_runtime.http.streams import OpenStreams
 from wabus_runtime.postgres.read_replica import Reads

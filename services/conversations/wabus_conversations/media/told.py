@@ -5,7 +5,7 @@ import binascii
 import re
 from typing import Any, NamedTuple, cast
 
-from wabus_whatsapp.stored_text import storable
+from wabus_whatsapp.text.stored import storable
 
 Json = dict[str, Any]
 

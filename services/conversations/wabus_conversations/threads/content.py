@@ -6,7 +6,7 @@ from typing import Any, cast
 from unicodedata import normalize
 
 import orjson
-from wabus_whatsapp.stored_text import storable
+from wabus_whatsapp.text.stored import storable
 
 Json = dict[str, Any]
 

@@ -32,7 +32,7 @@ from wabus_events import (
 from wabus_events.webhooks.messages import RENUMBERED
 from wabus_events.webhooks.unrecognised import from_unrecognised
 from wabus_whatsapp.joins import STATE_OF_HISTORY, STATE_OF_STATUS, MessageState
-from wabus_whatsapp.stored_text import storable
+from wabus_whatsapp.text.stored import storable
 from wabus_whatsapp.window import REFUSED, Opens, opened_by
 
 from wabus_conversations.media.told import told_in

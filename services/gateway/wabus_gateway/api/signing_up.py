@@ -22,7 +22,7 @@ from wabus_runtime.graph.client import Graph
 from wabus_runtime.http import bodies
 from wabus_runtime.http.answers import Problem, checked, json_response
 from wabus_runtime.http.auth import authorise, count_asked
-from wabus_runtime.http.compression import uncompressed
+from wabus_runtime.http.formats.compression import uncompressed
 from wabus_whatsapp.graph_errors import GraphError
 
 from wabus_gateway.api.meta_requests import TooOften

@@ -9,7 +9,7 @@ from aiohttp import web
 from wabus_pages.assets import Asset, read_assets
 from wabus_runtime.http.answers import Problem, json_response
 from wabus_runtime.http.auth import make_token
-from wabus_runtime.http.compression import uncompressed
+from wabus_runtime.http.formats.compression import uncompressed
 from wabus_runtime.http.headers import is_known
 from wabus_runtime.settings import AuthSettings, MetaSettings
 

@@ -24,7 +24,7 @@ from wabus_runtime.kafka.transactions import Fenced, TransactionalPublisher
 from wabus_runtime.settings import CredentialSettings, IdentitySettings
 from wabus_whatsapp.accounts import ACCOUNT_FIELDS, NUMBER_FIELDS, AccountDetails, account_details, number_details
 from wabus_whatsapp.graph_errors import AccountNotFound, BadRequest, GraphError, NotAnAccount, PermissionLost
-from wabus_whatsapp.stored_text import storable
+from wabus_whatsapp.text.stored import storable
 
 from wabus_gateway.webhooks.signature import verify_token_of
 

@@ -21,7 +21,7 @@ from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.graph.pages import listed
 from wabus_whatsapp.graph_errors import GraphError
-from wabus_whatsapp.stored_text import storable
+from wabus_whatsapp.text.stored import storable
 
 from wabus_gateway.worker.connect import SCOPES_NEEDED, ConnectRefused, ConnectSettings
 

@@ -16,8 +16,8 @@ from wabus_events import AccountChecked, CheckedNumber, fact_id
 from wabus_events.models import messaging_limit
 from wabus_events.webhooks.values import list_of, object_of
 from wabus_whatsapp.accounts import ACCOUNT_FIELDS, NUMBER_FIELDS, AccountDetails, account_details, number_details
-from wabus_whatsapp.sending_health import can_send, restrictions
-from wabus_whatsapp.stored_text import sentence, storable
+from wabus_whatsapp.sending.health import can_send, restrictions
+from wabus_whatsapp.text.stored import sentence, storable
 from wabus_whatsapp.webhook_fields import Subscription
 
 from wabus_health_projector.health.state import Checked, CheckFailure, Connection, Fact, WabaHealth, digits, order

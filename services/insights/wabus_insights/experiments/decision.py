@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from wabus_events import ExperimentPlan
-from wabus_events.models.experiments import Harm, Outcome
+from wabus_events.models.insights.experiments import Harm, Outcome
 
 from wabus_insights.experiments.balance import ALARM, log_imbalance
 from wabus_insights.experiments.confidence import Interval, difference

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from wabus_events import ExperimentPlan
-from wabus_events.models.experiments import Outcome
+from wabus_events.models.insights.experiments import Outcome
 
 from wabus_insights.experiments.decision import Decision, Finding
 from wabus_insights.experiments.evidence import threshold

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast
 
 from wabus_events import ExperimentPlan
-from wabus_events.models.experiments import PlannedArm
+from wabus_events.models.insights.experiments import PlannedArm
 from wabus_whatsapp.assignment import Slice, arm_of
 
 _PLACE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]{0,39})\s*\}\}")

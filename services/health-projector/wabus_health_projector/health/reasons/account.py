@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from wabus_events import CheckedNumber, PhoneNumber
 from wabus_events.models.messaging_limit import is_lower, people_a_day
-from wabus_whatsapp.shown_text import isolated
+from wabus_whatsapp.text.shown import isolated
 
 from wabus_health_projector.health.reasons.reason import Reason, Severity
 from wabus_health_projector.health.state import Checked, Connection, Fact, NumberHealth, WabaHealth, digits, order

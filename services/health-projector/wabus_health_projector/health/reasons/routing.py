@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from wabus_events import CheckedNumber, PhoneNumber, SendingError, SendingRestriction
 from wabus_whatsapp.accounts import is_registered
-from wabus_whatsapp.sending_health import BLOCKED
+from wabus_whatsapp.sending.health import BLOCKED
 from wabus_whatsapp.webhook_fields import FIELDS, Use
 
 from wabus_health_projector.health.check import is_ours

@@ -19,7 +19,7 @@ from wabus_events import (
     contact_id,
     fact_id,
 )
-from wabus_events.models.experiments import PlannedArm, PlannedGuardrail
+from wabus_events.models.insights.experiments import PlannedArm, PlannedGuardrail
 from wabus_runtime.directory.directory import Directory
 from wabus_runtime.http.answers import Problem, checked, json_response
 from wabus_runtime.http.auth import authorise

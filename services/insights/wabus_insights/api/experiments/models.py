@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
-from wabus_events.models.experiments import Harm, Metric, Outcome
+from wabus_events.models.insights.experiments import Harm, Metric, Outcome
 from wabus_runtime.http.answers import DIGITS
 from wabus_runtime.http.paging import Cursor
 

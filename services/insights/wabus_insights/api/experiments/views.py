@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from wabus_events.models.experiments import PlannedArm
+from wabus_events.models.insights.experiments import PlannedArm
 from wabus_whatsapp.assignment import SLOTS
 
 from wabus_insights.api.experiments.models import ExperimentSummary, ExperimentView

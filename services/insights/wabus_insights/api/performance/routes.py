@@ -1,7 +1,7 @@
 """The addresses of what templates achieve."""
 
 from aiohttp import web
-from wabus_runtime.http.csv_answers import ABOUT
+from wabus_runtime.http.formats.csv_answers import ABOUT
 from wabus_runtime.http.openapi import Operation, route
 
 from wabus_insights.api.performance.enabling import EnablingApi

@@ -9,7 +9,7 @@ import asyncpg
 from aiohttp import web
 from wabus_runtime.http.answers import Problem, checked, json_response, query_of
 from wabus_runtime.http.auth import authorise
-from wabus_runtime.http.csv_answers import csv_response, wants_csv
+from wabus_runtime.http.formats.csv_answers import csv_response, wants_csv
 from wabus_runtime.http.paging import cursor_of, page_of, place_of
 from wabus_whatsapp.sending.errors import ERRORS, kind_of, meaning
 

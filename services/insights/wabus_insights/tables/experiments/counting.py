@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from wabus_events.models.experiments import Metric
+from wabus_events.models.insights.experiments import Metric
 from wabus_runtime.postgres.database import Connection
 
 from wabus_insights.experiments.merging import Counted

@@ -25,7 +25,7 @@ from wabus_events import (
     ExperimentStopped,
     fact_id,
 )
-from wabus_events.models.experiments import ArmDay, ArmResult, DrawnSlice
+from wabus_events.models.insights.experiments import ArmDay, ArmResult, DrawnSlice
 from wabus_runtime.kafka.clients import KafkaUnavailable, topic_name
 from wabus_runtime.kafka.end_offsets import Ends
 from wabus_runtime.kafka.publisher import Publisher

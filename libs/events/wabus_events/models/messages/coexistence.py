@@ -6,7 +6,7 @@ Meta: "Onboarding WhatsApp Business app users", which calls it coexistence.
 from typing import Any
 
 from wabus_events.models.event import WabaEvent
-from wabus_events.models.messages import shown_number
+from wabus_events.models.messages.messages import shown_number
 from wabus_events.models.topics import MESSAGES
 
 

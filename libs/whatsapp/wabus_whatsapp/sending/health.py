@@ -10,7 +10,7 @@ from typing import Any
 from wabus_events.models.accounts import SendingError, SendingRestriction
 from wabus_events.webhooks.values import list_of, object_of
 
-from wabus_whatsapp.stored_text import sentence
+from wabus_whatsapp.text.stored import sentence
 
 AVAILABLE, LIMITED, BLOCKED = "AVAILABLE", "LIMITED", "BLOCKED"
 RESTRICTIONS_MOST = 50

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime
 
 from wabus_events.models.event import WabaEvent
-from wabus_events.models.messages import shown_number
+from wabus_events.models.messages.messages import shown_number
 from wabus_events.models.topics import MESSAGES
 
 

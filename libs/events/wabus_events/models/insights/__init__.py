@@ -1,0 +1,1 @@
+"""What is in the topic of insights: what templates achieve, what messages cost, and experiments."""

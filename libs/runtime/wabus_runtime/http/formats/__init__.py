@@ -1,0 +1,1 @@
+"""Forms that an answer takes for whoever asks for them: CSV, compressed."""

@@ -1,0 +1,67 @@
+"""The house as a stranger finds it: pages that lead to code, and a word about each distribution."""
+
+import importlib
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from deployment import ROOT
+
+HOUSE = ("libs", "services", "deploy")
+PAGES = ("*.md", "docs/*.md", "libs/*/*.md", "services/*/*.md", "deploy/*/*.md", "examples/*.md")
+MODULE = re.compile(r"`((?:wabus|simulated)_\w+(?:\.\w+)+)[`(]")
+PATH = re.compile(r"`((?:[\w-]+/)*[\w-]+\.(?:py|js))`")
+
+
+@pytest.mark.parametrize("place", ["libs", "services"])
+def test_every_distribution_says_on_a_screen_what_it_is(place: str) -> None:
+    homes = [path.parent for path in (ROOT / place).glob("*/pyproject.toml")]
+    assert homes
+    for home in homes:
+        assert 3 < len((home / "README.md").read_text().splitlines()) < 70, home
+
+
+def there_is(name: str) -> bool:
+    """Whether a dotted name is one of a module, or of something in one."""
+    parts = name.split(".")
+    for known in range(len(parts), 0, -1):
+        module = ".".join(parts[:known])
+        try:
+            if find_spec(module) is None:
+                continue
+        except ModuleNotFoundError:
+            continue
+        found: object = importlib.import_module(module)
+        for part in parts[known:]:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False
+
+
+def pages() -> list[Path]:
+    return sorted(page for place in PAGES for page in ROOT.glob(place) if page.name != "CHANGELOG.md")
+
+
+def test_no_page_sends_anybody_to_a_module_that_is_not_there() -> None:
+    named = {(page.name, name) for page in pages() for name in MODULE.findall(page.read_text())}
+    assert len(named) > 20
+    assert sorted(f"{page}: {name}" for page, name in named if not there_is(name)) == []
+
+
+def test_no_page_sends_anybody_to_a_file_that_is_not_there() -> None:
+    files = {
+        "/" + str(path.relative_to(ROOT)).replace("wabus_", "").replace("-", "_")
+        for place in (*HOUSE, "tests", "benchmarks", "examples")
+        for path in (ROOT / place).rglob("*.*")
+        if path.suffix in (".py", ".js")
+    }
+    named = {(page.name, path) for page in pages() for path in PATH.findall(page.read_text())}
+    assert len(named) > 50
+    assert sorted(
+        f"{page}: {path}"
+        for page, path in named
+        if not any(file.endswith("/" + path.replace("wabus_", "").replace("-", "_")) for file in files)
+    ) == []  # fmt: skip
