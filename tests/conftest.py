@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from profiles import load_profile
 from support import meta_openapi
+from support.in_memory import write_to_memory
 from support.of_a_test import administer, forget_topics, settings_of_a_test
 from system import System, beside_meta
 from wabus_events import TOPICS, Event, Topic, decode
@@ -35,6 +36,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 load_profile()
+write_to_memory()
 
 
 class ByFile(LoadFileScheduling):
