@@ -254,8 +254,9 @@ def experiment(query: Mapping[str, str]) -> Any:
             "arm": name, "weight": 0.5,
             "template": {"name": "spring_sale", "language": {"code": "en_US"}, "components": []},
             "stopped": None, "drawn": 2100, "people": 2000, "successes": 200, "rate": 0.1, "excluded": 0, "failed": 31,
-            "capped": 20, "in_metas_test": 1, "stops": 1, "difference": None, "difference_is": None, "evidence": None,
-            "sureness": None, "chance_to_be_better": None,
+            "held": 3, "capped": 20, "in_metas_test": 1, "stops": 1, "delivered": 1900, "cost": "95.000000",
+            "price": "0.050000", "currency": "EUR", "unpriced": 0,
+            "difference": None, "difference_is": None, "evidence": None, "sureness": None, "chance_to_be_better": None,
         }  # fmt: skip
         return usual | more
 

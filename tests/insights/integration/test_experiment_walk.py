@@ -14,6 +14,8 @@ from wabus_events import (
     Event,
     ExperimentDecided,
     ExperimentStopped,
+    HoldoutChosen,
+    PersonDrawn,
     SendRequested,
     Template,
     TemplateChanged,
@@ -26,6 +28,7 @@ from wabus_insights.settings import InsightsDatabaseSettings, InsightsSettings
 from wabus_insights.worker.experiments import looking
 from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.settings import load
+from wabus_whatsapp.assignment import is_held_out
 
 pytest_plugins = ("support.sending_world",)
 
@@ -34,10 +37,10 @@ EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 PEOPLE = [f"49151100{number:04}" for number in range(80)]
 
 
-def template(name: str, text: str, **more: Any) -> TemplateChanged:
+def template(name: str, text: str, category: str = "MARKETING") -> TemplateChanged:
     whole = Template(
-        template_id=str(100 + len(name)), name=name, language="de", category="MARKETING", status="APPROVED",
-        body=Body(text=text, variables=[], raw={}), **more,
+        template_id=str(100 + len(name)), name=name, language="de", category=category, status="APPROVED",
+        body=Body(text=text, variables=[], raw={}),
     )  # fmt: skip
     about: Json = {"waba_id": DEMO_WABA, "org_id": ORG, "time": datetime.now(UTC)}
     return an(TemplateChanged, template=whole, added=True, version_number=1, **about)
@@ -53,6 +56,11 @@ def plan() -> Json:
         "name": "Picture or none", "waba_id": DEMO_WABA, "arms": arms, "control": "A", "outcome_hours": 1,
         "minimum_days": 0, "minimum_per_arm": 5, "days": 1,
     }  # fmt: skip
+
+
+def send(person: str, experiment: Json) -> Json:
+    chosen = {"experiment": experiment["experiment_id"]}
+    return {"from": DEMO_PHONE, "to": person, "type": "template", "template": chosen}
 
 
 class Insights:
@@ -74,7 +82,13 @@ class Insights:
 async def insights(sending: Sending, serve: Serve) -> Insights:
     client = await serve(create_insights(load(InsightsSettings)))
     found = Insights(client, sending)
-    await sending.publisher.publish([template("plain", "5 % off"), template("picture", "Five per cent off")])
+    await sending.publisher.publish(
+        [
+            template("plain", "5 % off"),
+            template("picture", "Five per cent off"),
+            template("code", "Your code is 1", "UTILITY"),
+        ]
+    )
 
     async def known() -> bool:
         headers = {**sending.bearer(ORG, "admin"), "Idempotency-Key": "ready"}
@@ -97,19 +111,18 @@ async def test_an_experiment_from_its_plan_to_its_decision(
     found, path = defined["experiment_id"], f"/experiments/{defined['experiment_id']}"
     assert (defined["state"], [arm["weight"] for arm in defined["arms"]]) == ("planned", [0.3334, 0.3333, 0.3333])
 
-    def send(person: str) -> Json:
-        return {"from": DEMO_PHONE, "to": person, "type": "template", "template": {"experiment": found}}
-
-    early = await sending.post(sender, send(PEOPLE[0]), 422)
+    early = await sending.post(sender, send(PEOPLE[0], defined), 422)
     assert early["code"] in ("experiment_unknown", "experiment_not_running")
     assert (await insights.call("POST", f"{path}/start", {}))["state"] == "running"
 
     async def runs() -> bool:
-        async with sender.post("/messages/check", json=send(PEOPLE[0]), headers=sending.bearer(ORG, "agent")) as answer:
+        async with sender.post(
+            "/messages/check", json=send(PEOPLE[0], defined), headers=sending.bearer(ORG, "agent")
+        ) as answer:
             return answer.status == 200
 
     await sending.eventually(runs)
-    batch = [send(person) | {"idempotency_key": person} for person in PEOPLE]
+    batch = [send(person, defined) | {"idempotency_key": person} for person in PEOPLE]
     async with sender.post("/messages/batch", json={"messages": batch}, headers=sending.bearer(ORG, "agent")) as answer:
         taken = [each["taken"] for each in (await answer.json())["results"]]
     arms = {person: each["arm"] for person, each in zip(PEOPLE, taken, strict=True)}
@@ -124,7 +137,7 @@ async def test_an_experiment_from_its_plan_to_its_decision(
     # The same person gets the same again, by whichever service is asked.
     for person in PEOPLE[:3]:
         assert (await insights.call("POST", f"{path}/assign", {"to": f"+{person}"}))["arm"] == arms[person]
-        assert (await sending.post(sender, send(person)))["arm"] == arms[person]
+        assert (await sending.post(sender, send(person, defined)))["arm"] == arms[person]
     requested = [each for each in await events_in(SENDS) if isinstance(each, SendRequested)]
     assert {each.to: each.arm for each in requested} == arms
     assert all(bool(each.message) == (each.arm != "none") for each in requested)
@@ -192,7 +205,9 @@ async def test_a_template_that_is_edited_stops_its_arm_and_the_others_go_on(
     assert listed["experiments"][0]["experiment_id"] == defined["experiment_id"]
 
 
-async def test_a_plan_says_what_it_costs_and_a_holdout_is_kept(insights: Insights, sending: Sending) -> None:
+async def test_a_plan_says_what_it_costs_and_who_is_held_out_gets_no_marketing(
+    insights: Insights, sending: Sending, sender: Client, events_in: EventsIn
+) -> None:
     found = await insights.call("POST", "/experiments/plan", {"baseline": 0.1, "effect": 0.03})
     assert 3_000 < found["people_per_arm"] < 4_000
     assert found["peeking"][-1]["false_positives"] == pytest.approx(0.248, abs=0.002)
@@ -204,5 +219,39 @@ async def test_a_plan_says_what_it_costs_and_a_holdout_is_kept(insights: Insight
         return (await insights.call("GET", "/experiments/holdout"))["share"] == 0.05
 
     await sending.eventually(kept)
+    defined = await insights.call("POST", "/experiments", plan(), 201)
+    await insights.call("POST", f"/experiments/{defined['experiment_id']}/start", {})
+
+    async def runs() -> bool:
+        headers = sending.bearer(ORG, "agent")
+        async with sender.post("/messages/check", json=send(PEOPLE[0], defined), headers=headers) as answer:
+            return answer.status == 200
+
+    await sending.eventually(runs)
+    salt = next(each.salt for each in await events_in(INSIGHTS) if isinstance(each, HoldoutChosen))
+    hers = next(each for each in PEOPLE if is_held_out(500, salt, each, "marketing"))
+    other = next(each for each in PEOPLE if not is_held_out(500, salt, each, "marketing"))
+    # Whoever is held out gets no marketing, by an experiment, by its name, or from a platform that sends by itself.
+    asked = await insights.call("POST", f"/experiments/{defined['experiment_id']}/assign", {"to": hers})
+    assert asked == {"arm": None, "sends": False, "template": None, "withheld": "holdout"}
+    assert (await insights.call("POST", f"/experiments/{defined['experiment_id']}/assign", {"to": other}))["arm"]
+    by_name = {"from": DEMO_PHONE, "to": hers, "type": "template",
+               "template": {"name": "plain", "language": {"code": "de"}}}  # fmt: skip
+    for body in (send(hers, defined), by_name):
+        taken = await sending.post(sender, body)
+        assert (taken["state"], taken["withheld"], taken["arm"]) == ("refused", "holdout", None)
+        shown = await sending.until(sender, taken["send_id"], "refused")
+        assert shown["refusal"]["code"] == "held_out"
+    # Who hides her number is held out still, and what is no marketing is sent to her.
+    await sending.publisher.publish([received(hers, "DE.1")])
+
+    async def is_known() -> bool:
+        hidden = {name: value for name, value in by_name.items() if name != "to"} | {"recipient": "DE.1"}
+        return (await sending.post(sender, hidden))["withheld"] == "holdout"
+
+    await sending.eventually(is_known)
+    code = {**by_name, "template": {"name": "code", "language": {"code": "de"}}}
+    assert (await sending.post(sender, code))["withheld"] is None
+    assert not [each for each in await events_in(SENDS) if isinstance(each, PersonDrawn) and each.to == hers]
     await insights.call("POST", "/experiments", {**plan(), "control": "C"}, 422)
     await insights.call("POST", "/experiments", {**plan(), "waba_id": "1"}, 422)

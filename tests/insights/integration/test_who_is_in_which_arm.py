@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import cost_world
+import pytest
 from wabus_events import (
     AccountForgotten,
     ContactForgotten,
@@ -26,8 +29,10 @@ from wabus_events import (
 )
 from wabus_events.models.insights.experiments import DrawnSlice, PlannedArm
 from wabus_events.testing import an
+from wabus_insights.experiments.reading import Whom
 from wabus_insights.tables.erasing import erase
 from wabus_insights.tables.experiments import counting
+from wabus_insights.tables.experiments.people import arm_of as arm_of_keys
 from wabus_insights.worker.experiments.folding import ExperimentFolding
 from wabus_runtime.directory.directory import Directory
 from wabus_runtime.projection.recorded import Recorded
@@ -96,6 +101,10 @@ async def count(pool: asyncpg.Pool, hours: float) -> None:
         await counting.count(connection, UUID(ID), "replied", OUTCOME, at(hours) - OUTCOME, at(hours), 100)
 
 
+async def tallies(pool: asyncpg.Pool) -> list[counting.Tally]:
+    return await counting.tallies(pool, UUID(ID))
+
+
 async def people(pool: asyncpg.Pool) -> list[tuple[Any, ...]]:
     rows = await pool.fetch(
         """
@@ -161,8 +170,68 @@ async def test_who_turns_out_to_be_somebody_who_is_counted_is_not_counted(insigh
     await fold(insights_tables, [[later], [wrote(102, "491", "DE.1")]])
     await count(insights_tables, 300)
     assert [row[:3] for row in await people(insights_tables)] == [("A", [1], False), ("B", [1], True)]
-    assert [(each.arm, each.people) for each in await counting.counted(insights_tables, UUID(ID))] == [("A", 1)]
-    assert await counting.waiting(insights_tables, UUID(ID)) == 0
+    found = [(each.arm, each.excluded, each.drawn, each.counted) for each in await tallies(insights_tables)]
+    assert sorted(found) == [("A", False, 1, 1), ("B", True, 1, 1)]
+
+
+async def test_who_hides_their_number_keeps_their_arm_when_a_platform_asks_by_the_user_id(
+    insights_tables: asyncpg.Pool,
+) -> None:
+    async def arm_of(**known_by: str) -> str | None:
+        by = ExperimentFolding(KEY, Directory(KafkaSettings(kafka_bootstrap_servers="nowhere:1")))
+        keys = by.keys(ORG, Whom(known_by.get("number"), known_by.get("user")))
+        return await arm_of_keys(insights_tables, UUID(ID), [each.key for each in keys])
+
+    history = [asked(1, "B", 1, "491"), wrote(2, "491", "DE.1")]
+    moved = an(ContactIdentityChanged, org_id=ORG, waba_id=WABA, previous_wa_id=None, previous_user_id="DE.1",
+               current_wa_id="499", current_user_id="DE.9", time=at(3))  # fmt: skip
+    await fold(insights_tables, [begun(), [*history, moved]])
+    assert await arm_of(number="491") == "B"
+    assert await arm_of(user="DE.1") == "B"
+    assert await arm_of(user="DE.9") == "B"
+    assert await arm_of(number="499") == "B"
+    assert await arm_of(user="DE.7") is None
+
+
+async def test_what_messages_of_an_arm_cost_is_added_up_once_and_by_what_is_known(
+    insights_tables: asyncpg.Pool,
+) -> None:
+    priced = {"category": "marketing", "type": "regular"}
+    reported = {**priced, "cost": {"amount": "0.05", "currency": "EUR"}}
+    org, waba, phone = cost_world.ORG, "a", "a1"
+    of_costs = {"org_id": org, "waba_id": waba, "phone_number_id": phone}
+    begins = [each.model_copy(update={"org_id": org}) for each in begun()]
+    drawn = [asked(number, "A", 1, f"49{number}").model_copy(update=of_costs) for number in range(1, 5)]
+    taken = [
+        an(MessageAccepted, send_id=str(UUID(int=number)), wamid=f"w{number}", wa_id=f"49{number}", user_id=None,
+           time=at(1.1), message_status="held_for_quality_assessment" if number == 1 else "accepted", **of_costs)
+        for number in range(1, 5)
+    ]  # fmt: skip
+    statuses = [
+        cost_world.status(waba, f"w{number}", "delivered", at(1.2 if number < 3 else 100), "DE", pricing)
+        for number, pricing in ((1, reported), (2, {**priced, "type": "free_customer_service"}), (3, reported))
+    ]
+    late = an(MessageStatusChanged, wamid="w4", contact="494", user_id=None, group_id=None, status="failed",
+              error_codes=[132015], time=at(20), value={}, **of_costs)  # fmt: skip
+    await cost_world.fold(insights_tables, statuses)
+    await fold(insights_tables, [begins, [*drawn, *taken, late]])
+    await count(insights_tables, 200)
+    (found,) = await tallies(insights_tables)
+    assert (found.delivered, found.priced, found.cost, found.currency) == (2, 2, Decimal("0.05"), "EUR")
+    assert (found.cost_squared, found.cost_by_priced, found.priced_squared) == pytest.approx((0.0025, 0.05, 2))
+    assert (found.held, found.failed_at_once, found.failed) == (1, 0, 1), "one that was held back came to nothing"
+
+
+async def test_what_people_did_is_kept_until_they_are_counted_however_long_nobody_counted(
+    insights_tables: asyncpg.Pool,
+) -> None:
+    await fold(insights_tables, [begun(), [asked(1, "A", 1, "491"), wrote(2, "491"), wrote(0.5, "492")]])
+    await counting.delete_signs(insights_tables, at(24 * 30), 100)
+    assert await insights_tables.fetchval("SELECT count(*) FROM experiment_signs") == 1
+    await count(insights_tables, 24 * 30)
+    assert [row[3] for row in await people(insights_tables)] == [True]
+    await counting.delete_signs(insights_tables, at(24 * 30), 100)
+    assert await insights_tables.fetchval("SELECT count(*) FROM experiment_signs") == 0
 
 
 async def test_what_is_of_no_experiment_leaves_no_rows(insights_tables: asyncpg.Pool) -> None:

@@ -17,8 +17,9 @@ from wabus_insights.experiments.decision import (
     findings,
 )
 from wabus_insights.experiments.evidence import Count, Stratum
-from wabus_insights.experiments.plan import counted_from, counts, problems
+from wabus_insights.experiments.plan import counted_from, counts, in_slots, problems
 from wabus_insights.experiments.sizes import peeking, sizes
+from wabus_insights.experiments.spending import Spent, SpentStratum, price_difference
 from wabus_insights.experiments.words import said, said_of_decision, sureness
 
 START = datetime(2026, 11, 2, 9, tzinfo=UTC)
@@ -163,6 +164,75 @@ def test_who_is_sent_nothing_is_no_measure_of_what_fails() -> None:
     assert arms_to_stop(plan(nothing, arm("B", 5_000)), known) == {}
 
 
+COST = plan(guardrails=[PlannedGuardrail(harm="cost", alpha=0.01)])
+
+
+def spent(prices: Mapping[str, Mapping[float, int]], people: int = 500, **odds: int) -> SpentStratum:
+    """Of so many people of each arm, to how many a message of which price was delivered."""
+    found = {
+        name: Spent(
+            people, sum(of.values()), sum(price * count for price, count in of.items()), sum(of.values()),
+            sum(price**2 * count for price, count in of.items()), sum(price * count for price, count in of.items()),
+        )
+        for name, of in prices.items()
+    }  # fmt: skip
+    return SpentStratum(odds or dict.fromkeys(prices, 1), found)
+
+
+def test_an_arm_whose_messages_are_dearer_is_stopped_before_the_bill_comes() -> None:
+    dearer = standing(spent=[spent({"A": {0.05: 400, 0.11: 80}, "B": {0.05: 200, 0.11: 290}})])
+    assert arms_to_stop(COST, dearer) == {"B": "cost"}
+    cheaper = standing(spent=[spent({"A": {0.05: 200, 0.11: 290}, "B": {0.05: 400, 0.11: 80}})])
+    assert arms_to_stop(COST, cheaper) == {}
+    assert arms_to_stop(plan(), dearer) == {}, "who has no guardrail on costs"
+
+
+def test_an_arm_that_is_only_delivered_more_often_is_not_dearer() -> None:
+    often = standing(spent=[spent({"A": {0.05: 150, 0.11: 50}, "B": {0.05: 360, 0.11: 120}})])
+    assert arms_to_stop(COST, often) == {}
+
+
+def test_a_rate_that_no_message_varies_from_stops_only_what_is_dearer_by_a_part_that_matters() -> None:
+    assert arms_to_stop(COST, standing(spent=[spent({"A": {0.05: 300}, "B": {0.0501: 300}})])) == {}
+    assert arms_to_stop(COST, standing(spent=[spent({"A": {0.05: 300}, "B": {0.06: 300}})])) == {"B": "cost"}
+    assert arms_to_stop(COST, standing(spent=[spent({"A": {0.0: 300}, "B": {0.0: 300}})])) == {}
+    assert arms_to_stop(COST, standing(spent=[spent({"A": {0.05: 300}, "B": {0.06: 99}})])) == {}, "too few"
+
+
+def test_nothing_costs_less_than_something_and_that_stops_nobody() -> None:
+    nothing = arm("A", 5_000, template_name=None, template_language=None, template_id=None, category=None)
+    known = standing(spent=[spent({"A": {}, "B": {0.05: 400}})])
+    assert arms_to_stop(plan(nothing, arm("B", 5_000), guardrails=COST.guardrails), known) == {}
+
+
+def test_a_change_of_weights_does_not_make_an_arm_dearer() -> None:
+    """At first half and half at 0.05, then nine to one at 0.11: of the arm fewer are of the dearer time."""
+    early = spent({"A": {0.05: 500}, "B": {0.05: 500}}, A=5_000, B=5_000)
+    late = spent({"A": {0.11: 100}, "B": {0.11: 900}}, A=1_000, B=9_000)
+    assert arms_to_stop(COST, standing(spent=[early, late])) == {}
+    found = price_difference([early, late], "A", "B", 0.01)
+    assert found is not None
+    assert (found.low + found.high) / 2 == pytest.approx(0, abs=1e-12)
+
+
+def test_of_many_experiments_whose_arms_cost_the_same_hardly_one_is_stopped_for_its_costs() -> None:
+    """Prices of three countries, the arm delivered more often, a look at every 200 people: α is 5 %."""
+    random, stopped, runs = Random(3), 0, 200
+    for _ in range(runs):
+        sums = {"A": Spent(), "B": Spent()}
+        for number in range(1_600):
+            name = random.choice("AB")
+            cost = random.choice((0.01, 0.05, 0.11))
+            one = int(random.random() < (0.5 if name == "A" else 0.9))
+            sums[name] = sums[name].plus(Spent(1, one, cost * one, one, cost**2 * one, cost * one))
+            if number % 200 == 199:
+                found = price_difference([SpentStratum({"A": 1, "B": 1}, sums)], "A", "B", 0.05)
+                if found and found.is_dearer:
+                    stopped += 1
+                    break
+    assert stopped <= 20, "of 200 at 5 % more than 20 are stopped once in 500 times"
+
+
 def test_words_give_points_only_where_they_are_clear() -> None:
     clear = standing(stratum({"A": (8_000, 800), "B": (8_000, 1_050)}))
     assert said(plan(), findings(plan(), clear)) == ["B is better than A by 1.6 to 4.7 points."]
@@ -177,6 +247,8 @@ def test_words_give_points_only_where_they_are_clear() -> None:
 def test_a_success_after_the_outcome_window_is_not_counted() -> None:
     assert counts(plan(), START, START + timedelta(hours=71, minutes=59))
     assert not counts(plan(), START, START + timedelta(hours=72))
+    asked = START.replace(microsecond=700_000)
+    assert counts(plan(), asked, START), "Meta tells whole seconds: what comes at once seems to be before the request"
     assert counted_from(plan(), START) > START + timedelta(hours=72)
 
 
@@ -204,6 +276,26 @@ def test_a_success_after_the_outcome_window_is_not_counted() -> None:
 def test_a_plan_that_can_not_be_carried_out_says_what_is_wrong(wrong: dict[str, object], field: str) -> None:
     assert problems(plan()) == []
     assert field in {each.field for each in problems(plan(**wrong))}
+
+
+@pytest.mark.parametrize(
+    ("shares", "slots"),
+    [
+        ((1 / 3, 1 / 3, 1 / 3), [3_334, 3_333, 3_333]),
+        ((0.3333, 0.3333, 0.3333), [3_334, 3_333, 3_333]),
+        ((0.1, 0.2, 0.7), [1_000, 2_000, 7_000]),
+        ((0.142_857,) * 7, [1_429, 1_429, 1_429, 1_429, 1_428, 1_428, 1_428]),
+        ((0.143,) * 7, None),
+        ((0.5, 0.4), None),
+        ((1.5, -0.5), None),
+        ((1.0, 0.0), [10_000, 0]),
+        ((0.50004, 0.50004), [5_000, 5_000]),
+    ],
+)
+def test_thirds_add_up_to_one(shares: tuple[float, ...], slots: list[int] | None) -> None:
+    found = in_slots({f"{place}": share for place, share in enumerate(shares)})
+    assert (list(found.values()) if found else None) == slots
+    assert found is None or sum(found.values()) == 10_000
 
 
 def test_the_digest_of_a_plan_is_that_of_all_of_it() -> None:

@@ -108,6 +108,11 @@ def test_a_template_is_another_once_people_see_another() -> None:
     }  # fmt: skip
     assert arms_changed(known, {b: fine._replace(quality="RED")}) == {"B": "template_quality"}
     assert arms_changed(known, {}) == {}
+    # While an edit is reviewed nothing is sent; that is not what people have to know first.
+    assert arms_changed(known, {a: fine._replace(template={}, status="PENDING")}) == {"A": "template_edited"}
+    assert arms_changed(known, {a: fine._replace(template={}, status="DELETED")}) == {"A": "template_deleted"}
+    assert arms_changed(known, {b: fine._replace(category="UTILITY")}) == {"B": "template_category"}
+    assert arms_changed(known, {b: fine._replace(category="MARKETING")}) == {}
 
 
 SEND, OTHER = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
@@ -124,6 +129,9 @@ def test_who_was_drawn_and_what_became_of_it_is_read_out_of_events() -> None:
     accepted = list(facts_of(an(MessageAccepted, send_id=SEND, wa_id="491", user_id="DE.1", time=NOW)))
     assert accepted[0] == Same(Whom("491", None), Whom(None, "DE.1"), NOW)
     assert isinstance(accepted[1], Known)
+    held = an(MessageAccepted, send_id=SEND, message_status="held_for_quality_assessment", time=NOW)
+    assert Did("held", NOW, key=UUID(SEND)) in facts_of(held)
+    assert not [each for each in accepted if isinstance(each, Did)]
 
 
 def test_a_reply_a_tap_and_a_failure_are_read_out_of_webhooks() -> None:

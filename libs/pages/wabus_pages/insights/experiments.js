@@ -5,7 +5,7 @@ import { dated, day } from "../shared/time.js";
 import { badge, named, number, plain, plural } from "../shared/words.js";
 import { figure, level, scrolled } from "./chart.js";
 import { fact, linkTo, section } from "./parts.js";
-import { percent, points } from "./words.js";
+import { percent, points, price } from "./words.js";
 
 const STATES = {
   planned: { kind: "plain", glyph: "clock", text: "Not started" },
@@ -19,11 +19,15 @@ const REASONS = {
   by_hand: "somebody has stopped it",
   template_edited: "its template was edited, and so is another one",
   template_paused: "WhatsApp has paused or disabled its template",
+  template_deleted: "its template was deleted",
+  template_category: "WhatsApp has put its template into another category",
   template_quality: "WhatsApp rates its template low",
   number_quality: "WhatsApp rates the phone number low",
   failed: "more of its messages fail than of the control",
   stopped: "more of its people want no more marketing than of the control",
+  cost: "a delivered message of it costs more than one of the control",
 };
+const HARMS = { failed: "more failures", stopped: "more people who want no marketing", cost: "dearer messages" };
 
 /** All of them. */
 export function experimentsSection(place, { experiments }) {
@@ -134,9 +138,11 @@ export function difference({ arm, difference: found }, { plan: { control }, with
 }
 
 function besides(one) {
-  const parts = one.arms.flatMap(({ arm, excluded, failed, capped, in_metas_test, stops }) => [
+  const parts = one.arms.flatMap(({ arm, excluded, failed, held, capped, in_metas_test, stops, price: each, currency, unpriced }) => [
+    held ? `${arm}: WhatsApp has held back ${plural(held, "message")} to see first how others like the template; these come later, or not at all.` : null,
     failed ? `${arm}: ${plural(failed, "message")} failed` + (capped ? `, ${number(capped)} of them for Meta's limit of marketing to a person` : "") + (in_metas_test ? `, ${number(in_metas_test)} because the person is in a test of Meta's own` : "") + "." : null,
     stops ? `${arm}: ${stops === 1 ? "1 person wants" : `${number(stops)} people want`} no more marketing.` : null,
+    each ? `${arm}: a delivered message costs ${price(each, currency)} on average${unpriced ? `, without ${number(unpriced)} whose price is not known` : ""}.` : null,
     excluded ? `${arm}: ${excluded === 1 ? "1 person is" : `${number(excluded)} people are`} not counted, for they turned out to be in another arm too.` : null,
   ].filter(Boolean));
   return parts.length ? h("ul", {}, parts.map((sentence) => h("li", { "data-key": sentence }, sentence))) : null;
@@ -149,7 +155,7 @@ function plan({ plan: of, plan_hash }) {
       fact("Shown where there is nothing", `at most ${percent(of.alpha)}`),
       fact("Not decided before", plural(of.minimum_days, "day"), ` and ${number(of.minimum_per_arm)} people counted in each arm`),
       fact("People are drawn for", plural(of.days, "day")),
-      fact("Stops an arm", of.guardrails.length ? of.guardrails.map(({ harm }) => (harm === "failed" ? "more failures" : "more people who want no marketing")).join("; ") : "nothing"),
+      fact("Stops an arm", of.guardrails.length ? of.guardrails.map(({ harm }) => HARMS[harm] ?? plain(harm)).join("; ") : "nothing"),
       fact("Once there is a winner", of.auto_ramp ? "everybody gets it" : "a person decides")),
     h("p", { class: "fine" }, "It was settled before anybody was drawn and has not changed since: ", h("code", { class: "id" }, plan_hash.slice(0, 16)), "…"),
   ];

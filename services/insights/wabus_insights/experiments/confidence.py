@@ -62,7 +62,7 @@ def difference(pairs: Sequence[Pair], alpha: float) -> Interval:
     if estimate is None or not (control.is_enough and arm.is_enough):
         low, high = _exact(pairs, people, alpha)
         return Interval(low, high, estimate, "exact")
-    half = math.sqrt(control.variance + arm.variance) * _width(people, alpha)
+    half = math.sqrt(control.variance + arm.variance) * width(people, alpha)
     return Interval(max(-1.0, estimate - half), min(1.0, estimate + half), estimate, "asymptotic")
 
 
@@ -79,6 +79,13 @@ def rate_interval(trials: int, successes: int, alpha: float) -> tuple[float, flo
     low = 0.0 if not successes else _edge(is_out, 0.0, centre)
     high = 1.0 if successes == trials else _edge(is_out, 1.0, centre)
     return low, high
+
+
+def width(people: int, alpha: float) -> float:
+    """How many standard errors the asymptotic interval reaches to each side."""
+    tuned = (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / TUNED_FOR
+    scaled = people * tuned
+    return math.sqrt(2 * (scaled + 1) / scaled * math.log(math.sqrt(scaled + 1) / alpha))
 
 
 def _log_mixture(trials: int, successes: int, rate: float) -> float:
@@ -99,13 +106,6 @@ def _edge(is_out: Callable[[float], bool], outside: float, inside: float) -> flo
         else:
             inside = middle
     return outside
-
-
-def _width(people: int, alpha: float) -> float:
-    """How many standard errors the asymptotic interval reaches to each side."""
-    tuned = (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / TUNED_FOR
-    scaled = people * tuned
-    return math.sqrt(2 * (scaled + 1) / scaled * math.log(math.sqrt(scaled + 1) / alpha))
 
 
 def _exact(pairs: Sequence[Pair], people: int, alpha: float) -> tuple[float, float]:

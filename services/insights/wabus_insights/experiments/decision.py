@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from wabus_events import ExperimentPlan
-from wabus_events.models.insights.experiments import Harm, Outcome
+from wabus_events.models.insights.experiments import Harm, Outcome, PlannedGuardrail
 
 from wabus_insights.experiments.balance import ALARM, log_imbalance
 from wabus_insights.experiments.confidence import Interval, difference
 from wabus_insights.experiments.description import chance_to_be_better
 from wabus_insights.experiments.evidence import Stratum, e_bh, log_evidence, pairs_of, threshold
+from wabus_insights.experiments.spending import SpentStratum, price_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Standing:
     """People who were drawn and are not counted yet."""
     stop_reason: str | None = None
     """Why nobody is drawn any more before the time was over, if so."""
+    spent: Sequence[SpentStratum] = ()
+    """What messages to those who are counted have cost; empty where that can't be added up."""
 
 
 class ArmFinding(NamedTuple):
@@ -97,13 +100,21 @@ def arms_to_stop(plan: ExperimentPlan, standing: Standing) -> dict[str, Harm]:
     others = [arm.arm for arm in plan.arms if arm.arm != plan.control]
     for guardrail in plan.guardrails:
         for arm in others:
-            # Who is sent nothing has nothing that fails.
-            if arm in standing.stopped or (guardrail.harm == "failed" and not {arm, plan.control} <= sends):
+            # Who is sent nothing has nothing that fails or costs.
+            if arm in standing.stopped or (guardrail.harm != "stopped" and not {arm, plan.control} <= sends):
                 continue
-            pairs = pairs_of(standing.harmed.get(guardrail.harm, ()), plan.control, arm)
-            if log_evidence(pairs, "more") >= threshold(guardrail.alpha, len(others)):
+            if _is_shown(plan, standing, arm, guardrail, guardrail.alpha / len(others)):
                 found.setdefault(arm, guardrail.harm)
     return found
+
+
+def _is_shown(plan: ExperimentPlan, standing: Standing, arm: str, guardrail: PlannedGuardrail, alpha: float) -> bool:
+    """Whether an arm is shown to do more of a harm than the control."""
+    if guardrail.harm == "cost":
+        found = price_difference(standing.spent, plan.control, arm, alpha)
+        return found is not None and found.is_dearer
+    pairs = pairs_of(standing.harmed.get(guardrail.harm, ()), plan.control, arm)
+    return log_evidence(pairs, "more") >= threshold(alpha)
 
 
 def decided(plan: ExperimentPlan, standing: Standing, finding: Finding, now: datetime) -> Decision | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
@@ -94,8 +95,8 @@ def counted_from(plan: ExperimentPlan, drawn_at: datetime) -> datetime:
 
 
 def counts(plan: ExperimentPlan, drawn_at: datetime, did_at: datetime) -> bool:
-    """Whether what a person did at a moment is within their outcome window."""
-    return drawn_at <= did_at < drawn_at + timedelta(hours=plan.outcome_hours)
+    """Whether what a person did at a moment is within their outcome window. Meta tells moments in whole seconds."""
+    return drawn_at.replace(microsecond=0) <= did_at < drawn_at + timedelta(hours=plan.outcome_hours)
 
 
 class TemplateNow(NamedTuple):
@@ -104,6 +105,7 @@ class TemplateNow(NamedTuple):
     status: str
     quality: str | None
     template: Mapping[str, Any]
+    category: str | None = None
 
 
 def digest_of(template: Mapping[str, Any]) -> str:
@@ -120,12 +122,36 @@ def arms_changed(plan: ExperimentPlan, templates: Mapping[str, TemplateNow]) -> 
         now = templates.get(arm.template_id or "")
         if now is None:
             continue
-        if now.status not in SENDABLE:
-            found[arm.arm] = "template_paused"
+        if now.status == "DELETED":
+            found[arm.arm] = "template_deleted"
         elif arm.template_digest and digest_of(now.template) != arm.template_digest:
-            found[arm.arm] = "template_edited"
+            found[arm.arm] = "template_edited"  # before its status, for while an edit is reviewed nothing is sent
+        elif now.status not in SENDABLE:
+            found[arm.arm] = "template_paused"
+        elif arm.category and now.category and now.category != arm.category:
+            found[arm.arm] = "template_category"
         elif now.quality in LOW_QUALITY:
             found[arm.arm] = "template_quality"
+    return found
+
+
+def in_slots(shares: Mapping[str, float]) -> dict[str, int] | None:
+    """Shares in hundredths of a percent that add up exactly; None unless the shares add up to 1, as floats do.
+
+    Thirds can't be had exactly: what is missing goes to those that lost most by rounding down.
+
+    >>> in_slots({"A": 1 / 3, "B": 1 / 3, "C": 1 / 3})
+    {'A': 3334, 'B': 3333, 'C': 3333}
+    """
+    if not math.isclose(math.fsum(shares.values()), 1, abs_tol=0.000_5) or min(shares.values()) < 0:
+        return None
+    exact = {arm: share * SLOTS for arm, share in shares.items()}
+    found = {arm: math.floor(each + 1e-6) for arm, each in exact.items()}
+    ranked = sorted(shares, key=lambda arm: (found[arm] - exact[arm], arm))
+    rest = SLOTS - sum(found.values())
+    for place in range(abs(rest)):
+        arm = ranked[place % len(ranked)] if rest > 0 else max(found, key=lambda arm: (found[arm], arm))
+        found[arm] += 1 if rest > 0 else -1
     return found
 
 

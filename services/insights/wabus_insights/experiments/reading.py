@@ -22,12 +22,15 @@ from wabus_events import (
 )
 from wabus_whatsapp.ids import message_id
 
-Sign = Literal["wrote", "tapped", "read", "failed", "capped", "in_metas_test", "stopped"]
-"""What happened to a person or to a message to them. `capped` and `in_metas_test` say why a message has failed."""
+Sign = Literal["wrote", "tapped", "read", "failed", "held", "capped", "in_metas_test", "stopped"]
+"""What happened to a person or to a message to them. `held` means that Meta has taken it and waits with it to see how
+others like the template (pacing); `capped` and `in_metas_test` say why a message has failed."""
 
 STOPPED, CAPPED, IN_METAS_TEST = 131050, 131049, 130472
 """Meta: "Cloud API: Error codes": the person has stopped marketing; gets too much of it from all businesses; is in an
 experiment of Meta's own."""
+HELD = "held_for_quality_assessment"
+"""Meta: "Template pacing"."""
 _OPAQUE = "w1:"
 """What the sender gives Meta along with a message begins with it; the send's id follows."""
 _SAYS_NOTHING = frozenset(("system", "request_welcome", "reaction", "edit", "revoke", "unsupported"))
@@ -97,6 +100,8 @@ def facts_of(event: Event) -> Iterator[Fact]:
             yield from _same(Whom(event.wa_id, event.user_id), event.time)
             found = message_id(event.org_id or "", event.phone_number_id, event.wamid)
             yield Known(UUID(event.send_id), UUID(found))
+            if isinstance(event, MessageAccepted) and event.message_status == HELD:
+                yield Did("held", event.time, key=UUID(event.send_id))
         case SendRefused() | SendExpired():
             yield Did("failed", event.time, key=UUID(event.send_id))
         case MessageReceived(group_id=None):

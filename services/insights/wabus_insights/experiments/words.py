@@ -16,10 +16,13 @@ WITHHELD = (
 REASONS: Mapping[str, str] = {
     "template_edited": "its template was edited, so that it is another one",
     "template_paused": "WhatsApp has paused or disabled its template",
+    "template_deleted": "its template was deleted",
+    "template_category": "WhatsApp has put its template into another category, which is charged and limited otherwise",
     "template_quality": "WhatsApp rates its template low",
     "number_quality": "WhatsApp rates the phone number low",
     "failed": "more of its messages fail than of the control",
     "stopped": "more of its people want no more marketing than of the control",
+    "cost": "a delivered message of it costs more than one of the control",
     "by_hand": "somebody has stopped it",
 }
 """Why an arm was stopped, by the word for it."""

@@ -244,7 +244,11 @@ async def _of_experiment(
 
 async def _held_out(pool: asyncpg.Pool, org_id: str, wish: Wish, lane: Lane) -> Withheld | None:
     known = await experiments.holdout(pool, org_id) if lane == "marketing" else None
-    return "holdout" if known and is_held_out(*known, wish.value, lane) else None
+    if known is None:
+        return None
+    # By the number where it is known: whoever hides it stays in the holdout, or out of it.
+    person = wish.wa_id or await experiments.number_of(pool, org_id, wish.value) or wish.value
+    return "holdout" if is_held_out(*known, person, lane) else None
 
 
 def _check_parameters(wish: Wish, template: Template) -> None:

@@ -151,3 +151,10 @@ async def holdout(pool: asyncpg.Pool, org_id: str) -> tuple[int, str] | None:
     """The share of people who get no marketing, and what they are hashed with."""
     row = await pool.fetchrow("SELECT share, salt FROM known_holdouts WHERE org_id = $1 AND share > 0", org_id)
     return (row["share"], row["salt"]) if row else None
+
+
+async def number_of(pool: asyncpg.Pool, org_id: str, user_id: str) -> str | None:
+    """The number that somebody came together with, of whom a user id is given; None where that is not known."""
+    return await pool.fetchval(
+        r"SELECT other FROM contacts WHERE org_id = $1 AND value = $2 AND other ~ '^\d+$'", org_id, user_id
+    )

@@ -16,8 +16,9 @@ Metric = Literal["replied", "clicked", "read"]
 """What counts as a success: the person wrote, tapped a button of the message, or read it (a lower bound: who has
 switched read receipts off has read nothing)."""
 
-Harm = Literal["failed", "stopped"]
-"""What a guardrail watches: the message came to nothing, or the person wants no more marketing."""
+Harm = Literal["failed", "stopped", "cost"]
+"""What a guardrail watches: the message came to nothing, the person wants no more marketing, or what a delivered
+message costs."""
 
 Outcome = Literal["winner", "no_difference", "guardrail", "sample_ratio", "stopped"]
 """How an experiment ended: an arm is shown to be better or the control is; nothing was shown until its end; too few
@@ -154,8 +155,8 @@ class ExperimentStopped(ExperimentEvent, topic=INSIGHTS):
     arm: str | None = None
     """None for the whole experiment."""
     reason: str
-    """A stable word: `by_hand`, `template_edited`, `template_paused`, `template_quality`, `number_quality`,
-    `failed`, `stopped`."""
+    """A stable word: `by_hand`, `template_edited`, `template_paused`, `template_deleted`, `template_category`,
+    `template_quality`, `number_quality`, `failed`, `stopped`, `cost`."""
     requested_by: str | None = None
     """None where wabus has stopped it."""
 

@@ -29,7 +29,7 @@ from wabus_runtime.http.paging import cursor_of, page_of, place_of
 from wabus_runtime.identity.pseudonyms import Pseudonyms
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.announcements import Announcements
-from wabus_whatsapp.assignment import SLOTS, arm_of, reweighted, slices_of
+from wabus_whatsapp.assignment import SLOTS, arm_of, is_held_out, reweighted, slices_of
 from wabus_whatsapp.assignment import Slice as SliceOfArm
 from wabus_whatsapp.ids import Ids, Kind
 
@@ -54,11 +54,11 @@ from wabus_insights.api.experiments.models import (
 )
 from wabus_insights.experiments.decision import findings
 from wabus_insights.experiments.evidence import p_value, threshold
-from wabus_insights.experiments.plan import SENDABLE, digest_of, problems
+from wabus_insights.experiments.plan import SENDABLE, digest_of, in_slots, problems
 from wabus_insights.experiments.sizes import PEEKS, peeking, sizes
 from wabus_insights.tables.experiments import counting, definitions, people
 from wabus_insights.tables.experiments.definitions import Experiment
-from wabus_insights.tables.experiments.standing import standing
+from wabus_insights.tables.experiments.standing import standing, standing_of
 from wabus_insights.worker.experiments.looking import results, started
 
 FOLDED_WITHIN = 5.0  # seconds until what was published is in the tables; after it the answer is 202
@@ -142,8 +142,8 @@ class ExperimentsApi:
         names = {arm.arm for arm in experiment.plan.arms}
         weights = {arm.arm: arm.weight for arm in experiment.plan.arms}
         if asked.weights is not None:
-            weights = {arm: round(share * SLOTS) for arm, share in asked.weights.items()}
-        if not weights.keys() <= names or sum(weights.values()) != SLOTS:
+            weights = in_slots(asked.weights) or {}
+        if not weights or not weights.keys() <= names:
             raise _invalid("The weights are of arms of the plan, and add up to 1.", "weights")
         if gone := sorted(arm for arm in experiment.stops if weights.get(arm)):
             raise _invalid(
@@ -215,8 +215,10 @@ class ExperimentsApi:
             raise _invalid("Give the person's number as `to`, or their user id as `recipient`.", "to")
         named: tuple[tuple[Kind, str | None], ...] = (("wa_id", number), ("user_id", asked.recipient))
         keys = [UUID(self.ids.identifier(caller.org_id, kind, value)) for kind, value in named if value]
-        arm = await people.arm_of(self.pool(), experiment.experiment_id, keys)
         now = datetime.now(UTC)
+        if await self._is_held_out(experiment, person):
+            return json_response(AssignView(arm=None, sends=False, template=None, withheld="holdout"))
+        arm = experiment.winner_for_all or await people.arm_of(self.pool(), experiment.experiment_id, keys)
         if arm is None:
             if experiment.state(now) != "running" or not experiment.slices:
                 raise _ended()
@@ -235,7 +237,8 @@ class ExperimentsApi:
             await self.publisher.publish([event])
         planned = next(each for each in experiment.plan.arms if each.arm == arm)
         template = views.template_of(planned)
-        return json_response(AssignView(arm=arm, sends=template is not None, template=template))
+        withheld = None if template else "experiment"
+        return json_response(AssignView(arm=arm, sends=template is not None, template=template, withheld=withheld))
 
     async def plan(self, request: web.Request) -> web.Response:
         """POST /experiments/plan: how many people an effect needs, and what peeking would cost."""
@@ -296,12 +299,11 @@ class ExperimentsApi:
             template = known.get((name, language))
             if template is None or template.status not in SENDABLE:
                 raise _invalid("A template is not known, or is not approved. See GET /templates.", "arms")
-        shares = [arm.weight for arm in asked.arms]
-        if all(share is None for share in shares):
-            each, rest = divmod(SLOTS, len(shares))
-            weights = [each + (place < rest) for place in range(len(shares))]
-        else:
-            weights = [round((share or 0) * SLOTS) for share in shares]
+        given = [arm.weight for arm in asked.arms]
+        even = all(share is None for share in given)
+        places = [f"{place:02}" for place in range(len(given))]  # arms that have one name are refused below
+        shares = {place: 1 / len(given) if even else share or 0.0 for place, share in zip(places, given, strict=True)}
+        weights = list((in_slots(shares) or dict.fromkeys(places, 0)).values())
         arms: list[PlannedArm] = []
         for arm, weight in zip(asked.arms, weights, strict=True):
             template = known[arm.template.name, arm.template.language] if arm.template else None
@@ -324,6 +326,12 @@ class ExperimentsApi:
         if wrong := problems(plan):
             raise _invalid(" ".join(each.message for each in wrong[:3]), *{each.field for each in wrong})
         return plan
+
+    async def _is_held_out(self, experiment: Experiment, person: str) -> bool:
+        """Whether a person is in the organisation's holdout, and the experiment is on what these do not get."""
+        categories = {arm.category for arm in experiment.plan.arms if arm.category}
+        known = await definitions.holdout(self.pool(), experiment.org_id) if "MARKETING" in categories else None
+        return known is not None and is_held_out(*known, person, "marketing")
 
     async def _experiment(self, request: web.Request, org_id: str) -> Experiment:
         experiment_id = UUID(checked(ExperimentPath, dict(request.match_info)).experiment_id)
@@ -356,10 +364,9 @@ class ExperimentsApi:
 
     async def _view(self, experiment: Experiment) -> ExperimentView:
         now = datetime.now(UTC)
-        known = await standing(self.pool(), experiment, now)
-        finding = findings(experiment.plan, known)
-        totals = await counting.totals(self.pool(), experiment.experiment_id)
-        return views.view(experiment, known, finding, totals, now)
+        tallies = await counting.tallies(self.pool(), experiment.experiment_id)
+        known = standing_of(experiment, tallies, now)
+        return views.view(experiment, known, findings(experiment.plan, known), tallies, now)
 
 
 def _check_arm(experiment: Experiment, arm: str | None, field: str) -> None:

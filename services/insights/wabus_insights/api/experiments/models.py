@@ -9,6 +9,8 @@ from wabus_runtime.http.answers import DIGITS
 from wabus_runtime.http.paging import Cursor
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+Amount = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
+"""An amount of money, as text: no reader rounds it."""
 MetaId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,40}$")]
 ArmName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
@@ -61,9 +63,10 @@ class ExperimentRequest(_Body):
     minimum_days: Annotated[int, Field(ge=0, le=90)] = 7
     minimum_per_arm: Annotated[int, Field(ge=0, le=1_000_000_000)] = 100
     days: Annotated[int, Field(ge=1, le=90)] = 30
-    guardrails: Annotated[list[GuardrailRequest], Field(max_length=2)] = [
+    guardrails: Annotated[list[GuardrailRequest], Field(max_length=3)] = [
         GuardrailRequest(harm="failed"),
         GuardrailRequest(harm="stopped"),
+        GuardrailRequest(harm="cost"),
     ]
     auto_ramp: bool = Field(default=False, description="Everybody gets the winner once there is one.")
 
@@ -98,9 +101,12 @@ class AssignRequest(_Body):
 class AssignView(BaseModel):
     """The arm of a person, the same however often it is asked for."""
 
-    arm: str
+    arm: str | None = Field(description="null for who is in your holdout, and so in no experiment on marketing.")
     sends: bool = Field(description="Whether the person gets a template; else nothing is to be sent to them.")
     template: dict[str, Any] | None = Field(description="Its name, language and components.")
+    withheld: Literal["experiment", "holdout"] | None = Field(
+        description="Why nothing is to be sent: the arm is that of people who get nothing, or your holdout."
+    )
 
 
 class PlanRequest(_Body):
@@ -145,13 +151,19 @@ class ArmView(BaseModel):
     stopped: str | None = Field(description="Why nobody is drawn into it any more.")
     drawn: int
     people: int = Field(description="Who is counted: their outcome window has closed.")
-    successes: int
+    successes: int | None = Field(description="Of `people`; null where the result is withheld.")
     rate: float | None
     excluded: int = Field(description="Who turned out to be somebody of another arm.")
-    failed: int
+    failed: int = Field(description="Whose message came to nothing, at once or until their outcome window had closed.")
+    held: int = Field(description="Whose message Meta has held back, to see first how others like the template.")
     capped: int = Field(description="Of these for Meta's limit of marketing to a person (131049).")
     in_metas_test: int = Field(description="Of these because the person is in an experiment of Meta's (130472).")
     stops: int = Field(description="Who wants no more marketing.")
+    delivered: int = Field(description="Messages delivered to `people`.")
+    cost: Amount | None = Field(description="Of these, as far as prices are known; null where none is.")
+    price: Amount | None = Field(description="What a delivered message has cost on average; null where not known.")
+    currency: str | None
+    unpriced: int = Field(description="Messages delivered whose price is not known, which are not in `cost`.")
     difference: tuple[float, float] | None = Field(description="To the control, from and to; null where not known.")
     difference_is: str | None = Field(description="`exact` or `asymptotic`.")
     evidence: float | None = Field(description="Of a difference to the control, as a natural logarithm.")

@@ -1,6 +1,8 @@
 """Answers made of what is known of an experiment."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from wabus_events.models.insights.experiments import PlannedArm
@@ -10,6 +12,7 @@ from wabus_insights.api.experiments.models import ExperimentSummary, ExperimentV
 from wabus_insights.experiments.decision import Decision, Finding, Standing
 from wabus_insights.experiments.evidence import threshold
 from wabus_insights.experiments.words import said, said_of_decision, sureness
+from wabus_insights.tables.experiments.counting import Tally
 from wabus_insights.tables.experiments.definitions import Experiment
 
 
@@ -24,7 +27,7 @@ def summary(experiment: Experiment, now: datetime) -> ExperimentSummary:
 
 
 def view(
-    experiment: Experiment, known: Standing, finding: Finding, totals: dict[str, dict[str, Any]], now: datetime
+    experiment: Experiment, known: Standing, finding: Finding, tallies: Sequence[Tally], now: datetime
 ) -> ExperimentView:
     """An experiment with what it shows; what it was decided to be stands before what is seen since."""
     plan, decision = experiment.plan, experiment.decision or {}
@@ -43,22 +46,16 @@ def view(
         counts = [each.counts[arm.arm] for each in known.counted if arm.arm in each.counts]
         people, successes = sum(each.people for each in counts), sum(each.successes for each in counts)
         found = None if withheld else finding.arms.get(arm.arm)
-        beside = totals.get(arm.arm, {})
         is_known = found is not None and found.interval.estimate is not None
         arms.append({
             "arm": arm.arm,
             "weight": (now_drawn.get(arm.arm, 0) if experiment.slices else arm.weight) / SLOTS,
             "template": template_of(arm),
             "stopped": experiment.stops.get(arm.arm),
-            "drawn": beside.get("drawn", 0),
             "people": people,
-            "successes": successes,
+            "successes": None if withheld else successes,
             "rate": successes / people if people and not withheld else None,
-            "excluded": beside.get("excluded", 0),
-            "failed": beside.get("failed", 0),
-            "capped": beside.get("capped", 0),
-            "in_metas_test": beside.get("in_metas_test", 0),
-            "stops": beside.get("stopped", 0),
+            **_beside([each for each in tallies if each.arm == arm.arm]),
             "difference": (found.interval.low, found.interval.high) if found and is_known else None,
             "difference_is": found.interval.how if found and is_known else None,
             "evidence": found and found.log_evidence,
@@ -87,6 +84,29 @@ def view(
         "decided_at": experiment.decided_at,
         "as_of": experiment.looked_at or now,
     })  # fmt: skip
+
+
+def _beside(tallies: Sequence[Tally]) -> dict[str, Any]:
+    """What stands beside the result of an arm."""
+    known = [each for each in tallies if not each.excluded]
+    delivered, priced = sum(each.delivered for each in known), sum(each.priced for each in known)
+    cost = sum((each.cost for each in known), Decimal(0))
+    currencies = {each.currency for each in known if each.priced}
+    is_priced = len(currencies) == 1 and None not in currencies
+    return {
+        "drawn": sum(each.drawn for each in known),
+        "excluded": sum(each.drawn for each in tallies if each.excluded),
+        "failed": sum(each.failed for each in known),
+        "held": sum(each.held for each in known),
+        "capped": sum(each.capped for each in known),
+        "in_metas_test": sum(each.in_metas_test for each in known),
+        "stops": sum(each.stopped for each in known),
+        "delivered": delivered,
+        "cost": f"{cost:f}" if is_priced else None,
+        "price": f"{(cost / priced).quantize(Decimal('0.000001')):f}" if is_priced else None,
+        "currency": currencies.pop() if is_priced else None,
+        "unpriced": delivered - priced if is_priced else delivered,
+    }
 
 
 def template_of(arm: PlannedArm) -> dict[str, Any] | None:

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from decimal import Decimal
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 from wabus_events.models.insights.experiments import Metric
 from wabus_runtime.postgres.database import Connection
-
-from wabus_insights.experiments.merging import Counted
 
 SIGN_OF: Mapping[Metric, str] = {"replied": "wrote", "clicked": "tapped", "read": "read"}
 
@@ -23,7 +22,11 @@ async def count(
     now: datetime,
     most: int,
 ) -> int:
-    """Count those who were drawn before a moment and are not counted yet: what they did within the time is for good."""
+    """Count those who were drawn before a moment and are not counted yet: what they did within the time is for good.
+
+    Meta tells moments in whole seconds, so that what follows a draw at once seems to be before it. What messages have
+    cost is what the tables of costs know now: what Meta told, or else the rate of the messages that count as they do.
+    """
     done = await connection.fetch(
         """
         WITH due AS (
@@ -40,15 +43,42 @@ async def count(
                 SELECT key FROM known
             ) AS named
             JOIN experiment_signs AS signs ON signs.key = named.key
-            WHERE signs.at >= due.drawn_at AND signs.at < due.drawn_at + $3::interval
+            WHERE signs.at >= date_trunc('second', due.drawn_at) AND signs.at < due.drawn_at + $3::interval
             GROUP BY due.person, signs.sign
+        ), signed AS (
+            SELECT person, array_agg(sign) AS signs FROM did GROUP BY person
+        ), charged AS (
+            SELECT due.person, charges.counted_amount, price.*
+            FROM due JOIN experiment_keys AS keys ON keys.experiment_id = $1 AND keys.person = due.person
+            JOIN charges ON charges.charge_id = keys.key
+            CROSS JOIN LATERAL (
+                SELECT max(days.basis) AS basis, max(days.currency) AS currency,
+                    sum(days.rate * days.volume) / nullif(sum(days.volume) FILTER (WHERE days.rate IS NOT NULL), 0)
+                        AS rate
+                FROM cost_days AS days WHERE days.cell_id = charges.cell_id
+            ) AS price
+            WHERE charges.counted_at >= date_trunc('second', due.drawn_at)
+                AND charges.counted_at < due.drawn_at + $3::interval
+        ), paid AS (
+            SELECT person, least(count(*), 32000) AS delivered, least(count(amount), 32000) AS priced,
+                sum(amount) AS cost, CASE WHEN min(currency) = max(currency) THEN min(currency) END AS currency
+            FROM (
+                SELECT person, nullif(currency, '') AS currency, CASE basis
+                    WHEN 'free' THEN 0 WHEN 'reported' THEN counted_amount ELSE round(rate, 6) END AS amount
+                FROM charged
+            ) AS each GROUP BY person
         )
         UPDATE experiment_people AS held SET counted_at = $5,
-            success = EXISTS (SELECT FROM did WHERE did.person = held.person AND did.sign = $2),
-            stopped = EXISTS (SELECT FROM did WHERE did.person = held.person AND did.sign = 'stopped'),
-            capped = EXISTS (SELECT FROM did WHERE did.person = held.person AND did.sign = 'capped'),
-            in_metas_test = EXISTS (SELECT FROM did WHERE did.person = held.person AND did.sign = 'in_metas_test')
-        FROM due WHERE held.experiment_id = $1 AND held.person = due.person
+            success = $2 = ANY(coalesce(signed.signs, '{}')),
+            stopped = 'stopped' = ANY(coalesce(signed.signs, '{}')),
+            capped = 'capped' = ANY(coalesce(signed.signs, '{}')),
+            in_metas_test = 'in_metas_test' = ANY(coalesce(signed.signs, '{}')),
+            lost = 'failed' = ANY(coalesce(signed.signs, '{}')),
+            held = held.held OR 'held' = ANY(coalesce(signed.signs, '{}')),
+            delivered = coalesce(paid.delivered, 0), priced = coalesce(paid.priced, 0),
+            cost = coalesce(paid.cost, 0), currency = paid.currency
+        FROM due LEFT JOIN signed USING (person) LEFT JOIN paid USING (person)
+        WHERE held.experiment_id = $1 AND held.person = due.person
         RETURNING 1
         """,
         experiment_id, SIGN_OF[metric], outcome, drawn_before, now, most,
@@ -66,13 +96,17 @@ async def count_harm(
             SELECT person, drawn_at FROM experiment_people
             WHERE experiment_id = $1 AND harm_counted_at IS NULL AND drawn_at <= $3
             ORDER BY drawn_at LIMIT $5 FOR UPDATE
+        ), did AS (
+            SELECT due.person, bool_or(signs.sign = 'failed') AS failed, bool_or(signs.sign = 'held') AS held
+            FROM due JOIN experiment_keys AS keys ON keys.experiment_id = $1 AND keys.person = due.person
+            JOIN experiment_signs AS signs ON signs.key = keys.key
+            WHERE signs.sign IN ('failed', 'held') AND signs.at >= date_trunc('second', due.drawn_at)
+                AND signs.at < due.drawn_at + $2::interval
+            GROUP BY due.person
         )
-        UPDATE experiment_people AS held SET harm_counted_at = $4, failed = EXISTS (
-            SELECT FROM experiment_keys AS keys JOIN experiment_signs AS signs ON signs.key = keys.key
-            WHERE keys.experiment_id = $1 AND keys.person = due.person AND signs.sign = 'failed'
-                AND signs.at >= due.drawn_at AND signs.at < due.drawn_at + $2::interval
-        )
-        FROM due WHERE held.experiment_id = $1 AND held.person = due.person
+        UPDATE experiment_people AS held SET harm_counted_at = $4, failed = coalesce(did.failed, false),
+            held = held.held OR coalesce(did.held, false)
+        FROM due LEFT JOIN did USING (person) WHERE held.experiment_id = $1 AND held.person = due.person
         RETURNING 1
         """,
         experiment_id, window, drawn_before, now, most,
@@ -80,63 +114,61 @@ async def count_harm(
     return len(done)
 
 
-_KNOWN = """
-    SELECT arm, draws, count(*) AS people, count(*) FILTER (WHERE {sign}) AS successes FROM experiment_people
-    WHERE experiment_id = $1 AND {known} IS NOT NULL AND NOT excluded GROUP BY arm, draws
-"""
-"""What people did, of those of whom it is known."""
+class Tally(NamedTuple):
+    """People of an arm who were drawn alike: how many, and of those who are counted what became of them."""
+
+    arm: str
+    draws: tuple[int, ...]
+    excluded: bool
+    drawn: int
+    counted: int
+    successes: int
+    stopped: int
+    """Of those who are counted."""
+    harm_counted: int
+    """Of whom it is known whether what was sent to them came to nothing at once."""
+    failed_at_once: int
+    failed: int
+    """At once, or until their outcome window had closed."""
+    held: int
+    capped: int
+    in_metas_test: int
+    delivered: int
+    """Messages to those who are counted."""
+    priced: int
+    """Of these the ones whose price is known."""
+    cost: Decimal
+    priced_squared: float
+    cost_squared: float
+    cost_by_priced: float
+    currency: str | None
+    """None where nothing is priced, and where there are several."""
 
 
-async def counted(connection: asyncpg.Pool | Connection, experiment_id: UUID) -> list[Counted]:
-    """Those who are counted, and how many of them did what decides."""
-    return await _grouped(connection, _KNOWN.format(sign="success", known="counted_at"), experiment_id)
-
-
-async def counted_for_harm(connection: asyncpg.Pool | Connection, experiment_id: UUID) -> list[Counted]:
-    """Those of whom it is known whether what was sent to them came to nothing."""
-    return await _grouped(connection, _KNOWN.format(sign="failed", known="harm_counted_at"), experiment_id)
-
-
-async def counted_for_stops(connection: asyncpg.Pool | Connection, experiment_id: UUID) -> list[Counted]:
-    """Those who are counted, and how many of them want no more marketing."""
-    return await _grouped(connection, _KNOWN.format(sign="stopped", known="counted_at"), experiment_id)
-
-
-async def drawn(connection: asyncpg.Pool | Connection, experiment_id: UUID) -> list[Counted]:
-    """Everybody who is in one arm, by the draws that put them there."""
-    return await _grouped(
-        connection,
+async def tallies(connection: asyncpg.Pool | Connection, experiment_id: UUID) -> list[Tally]:
+    """Everybody of an experiment, by arm and by the draws that put them there: all that is said follows from it."""
+    rows = await connection.fetch(
         """
-        SELECT arm, draws, count(*) AS people, 0 AS successes FROM experiment_people
-        WHERE experiment_id = $1 AND NOT excluded GROUP BY arm, draws
+        SELECT arm, draws, excluded, count(*) AS drawn, count(counted_at) AS counted,
+            count(*) FILTER (WHERE success) AS successes,
+            count(*) FILTER (WHERE stopped) AS stopped,
+            count(harm_counted_at) AS harm_counted,
+            count(*) FILTER (WHERE failed) AS failed_at_once,
+            count(*) FILTER (WHERE failed OR lost) AS failed,
+            count(*) FILTER (WHERE held) AS held,
+            count(*) FILTER (WHERE capped) AS capped,
+            count(*) FILTER (WHERE in_metas_test) AS in_metas_test,
+            sum(delivered) AS delivered, sum(priced) AS priced,
+            coalesce(sum(cost) FILTER (WHERE priced > 0), 0) AS cost,
+            coalesce(sum(priced::float8 * priced) FILTER (WHERE priced > 0), 0) AS priced_squared,
+            coalesce(sum(cost::float8 * cost::float8) FILTER (WHERE priced > 0), 0) AS cost_squared,
+            coalesce(sum(cost::float8 * priced) FILTER (WHERE priced > 0), 0) AS cost_by_priced,
+            CASE WHEN min(currency) = max(currency) THEN min(currency) END AS currency
+        FROM experiment_people WHERE experiment_id = $1 GROUP BY arm, draws, excluded
         """,
         experiment_id,
     )
-
-
-async def waiting(connection: asyncpg.Pool | Connection, experiment_id: UUID) -> int:
-    """How many are in an arm and not counted yet."""
-    found = await connection.fetchval(
-        "SELECT count(*) FROM experiment_people WHERE experiment_id = $1 AND counted_at IS NULL AND NOT excluded",
-        experiment_id,
-    )
-    return int(found or 0)
-
-
-async def totals(pool: asyncpg.Pool, experiment_id: UUID) -> dict[str, dict[str, Any]]:
-    """What stands beside the result of each arm."""
-    rows = await pool.fetch(
-        """
-        SELECT arm, count(*) FILTER (WHERE NOT excluded) AS drawn, count(*) FILTER (WHERE excluded) AS excluded,
-            count(*) FILTER (WHERE failed AND NOT excluded) AS failed,
-            count(*) FILTER (WHERE stopped AND NOT excluded) AS stopped,
-            count(*) FILTER (WHERE capped AND NOT excluded) AS capped,
-            count(*) FILTER (WHERE in_metas_test AND NOT excluded) AS in_metas_test
-        FROM experiment_people WHERE experiment_id = $1 GROUP BY arm
-        """,
-        experiment_id,
-    )
-    return {row["arm"]: {name: value for name, value in row.items() if name != "arm"} for row in rows}
+    return [Tally(row["arm"], tuple(row["draws"]), *tuple(row)[2:]) for row in rows]
 
 
 async def days(connection: Connection, experiment_id: UUID, since: datetime) -> Sequence[asyncpg.Record]:
@@ -204,20 +236,20 @@ async def delete_links(pool: asyncpg.Pool) -> None:
 
 
 async def delete_signs(pool: asyncpg.Pool, before: datetime, most: int) -> int:
-    """Delete what nobody is counted by any more; how many."""
+    """Delete what nobody is counted by any more; how many. What somebody is still to be counted by stays."""
     done = await pool.fetch(
         """
+        WITH waiting AS (
+            SELECT min(first.drawn_at) AS since FROM experiments AS of CROSS JOIN LATERAL (
+                SELECT drawn_at FROM experiment_people
+                WHERE experiment_id = of.experiment_id AND counted_at IS NULL ORDER BY drawn_at LIMIT 1
+            ) AS first WHERE of.decided_at IS NULL
+        )
         DELETE FROM experiment_signs WHERE ctid = ANY (ARRAY(
-            SELECT ctid FROM experiment_signs WHERE at < $1 LIMIT $2
+            SELECT ctid FROM experiment_signs, waiting
+            WHERE at < least($1, date_trunc('second', since)) LIMIT $2
         )) RETURNING 1
         """,
         before, most,
     )  # fmt: skip
     return len(done)
-
-
-async def _grouped(
-    connection: asyncpg.Pool | Connection, statement: str, experiment_id: UUID
-) -> list[Counted]:  # fmt: skip
-    rows = await connection.fetch(statement, experiment_id)
-    return [Counted(row["arm"], tuple(row["draws"]), row["people"], row["successes"]) for row in rows]

@@ -50,6 +50,11 @@ class Experiment(NamedTuple):
     """What the worker has published already."""
     looked_at: datetime | None
 
+    @property
+    def winner_for_all(self) -> str | None:
+        """The arm that everybody gets now, by the plan; None while there is no such."""
+        return (self.decision or {}).get("winner") if self.plan.auto_ramp else None
+
     def state(self, now: datetime) -> str:
         """`planned`, `running`, `counting` (nobody is drawn any more), or `decided`."""
         if self.decided_at:

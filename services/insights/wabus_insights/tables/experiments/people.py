@@ -108,17 +108,22 @@ async def sign(connection: Connection, signs: Sequence[SignRow]) -> None:
         )
 
 
-async def arm_of(
-    connection: asyncpg.Pool | Connection, experiment_id: UUID, keys: Sequence[UUID]
-) -> str | None:  # fmt: skip
-    """The arm that a person is in, by any of their identifiers; None if they are in none."""
-    return await connection.fetchval(
+async def arm_of(pool: asyncpg.Pool, experiment_id: UUID, keys: Sequence[UUID]) -> str | None:
+    """The arm that a person is in, by any of their identifiers and what is linked with these; None if in none."""
+    return await pool.fetchval(
         """
-        SELECT arm FROM experiment_keys JOIN experiment_people USING (experiment_id, person)
-        WHERE experiment_id = $1 AND key = ANY($2) ORDER BY drawn_at LIMIT 1
+        WITH RECURSIVE known AS (
+            SELECT unnest($2::uuid[]) AS key
+            UNION SELECT link.other FROM known JOIN experiment_links AS link USING (key)
+        )
+        SELECT arm FROM (SELECT key FROM known LIMIT $3) AS named
+        JOIN experiment_keys AS keys ON keys.key = named.key AND keys.experiment_id = $1
+        JOIN experiment_people AS held ON held.experiment_id = $1 AND held.person = keys.person
+        ORDER BY drawn_at LIMIT 1
         """,
         experiment_id,
         keys,
+        MOST_LINKED,
     )
 
 

@@ -116,7 +116,8 @@ async def _follows(
     ids = [arm.template_id for arm in plan.arms if arm.template_id]
     templates = await definitions.templates_by_id(connection, experiment.waba_id, ids)
     changed = arms_changed(
-        plan, {key: TemplateNow(each.status, each.quality, each.template) for key, each in templates.items()}
+        plan,
+        {key: TemplateNow(each.status, each.quality, each.template, each.category) for key, each in templates.items()},
     )
     stopping: dict[str, str] = {**arms_to_stop(plan, known), **changed}
     events = [] if experiment.stopped_at else _stops(experiment, stopping, now, told)
