@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from structlog.testing import capture_logs
 from wabus_cli.dead_letters import read_letters
 from wabus_events import DEADLETTER, MESSAGES, Event, MessageReceived, Record, encode, fact_id
 from wabus_events.models.topics import MAX_RECORD_BYTES
@@ -165,6 +166,48 @@ async def test_a_record_that_cannot_be_folded_is_set_aside_and_the_rest_goes_on(
     assert [row["wamid"] for row in rows] == ["1", "2", "4", "5", "6"]
     letters = await dead_letters(topics)
     assert sorted(letters) == [("UndecodableRecord", b"no json"), ("ZeroDivisionError", encode(message(3), "").value)]
+
+
+async def test_what_comes_while_a_batch_is_written_waits_for_no_other_batch(
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher, eventually: Eventually
+) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+    batches: list[list[str]] = []
+
+    async def apply(_: Connection, records: Sequence[Recorded]) -> None:
+        batches.append([each.event.wamid for each in records if isinstance(each.event, MessageReceived)])
+        begun.set()
+        await may_end.wait()
+
+    with capture_logs() as logs:
+
+        async def skipped() -> int:
+            return sum(each.get("action") == "event_skipped" for each in logs)
+
+        async def publish(number: int) -> None:
+            """Publish a message, and behind it what nobody knows: that this is skipped shows that both were read."""
+            before = await skipped()
+            await publisher.publish([message(number)])
+            known = encode(message(number), "/test")
+            headers = [(name, b"wabus.Unheard.v1" if name == "ce_type" else value) for name, value in known.headers]
+            await publisher.publish_records([replace(known, headers=headers)])
+
+            async def is_read() -> bool:
+                return await skipped() > before
+
+            assert await eventually(is_read)
+
+        async with projecting(topics, pool, apply):
+            await publisher.publish([message(1)])
+            await asyncio.wait_for(begun.wait(), WAIT)
+            await publish(2)
+            await publish(3)
+            may_end.set()
+
+            async def written() -> list[list[str]] | None:
+                return batches if len(batches) > 1 else None
+
+            assert await eventually(written) == [["1"], ["2", "3"]]
 
 
 async def test_headers_without_a_value_are_set_aside_listed_and_no_poison(

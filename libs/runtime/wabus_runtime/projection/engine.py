@@ -6,7 +6,7 @@ the partition finds another id there and can write nothing. (Akka Projections, "
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -53,12 +53,41 @@ log = structlog.get_logger()
 Fetched = Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """What one fetch brought, decoded, and how far each partition has come with it."""
+@dataclass(slots=True)
+class _Fetch:
+    """What fetches of one assignment brought, decoded, and how far each partition has come with it."""
 
     assignment: int
     """Which of our assignments it belongs to: after a rebalance these records are read again, by whoever has them."""
+    ends: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
+    fetched: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = field(
+        default_factory=dict[TopicPartition, list[ConsumerRecord[Any, Any]]]
+    )
+    records: list[Recorded] = field(default_factory=list[Recorded])
+    undecodable: list[tuple[ConsumerRecord[Any, Any], UndecodableRecord]] = field(
+        default_factory=list[tuple[ConsumerRecord[Any, Any], UndecodableRecord]]
+    )
+
+    def __len__(self) -> int:
+        return sum(map(len, self.fetched.values()))
+
+    def followed_by(self, later: "_Fetch") -> "_Fetch":
+        """Both as one; only the later where the partitions have been given out anew between them."""
+        if later.assignment != self.assignment:
+            return later
+        self.ends |= later.ends
+        for partition, records in later.fetched.items():
+            self.fetched.setdefault(partition, []).extend(records)
+        self.records += later.records
+        self.undecodable += later.undecodable
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What is written together, and what writes it."""
+
+    assignment: int
     ends: Mapping[TopicPartition, int]
     fetched: Fetched
     records: Sequence[Recorded]
@@ -114,6 +143,8 @@ class _Run(ConsumerRebalanceListener):
         self._beat = beat
         self._lag = LagGauges(name, {stored: topic.name for stored, topic in self._topics.items()})
         self._beside: list[asyncio.Task[None]] = []
+        self._fetching: asyncio.Task[_Fetch] | None = None
+        """The fetch under way: it is never cancelled but at the end, or what it has taken would be missed."""
         self._owner: UUID = uuid4()
         self._next: dict[TopicPartition, int] = {}
         self._assignment = 0
@@ -135,16 +166,20 @@ class _Run(ConsumerRebalanceListener):
         self._beside = [asyncio.create_task(self._lag.watch(self._consumer, lambda: self._next))]
         if self._projection.handled:
             self._beside.append(asyncio.create_task(self._tell_kafka(self._projection.handled)))
-        batch = await self._fetch()
+        idle = asyncio.Event()
+        idle.set()
+        batch = await self._collect(idle)
         while True:
             self._beat()
             if self._unclaimed:
                 raise self._unclaimed
-            # The next batch is fetched and decoded while PostgreSQL is busy with this one.
-            following = asyncio.create_task(self._fetch())
+            # The next batch is collected and decoded while PostgreSQL is busy with this one.
+            idle.clear()
+            following = asyncio.create_task(self._collect(idle))
             try:
                 async with self._writing:
                     await self._write(batch)
+                idle.set()
                 if self._next:
                     ready()
                 batch = await following
@@ -154,7 +189,8 @@ class _Run(ConsumerRebalanceListener):
 
     async def close(self) -> None:
         self._ownership.lose()
-        for task in self._beside:
+        tasks = [*self._beside, self._fetching] if self._fetching else self._beside
+        for task in tasks:
             task.cancel()
         try:
             await stop_consumer(self._consumer)
@@ -225,19 +261,49 @@ class _Run(ConsumerRebalanceListener):
             except (KafkaError, IllegalStateError, TimeoutError, *DATABASE_AWAY) as error:
                 log.info("offsets not committed", action="commit_failed", error=type(error).__name__)
 
-    async def _fetch(self) -> _Batch:
+    async def _collect(self, idle: asyncio.Event) -> _Batch:
+        """Wait for records, and take what more comes until the database is `idle`, as many as are written together.
+
+        What comes while a batch is written is all in the next one: none waits for two.
+        """
+        most = self._projection.max_batch
+        found = await self._fetched(most)
+        if not idle.is_set():
+            until = asyncio.create_task(idle.wait())
+            try:
+                while len(found) < most and not idle.is_set():
+                    fetching = self._fetch(most - len(found))
+                    await asyncio.wait((fetching, until), return_when=asyncio.FIRST_COMPLETED)
+                    if fetching.done():
+                        found = found.followed_by(await self._fetched(most))
+            finally:
+                until.cancel()
+        write = self._prepared(found.records)
+        return _Batch(found.assignment, found.ends, found.fetched, found.records, write, found.undecodable)
+
+    def _fetch(self, most: int) -> "asyncio.Task[_Fetch]":
+        """The fetch that is under way, or a new one."""
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._fetch_once(most))
+        return self._fetching
+
+    async def _fetched(self, most: int) -> _Fetch:
+        """What the fetch brings that is under way, or a new one. Whoever is cancelled here leaves it to the next."""
+        fetching = self._fetch(most)
+        await asyncio.wait([fetching])
+        self._fetching = None
+        return fetching.result()
+
+    async def _fetch_once(self, most: int) -> _Fetch:
         """Wait for records and decode them. Nothing may be awaited between the fetch and reading the assignment."""
-        fetched = await poll(self._consumer, timeout_ms=POLL_MS, max_records=self._projection.max_batch)
-        assignment = self._assignment
-        ends: dict[TopicPartition, int] = {}
+        fetched = await poll(self._consumer, timeout_ms=POLL_MS, max_records=most)
+        found = _Fetch(self._assignment, fetched=fetched)
         for partition in list(self._next):
             try:
-                ends[partition] = await self._consumer.position(partition)
+                found.ends[partition] = await self._consumer.position(partition)
             except KafkaError:
                 # Taken away between the fetch and now: its new owner reads these records.
                 continue
-        records: list[Recorded] = []
-        undecodable: list[tuple[ConsumerRecord[Any, Any], UndecodableRecord]] = []
         for partition, batch in sorted(fetched.items()):
             topic, first = self._topics[partition.topic].name, self._next.get(partition, 0)
             for record in batch:
@@ -248,13 +314,13 @@ class _Run(ConsumerRebalanceListener):
                 except UnknownEventType:
                     log.info("unknown event type skipped", action="event_skipped", topic=topic, offset=record.offset)
                 except UndecodableRecord as error:
-                    undecodable.append((record, error))
+                    found.undecodable.append((record, error))
                 else:
                     if decoded is not None:
-                        records.append(decoded)
-                if len(records) % TURN_RECORDS == TURN_RECORDS - 1:
+                        found.records.append(decoded)
+                if len(found.records) % TURN_RECORDS == TURN_RECORDS - 1:
                     await asyncio.sleep(0)
-        return _Batch(assignment, ends, fetched, records, self._prepared(records), undecodable)
+        return found
 
     def _prepared(self, records: Sequence[Recorded]) -> Write:
         try:
