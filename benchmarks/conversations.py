@@ -229,7 +229,7 @@ async def reached_offset(database: asyncpg.Connection) -> int:
 
 
 TABLES = {
-    "conversations": "to_jsonb(t) - 'version' - 'last_tie'",
+    "conversations": "to_jsonb(t) - 'version' - 'last_tie' - 'heard_tie'",
     "messages": "to_jsonb(t) - 'tie' - 'month'",
     "message_statuses": "to_jsonb(t) - 'month'",
     "identifiers": "to_jsonb(t)",
