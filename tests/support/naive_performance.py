@@ -160,6 +160,7 @@ def _country(one: dict[str, Any], history: Sequence[Event], wamid: str) -> str:
 
 def _following(history: Sequence[Event], known: dict[str, dict[str, Any]]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
+    known = {wamid: one for wamid, one in known.items() if not _lost(history, wamid)}
     for event in history:
         if isinstance(event, MessageReceived) and event.message_type != "reaction":
             word, within = "replied", timedelta(hours=24)
@@ -182,6 +183,13 @@ def _following(history: Sequence[Event], known: dict[str, dict[str, Any]]) -> di
             found.setdefault(max((time, _identity(known[wamid]["number"], wamid), wamid) for time, wamid in before)[2],
                              set()).add(word)  # fmt: skip
     return found
+
+
+def _lost(history: Sequence[Event], wamid: str) -> bool:
+    """Whether it has failed and never came: no status says so, and no button of it was pressed."""
+    words = {event.status for event in history if isinstance(event, MessageStatusChanged) and event.wamid == wamid}
+    pressed = any(isinstance(event, MessageReceived) and event.wamid == f"wamid.b{wamid[6:]}" for event in history)
+    return "failed" in words and not pressed and not words & {"delivered", "read", "played"}
 
 
 def _identity(number: str, wamid: str) -> str:

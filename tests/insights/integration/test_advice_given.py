@@ -80,7 +80,9 @@ async def worked_out(world: World) -> None:
 
 async def advice(world: World, query: str = "", **caller: Any) -> dict[str, Any]:
     answer = await world.asked("GET", f"/advice{query}", **caller)
-    return {one["kind"]: one for one in answer["advice"]}
+    found = {one["kind"]: one for one in answer["advice"]}
+    assert len(found) == len(answer["advice"]), "each of these kinds is found once"
+    return found
 
 
 async def test_advice_is_found_in_what_was_sent_and_what_is_dismissed_stays_so(world: World) -> None:
@@ -92,9 +94,16 @@ async def test_advice_is_found_in_what_was_sent_and_what_is_dismissed_stays_so(w
         await sent(world, person, start)
         await sent(world, person, start + timedelta(seconds=20 + number // 11 * 20))  # the last after 40 seconds
         about: dict[str, Any] = {"kind": "template", "template_id": TEMPLATE, "name": "news"}
-        about |= {"pricing_category": "marketing", "category": "MARKETING"}
+        about |= {"pricing_category": "marketing", "category": "marketing"}
         await sent(world, person, start + timedelta(hours=1), **about)
         await sent(world, person, start + timedelta(hours=22), **about)
+        # A code is wanted anew each time, and what had failed was sent once more.
+        code: dict[str, Any] = {"kind": "template", "template_id": "12", "pricing_category": "authentication"}
+        for hour in (2, 3):
+            await sent(world, person, start + timedelta(hours=hour), category="authentication", **code)
+        again: dict[str, Any] = about | {"template_id": "13"}
+        await sent(world, person, start + timedelta(hours=4), bits=17, **again)
+        await sent(world, person, start + timedelta(hours=5), bits=3, **again)
     lost = uuid4()
     for number in range(3):
         await sent(world, lost, start + timedelta(days=number / 2), failed_code=131026, pricing_type="")

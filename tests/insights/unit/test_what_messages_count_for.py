@@ -124,6 +124,12 @@ def test_a_reply_counts_for_the_last_template_only() -> None:
     assert attributed([x], [reply]) == {"x": Bit.REPLIED}
 
 
+def test_an_answer_to_one_template_is_not_lost_because_a_later_one_never_came() -> None:
+    came, lost = Template("x", AT, "9", "n", None), Template("y", AT + timedelta(hours=2), "9", "n", None, lost=True)
+    reply = Act(AT + timedelta(hours=3), Bit.REPLIED, "9", "n", None)
+    assert attributed([came, lost], [reply]) == {"x": Bit.REPLIED, "y": 0}
+
+
 @pytest.mark.parametrize(
     ("bit", "hours", "counted"),
     [(Bit.REPLIED, 24, True), (Bit.REPLIED, 24.1, False), (Bit.STOPPED, 167, True), (Bit.STOPPED, 169, False)],

@@ -1,7 +1,8 @@
-"""Which template a reply or a stop counts for: the last one before it, within its time. Pure.
+"""Which template a reply or a stop counts for: the last one before it that was not lost, within its time. Pure.
 
 What somebody does counts for one template at most: a reply 23 hours after one and two hours after another counts for
-the other. Which is the last may change as templates become known later, so all of a person is worked out anew.
+the other, unless that has failed: nobody answers what never came. Which is the last may change as templates and
+failures become known later, so all of a person is worked out anew.
 """
 
 from bisect import bisect_right, insort
@@ -23,6 +24,8 @@ class Template(NamedTuple):
     phone_number_id: str
     number_id: str | None
     user_id: str | None
+    lost: bool = False
+    """Whether it has failed, and never came."""
 
 
 class Act(NamedTuple):
@@ -51,6 +54,8 @@ def attributed(templates: Iterable[Template], acts: Iterable[Act]) -> dict[str, 
         if template.message_id in found:
             continue
         found[template.message_id] = 0
+        if template.lost:
+            continue
         # Our clock has parts of a second: what was accepted within the second of the reply came before it.
         place = template.at.replace(microsecond=0), template.message_id
         for identifier in {template.number_id, template.user_id} - {None}:

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from math import log
 from typing import NamedTuple
 
-from wabus_insights.performance.message import Bit, Message, has_come
+from wabus_insights.performance.message import Bit, Message, has_come, is_lost
 
 COUNTS = ("accepted", "sent", "delivered", "read", "played", "failed", "replied", "clicked", "stopped")
 """What is counted, in the order of `Share.counts`. Each of the first five is a part of the one before it; `failed` is
@@ -54,7 +54,7 @@ def share(message: Message) -> Share | None:
     bits = message.bits
     came = has_come(bits)
     was_read = bool(bits & (Bit.READ | Bit.PLAYED))
-    failed = bool(bits & Bit.FAILED) and not came
+    failed = is_lost(bits)
     counts = (
         1,
         int(came or bool(bits & Bit.SENT)),

@@ -78,6 +78,8 @@ class Told(NamedTuple):
     """Something of a message that went out: a status, or that a button of it was pressed."""
 
     message: Message
+    who: Who = NOBODY
+    """To whom it did not come, where it has failed: what they did may count for another template then."""
 
 
 class Acted(NamedTuple):
@@ -102,7 +104,9 @@ def facts_of(event: WabaEvent, org_id: str, person: Person) -> Iterator[Fact]:
     """
     if type(event) is MessageStatusChanged:  # most are: to ask each model whether it is one takes far longer
         if event.status in BIT_OF_STATUS and not event.of_payment:
-            yield Told(_status(event, org_id))
+            failed = event.status == "failed" and not event.group_id
+            who = person(org_id, event.wa_id, event.user_id) if failed else NOBODY
+            yield Told(_status(event, org_id), who)
         return
     match event:
         case MessageReceived(group_id=None):

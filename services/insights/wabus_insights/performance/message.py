@@ -136,6 +136,11 @@ def has_come(bits: int) -> bool:
     return bool(bits & GOT)
 
 
+def is_lost(bits: int) -> bool:
+    """Whether it has failed, and the person has never had it."""
+    return bool(bits & Bit.FAILED) and not has_come(bits)
+
+
 def _poverty(acceptance: Acceptance) -> tuple[object, ...]:
     """Of two acceptances, that counts which knows the template's version, then which knows the template."""
     people = acceptance.number_id or "", acceptance.user_id or ""

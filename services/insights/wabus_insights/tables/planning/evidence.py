@@ -14,6 +14,7 @@ from wabus_insights.advice.evidence import (
     TemplateUse,
     Unreachable,
 )
+from wabus_insights.performance.message import GOT, Bit
 
 BURST = "30 seconds"
 """SQL: messages to one person that follow each other in so much could have been one."""
@@ -22,6 +23,8 @@ AGAIN = "24 hours"
 FAILED_TIMES = 3
 """Failures with 131026 and nothing delivered, after which a person can't be reached."""
 UNREACHABLE = 131026
+_NOT_LOST = f"(bits & {int(Bit.FAILED)} = 0 OR bits & {int(GOT)} <> 0)"
+"""Who sends again what has failed does not send it twice."""
 PAYMENT_FAILED = 131042
 
 
@@ -41,7 +44,7 @@ async def bursts(pool: asyncpg.Pool, org_id: str, since: datetime, days: int) ->
                 ) AS after
             FROM send_facts
             WHERE org_id = $1 AND at >= $2 AND kind NOT IN ('template', '') AND person IS NOT NULL
-                AND accepted_at IS NOT NULL
+                AND accepted_at IS NOT NULL AND {_NOT_LOST}
         )
         SELECT waba_id, phone_number_id AS about, country, count(*) AS extra, count(DISTINCT person) AS people
         FROM ordered WHERE after <= '{BURST}' AND pricing_type = 'regular' GROUP BY 1, 2, 3
@@ -63,7 +66,7 @@ async def repeats(pool: asyncpg.Pool, org_id: str, since: datetime, days: int) -
                 ) AS after
             FROM send_facts
             WHERE org_id = $1 AND at >= $2 AND template_id <> '' AND person IS NOT NULL AND accepted_at IS NOT NULL
-                AND category <> 'AUTHENTICATION'
+                AND {_NOT_LOST} AND category <> 'authentication' AND lower(pricing_category) NOT LIKE 'authentication%'
         )
         SELECT waba_id, template_id AS about, max(name) AS name, lower(pricing_category) AS category, country,
             count(*) AS extra, count(DISTINCT person) AS people

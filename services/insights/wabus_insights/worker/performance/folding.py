@@ -28,7 +28,7 @@ from wabus_whatsapp.ids import Ids
 from wabus_insights.performance.attribution import Act, Template, attributed
 from wabus_insights.performance.counting import Tally
 from wabus_insights.performance.facts import Acted, Asked, Fact, Taken, Told, Who, facts_of, with_asked
-from wabus_insights.performance.message import FOLLOWS, Message, join
+from wabus_insights.performance.message import FOLLOWS, Message, is_lost, join
 from wabus_insights.tables.performance import counts, insights, messages, people, since, templates
 from wabus_insights.tables.performance.messages import Change
 from wabus_insights.tables.performance.people import Named
@@ -51,9 +51,12 @@ class _Batch:
         self.taken: list[Taken] = []
         self.told: dict[str, Message] = {}
         self.acts: list[Acted] = []
+        self._lost: list[tuple[Who, datetime]] = []
         for fact in found:
             match fact:
-                case Told(message):
+                case Told(message, who):
+                    if any(who):
+                        self._lost.append((who, message.at))
                     held = self.told.get(message.message_id)
                     self.told[message.message_id] = join(held, message) if held else message
                 case Taken():
@@ -66,6 +69,7 @@ class _Batch:
 
     def whom(self) -> Iterable[tuple[Who, datetime]]:
         yield from ((act.who, act.at) for act in self.acts)
+        yield from self._lost
         yield from (
             (taken.who, taken.message.at)
             for taken in self.taken
@@ -198,7 +202,10 @@ async def _attribute(connection: Connection, changes: Sequence[Change], acts: Se
     """Work out anew what counts for which template, of all people of whom something new is known."""
     new = {name for act in acts for name in act.who if name}
     for before, after in changes:
-        if after.acceptance and after.acceptance.template_id and not (before and before.acceptance == after.acceptance):
+        if not after.acceptance or not after.acceptance.template_id:
+            continue
+        was_lost = before is not None and is_lost(before.bits)
+        if before is None or before.acceptance != after.acceptance or was_lost != is_lost(after.bits):
             new |= {name for name in (after.acceptance.number_id, after.acceptance.user_id) if name}
     if not new:
         return
@@ -219,7 +226,7 @@ async def _attribute(connection: Connection, changes: Sequence[Change], acts: Se
         new = linked - seen
     wanted = attributed(
         [
-            Template(each.message_id, a.at, each.phone_number_id, a.number_id, a.user_id)
+            Template(each.message_id, a.at, each.phone_number_id, a.number_id, a.user_id, is_lost(each.bits))
             for each in sent.values()
             if (a := each.acceptance)
         ],
