@@ -66,10 +66,10 @@ KEYS = {
     "people": "person",
     "send_facts": "message_id",
     "acts": "person, phone_number_id, bit, at",
-    "template_hours": "org_id, template_id, hour, version, phone_number_id, country, waba_id",
+    "template_hours": "org_id, template_id, hour, version, phone_number_id, country, waba_id, day",
     "template_days": "org_id, day, template_id, phone_number_id, country, waba_id",
     "template_months": "org_id, month, template_id, phone_number_id, country, waba_id",
-    "read_times": "org_id, template_id, day, version, bucket, waba_id",
+    "read_times": "org_id, template_id, day, version, bucket, waba_id, utc_day",
 }
 """In the order in which they are written."""
 SCHEMA = "plain"

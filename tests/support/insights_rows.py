@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
-from wabus_events import Event
+from naive_performance import WABA, ZONE
+from wabus_events import AccountConnected, Event
+from wabus_events.testing import an
 from wabus_insights.performance.counting import COUNTS
 from wabus_insights.worker.performance.folding import Performance
-from wabus_runtime.directory.directory import Directory
+from wabus_runtime.directory.connections import Connections
 from wabus_runtime.projection.recorded import Recorded
-from wabus_runtime.settings import KafkaSettings
 
 KEY = b"a key of thirty-two bytes or more"
 TABLES = (
@@ -26,8 +27,10 @@ async def clear(pool: asyncpg.Pool) -> None:
 
 
 def folding() -> Performance:
-    """One process. The events of these tests name their organisation, so no account is looked up."""
-    return Performance(KEY, Directory(KafkaSettings(kafka_bootstrap_servers="nowhere:1")))
+    """One process. It knows the zone of one account; the events of these tests name their organisation."""
+    connections = Connections()
+    connections.tell(an(AccountConnected, waba_id=WABA, time_zone=ZONE))
+    return Performance(KEY, connections)
 
 
 async def fold(pool: asyncpg.Pool, batches: Sequence[Sequence[Event]], by: Performance | None = None) -> None:
@@ -55,7 +58,7 @@ async def counted(pool: asyncpg.Pool) -> dict[str, Counter[tuple[Any, ...]]]:
     hours = await pool.fetch("SELECT * FROM template_hours")
     found: Counter[tuple[Any, ...]] = Counter()
     for row in hours:
-        cohort = row["template_id"], row["version"], row["phone_number_id"], row["country"], row["hour"]
+        cohort = row["template_id"], row["version"], row["phone_number_id"], row["country"], row["hour"], row["day"]
         found.update({(*cohort, name): row[name] for name in COUNTS if row[name]})
     sums = ", ".join(f"sum({name})" for name in COUNTS)
     of_days, of_months, of_hours = [
@@ -63,10 +66,14 @@ async def counted(pool: asyncpg.Pool) -> dict[str, Counter[tuple[Any, ...]]]:
         for table, column in (
             ("template_days", "date_trunc('month', day)::date"),
             ("template_months", "month"),
-            ("template_hours", "date_trunc('month', hour AT TIME ZONE 'UTC')::date"),
+            ("template_hours", "date_trunc('month', day)::date"),
         )
     ]
     assert of_days == of_months == of_hours
+    by_day = f"SELECT day, template_id, {sums} FROM {{}} GROUP BY 1, 2"
+    assert set(map(tuple, await pool.fetch(by_day.format("template_days")))) == set(
+        map(tuple, await pool.fetch(by_day.format("template_hours")))
+    )
     failures = await pool.fetch("SELECT * FROM failure_hours WHERE failed <> 0")
     times = await pool.fetch(
         "SELECT template_id, version, day, sum(read)::int AS read FROM read_times GROUP BY 1, 2, 3 "
@@ -76,9 +83,9 @@ async def counted(pool: asyncpg.Pool) -> dict[str, Counter[tuple[Any, ...]]]:
         "counts": found,
         "failures": Counter(
             {
-                (*(row[n] for n in ("template_id", "version", "phone_number_id", "country", "hour", "code")),): row[
-                    "failed"
-                ]
+                (
+                    *(row[n] for n in ("template_id", "version", "phone_number_id", "country", "hour", "day", "code")),
+                ): row["failed"]
                 for row in failures
             }
         ),

@@ -23,6 +23,8 @@ from wabus_events import (
 from wabus_events.testing import an
 
 ORG, WABA = "acme", "100"
+ZONE, AHEAD = "Asia/Kolkata", timedelta(hours=5, minutes=30)
+"""Of the account: a day of its begins within an hour of UTC."""
 NUMBERS = ("9", "10")
 PEOPLE: tuple[tuple[str | None, str | None], ...] = (
     ("4915100000001", "DE.1"),
@@ -35,7 +37,7 @@ PEOPLE: tuple[tuple[str | None, str | None], ...] = (
 START = datetime(2026, 11, 1, tzinfo=UTC)
 LIFE = timedelta(days=30)
 
-hours = st.integers(0, 200)
+hours = st.integers(0, 200) | st.sampled_from((18.25, 18.75, 42.25, 42.75))
 
 
 def at(hour: float) -> datetime:
@@ -125,7 +127,7 @@ def naive(history: Sequence[Event]) -> dict[str, Counter[tuple[Any, ...]]]:
     following = _following(history, known)
     for wamid, one in known.items():
         cohort = (one["template"], one["version"], one["number"], _country(one, history, wamid),
-                  one["at"].replace(minute=0, second=0, microsecond=0))  # fmt: skip
+                  one["at"].replace(minute=0, second=0, microsecond=0), (one["at"] + AHEAD).date())  # fmt: skip
         told = [event for event in history if isinstance(event, MessageStatusChanged) and event.wamid == wamid]
         words = {event.status for event in told}
         pressed = any(isinstance(event, MessageReceived) and event.wamid == f"wamid.b{wamid[6:]}" for event in history)
@@ -142,7 +144,7 @@ def naive(history: Sequence[Event]) -> dict[str, Counter[tuple[Any, ...]]]:
             assert set(least) <= set(codes)
             failures[(*cohort, min(least))] += 1
         if was_read:
-            times[(one["template"], one["version"], one["at"].date())] += 1
+            times[(one["template"], one["version"], (one["at"] + AHEAD).date())] += 1
         what += ["clicked"] if pressed else []
         what += sorted(following.get(wamid, ())) if got else []
         counted.update((*cohort, word) for word in what)

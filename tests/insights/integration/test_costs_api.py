@@ -121,6 +121,9 @@ async def test_what_messages_cost_from_metas_file_to_the_answer(
     assert await by("market") == {"Germany": (6, "0.221200", "unknown", 1)}
     assert await by("number") == {NUMBER: (6, "0.221200", "unknown", 1)}
 
+    days = "from=2026-11-01&to=2026-11-30"
+    for part, volumes in ((f"number={NUMBER}", [6]), ("number=1", []), ("country=DE", [6]), ("country=BR", [])):
+        assert [row["volume"] for row in (await ask(f"/costs?by=market&{days}&{part}"))["totals"]] == volumes
     first = await ask("/costs?by=category&from=2026-11-01&to=2026-11-30&limit=2")
     rest = await ask(f"/costs?by=category&from=2026-11-01&to=2026-11-30&limit=2&after={first['next']}")
     assert [row["key"] for row in (*first["costs"], *rest["costs"])] == ["marketing", "novelty", "service", "utility"]

@@ -5,7 +5,8 @@ from typing import Any
 
 import asyncpg
 from insights_rows import counted, fold
-from wabus_events import Event, MessageReceived, MessageReported, MessageStatusChanged
+from naive_performance import WABA, ZONE
+from wabus_events import AccountConnected, Event, MessageReceived, MessageReported, MessageStatusChanged
 from wabus_events.testing import an
 from wabus_insights.settings import InsightsFoldSettings
 from wabus_insights.tables.performance import keeping
@@ -64,7 +65,7 @@ async def test_a_rebuild_counts_anew_what_the_log_has_and_keeps_what_is_older(
 ) -> None:
     older = sent("older", 100)
     history = [*sent("one", 0.2), *sent("two", 0.1)]
-    await publisher.publish(history)
+    await publisher.publish([an(AccountConnected, org_id="acme", waba_id=WABA, time_zone=ZONE), *history])
     await fold(insights_tables, [older, history])
     await insights_tables.execute("DELETE FROM send_facts WHERE at < $1", NOW - timedelta(days=9))
     before = await counted(insights_tables)

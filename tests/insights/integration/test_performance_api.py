@@ -5,18 +5,30 @@ import io
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from insights_rows import fold
-from wabus_events import Event, MessageAccepted, MessageReported, MessageStatusChanged, SendRequested, TemplateChanged
+from naive_performance import ZONE
+from wabus_events import (
+    AccountConnected,
+    Event,
+    MessageAccepted,
+    MessageReported,
+    MessageStatusChanged,
+    SendRequested,
+    TemplateChanged,
+)
 from wabus_events.models.templates import Template
 from wabus_events.testing import an
 from wabus_insights.app import create_app
 from wabus_insights.settings import InsightsSettings
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.settings import load
+from waiting import Eventually
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
@@ -66,10 +78,19 @@ def history() -> list[Event]:
 
 
 @pytest.fixture
-async def client(topics: object, insights_tables: asyncpg.Pool, serve: Serve) -> Client:
-    """The API alone, over what was sent."""
+async def client(
+    topics: object, publisher: Publisher, insights_tables: asyncpg.Pool, serve: Serve, eventually: Eventually
+) -> Client:
+    """The API alone, over what was sent. It is later in the place of the account."""
+    await publisher.publish([an(AccountConnected, org_id="acme", waba_id="100", time_zone=ZONE)])
     await fold(insights_tables, [history()])
-    return await serve(create_app(load(InsightsSettings), "api"))
+    client = await serve(create_app(load(InsightsSettings), "api"))
+
+    async def ready() -> bool:
+        return (await client.get("/readyz")).status == 200
+
+    await eventually(ready)
+    return client
 
 
 async def test_templates_are_told_with_rates_in_order_and_by_pages(client: Client, bearer: Bearer) -> None:
@@ -84,6 +105,7 @@ async def test_templates_are_told_with_rates_in_order_and_by_pages(client: Clien
     assert [(row["template_id"], row["name"], row["category"]) for row in first["templates"]] == [
         ("1", "spring_sale", "MARKETING")
     ]
+    assert (first["period"]["time_zone"], first["period"]["to"]) == (ZONE, str(datetime.now(ZoneInfo(ZONE)).date()))
     row = first["templates"][0]
     assert (row["accepted"], row["sent"], row["delivered"], row["read"]) == (80, 80, 80, 40)
     assert (row["delivery_rate"], row["read_rate"], row["reply_rate"]) == (1.0, 0.5, 0.0)
@@ -117,7 +139,8 @@ async def test_a_template_is_told_by_version_with_what_the_difference_may_be(cli
     [replies] = [each for each in told["comparisons"] if each["rate"] == "reply_rate"]
     assert replies["verdict"] == "no difference shown"
     assert told["time_to_read"]["read"] == 40
-    for by, groups in (("country", ["DE"]), ("number", ["9"])):
+    days = sorted({str((NOW - timedelta(days=past)).astimezone(ZoneInfo(ZONE)).date()) for past in (1, 0.5)})
+    for by, groups in (("country", ["DE"]), ("number", ["9"]), ("day", days)):
         async with client.get("/performance/templates/1", params={"by": by}, headers=mine) as answer:
             assert [group["group"] for group in (await answer.json())["groups"]] == groups
     async with client.get("/performance/templates/1", params={"by": "hour"}, headers=mine) as answer:

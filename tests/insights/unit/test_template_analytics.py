@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from wabus_insights.performance.template_analytics import Counted, days_in, news, query
 
@@ -35,6 +36,15 @@ def test_what_is_not_as_meta_describes_it_is_left_out() -> None:
     assert news([day], {}) == []
 
 
-def test_days_are_asked_for_from_midnight_to_midnight() -> None:
-    asked = query(["1", "2"], DAY, DAY)
+def test_meta_counts_days_by_the_accounts_own_clocks_as_we_do() -> None:
+    asked = query(["1", "2"], DAY, DAY, in_zone=False)
     assert (asked["start"], asked["end"], asked["template_ids"]) == (str(START), str(START + 86_400), "[1,2]")
+    asked = query(["1", "2"], DAY, DAY, in_zone=True)
+    assert (asked["start"], asked["end"], asked["template_ids"]) == ("2026-11-01", "2026-11-01", "[1,2]")
+    assert asked["use_waba_timezone"] == "true"
+    kolkata = ZoneInfo("Asia/Kolkata")
+    midnight = int(datetime(2026, 11, 1, tzinfo=kolkata).timestamp())
+    for start in (midnight, "2026-11-01"):
+        points = [{"template_id": "1", "start": start, "sent": 1}]
+        assert [day.day for day in days_in({"data": [{"data_points": points}]}, kolkata)] == [DAY]
+    assert days_in({"data": [{"data_points": [{"template_id": "1", "start": "2026-13-01", "sent": 1}]}]}) == []

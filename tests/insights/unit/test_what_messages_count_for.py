@@ -29,7 +29,7 @@ moments = st.integers(0, 5).map(lambda hours: AT + timedelta(hours=hours))
 people = st.sampled_from((None, "n1", "n2"))
 acceptances = st.none() | st.builds(
     Acceptance, moments, st.just("template"), st.sampled_from(("", "t1", "t2")), st.integers(0, 2), number_id=people,
-    user_id=people,
+    user_id=people, day=st.none() | moments.map(datetime.date),
 )  # fmt: skip
 pricings = st.none() | st.builds(
     Pricing, moments, st.sampled_from((None, True, False)), category=st.sampled_from(("", "marketing", "utility")),
@@ -54,7 +54,9 @@ def counts(message: Message) -> dict[str, int]:
 
 
 def facts(event: WabaEvent) -> list[Fact]:
-    return list(facts_of(event, "acme", lambda _org_id, number, user: Who(number, user)))
+    return list(
+        facts_of(event, "acme", lambda _org_id, number, user: Who(number, user), lambda _waba_id, at: at.date())
+    )
 
 
 def status(word: str, **more: Any) -> Message:
@@ -104,6 +106,13 @@ def test_a_read_two_days_later_counts_in_the_hour_of_acceptance() -> None:
     assert isinstance(found, Share)
     assert found.cohort.hour == AT.replace(minute=0)
     assert counts(late) == {"accepted": 1, "sent": 1, "delivered": 1, "read": 1}
+
+
+def test_what_went_out_after_midnight_in_india_counts_for_that_day_there() -> None:
+    acceptance = Acceptance(AT, "template", "t1", 3, day=AT.date() + timedelta(days=1))
+    found = share(accepted(acceptance=acceptance))
+    assert isinstance(found, Share)
+    assert (found.cohort.hour, found.cohort.day) == (AT.replace(minute=0), AT.date() + timedelta(days=1))
 
 
 def test_what_was_delivered_has_not_failed_whatever_is_told_later() -> None:

@@ -106,10 +106,10 @@ def test_what_an_address_can_not_mean_is_as_usual(call: Call, bad: dict[str, str
     assert call("insights/place.js", "placeOf", bad) == call("insights/place.js", "placeOf", {})
 
 
-def test_costs_are_not_asked_for_by_what_they_can_not_be_told_of(call: Call) -> None:
+def test_costs_of_a_number_are_asked_for_as_its_templates_are(call: Call) -> None:
     place = call("insights/place.js", "placeOf", {"number": "12"})
     needs = call("insights/place.js", "needsOf", place, TODAY)
-    assert "costs template" not in needs
+    assert needs["costs template"] == "/costs?from=2026-11-04&to=2026-12-03&number=12&by=template&limit=1000"
     assert needs["templates"].endswith("from=2026-11-04&to=2026-12-03&number=12&sort=accepted&order=desc&limit=1000")
 
 

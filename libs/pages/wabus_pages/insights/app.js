@@ -73,7 +73,11 @@ function arrive() {
   soon();
 }
 
-const today = () => new Date().toISOString().slice(0, 10);
+/** The reader's own day: mostly that of the accounts too. */
+function today() {
+  const now = new Date();
+  return [String(now.getFullYear()), String(now.getMonth() + 1).padStart(2, "0"), String(now.getDate()).padStart(2, "0")].join("-");
+}
 const needs = () => needsOf(place, today());
 const isUnreached = ({ status, message }) => status === "failed" && !message; // what was refused is not asked for again
 const unreached = () => Object.fromEntries(Object.entries(needs()).filter(([name]) => isUnreached(answer(name))));

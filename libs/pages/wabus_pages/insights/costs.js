@@ -32,7 +32,7 @@ export function costSections(place, { byDay, byGroup, names }, today) {
   const needs = needsOf(place, today);
   const [group, title] = GROUPS.find(([name]) => name === place.group);
   return [
-    isFiltered(place) ? h("p", { class: "note plain", "data-key": "unfiltered" }, icon("info"), h("span", {}, "Costs are shown of all numbers and countries: they can't be told of a part.")) : null,
+    isFiltered(place) ? h("p", { class: "note plain", "data-key": "unfiltered" }, icon("info"), h("span", {}, "The days and their parts are of the number and the country that are chosen; the month and the budgets are of all.")) : null,
     section({ key: "costs-day", title: "Cost by day", of: [byDay], path: needs["costs day"], name: "costs by day", content: () => byDays(byDay.data) }),
     section({
       key: "costs-group", title: `Cost by ${title.toLowerCase()}`, of: [byGroup], path: needs["costs group"], name: `costs by ${group}`,

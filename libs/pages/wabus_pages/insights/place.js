@@ -44,7 +44,7 @@ export function parametersOf(place) {
   }));
 }
 
-/** The first and the last day of what is shown; `today` is a day of UTC, as all of them. */
+/** The first and the last day of what is shown; `today` is the reader's day, all of them are days of each account's own zone. */
 export function periodOf({ days, from, to }, today) {
   if (days === "dates") return { from: from < plusDays(to, 1 - MOST_DAYS) ? plusDays(to, 1 - MOST_DAYS) : from, to };
   if (days === "month") return { from: `${today.slice(0, 7)}-01`, to: today };
@@ -68,7 +68,7 @@ export function daysOf({ from, to }) {
 export function needsOf(place, today) {
   const { from, to } = periodOf(place, today);
   const filter = { from, to, number: place.number, country: place.country };
-  const costs = (by) => `/costs${query({ by, from, to, limit: "1000" })}`; // which can't be asked for by number or country
+  const costs = (by) => `/costs${query({ ...filter, by, limit: "1000" })}`;
   const always = { accounts: "/webhook/health/detailed" };
   const money = { forecast: "/costs/forecast", budgets: "/budgets", advice: `/advice${place.dismissed ? "?dismissed=true" : ""}` };
   if (place.template) {
@@ -78,7 +78,7 @@ export function needsOf(place, today) {
       "template day": `${one}${query({ ...filter, by: "day" })}`,
       "template version": `${one}${query({ ...filter, by: "version" })}`,
       breakdown: `${one}${query({ ...filter, ...(place.by === "hour" ? { from: laterOf(from, plusDays(to, 1 - HOURS_MOST)) } : {}), by: place.by })}`,
-      ...(isFiltered(place) ? {} : { "costs template": costs("template") }),
+      "costs template": costs("template"),
       failures: `${one}/failures${query(filter)}`,
     };
   }
@@ -89,10 +89,10 @@ export function needsOf(place, today) {
   if (place.view === "costs") return { ...always, ...money, "costs day": costs("day"), "costs group": costs(place.group) };
   if (place.view === "advice") return { ...always, advice: money.advice };
   if (place.view === "experiments") return { ...always, experiments: "/experiments?limit=200" };
-  return { ...always, ...money, templates: `/performance/templates${query({ ...filter, ...sorted(place), limit: "1000" })}`, ...(isFiltered(place) ? {} : { "costs template": costs("template") }) };
+  return { ...always, ...money, templates: `/performance/templates${query({ ...filter, ...sorted(place), limit: "1000" })}`, "costs template": costs("template") };
 }
 
-/** Whether only a part of what was sent is looked at. What messages cost can't be told of such a part. */
+/** Whether only a part of what was sent is looked at. */
 export const isFiltered = ({ number, country }) => Boolean(number || country);
 
 const laterOf = (one, other) => (one > other ? one : other);

@@ -5,8 +5,8 @@ import { isolated, language, named, number, plain, plural, templateStatus, uprig
 import { scrolled } from "./chart.js";
 import { costOf } from "./costs.js";
 import { linkTo, section } from "./parts.js";
-import { inOrder, isFiltered, needsOf, periodOf } from "./place.js";
-import { longDay, share } from "./words.js";
+import { inOrder, needsOf, periodOf } from "./place.js";
+import { longDay, share, zoneName } from "./words.js";
 
 const STEP = 50; // rows, until more are asked for
 const COLUMNS = [
@@ -46,19 +46,18 @@ function content(place, { templates, next, period }, costs, today) {
   const found = templates.filter(({ name, template_id }) => !words || `${name ?? ""} ${(name ?? "").replaceAll("_", " ")} ${template_id}`.toLowerCase().includes(words));
   const { from, to } = period ?? periodOf(place, today);
   return [
-    h("p", { class: "fine" }, `Messages that Meta accepted from ${longDay(from)} to ${longDay(to)}, by days of UTC; whenever they were read or answered, they count here. `,
+    h("p", { class: "fine" }, `Messages that Meta accepted from ${longDay(from)} to ${longDay(to)}, by the days of ${period?.time_zone ? zoneName(period.time_zone) : "each account's own time zone"}; whenever they were read or answered, they count here. `,
       "Reads are a lower bound: people may send no read receipts."),
     h("p", { id: "found", class: "muted", role: "status" }, words ? `${number(found.length)} of ${plural(templates.length, "template")}` : plural(templates.length, "template"),
       next ? " (the first by what they are ordered by; there are more)" : ""),
-    h("p", { class: "fine" }, withoutCosts(place, costs)),
+    h("p", { class: "fine" }, withoutCosts(costs)),
     found.length ? table(place, found, costs.data) : h("p", { class: "empty muted" }, empty(place, templates)),
     found.length > shown ? h("div", { class: "more" }, h("button", { class: "button quiet", type: "button", "data-action": "more" }, `Show ${number(Math.min(STEP, found.length - shown))} more`)) : null,
   ];
 }
 
 /** Why there are no costs beside the templates; null where there are. Pure. */
-export function withoutCosts(place, { data, status }) {
-  if (isFiltered(place)) return "What they cost can't be told of one number or country.";
+export function withoutCosts({ data, status }) {
   if (data !== null || status === "loading") return null;
   if (status === "forbidden") return "What they cost is for administrators.";
   return status === "missing" ? "What they cost is not available." : "What they cost can't be shown right now.";

@@ -6,7 +6,7 @@ import { figure, funnel, scrolled } from "./chart.js";
 import { costOf } from "./costs.js";
 import { choices, fact, field, linkTo, section } from "./parts.js";
 import { BREAKDOWNS, daysOf, needsOf } from "./place.js";
-import { country, dayOf, duration, longDay, percent, share } from "./words.js";
+import { country, dayOf, duration, longDay, percent, share, zoneName } from "./words.js";
 
 const STEPS = { accepted: "Accepted by Meta", sent: "Sent", delivered: "Delivered", read: "Read", replied: "Replied", clicked: "Tapped a button" };
 const SHOWN = [["delivered", "accepted", "Delivered"], ["read", "delivered", "Read"], ["replied", "delivered", "Replied"], ["clicked", "delivered", "Tapped"], ["stopped", "delivered", "Stopped"], ["failed", "accepted", "Failed"]];
@@ -38,7 +38,7 @@ function overview({ template, period, total, funnel: steps, time_to_read: times 
     h("div", { class: "meta" }, template.status ? badge(templateStatus(template.status)) : null,
       h("span", { class: "muted" }, [template.language ? language(template.language) : null, template.category ? plain(template.category) : null].filter(Boolean).join(" · ")),
       template.removed_at ? badge({ kind: "bad", glyph: "cross", text: "Deleted" }) : null),
-    h("p", { class: "fine" }, `Messages that Meta accepted from ${longDay(period.from)} to ${longDay(period.to)} (UTC).`),
+    h("p", { class: "fine" }, `Messages that Meta accepted from ${longDay(period.from)} to ${longDay(period.to)}, by the days of ${zoneName(period.time_zone ?? "UTC")}.`),
     total.accepted ? funnel(steps.map(({ step, count, share: of }) => ({ name: STEPS[step] ?? plain(step), count: number(count), share: of, words: step === "accepted" ? "" : `${percent(of)} of the accepted` }))) : h("p", { class: "empty muted" }, "Nothing was sent with it in these days."),
     h("dl", { class: "fact-grid" },
       fact("Read after", times?.median_seconds === null || !times ? "–" : duration(times.median_seconds), times?.ninety_percent_seconds ? ` in the middle; nine of ten within ${duration(times.ninety_percent_seconds)}` : null),

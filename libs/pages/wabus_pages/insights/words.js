@@ -17,6 +17,9 @@ export const KNOWN = {
   unknown: "price not known",
 };
 
+/** A zone of IANA's as people read it. */
+export const zoneName = (zone) => zone.replaceAll("_", " ");
+
 /** A share from 0 to 1 in per cent. It says 0 or 100 only of nothing and of all. */
 export function percent(share) {
   if (share === null || share === undefined || Number.isNaN(share)) return "–";

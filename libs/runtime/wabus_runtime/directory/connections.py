@@ -39,6 +39,8 @@ class Connections:
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
         self._organisations: set[str] = set()
+        self._connected: dict[str, set[str]] = {}
+        """By organisation, the accounts that were ever theirs."""
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -48,6 +50,7 @@ class Connections:
             case AccountConnected(org_id=str(org_id)):
                 self._organisations.add(org_id)
                 self._own(event.waba_id, event.time, org_id)
+                self._connected.setdefault(org_id, set()).add(event.waba_id)
                 self._describe(event)
             case AccountDisconnected():
                 account = self._accounts.get(event.waba_id)
@@ -67,6 +70,11 @@ class Connections:
         """Whose an account was at a moment; None for nobody's."""
         account = self._accounts.get(waba_id)
         return account.owner(at) if account else None
+
+    def accounts_of(self, org_id: str) -> list[Account]:
+        """The accounts that are an organisation's now."""
+        held = (self._accounts[waba_id] for waba_id in self._connected.get(org_id, ()))
+        return [account for account in held if account.connections and account.connections[-1].org_id == org_id]
 
     def knows(self, waba_id: str, org_id: str) -> bool:
         """Whether the organisation has ever connected this account."""

@@ -30,6 +30,10 @@ class Directory:
         """What is known of an account that was ever connected."""
         return self._connections.account(waba_id)
 
+    def accounts_of(self, org_id: str) -> list[Account]:
+        """The accounts that are an organisation's now."""
+        return self._connections.accounts_of(org_id)
+
     def knows(self, waba_id: str, org_id: str) -> bool:
         """Whether the organisation has ever connected this account. If not, perhaps the topic is not read so far."""
         return self._connections.knows(waba_id, org_id)

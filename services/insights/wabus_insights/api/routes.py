@@ -25,5 +25,5 @@ OPERATIONS: tuple[Operation, ...] = (
 
 def add_routes(app: web.Application, pool: Callable[[], asyncpg.Pool], directory: Directory) -> None:
     """Let an application answer them."""
-    performance.add_routes(app, TemplatesApi(pool))
+    performance.add_routes(app, TemplatesApi(pool, directory))
     costs.add_routes(app, CostsApi(pool, directory), RatesApi(pool))

@@ -1,4 +1,4 @@
-"""What messages count for: by template, version, number, country and the hour in which Meta has taken them. Pure.
+"""What messages count for: by template, version, number, country, hour and day in which Meta has taken them. Pure.
 
 The hour is that of acceptance, whenever a status comes: so each rate is of one cohort, and none exceeds 100 %. What a
 message counts for is a function of the message alone; as it changes, the former share is taken away and the new one is
@@ -33,6 +33,8 @@ class Cohort(NamedTuple):
     country: str
     hour: datetime
     """Of acceptance, UTC."""
+    day: date
+    """Of the same moment, by the clocks of the account's place: an hour may be of two days."""
 
 
 class Share(NamedTuple):
@@ -74,6 +76,7 @@ def share(message: Message) -> Share | None:
         message.phone_number_id,
         message.place.country,
         acceptance.at.replace(minute=0, second=0, microsecond=0),
+        acceptance.day or acceptance.at.date(),
     )
     took = read_bucket(message.read_at - acceptance.at) if was_read and message.read_at else None
     return Share(cohort, counts, (message.failed_code or 0) if failed else None, took)
@@ -125,7 +128,9 @@ class ReadTime(NamedTuple):
     template_id: str
     version: int
     day: date
-    """Of acceptance, UTC."""
+    """Of acceptance, by the clocks of the account's place."""
+    utc_day: date
+    """The same of UTC: what is emptied is emptied from a midnight of UTC on."""
     bucket: int
 
 
@@ -165,5 +170,6 @@ class Tally:
             self._failures[failure] = self._failures.get(failure, 0) + sign
         if one.read_bucket is not None:
             of = one.cohort
-            time = ReadTime(of.org_id, of.waba_id, of.template_id, of.version, of.hour.date(), one.read_bucket)
+            place = of.org_id, of.waba_id, of.template_id, of.version, of.day, of.hour.date()
+            time = ReadTime(*place, one.read_bucket)
             self._read_times[time] = self._read_times.get(time, 0) + sign

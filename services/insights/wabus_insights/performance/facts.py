@@ -1,7 +1,7 @@
 """What events say that counts: messages that went out, what became of them, what people did then. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -37,6 +37,9 @@ _DEAREST = Decimal(10) ** 9
 
 Person = Callable[[str, str | None, str | None], "Who"]
 """Names a person: by an organisation, their number and their user id."""
+
+Day = Callable[[str, datetime], date]
+"""The day of a moment by the clocks of an account's place: by its WABA id."""
 
 
 class Who(NamedTuple):
@@ -97,7 +100,7 @@ class Acted(NamedTuple):
 Fact = Asked | Taken | Told | Acted
 
 
-def facts_of(event: WabaEvent, org_id: str, person: Person) -> Iterator[Fact]:
+def facts_of(event: WabaEvent, org_id: str, person: Person, day: Day) -> Iterator[Fact]:
     """What an event says that counts; `org_id` is whose it is.
 
     A value that is not as Meta describes it gives less, never an error.
@@ -120,7 +123,7 @@ def facts_of(event: WabaEvent, org_id: str, person: Person) -> Iterator[Fact]:
         case SendRequested(kind="template"):
             yield _asked(event, org_id)
         case MessageAccepted() | MessageReported() | SendSettled():
-            yield _taken(event, org_id, person)
+            yield _taken(event, org_id, person, day)
         case _:
             return
 
@@ -193,7 +196,7 @@ def _asked(event: SendRequested, org_id: str) -> Asked:
     )
 
 
-def _taken(event: MessageAccepted | MessageReported | SendSettled, org_id: str, person: Person) -> Taken:
+def _taken(event: MessageAccepted | MessageReported | SendSettled, org_id: str, person: Person, day: Day) -> Taken:
     who = person(org_id, event.wa_id, event.user_id)
     kind = event.kind or "unknown"
     name, language = _template_in(event.message) if kind == "template" else ("", "")
@@ -217,6 +220,7 @@ def _taken(event: MessageAccepted | MessageReported | SendSettled, org_id: str, 
             label=event.label or "",
             number_id=who.number_id,
             user_id=who.user_id,
+            day=day(event.waba_id, event.time),
         ),
         _place(event.wa_id, event.user_id),
     )

@@ -5,7 +5,7 @@ often as they like, and make the same message. What a message counts for is work
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
@@ -66,6 +66,8 @@ class Acceptance(NamedTuple):
     """Who it is to: an HMAC of their number."""
     user_id: str | None = None
     """The same of their business-scoped user id."""
+    day: date | None = None
+    """The day by the clocks of the account's place, as they were known when it was counted; None for that of UTC."""
 
 
 class Pricing(NamedTuple):
@@ -144,7 +146,8 @@ def is_lost(bits: int) -> bool:
 def _poverty(acceptance: Acceptance) -> tuple[object, ...]:
     """Of two acceptances, that counts which knows the template's version, then which knows the template."""
     people = acceptance.number_id or "", acceptance.user_id or ""
-    return (not acceptance.version, not acceptance.template_id, *acceptance[:-2], *people)
+    day = acceptance.day or date.min
+    return (not acceptance.version, not acceptance.template_id, *acceptance[:-3], *people, day)
 
 
 def _vagueness(pricing: Pricing) -> tuple[object, ...]:

@@ -4,8 +4,9 @@ Source: Meta, "Analytics", Template analytics: at most 90 days and ten templates
 for seven days after sending, and as 0 from then on; nothing for the European Union, the United Kingdom and Japan.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, NamedTuple, cast
 
 from wabus_events import TemplateDay
@@ -23,6 +24,7 @@ WITHOUT = frozenset((
 ))  # fmt: skip
 """Countries of accounts for which Meta counts nothing."""
 _MOST = 2**31 - 1
+_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class Counted(NamedTuple):
@@ -34,11 +36,17 @@ class Counted(NamedTuple):
     clicked: int | None = None
 
 
-def query(template_ids: Sequence[str], first: date, last: date) -> dict[str, str]:
-    """The parameters of the question, by days of UTC. `end` is the midnight after the last day."""
+def query(template_ids: Sequence[str], first: date, last: date, *, in_zone: bool) -> dict[str, str]:
+    """The parameters of the question, by days of the account's own zone, which are dates, or by days of UTC.
+
+    Of UTC `end` is the midnight after the last day.
+    """
+    if in_zone:
+        days = {"start": first.isoformat(), "end": last.isoformat(), "use_waba_timezone": "true"}
+    else:
+        days = {"start": str(_midnight(first)), "end": str(_midnight(last + timedelta(days=1)))}
     return {
-        "start": str(_midnight(first)),
-        "end": str(_midnight(last + timedelta(days=1))),
+        **days,
         "granularity": "DAILY",
         "template_ids": f"[{','.join(template_ids)}]",
         "metric_types": "[SENT,DELIVERED,READ,CLICKED]",
@@ -46,13 +54,16 @@ def query(template_ids: Sequence[str], first: date, last: date) -> dict[str, str
     }
 
 
-def days_in(answer: Mapping[str, Any]) -> list[TemplateDay]:
-    """What an answer says; what is not as Meta describes it is left out."""
+def days_in(answer: Mapping[str, Any], zone: tzinfo = UTC) -> list[TemplateDay]:
+    """What an answer says; what is not as Meta describes it is left out.
+
+    `zone` is that of the account, for where Meta tells when a day begins as a moment and not as a date.
+    """
     found: list[TemplateDay] = []
     for shown in _objects(answer.get("data")):
         for point in _objects(shown.get("data_points")):
-            template_id, start = point.get("template_id"), _count(point.get("start"))
-            if template_id is None or start is None:
+            template_id, day = point.get("template_id"), _day(point.get("start"), zone)
+            if template_id is None or day is None:
                 continue
             clicks = point.get("clicked")
             # Who presses a link is counted beside how often it is pressed.
@@ -61,7 +72,7 @@ def days_in(answer: Mapping[str, Any]) -> list[TemplateDay]:
             found.append(
                 TemplateDay(
                     template_id=str(template_id),
-                    day=datetime.fromtimestamp(start, UTC).date(),
+                    day=day,
                     sent=_count(point.get("sent")),
                     delivered=_count(point.get("delivered")),
                     read=_count(point.get("read")) or None,
@@ -85,6 +96,16 @@ def _is_more(day: TemplateDay, known: Counted | None) -> bool:
 
 def _midnight(day: date) -> int:
     return int(datetime.combine(day, time(), UTC).timestamp())
+
+
+def _day(start: Any, zone: tzinfo) -> date | None:
+    if isinstance(start, str) and _DATE.fullmatch(start):
+        try:
+            return date.fromisoformat(start)
+        except ValueError:
+            return None
+    moment = _count(start)
+    return None if moment is None else datetime.fromtimestamp(moment, zone).date()
 
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:

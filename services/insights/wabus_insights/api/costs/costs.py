@@ -20,6 +20,7 @@ from wabus_runtime.http.paging import cursor_of, page_of, place_of
 from wabus_whatsapp.prices.card import TIERED, Column, column_of
 
 from wabus_insights.api.costs.models import LONGEST, CostsQuery, EstimateRequest
+from wabus_insights.costs.budget import local_day
 from wabus_insights.costs.estimating import InMarket, estimate
 from wabus_insights.tables.costs import prices, reading
 
@@ -40,7 +41,8 @@ class CostsApi:
         """GET /costs"""
         caller = await authorise(request)
         asked, now = checked(CostsQuery, query_of(request)), datetime.now(UTC)
-        to = asked.to or now.date()
+        zones = [account.time_zone for account in self.directory.accounts_of(caller.org_id)]
+        to = asked.to or max((local_day(now, zone) for zone in zones), default=now.date())
         since = asked.from_ or to - USUALLY
         if since > to or (to - since).days > LONGEST:
             raise Problem(
@@ -50,7 +52,7 @@ class CostsApi:
                 f"`from` is not after `to`, and at most {LONGEST} days before it.",
                 fields=["from", "to"],
             )
-        wanted = reading.Wanted(caller.org_id, since, to)
+        wanted = reading.Wanted(caller.org_id, since, to, asked.number, asked.country)
         after = place_of(asked.after, tuple[str, str]) if asked.after else None
         rows = await reading.costs(self.pool(), wanted, asked.by, after, asked.limit + 1)
         page, last = page_of(rows, asked.limit)

@@ -9,6 +9,8 @@ from wabus_runtime.http.paging import Cursor
 from wabus_whatsapp.prices.card import Category
 from wabus_whatsapp.prices.message import Known
 
+from wabus_insights.api.performance.models import Day
+
 Amount = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
 """An amount of money, as text: no reader rounds it."""
 CurrencyCode = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
@@ -25,9 +27,11 @@ class CostsQuery(BaseModel):
 
     by: Annotated[By, Field(description="What each row is of.")] = "day"
     from_: Annotated[
-        date | None, Field(alias="from", description="The first day, in each account's own zone; 30 days ago.")
+        Day | None, Field(alias="from", description="The first day, in each account's own zone; 30 days ago.")
     ] = None
-    to: Annotated[date | None, Field(description="The last day; today.")] = None
+    to: Annotated[Day | None, Field(description="The last day; today.")] = None
+    number: Annotated[MetaId | None, Field(description="Only of what this business number sent.")] = None
+    country: Annotated[Country | None, Field(description="Only of what went to this country (ISO 3166-1).")] = None
     limit: Annotated[int, Field(ge=1, le=1000), DIGITS] = 400
     after: Annotated[Cursor | None, Field(description="`next` of the page before.")] = None
 

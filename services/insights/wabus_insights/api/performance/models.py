@@ -32,7 +32,7 @@ class TemplatePath(BaseModel):
 
 
 class PeriodQuery(BaseModel):
-    """The days that are asked about: whole days in UTC, by when Meta accepted the messages."""
+    """The days that are asked about, by when Meta accepted the messages and in each account's own zone."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -96,7 +96,7 @@ class TemplateRow(TemplateView, Counts):
 class Period(BaseModel):
     first: date = Field(alias="from")
     last: date = Field(alias="to")
-    time_zone: Literal["UTC"] = "UTC"
+    time_zone: str | None = Field(description="Of the days, as IANA names it; null where accounts have several.")
 
 
 class TemplatesView(BaseModel):
@@ -114,7 +114,7 @@ class Step(BaseModel):
 
 
 class Group(Counts):
-    group: str = Field(description="The hour, day, version, number or country; version 0 is of an unknown one.")
+    group: str = Field(description="The hour (UTC), day, version, number or country; version 0 is of an unknown one.")
 
 
 class IntervalView(BaseModel):

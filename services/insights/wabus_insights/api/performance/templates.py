@@ -1,12 +1,14 @@
 """What templates achieve, as the caller's organisation is told."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import asyncpg
 from aiohttp import web
+from wabus_runtime.directory.directory import Directory
 from wabus_runtime.http.answers import Problem, checked, json_response, query_of
 from wabus_runtime.http.auth import authorise
 from wabus_runtime.http.formats.csv_answers import csv_response, wants_csv
@@ -14,6 +16,7 @@ from wabus_runtime.http.paging import cursor_of, page_of, place_of
 from wabus_whatsapp.sending.errors import ERRORS, kind_of, meaning
 
 from wabus_insights.api.performance.models import PeriodQuery, TemplatePath, TemplateQuery, TemplatesQuery
+from wabus_insights.costs.budget import local_day
 from wabus_insights.performance.counting import COUNTS, read_after, read_quantile
 from wabus_insights.performance.spans import spans_of
 from wabus_insights.performance.summary import RATES, comparisons, funnel, rates
@@ -35,6 +38,8 @@ _META = {
     "refused": "Meta refused to tell what it counts. It is asked again in a week.",
     "unknown": "Meta was not asked yet.",
 }
+Zones = AbstractSet[str | None]
+"""Of accounts, as IANA names them; None of one whose zone is not known, whose days are those of UTC."""
 Place = tuple[float, str, str]
 """Of a template in the list: what it is ordered by, the template and the account."""
 
@@ -44,13 +49,15 @@ class TemplatesApi:
     """What the handlers need; they are its methods."""
 
     pool: Callable[[], asyncpg.Pool]
+    directory: Directory
 
     async def all(self, request: web.Request) -> web.Response:
         """GET /performance/templates"""
         caller = await authorise(request)
         query = checked(TemplatesQuery, query_of(request))
         now = datetime.now(UTC)
-        asked = _asked(caller.org_id, query, now)
+        zones = {account.time_zone for account in self.directory.accounts_of(caller.org_id)}
+        asked = _asked(caller.org_id, query, now, zones)
         rows = await reading.templates(
             self.pool(),
             asked,
@@ -68,7 +75,7 @@ class TemplatesApi:
             headers = {"X-Next": following} if following else {}
             return csv_response(_COLUMNS, found, "templates", headers)
         return json_response(
-            {"period": _period(asked), "templates": found, "next": following, "source": "statuses", "as_of": now}
+            {"period": _period(asked, zones), "templates": found, "next": following, "source": "statuses", "as_of": now}
         )
 
     async def one(self, request: web.Request) -> web.Response:
@@ -77,10 +84,11 @@ class TemplatesApi:
         template_id = checked(TemplatePath, dict(request.match_info)).template_id
         query = checked(TemplateQuery, query_of(request))
         now = datetime.now(UTC)
-        asked = _asked(caller.org_id, query, now)
+        named = await self._template(caller.org_id, template_id)
+        zones = self._zones(named)
+        asked = _asked(caller.org_id, query, now, zones)
         if query.by == "hour" and (asked.last - asked.first).days >= HOURS_MAX:
             raise _too_long(HOURS_MAX, "by the hour")
-        named = await self._template(caller.org_id, template_id)
         groups = await reading.groups(self.pool(), asked, template_id, query.by)
         found = [{"group": _group(row["group"]), **_counted(row)} for row in groups]
         if wants_csv(request):
@@ -91,7 +99,7 @@ class TemplatesApi:
         return json_response(
             {
                 "template": named,
-                "period": _period(asked),
+                "period": _period(asked, zones),
                 "total": _counted(total),
                 "funnel": funnel(total),
                 "time_to_read": _time_to_read(times),
@@ -125,8 +133,10 @@ class TemplatesApi:
         caller = await authorise(request)
         template_id = checked(TemplatePath, dict(request.match_info)).template_id
         now = datetime.now(UTC)
-        asked = _asked(caller.org_id, checked(PeriodQuery, query_of(request)), now)
+        query = checked(PeriodQuery, query_of(request))
         named = await self._template(caller.org_id, template_id)
+        zones = self._zones(named)
+        asked = _asked(caller.org_id, query, now, zones)
         total = await reading.total(self.pool(), asked, template_id)
         found = [_failure(*each, total["failed"]) for each in await reading.failures(self.pool(), asked, template_id)]
         if wants_csv(request):
@@ -134,7 +144,7 @@ class TemplatesApi:
         return json_response(
             {
                 "template": named,
-                "period": _period(asked),
+                "period": _period(asked, zones),
                 "accepted": total["accepted"] or 0,
                 "failed": total["failed"] or 0,
                 "failures": found,
@@ -148,9 +158,13 @@ class TemplatesApi:
             raise Problem(404, "template_not_found", "Unknown template", "Nothing was ever sent with this template.")
         return _named(row)
 
+    def _zones(self, template: Mapping[str, Any]) -> Zones:
+        account = self.directory.account(template["waba_id"])
+        return {account.time_zone if account else None}
 
-def _asked(org_id: str, query: PeriodQuery, now: datetime) -> Asked:
-    last = query.last or now.date()
+
+def _asked(org_id: str, query: PeriodQuery, now: datetime, zones: Zones) -> Asked:
+    last = query.last or max((local_day(now, zone) for zone in zones), default=now.date())
     first = query.first or max(last, date.min + timedelta(days=USUAL)) - timedelta(days=USUAL - 1)
     if first > last:
         raise Problem(422, "invalid_period", "Unusable period", "`from` is after `to`.")
@@ -165,8 +179,9 @@ def _too_long(days: int, how: str) -> Problem:
     return Problem(422, "period_too_long", "Too many days", f"At most {days} days can be asked for {how}.")
 
 
-def _period(asked: Asked) -> dict[str, Any]:
-    return {"from": asked.first, "to": asked.last, "time_zone": "UTC"}
+def _period(asked: Asked, zones: Zones) -> dict[str, Any]:
+    zone = next(iter(zones), None) or "UTC" if len(zones) <= 1 else None
+    return {"from": asked.first, "to": asked.last, "time_zone": zone}
 
 
 def _named(row: Row) -> dict[str, Any]:

@@ -24,6 +24,10 @@ class Wanted(NamedTuple):
     org_id: str
     since: date
     to: date
+    number: str | None = None
+    """Only of what this business number sent."""
+    country: str | None = None
+    """Only of what went to this country."""
 
 
 async def costs(
@@ -46,8 +50,9 @@ async def costs(
             sum(amount) FILTER (WHERE known = 'estimated') AS estimated_amount
         FROM cost_days
         WHERE org_id = $1 AND day BETWEEN $2 AND $3
-            AND ($4::text IS NULL OR ({key} COLLATE "C", currency COLLATE "C") > ($4, $5))
-        GROUP BY 1, 2 ORDER BY 1, 2 LIMIT $6
+            AND ($4::text IS NULL OR phone_number_id = $4) AND ($5::text IS NULL OR country = $5)
+            AND ($6::text IS NULL OR ({key} COLLATE "C", currency COLLATE "C") > ($6, $7))
+        GROUP BY 1, 2 ORDER BY 1, 2 LIMIT $8
         """,  # noqa: S608
         *wanted,
         *(after or (None, None)),

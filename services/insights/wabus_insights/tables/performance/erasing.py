@@ -7,11 +7,9 @@ from wabus_events import AccountForgotten, OrganisationForgotten
 from wabus_runtime.postgres.database import Connection
 from wabus_whatsapp.forgetting import Lines
 
-from wabus_insights.performance.counting import COUNTS, Tally
+from wabus_insights.performance.counting import Tally
 from wabus_insights.tables.performance import counts, messages
 
-_NAMES = ", ".join(COUNTS)
-_SUMS = ", ".join(f"sum({name})" for name in COUNTS)
 _MESSAGES = (
     "DELETE FROM send_requests WHERE {} = $1 AND at <= $2",
     "DELETE FROM send_facts WHERE {} = $1 AND at <= $2",
@@ -22,16 +20,14 @@ _MESSAGES = (
 _COUNTS = (
     "DELETE FROM template_hours WHERE {} = $1 AND hour < $2",
     "DELETE FROM failure_hours WHERE {} = $1 AND hour < $2",
-    "DELETE FROM read_times WHERE {} = $1 AND day < ($2 AT TIME ZONE 'UTC')::date",
-    "DELETE FROM template_days WHERE {} = $1 AND day < ($2 AT TIME ZONE 'UTC')::date",
-    "DELETE FROM template_months WHERE {} = $1 AND month < ($2 AT TIME ZONE 'UTC')::date",
-    f"""
-    INSERT INTO template_months (org_id, month, template_id, phone_number_id, country, waba_id, {_NAMES})
-    SELECT org_id, date_trunc('month', day)::date, template_id, phone_number_id, country, waba_id, {_SUMS}
-    FROM template_days WHERE {{}} = $1 AND date_trunc('month', day) < $2 AT TIME ZONE 'UTC' GROUP BY 1, 2, 3, 4, 5, 6
-    """,  # noqa: S608
+    "DELETE FROM read_times WHERE {} = $1 AND utc_day < ($2 AT TIME ZONE 'UTC')::date",
+    # In the east the day after has begun already.
+    "DELETE FROM template_days WHERE {} = $1 AND day <= ($2 AT TIME ZONE 'UTC')::date",
+    counts.SUM_UP_DAYS.format("{} = $1 AND day <= ($2 AT TIME ZONE 'UTC')::date"),
+    "DELETE FROM template_months WHERE {} = $1 AND month <= ($2 AT TIME ZONE 'UTC')::date",
+    counts.SUM_UP_MONTHS.format("{} = $1 AND date_trunc('month', day) <= ($2 AT TIME ZONE 'UTC')::date"),
 )
-"""Whole days go; `erase` adds again what was accepted later on the day of the line."""
+"""Whole days of UTC go; `erase` adds again what was accepted later on the day of the line."""
 
 
 async def erase(connection: Connection, lines: Lines) -> None:

@@ -1,21 +1,21 @@
 """What is past its time goes, some rows at a time; and what is counted anew is emptied first."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import asyncpg
 from wabus_runtime.postgres.database import Connection
 
-from wabus_insights.performance.counting import COUNTS, Tally
+from wabus_insights.performance.counting import Tally
 from wabus_insights.tables.performance import counts, messages, since
 
-_NAMES = ", ".join(COUNTS)
-_SUMS = ", ".join(f"sum({name})" for name in COUNTS)
+FARTHEST_BEHIND = timedelta(days=1)
+"""At a midnight of UTC it is the day before in the west, at most."""
 
 # The column by which the rows of a table are past their time, and what names a row.
 _MESSAGES = (("send_facts", "at"), ("send_requests", "expires_at"), ("acts", "at"), ("people", "seen_at"))
 _COUNTS = (
-    ("template_hours", "hour"),
-    ("failure_hours", "hour"),
+    ("template_hours", "day"),
+    ("failure_hours", "day"),
     ("read_times", "day"),
     ("template_days", "day"),
     ("meta_template_days", "day"),
@@ -49,20 +49,22 @@ async def delete_counts(pool: asyncpg.Pool, before: date, most: int) -> int:
 
 
 async def empty_from(connection: Connection, at: datetime) -> None:
-    """Take away all counts of days from this midnight on, and count anew those messages that are there.
+    """Take away all counts from this midnight of UTC on, and count anew those messages that are there.
 
     Whoever folds the log again from before then, or anew, counts the others again. The lock is held.
     """
-    day = at.date()
+    day = at.date() - FARTHEST_BEHIND
+    month = day.replace(day=1)
     for statement, value in (
         ("DELETE FROM template_hours WHERE hour >= $1", at),
         ("DELETE FROM failure_hours WHERE hour >= $1", at),
-        ("DELETE FROM read_times WHERE day >= $1", day),
+        ("DELETE FROM read_times WHERE utc_day >= $1", at.date()),
         ("DELETE FROM template_days WHERE day >= $1", day),
-        ("DELETE FROM template_months WHERE month > $1", day.replace(day=1)),
+        (counts.SUM_UP_DAYS.format("day >= $1"), day),
+        ("DELETE FROM template_months WHERE month >= $1", month),
+        (counts.SUM_UP_MONTHS.format("day >= $1"), month),
     ):
         await connection.execute(statement, value)
-    await _sum_up_month(connection, day.replace(day=1))
     tally = Tally()
     async for message in messages.all_from(connection, at):
         tally.change(None, message)
@@ -82,15 +84,8 @@ async def _months_are_more(pool: asyncpg.Pool, month: date) -> bool:
 
 async def _sum_up_month(connection: Connection, month: date) -> None:
     await connection.execute("DELETE FROM template_months WHERE month = $1", month)
-    await connection.execute(
-        f"""
-        INSERT INTO template_months (org_id, month, template_id, phone_number_id, country, waba_id, {_NAMES})
-        SELECT org_id, $1, template_id, phone_number_id, country, waba_id, {_SUMS} FROM template_days
-        WHERE day >= $1 AND day < ($1 + interval '1 month')
-        GROUP BY org_id, template_id, phone_number_id, country, waba_id
-        """,  # noqa: S608
-        month,
-    )
+    of_it = "day >= $1 AND day < ($1 + interval '1 month')"
+    await connection.execute(counts.SUM_UP_MONTHS.format(of_it), month)
 
 
 async def _delete(pool: asyncpg.Pool, table: str, column: str, before: datetime | date, most: int) -> int:

@@ -14,13 +14,13 @@ from wabus_insights.performance.message import Acceptance, Message, Place, Prici
 
 _ROW = """
     message_id::text, org_id, waba_id, phone_number_id, at, accepted_at, kind, template_id, version, name, language,
-    category, experiment_id, arm, label, number_id::text, user_id::text, country, country_sure, bits, delivered_at,
+    category, experiment_id, arm, label, number_id::text, user_id::text, day, country, country_sure, bits, delivered_at,
     read_at, failed_code, pricing_at, billable, pricing_model, pricing_category, pricing_type, cost, cost_currency
 """
 _LOCK = f"SELECT {_ROW} FROM send_facts WHERE message_id = ANY($1::uuid[]) ORDER BY message_id FOR UPDATE"  # noqa: S608
 _TYPES = (
     "uuid", "text", "text", "text", "timestamptz", "timestamptz", "text", "text", "integer", "text", "text",
-    "text", "text", "text", "text", "uuid", "uuid", "text", "boolean", "smallint", "timestamptz",
+    "text", "text", "text", "text", "uuid", "uuid", "date", "text", "boolean", "smallint", "timestamptz",
     "timestamptz", "integer", "timestamptz", "boolean", "text", "text", "text", "numeric", "text",
 )  # fmt: skip
 _NAMES = [name.strip().removesuffix("::text") for name in _ROW.split(",")]
@@ -136,7 +136,7 @@ def _columns(messages: Sequence[Message], places: Iterable[int]) -> list[Sequenc
     return [columns[place] for place in places]
 
 
-_NOT_ACCEPTED: tuple[Any, ...] = (None, "", "", 0, "", "", "", "", "", "", None, None)
+_NOT_ACCEPTED: tuple[Any, ...] = (None, "", "", 0, "", "", "", "", "", "", None, None, None)
 _NOT_PRICED: tuple[Any, ...] = (None, None, "", "", "", None, "")
 
 
@@ -154,10 +154,10 @@ def _cells(message: Message) -> tuple[Any, ...]:
 
 def _message(row: Any) -> Message:
     message_id, org_id, waba_id, phone_number_id, at = row[:5]
-    acceptance = Acceptance(*tuple(row[5:17])) if row[5] else None
-    pricing = Pricing(*tuple(row[23:])) if row[23] else None
-    bits, delivered_at, read_at, failed_code = row[19:23]
+    acceptance = Acceptance(*tuple(row[5:18])) if row[5] else None
+    pricing = Pricing(*tuple(row[24:])) if row[24] else None
+    bits, delivered_at, read_at, failed_code = row[20:24]
     return Message(
-        message_id, org_id, waba_id, phone_number_id, at, acceptance, Place(row[18], row[17]), bits, delivered_at,
+        message_id, org_id, waba_id, phone_number_id, at, acceptance, Place(row[19], row[18]), bits, delivered_at,
         read_at, failed_code, pricing,
     )  # fmt: skip

@@ -44,13 +44,14 @@ _LIST = f"""
     FROM page LEFT JOIN templates USING (template_id, waba_id) ORDER BY place {{}}, page.template_id, page.waba_id
 """  # noqa: S608
 _NO_DAYS = Span(date(1970, 1, 2), date(1970, 1, 1))
+_DAYS = "hour >= $5 AND hour < $6 AND day BETWEEN $7 AND $8"
 
 _HOURS = f"""
-    FROM template_hours WHERE {_WHERE} AND template_id = $4 AND hour >= $5 AND hour < $6
+    FROM template_hours WHERE {_WHERE} AND template_id = $4 AND {_DAYS}
 """
 _BY: dict[By, str] = {
     "hour": "hour",
-    "day": "(hour AT TIME ZONE 'UTC')::date",
+    "day": "day",
     "version": "version",
     "number": "phone_number_id",
     "country": "country",
@@ -58,7 +59,7 @@ _BY: dict[By, str] = {
 
 
 class Asked(NamedTuple):
-    """What every question is limited to."""
+    """What every question is limited to; days are those of the account's place."""
 
     org_id: str
     number: str | None
@@ -67,10 +68,10 @@ class Asked(NamedTuple):
     last: date
 
     @property
-    def moments(self) -> tuple[datetime, datetime]:
-        """From the beginning of the first day until the end of the last, UTC."""
-        begin = datetime.combine(self.first, time(), UTC)
-        return begin, datetime.combine(self.last, time(), UTC) + timedelta(days=1)
+    def days(self) -> tuple[datetime, datetime, date, date]:
+        """The moments between which these days are anywhere, and the first and the last of them."""
+        begin, end = datetime.combine(self.first, time(), UTC), datetime.combine(self.last, time(), UTC)
+        return begin - timedelta(days=1), end + timedelta(days=2), self.first, self.last
 
 
 async def templates(
@@ -117,7 +118,7 @@ async def total(pool: asyncpg.Pool, asked: Asked, template_id: str) -> Row:
     """The counts of one template."""
     row = await pool.fetchrow(
         f"SELECT {_SUMS} {_HOURS}",
-        asked.org_id, asked.number, asked.country, template_id, *asked.moments,
+        asked.org_id, asked.number, asked.country, template_id, *asked.days,
     )  # fmt: skip
     return dict(row or {})
 
@@ -126,7 +127,7 @@ async def groups(pool: asyncpg.Pool, asked: Asked, template_id: str, by: By) -> 
     """The counts of one template, by something."""
     rows = await pool.fetch(
         f'SELECT {_BY[by]} AS "group", {_SUMS} {_HOURS} GROUP BY 1 HAVING sum(accepted) <> 0 ORDER BY 1',
-        asked.org_id, asked.number, asked.country, template_id, *asked.moments,
+        asked.org_id, asked.number, asked.country, template_id, *asked.days,
     )  # fmt: skip
     return [dict(row) for row in rows]
 
@@ -151,9 +152,9 @@ async def failures(pool: asyncpg.Pool, asked: Asked, template_id: str) -> list[t
     rows = await pool.fetch(
         f"""
         SELECT code, sum(failed)::bigint FROM failure_hours
-        WHERE {_WHERE} AND template_id = $4 AND hour >= $5 AND hour < $6
+        WHERE {_WHERE} AND template_id = $4 AND {_DAYS}
         GROUP BY 1 HAVING sum(failed) > 0 ORDER BY 2 DESC, 1
         """,  # noqa: S608
-        asked.org_id, asked.number, asked.country, template_id, *asked.moments,
+        asked.org_id, asked.number, asked.country, template_id, *asked.days,
     )  # fmt: skip
     return [(row[0], row[1]) for row in rows]

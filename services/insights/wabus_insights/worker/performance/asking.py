@@ -27,6 +27,7 @@ from wabus_runtime.postgres.database import DATABASE_AWAY
 from wabus_runtime.scheduler.due import DueWork, run_due
 from wabus_whatsapp.graph_errors import GraphError, MalformedAnswer
 
+from wabus_insights.costs.pricing_analytics import zone_of
 from wabus_insights.performance import template_analytics as analytics
 from wabus_insights.tables.performance import insights
 from wabus_insights.tables.performance.insights import Turn
@@ -121,15 +122,17 @@ class Asking:
         await insights.done(self.pool, turn, now + EVERY * random.uniform(0.9, 1), "on", now)  # noqa: S311
 
     async def _read(self, turn: Turn, token: SecretStr, path: str, now: datetime) -> None:
-        today = now.date()
+        account = self.directory.account(turn.waba_id)
+        zone = zone_of(account.time_zone if account else None)
+        today = now.astimezone(zone).date()
         first = max(today - (analytics.AGAIN if turn.read_before else analytics.LONGEST), self._since(turn))
         ids = await insights.sent_since(self.pool, turn.org_id, turn.waba_id, first)
         for place in range(0, len(ids), analytics.TEMPLATES_AT_ONCE):
             some = ids[place : place + analytics.TEMPLATES_AT_ONCE]
             known = await insights.known(self.pool, turn.org_id, turn.waba_id, some, first)
-            query = analytics.query(some, first, today)
+            query = analytics.query(some, first, today, in_zone=zone is not UTC)
             async for answer in self._pages(turn, token, f"{path}/template_analytics", query):
-                if days := analytics.news(analytics.days_in(answer), known):
+                if days := analytics.news(analytics.days_in(answer, zone), known):
                     await self.publisher.publish([_told(turn, days, now)])
         log.info("templates read", action="insights_read", waba_id=turn.waba_id, org_id=turn.org_id, templates=len(ids))
 

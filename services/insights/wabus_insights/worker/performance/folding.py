@@ -1,7 +1,7 @@
 """Records become messages, and messages counts, in one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache, partial
 from typing import cast, get_args
 
@@ -20,11 +20,13 @@ from wabus_events import (
     contact_id,
     identity_of,
 )
+from wabus_runtime.directory.connections import Connections
 from wabus_runtime.directory.directory import Directory
 from wabus_runtime.postgres.database import Connection
 from wabus_runtime.projection.recorded import Recorded, Write
 from wabus_whatsapp.ids import Ids
 
+from wabus_insights.costs.budget import local_day
 from wabus_insights.performance.attribution import Act, Template, attributed
 from wabus_insights.performance.counting import Tally
 from wabus_insights.performance.facts import Acted, Asked, Fact, Taken, Told, Who, facts_of, with_asked
@@ -80,7 +82,7 @@ class _Batch:
 class Performance:
     """Folds what messages achieve. `key` makes the names of people."""
 
-    def __init__(self, key: bytes, directory: Directory) -> None:
+    def __init__(self, key: bytes, directory: Directory | Connections) -> None:
         self._directory = directory
         self._ids = Ids(key)
         self._forgotten_as = lru_cache(IDENTITIES_REMEMBERED)(partial(identity_of, key, ContactForgotten))
@@ -99,7 +101,7 @@ class Performance:
                 event = cast(_Counting, record.event)
                 org_id = event.org_id or self._directory.owner(event.waba_id, event.time)
                 if org_id:
-                    found += facts_of(event, org_id, self._person)
+                    found += facts_of(event, org_id, self._person, self._day)
             elif isinstance(record.event, TemplateChanged | TemplateRemoved):
                 told.append(_template(record.event))
             elif isinstance(record.event, insights.Told):
@@ -115,6 +117,10 @@ class Performance:
                 await insights.take_in(connection, event)
 
         return write
+
+    def _day(self, waba_id: str, at: datetime) -> date:
+        account = self._directory.account(waba_id)
+        return local_day(at, account.time_zone if account else None)
 
     def _person(self, org_id: str, wa_id: str | None, user_id: str | None) -> Who:
         number = self._name(org_id, self._contact_id(wa_id)) if wa_id else None
