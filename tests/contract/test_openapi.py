@@ -16,7 +16,16 @@ from template_world import ORDER, Bearer, Client, Meta, Publish, Serve, connecti
 from threads import ANNA, ANNA_ID, START, WABA, echoed, received, status
 from wabus_conversations.app import create_app as create_conversations
 from wabus_conversations.settings import ConversationsSettings
-from wabus_events import AccountConnected, Event, MessageReported, SendRequested
+from wabus_events import (
+    AccountConnected,
+    Event,
+    ExperimentDefined,
+    ExperimentPlan,
+    ExperimentStarted,
+    MessageReported,
+    SendRequested,
+)
+from wabus_events.models.insights.experiments import DrawnSlice, PlannedArm
 from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
 from wabus_health_projector.app import HealthProjectorSettings
@@ -39,7 +48,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:Do not use the .random. module i
 
 EXAMPLES = 12  # of each operation and mode
 EXAMPLES_OF_SYNC = 4  # each of them publishes
-ACTED_ON = ("/conversations/{conversation_id}/", "/teams", "/routing")  # and here each waits for a fold
+ACTED_ON = (
+    "/conversations/{conversation_id}/",
+    "/teams",
+    "/routing",
+    "/experiments/{experiment_id}/",
+)  # and here each waits for a fold
 ADDRESS_MAX = 8_000  # characters; longer ones the HTTP server refuses before anybody looks at them
 BODY_MAX = 64 * 1024  # bytes; larger ones are refused for that alone
 FRAMING = {"transfer-encoding", "upgrade", "expect"}
@@ -77,6 +91,12 @@ REFUSED = {
     "/messages/unblock",
     "/messages/opt-in",
     "/messages/opt-out",
+    "/experiments",
+    "/experiments/plan",
+    "/experiments/{experiment_id}/start",
+    "/experiments/{experiment_id}/stop",
+    "/experiments/{experiment_id}/decide",
+    "/experiments/{experiment_id}/assign",
     "/sends",
     "/sends/{send_id}/again",
     "/templates/{template_id}/render",
@@ -86,7 +106,7 @@ REFUSED = {
 }
 """What is valid and refused all the same: a cursor that is none of ours, parameters that another template has, a code
 that Meta has not given, a sign-up that nobody began, an address that is none, a name that no event has, a moment in the
-future."""
+future, an arm that an experiment has not."""
 NOT_NEGATED = {"/templates/{template_id}/render"}
 """Where schemathesis can't make up wrong bodies: it gives up on a list that is either of two kinds."""
 UNCHECKED = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large, HealthCheck.nested_given)
@@ -330,6 +350,45 @@ async def test_the_endpoints_of_planning_answer_as_the_document_says(insights_ad
         await asyncio.to_thread(explore, operation, insights_address, bearer())
 
     assert len(found) == 6
+
+
+EXPERIMENT = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+def begun_experiment() -> Iterator[Event]:
+    """An experiment of nothing against a template, into which people are drawn."""
+    arms = [PlannedArm(arm="A", weight=5_000), PlannedArm(arm="B", weight=5_000, template_name="order",
+                                                          template_language="en", category="MARKETING")]  # fmt: skip
+    plan = ExperimentPlan(
+        name="Offer", waba_id=WABA, control="A", metric="replied", outcome_hours=72, alpha=0.05, minimum_days=7,
+        minimum_per_arm=100, days=30, arms=arms,
+    )  # fmt: skip
+    now = datetime.now(UTC)
+    about: dict[str, Any] = {"time": now, "org_id": "demo", "experiment_id": EXPERIMENT, "plan_hash": plan.digest()}
+    yield ExperimentDefined(id="defined", plan=plan, salt="salt", **about)
+    slices = [DrawnSlice(begin=0, end=5_000, arm="A"), DrawnSlice(begin=5_000, end=10_000, arm="B")]
+    yield ExperimentStarted(id="started", epoch=1, slices=slices, ends_at=now + timedelta(days=30), **about)
+
+
+@pytest.mark.long
+async def test_the_endpoints_of_experiments_answer_as_the_document_says(
+    insights_address: str, publish: Publish, bearer: Bearer, eventually: Eventually
+) -> None:
+    await publish([*begun_experiment()])
+    async with ClientSession(insights_address, headers=bearer()) as session:
+
+        async def runs() -> bool:
+            async with session.get(f"/experiments/{EXPERIMENT}") as answer:
+                return answer.status == 200 and (await answer.json())["state"] == "running"
+
+        await eventually(runs)
+    known = {"experiment_id": EXPERIMENT}
+    found = await asyncio.to_thread(lambda: list(operations(insights_address, "/experiments")))
+    ends = ("/stop", "/decide")
+    for operation in sorted(found, key=lambda each: each.path.endswith(ends)):
+        await asyncio.to_thread(explore, operation, insights_address, bearer(), known)
+
+    assert len(found) == 11
 
 
 async def test_the_health_endpoints_answer_as_the_document_says(health_address: str, bearer: Bearer) -> None:

@@ -1,16 +1,18 @@
 """The insights in a real browser, against the whole system: what was sent, achieved and charged is there."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 from browser import SMALLEST, WIDE, assert_accessible, assert_contrasts
 from inbox_world import InboxWorld, until
 from playwright.sync_api import Page, expect
-from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
+from simulated_meta.seed import DEMO_PHONE
 
 pytest_plugins = ["browser", "inbox_world"]
 pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
@@ -106,24 +108,48 @@ def test_what_was_sent_is_there_with_what_it_achieved_and_cost(world: InboxWorld
     assert_accessible(page)
 
 
-def test_an_experiment_is_told_of_from_its_plan_on(world: InboxWorld, page: Page) -> None:
-    token = world.call("GET", f"{world.url}/ui/session")["token"]
-    template = {"name": "order_confirmation", "language": "de", "components": COMPONENTS}
-    arms = [{"arm": "A"}, {"arm": "B", "template": template}]
-    plan = {"name": "Does it help?", "waba_id": DEMO_WABA, "arms": arms, "control": "A", "metric": "replied"}
-    made = world.call("POST", f"{world.url}/experiments", plan, token)
-    until(lambda: world.api("/experiments")["experiments"])
-
+def test_an_experiment_is_planned_started_and_stopped_on_the_page(world: InboxWorld, page: Page) -> None:
     page.goto(f"{world.url}/insights?view=experiments")
+    page.get_by_role("link", name="Plan one").click()
+    tried = page.get_by_label("B, what you try")
+    option = tried.locator("option").filter(has_text=re.compile(r"order_confirmation.*\(de\)"))
+    expect(option).to_have_count(1)
+    page.get_by_label("Name", exact=True).fill("Does it help?")
+    page.get_by_label("A, the control").select_option("nothing")
+    tried.select_option(option.get_attribute("value"))
+    expect(page.locator("[data-key=new]")).to_contain_text("body_1, body_2, header_1")
+    page.get_by_role("button", name="Work it out").click()
+    expect(page.locator("[data-key=new]")).to_contain_text("you may look and stop at any time")
+    page.get_by_role("button", name="Plan it").click()
+    expect(page).to_have_url(re.compile("experiment="))
+    page.get_by_role("link", name="All experiments").click()
     expect(page.locator("#view")).to_contain_text("Nobody is drawn yet.")
     page.get_by_role("link", name="Does it help?").click()
     expect(page.locator("[data-key=arms]")).to_contain_text("order_confirmation")
     expect(page.locator("[data-key=experiment]")).to_contain_text("nobody is counted yet")
     expect(page.locator("[data-key=looks]")).to_contain_text("Nobody has looked yet")
-    world.call("POST", f"{world.url}/experiments/{made['experiment_id']}/start", {}, token)
-    page.reload()
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_role("button", name="Start it").click()
     expect(page.locator("[data-key=experiment]")).to_contain_text("Running")
     assert_accessible(page)
+
+    (found,) = world.api("/experiments")["experiments"]
+    token = world.call("GET", f"{world.url}/ui/session")["token"]
+    values = {"body_1": "J\u00fcrgen", "body_2": "27. Juni", "header_1": "860198"}
+    template = {"experiment": found["experiment_id"], "values": values}
+    body = {"from": DEMO_PHONE, "to": PEOPLE[0], "type": "template", "template": template}
+    taken: list[Any] = []
+
+    def is_taken() -> bool:  # once the sender knows the experiment
+        with suppress(HTTPError):
+            taken.append(world.call("POST", f"{world.url}/messages", body, token))
+        return bool(taken)
+
+    until(is_taken)
+    assert taken[0]["arm"] in ("A", "B")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("button", name="Stop it").click()
+    expect(page.locator("[data-key=experiment]")).to_contain_text("The last people are being counted")
 
 
 def test_the_pages_lead_to_each_other(world: InboxWorld, page: Page) -> None:

@@ -13,17 +13,18 @@ from urllib.parse import parse_qs, urlsplit
 from playwright.sync_api import Page, Route
 from pydantic import BaseModel
 from wabus_insights.api.costs.models import CostsView
-from wabus_insights.api.experiments.models import Experiments, ExperimentView, Looks
+from wabus_insights.api.experiments.models import Experiments, ExperimentView, Looks, PeekingView, PlanView
 from wabus_insights.api.performance.models import FailuresView, TemplatePerformance, TemplatesView
 from wabus_insights.api.planning.models import AdvicesView, BudgetsView, Dismissed, ForecastsView
 from wabus_insights.performance.counting import COUNTS
 from wabus_insights.performance.summary import rates
+from wabus_template_sync.api.models import TemplateList, TemplateView
 
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
 HOSTILE = "\u202e<img src=x onerror=alert(1)>_" + "very_long_" * 40
 FAIR = "loyalty_points"
-PREFIXES = ("/performance", "/costs", "/budgets", "/advice", "/experiments")
+PREFIXES = ("/performance", "/costs", "/budgets", "/advice", "/experiments", "/templates")
 
 
 def counted(*values: int) -> dict[str, Any]:
@@ -278,6 +279,32 @@ def experiment(query: Mapping[str, str]) -> Any:
     })  # fmt: skip
 
 
+def sendable(query: Mapping[str, str]) -> Any:
+    """Templates as they may be sent, of which one has a picture."""
+    assert set(query["fields"].split(",")) <= TemplateView.model_fields.keys()
+    text = {"text": "5 % off", "variables": []}
+    kinds = [
+        template("101", "spring_sale", body={"text": "Hello {{1}}", "variables": ["1"]}),
+        template("102", "receipt", category="UTILITY", body=text),
+        template("104", "spring_short", body=text, buttons=[{"type": "URL", "text": "Buy", "variables": ["1"]}]),
+        template("105", HOSTILE, body=text),
+        template("106", "picture", body=text, header={"format": "IMAGE"}),
+    ]
+    found = [TemplateView.model_validate(each) for each in kinds]
+    return TemplateList.model_validate({"templates": found, "total": len(found), "next": None})
+
+
+def planned(query: Mapping[str, str]) -> Any:
+    return experiment(query).model_copy(update={"state": "planned", "started_at": None, "ends_at": None})
+
+
+def needed(query: Mapping[str, str]) -> Any:
+    return PlanView(
+        people_per_arm=3500, half_stop_by=2000, people_per_arm_at_one_look=1770,
+        peeking=[PeekingView(looks=20, false_positives=0.248)], said="3,500 people an arm show it in 80% of the cases.",
+    )  # fmt: skip
+
+
 def looks(query: Mapping[str, str]) -> Any:
     seen = [
         {"at": NOW - timedelta(days=day), "arm": "B", "people": 4000 - 400 * day, "evidence": 2.1 - 0.3 * day,
@@ -293,6 +320,8 @@ ANSWERS: dict[str, Any] = {
     "/budgets": budgets,
     "/advice": advice,
     "/experiments": experiments,
+    "/templates": sendable,
+    "/experiments/plan": needed,
     f"/experiments/{EXPERIMENT}": experiment,
     f"/experiments/{EXPERIMENT}/looks": looks,
     "/performance/templates": templates,

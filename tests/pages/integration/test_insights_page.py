@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from browser import PHONE, SMALLEST, WIDE, assert_accessible, assert_contrasts
-from insights_answers import ADVICE, ANSWERS, EXPERIMENT, dismissed, serve
+from insights_answers import ADVICE, ANSWERS, EXPERIMENT, dismissed, planned, serve
 from page_world import PageWorld
 from playwright.sync_api import Page, expect
+from wabus_insights.api.experiments.models import ExperimentRequest
 
 pytest_plugins = ["browser", "page_world"]
 pytestmark = pytest.mark.long  # every state, looked at by axe
@@ -68,6 +69,7 @@ def test_templates_are_a_table_that_sorts_and_says_nothing_untrue(world: PageWor
         ("?view=costs&group=campaign", "Cost by campaign", "3 messages without a known price"),
         ("?view=advice", "Advice", "Stop writing to them."),
         ("?view=experiments", "Experiments", "B is the winner."),
+        ("?view=experiments&plan=yes", "Plan an experiment", "1 template with pictures, cards or codes is not here"),
         (f"?experiment={EXPERIMENT}", "How sure we are", "no difference shown yet"),
     ],
 )
@@ -192,6 +194,71 @@ def test_budgets_are_set_once_they_can_be(world: PageWorld, page: Page) -> None:
     expect(page.get_by_text("The budgets are set.")).to_be_visible()
     assert len(sent) == 1
     assert asked.count("PUT /budgets?") == 1
+
+
+def test_an_experiment_is_planned_once_it_can_be_and_started_and_stopped(world: PageWorld, page: Page) -> None:
+    bodies: list[Any] = []
+    answers = ANSWERS | {
+        "POST /experiments": planned,
+        f"/experiments/{EXPERIMENT}": planned,
+        f"POST /experiments/{EXPERIMENT}/start": ANSWERS[f"/experiments/{EXPERIMENT}"],
+        f"POST /experiments/{EXPERIMENT}/stop": planned,
+    }
+    asked = opened(world, page, "?view=experiments", answers)
+    page.on("request", lambda sent: bodies.append(sent.post_data_json) if sent.method == "POST" else None)
+    page.get_by_role("link", name="Plan one").click()
+    expect(page.get_by_label("A, the control").locator("option")).to_have_count(6)
+    page.get_by_label("Share who do it now (%)").fill("110")
+    page.get_by_role("button", name="Work it out").click()
+    expect(page.get_by_role("alert")).to_contain_text("below 100")
+    page.get_by_label("Share who do it now (%)").fill("10,5")
+    page.get_by_role("button", name="Work it out").click()
+    expect(page.locator("[data-key=new]")).to_contain_text("3,500 people an arm show it")
+    assert bodies == [{"baseline": 0.105, "effect": 0.03}]
+
+    page.get_by_label("A, the control").select_option("101")
+    page.get_by_label("B, what you try").select_option("102")
+    expect(page.locator("[data-key=new]")).to_contain_text("has to bring the values body_1.")
+    page.get_by_role("button", name="Plan it").click()
+    expect(page.get_by_role("alert")).to_contain_text("Give it a name. Both templates are of one category")
+    assert_accessible(page)
+    page.get_by_label("Name", exact=True).fill("Short or long")
+    page.get_by_label("B, what you try").select_option("104")
+    page.get_by_label("Share of people who get B").fill("20")
+    page.get_by_role("button", name="Plan it").click()
+    expect(page.get_by_text("It is planned. Start it when you are ready to send.")).to_be_visible()
+    expect(page).to_have_url(re.compile(f"experiment={EXPERIMENT}"))
+    plan = ExperimentRequest.model_validate(bodies[-1])
+    assert [(arm.arm, arm.weight, arm.template and arm.template.name) for arm in plan.arms] == [
+        ("A", 0.8, "spring_sale"), ("B", 0.2, "spring_short"),
+    ]  # fmt: skip
+    assert len(bodies) == 2
+
+    page.get_by_role("button", name="Start", exact=True).click()
+    assert_accessible(page)
+    page.get_by_role("button", name="Not now").click()
+    assert f"POST /experiments/{EXPERIMENT}/start?" not in asked
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_role("button", name="Start it").click()
+    expect(page.locator("[data-key=experiment]")).to_contain_text("Running")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("button", name="Stop it").click()
+    expect(page.get_by_text("Nobody is drawn any more; who was drawn is still counted.")).to_be_visible()
+    assert asked.count(f"POST /experiments/{EXPERIMENT}/stop?") == 1
+
+
+def test_who_is_no_administrator_plans_and_starts_nothing(world: PageWorld, page: Page) -> None:
+    opened(world, page, "?view=experiments&plan=yes", ANSWERS | {f"/experiments/{EXPERIMENT}": planned})
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Access token").fill(world.token(role="member"))
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.goto(f"{world.url}/insights?view=experiments&plan=yes")
+    expect(page.get_by_role("heading", name="Experiments")).to_be_visible()
+    expect(page.get_by_role("heading", name="Plan an experiment")).to_have_count(0)
+    expect(page.get_by_role("link", name="Plan one")).to_have_count(0)
+    page.goto(f"{world.url}/insights?experiment={EXPERIMENT}")
+    expect(page.get_by_role("heading", name="The plan")).to_be_visible()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_have_count(0)
 
 
 def test_a_table_is_saved_as_csv_and_advice_dismissed(world: PageWorld, page: Page) -> None:

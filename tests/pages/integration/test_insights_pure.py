@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from pure_functions import Call
+from wabus_insights.api.experiments.models import ExperimentRequest
 
 pytest_plugins = ["pure_functions"]
 
@@ -305,3 +306,69 @@ def test_more_is_better_only_of_what_is_wanted(call: Call, verdict: str, rate: s
 )
 def test_the_next_page_of_a_csv_is_found_by_its_link(call: Call, link: str | None, cursor: str | None) -> None:
     assert call("insights/store.js", "nextOf", link) == cursor
+
+
+@pytest.mark.parametrize(
+    ("template", "found"),
+    [
+        ({"body": {"text": "Hi", "variables": []}}, []),
+        (
+            {"body": {"text": "Hi {{1}}", "variables": ["1"]}, "header": {"format": "TEXT", "variables": ["1"]}},
+            [
+                {"type": "header", "parameters": [{"type": "text", "text": "{{header_1}}"}]},
+                {"type": "body", "parameters": [{"type": "text", "text": "{{body_1}}"}]},
+            ],
+        ),
+        (
+            {"body": {"variables": ["first_name"]}, "buttons": [{"type": "QUICK_REPLY"},
+                                                                {"type": "URL", "variables": ["1"]}]},
+            [
+                {"type": "body",
+                 "parameters": [{"type": "text", "parameter_name": "first_name", "text": "{{first_name}}"}]},
+                {"type": "button", "sub_type": "url", "index": "1",
+                 "parameters": [{"type": "text", "text": "{{button_2}}"}]},
+            ],
+        ),
+        ({"header": {"format": "IMAGE"}}, None),
+        ({"buttons": [{"type": "OTP"}]}, None),
+        ({"carousel": [{}]}, None),
+        ({"limited_time_offer": {"text": "Now"}}, None),
+    ],
+)  # fmt: skip
+def test_a_template_is_filled_in_with_the_values_of_each_send_or_not_planned_here(
+    call: Call, template: dict[str, Any], found: list[dict[str, Any]] | None
+) -> None:
+    assert call("insights/experiments.js", "componentsOf", template) == found
+
+
+PLANNED = {
+    "name": "a", "control": "nothing", "tried": "1", "share": "33", "metric": "replied", "outcome_hours": "72",
+    "days": "3", "audience": "",
+}  # fmt: skip
+SENDABLE = [
+    {"template_id": "1", "waba_id": "7", "name": "t", "language": "de", "category": "MARKETING"},
+    {"template_id": "2", "waba_id": "8", "name": "u", "language": "de", "category": "MARKETING"},
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({}, []),
+        ({"name": ""}, ["name"]),
+        ({"control": "", "tried": ""}, ["control"]),
+        ({"tried": "nothing"}, ["tried"]),
+        ({"control": "2"}, ["tried"]),
+        ({"metric": "read"}, ["metric"]),
+        ({"share": "100"}, ["share"]),
+        ({"share": "half"}, ["share"]),
+        ({"outcome_hours": "169"}, ["outcome_hours"]),
+        ({"days": "0"}, ["days"]),
+    ],
+)
+def test_a_plan_is_sent_only_when_it_can_be(call: Call, changes: dict[str, str], fields: list[str]) -> None:
+    found = call("insights/experiments.js", "planOf", PLANNED | changes, SENDABLE)
+    assert [each["field"] for each in found["wrong"]] == fields
+    if not fields:
+        plan = ExperimentRequest.model_validate(found["plan"])
+        assert (plan.waba_id, plan.minimum_days, [arm.weight for arm in plan.arms]) == ("7", 3, [0.67, 0.33])

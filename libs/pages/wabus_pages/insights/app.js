@@ -103,6 +103,7 @@ function askToSignIn(why, { isWrong = false } = {}) {
   forgetAll();
   fewer();
   budgets.stopEditing();
+  later.get("experiments")?.leave();
   $("search").value = "";
   $("sign-in").hidden = false;
   if (why) $("sign-in-why").textContent = why;
@@ -115,6 +116,7 @@ async function onSubmit(event) {
   event.preventDefault();
   if (event.target.id === "sign-in") return signIn();
   if (event.target.dataset.form === "budgets") return doing(saveBudgets, budgets.refuse);
+  if (event.target.dataset.form === "experiment") return doing(planExperiment, load("experiments").refuse);
   if (event.target.method === "dialog") event.target.closest("dialog").close(event.submitter?.value ?? "");
 }
 
@@ -161,6 +163,10 @@ const ACTIONS = {
   "add-budget": () => (budgets.add(currencyHere()), soon()),
   "remove-budget": ({ at }) => (budgets.remove(Number(at)), soon()),
   "cancel-budgets": () => (budgets.stopEditing(), soon()),
+  "size-experiment": () => doing(sizeExperiment, load("experiments").refuse),
+  "leave-plan": () => (load("experiments").leave(), go({ plan: false }, { push: true })),
+  "start-experiment": ({ id }) => change(id, "start", "Started. Send to people through it: each gets what they are drawn for."),
+  "stop-experiment": ({ id }) => change(id, "stop", "Stopped. Nobody is drawn any more; who was drawn is still counted."),
   "clear-filters": () => go({ number: null, country: null, q: "" }),
   time: (_, button) => showExact(button),
   "dismiss-toast": ({ id }) => dismiss(id),
@@ -201,6 +207,10 @@ function follow(link) {
 }
 
 function onSet({ target }) {
+  if (target.dataset.draft) {
+    load(`${target.dataset.draft}s`).keep();
+    return soon();
+  }
   const name = target.dataset.set;
   if (!name) return;
   if (name === "days" && target.value === "dates") return go({ days: "dates", ...periodOf(place, today()) });
@@ -260,6 +270,39 @@ async function saveBudgets() {
   toast("good", "The budgets are set.");
 }
 
+async function sizeExperiment() {
+  const part = load("experiments");
+  const size = part.readSize();
+  soon();
+  if (!size) return;
+  part.isNeeded((await tell("POST", "/experiments/plan", size)).said);
+  soon();
+}
+
+async function planExperiment() {
+  const part = load("experiments");
+  const found = part.readPlan(answer("sendable").data.templates);
+  soon();
+  if (!found) return;
+  const made = await tell("POST", "/experiments", found.plan, { "Idempotency-Key": found.key });
+  part.leave();
+  toFocus = true;
+  go({ plan: false, experiment: made?.experiment_id ?? null }, { push: true });
+  if (!made) await ask({ anew: true });
+  toast("good", made ? "It is planned. Start it when you are ready to send." : "It is planned, and shows here in a moment.");
+}
+
+/** Start or stop an experiment, once that is confirmed. */
+async function change(id, what, done) {
+  if (!(await confirmed(`${what}-experiment`, null))) return;
+  const now = await tell("POST", `/experiments/${encodeURIComponent(id)}/${what}`, {});
+  const known = answer("experiment");
+  if (now && known.data?.experiment_id === id) answers.set("experiment", { ...known, data: now, at: Date.now() });
+  if (!now) for (const delay of SOON) setTimeout(() => isShown() || ask({ anew: true }), delay);
+  soon();
+  toast("good", done);
+}
+
 const isShown = () => document.hidden || !$("sign-in").hidden;
 
 /** A currency to begin a budget with: the one that was charged in. */
@@ -305,7 +348,7 @@ function draw() {
   }
   const { accounts, numbers } = people();
   drawTools(numbers);
-  show($("views"), h("ul", {}, VIEWS.map(([view, title]) => h("li", { "data-key": view }, linkTo({ ...place, view, template: null, experiment: null }, { class: "view", "aria-current": isView(view) ? "page" : null }, title)))));
+  show($("views"), h("ul", {}, VIEWS.map(([view, title]) => h("li", { "data-key": view }, linkTo({ ...place, view, template: null, experiment: null, plan: false }, { class: "view", "aria-current": isView(view) ? "page" : null }, title)))));
   show($("summary"), summary(accounts));
   show($("view"), sections(accounts, numbers));
   document.title = `${titleNow()} · Insights`;
@@ -342,7 +385,7 @@ function sections(accounts, numbers) {
   if (place.template) {
     return part.templateSections(place, { byDay: answer("template day"), byVersion: answer("template version"), breakdown: answer("breakdown"), failures: answer("failures"), costs: answer("costs template"), numbers, isAdmin }, today());
   }
-  if (place.experiment) return part.experimentSections(place, { experiment: answer("experiment"), looks: answer("looks"), accounts });
+  if (place.experiment) return part.experimentSections(place, { experiment: answer("experiment"), looks: answer("looks"), accounts }, { isAdmin });
   switch (place.view) {
     case "costs": {
       const templates = new Map((answer("templates").data?.templates ?? []).map(({ template_id, name }) => [template_id, upright(name) || template_id]));
@@ -351,7 +394,7 @@ function sections(accounts, numbers) {
     case "advice":
       return [adviceSection(place, { advice: answer("advice"), accounts }, { isAdmin })];
     case "experiments":
-      return [part.experimentsSection(place, { experiments: answer("experiments") })];
+      return part.experimentsSections(place, { experiments: answer("experiments"), sendable: answer("sendable"), accounts }, { isAdmin });
     default:
       return templatesTable(place, { templates: answer("templates"), costs: answer("costs template") }, today());
   }

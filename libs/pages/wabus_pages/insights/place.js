@@ -5,11 +5,12 @@ export const PERIODS = [["7", "Last 7 days"], ["30", "Last 30 days"], ["90", "La
 export const SORTS = ["name", "accepted", "delivered", "read", "replied", "stopped", "failed", "cost"];
 export const BREAKDOWNS = [["country", "Country"], ["number", "Business number"], ["hour", "Hour"]];
 export const GROUPS = [["category", "Category"], ["market", "Market"], ["number", "Business number"], ["template", "Template"], ["campaign", "Campaign"]];
-export const NAMES = ["view", "template", "experiment", "days", "from", "to", "number", "country", "sort", "order", "q", "by", "group", "dismissed"];
+export const NAMES = ["view", "template", "experiment", "days", "from", "to", "number", "country", "sort", "order", "q", "by", "group", "dismissed", "plan"];
 const RATES = { delivered: "delivery_rate", read: "read_rate", replied: "reply_rate", stopped: "stop_rate", failed: "failure_rate" };
 const USUAL = { view: "templates", days: "30", sort: "accepted", order: "desc", by: "country", group: "category" };
 const MOST_DAYS = 400;
 const HOURS_MOST = 31; // days that can be asked for by the hour
+const SENDABLE = "template_id,waba_id,name,language,category,header,body,buttons,carousel,limited_time_offer";
 const DAY = 86_400_000; // ms
 const ISO = /^\d{4}-\d{2}-\d{2}$/;
 
@@ -31,6 +32,7 @@ export function placeOf(given) {
     by: one("by", BREAKDOWNS.map(([name]) => name)),
     group: one("group", GROUPS.map(([name]) => name)),
     dismissed: given.dismissed === "yes",
+    plan: given.plan === "yes",
   };
   if (place.days === "dates" && !(place.from && place.to && place.from <= place.to)) return { ...place, days: USUAL.days, from: null, to: null };
   return place.days === "dates" ? place : { ...place, from: null, to: null };
@@ -39,7 +41,7 @@ export function placeOf(given) {
 /** A place as the parameters of an address; what is as usual is left out. */
 export function parametersOf(place) {
   return Object.fromEntries(NAMES.map((name) => {
-    const value = name === "dismissed" ? (place[name] ? "yes" : null) : place[name];
+    const value = place[name] === true ? "yes" : place[name];
     return [name, value && value !== USUAL[name] ? value : null];
   }));
 }
@@ -88,7 +90,7 @@ export function needsOf(place, today) {
   }
   if (place.view === "costs") return { ...always, ...money, "costs day": costs("day"), "costs group": costs(place.group) };
   if (place.view === "advice") return { ...always, advice: money.advice };
-  if (place.view === "experiments") return { ...always, experiments: "/experiments?limit=200" };
+  if (place.view === "experiments") return { ...always, experiments: "/experiments?limit=200", ...(place.plan ? { sendable: `/templates${query({ limit: "500", fields: SENDABLE })}` } : {}) };
   return { ...always, ...money, templates: `/performance/templates${query({ ...filter, ...sorted(place), limit: "1000" })}`, "costs template": costs("template") };
 }
 

@@ -60,10 +60,10 @@ async function outcome(path) {
 }
 
 /** Change something; the answer, null where it is done later. Throws like `call`. */
-export async function tell(method, path, body) {
+export async function tell(method, path, body, headers = {}) {
   const got = await open(path, {
     method,
-    headers: { "Content-Type": "application/json", Accept: "application/json" },
+    headers: { "Content-Type": "application/json", Accept: "application/json", ...headers },
     body: JSON.stringify(body),
     signal: AbortSignal.timeout(20_000),
   });
