@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import asyncpg
 from wabus_health_projector.worker import projector
-from wabus_runtime.kafka.publisher import Position
+from wabus_runtime.kafka.outcomes import Position
 from wabus_runtime.postgres.offsets import wait_for
 from waiting import WAIT
 

@@ -27,8 +27,8 @@ from wabus_gateway.worker.publish import WebhookPublisher
 from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.identity.lines import KnownLines
 from wabus_runtime.kafka.dead_letters import DeadLetters
-from wabus_runtime.kafka.partition_buffer import fits
 from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.kafka.record_sizes import fits
 from wabus_runtime.service.process import GC_THRESHOLD, MAX_BODY
 from wabus_runtime.settings import IdentitySettings
 from webhooks import conversation, encoded, history, status, text, webhook

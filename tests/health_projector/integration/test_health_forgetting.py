@@ -35,7 +35,8 @@ from wabus_events import (
 from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_health_projector.tables import history
 from wabus_health_projector.worker import projector
-from wabus_runtime.kafka.publisher import Position, Publisher
+from wabus_runtime.kafka.outcomes import Position
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.postgres.offsets import wait_for
 from wabus_runtime.projection.rebuild import RebuildSettings, rebuild

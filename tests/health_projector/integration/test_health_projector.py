@@ -41,7 +41,8 @@ from wabus_events.testing import an
 from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_health_projector.tables.counts import Counter
 from wabus_health_projector.worker import projector
-from wabus_runtime.kafka.publisher import Position, Publisher
+from wabus_runtime.kafka.outcomes import Position
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import Connection, migrated_pool
 from wabus_runtime.postgres.offsets import channel
 from wabus_runtime.projection.engine import project

@@ -17,7 +17,8 @@ from wabus_events import AccountConnected, CallbackVerified, Event, MessageRecei
 from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_health_projector.worker import projector
 from wabus_runtime.kafka.clients import KafkaUnavailable
-from wabus_runtime.kafka.publisher import Position, Publisher
+from wabus_runtime.kafka.outcomes import Position
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.projection.declaration import Projection
 from wabus_runtime.projection.rebuild import RebuildFailed, RebuildSettings, discard, rebuild

@@ -16,7 +16,8 @@ from wabus_cli.dead_letters import read_letters
 from wabus_events import DEADLETTER, MESSAGES, Event, MessageReceived, Record, encode, fact_id
 from wabus_events.models.topics import MAX_RECORD_BYTES
 from wabus_runtime.kafka.clients import client_options, partition_of, topic_name
-from wabus_runtime.kafka.publisher import Position, Publisher, RecordRefused
+from wabus_runtime.kafka.outcomes import Position, RecordRefused
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.kafka.transactions import Fenced, TransactionalPublisher
 from wabus_runtime.postgres.database import Connection, migrate, open_pool
 from wabus_runtime.postgres.offsets import wait_for

@@ -16,7 +16,8 @@ from wabus_events import MESSAGES, Event, MessageStatusChanged, Record
 from wabus_local.kafka import EmbeddedKafka
 from wabus_runtime.kafka.clients import KafkaUnavailable, client_options, stop_consumer, topic_name
 from wabus_runtime.kafka.end_offsets import end_positions
-from wabus_runtime.kafka.publisher import Patience, Position, Publisher
+from wabus_runtime.kafka.outcomes import Position
+from wabus_runtime.kafka.publisher import Patience, Publisher
 from wabus_runtime.settings import KafkaSettings
 from waiting import Eventually
 

@@ -26,7 +26,8 @@ from wabus_gateway.app import GatewaySettings, create_app
 from wabus_local.kafka import EmbeddedKafka
 from wabus_runtime.kafka.clients import client_options, ensure_topics, topic_name
 from wabus_runtime.kafka.end_offsets import end_positions
-from wabus_runtime.kafka.publisher import Position, Publisher, RecordRefused
+from wabus_runtime.kafka.outcomes import Position, RecordRefused
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.kafka.transactions import Fenced, TransactionalPublisher
 from wabus_runtime.service.process import FRONT, serving
 from wabus_runtime.settings import KafkaSettings, load

@@ -4,15 +4,8 @@ from collections.abc import Sequence
 
 from wabus_events import MESSAGES, Record
 from wabus_runtime.kafka.clients import KafkaUnavailable
-from wabus_runtime.kafka.partition_buffer import (
-    BATCH_BYTES,
-    BATCH_RECORDS,
-    Overloaded,
-    PartitionBuffer,
-    Position,
-    Publish,
-    RecordRefused,
-)
+from wabus_runtime.kafka.outcomes import Overloaded, Position, RecordRefused
+from wabus_runtime.kafka.partition_buffer import BATCH_BYTES, BATCH_RECORDS, PartitionBuffer, Publish
 
 End = KafkaUnavailable | RecordRefused | None
 

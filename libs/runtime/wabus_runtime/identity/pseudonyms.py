@@ -17,7 +17,8 @@ from wabus_events import KEYS, OrganisationKey, fact_id
 from wabus_events.models.erasures import PSEUDONYM, keyed
 
 from wabus_runtime.kafka.clients import KafkaUnavailable
-from wabus_runtime.kafka.publisher import Publisher, RecordRefused
+from wabus_runtime.kafka.outcomes import RecordRefused
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.kafka.replica import Replica, event_of
 from wabus_runtime.settings import KEY_BYTES, IdentitySettings
 

@@ -26,8 +26,9 @@ from wabus_events.kafka import LEFT_OUT, SMALL_HEADER, with_values
 from wabus_events.subscriber.policy import TooManyDeadLetters, dead_letter_notes
 
 from wabus_runtime.kafka.dead_letter_limits import NOBODY, Admission, DeadLetterLimits
-from wabus_runtime.kafka.partition_buffer import fits
-from wabus_runtime.kafka.publisher import Publisher, RecordRefused
+from wabus_runtime.kafka.outcomes import RecordRefused
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.kafka.record_sizes import fits
 from wabus_runtime.settings import KafkaSettings
 
 KEPT = ("ce_id", "ce_type")  # headers by which such a letter still tells which event it is about

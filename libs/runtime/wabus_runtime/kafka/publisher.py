@@ -14,44 +14,26 @@ from functools import partial
 from typing import Any
 
 import structlog
-from aiokafka import TopicPartition
-from aiokafka.errors import MessageSizeTooLargeError, TopicAuthorizationFailedError
 from wabus_events import TOPICS, Event, Record, encode
-from wabus_events.models.topics import MAX_RECORD_BYTES
 
-from wabus_runtime.kafka.clients import KafkaUnavailable, partition_of
-from wabus_runtime.kafka.partition_buffer import (
-    BATCH_RECORDS,
-    BUCKETS,
-    PUBLISHED,
-    Done,
-    Overloaded,
-    PartitionBuffer,
-    Position,
-    Publish,
-    RecordRefused,
-)
+from wabus_runtime.kafka.clients import KafkaUnavailable
+from wabus_runtime.kafka.outcomes import BUCKETS, PUBLISHED, Overloaded, Position, RecordRefused
+from wabus_runtime.kafka.partition_buffer import BATCH_RECORDS, Done, PartitionBuffer, Publish
 from wabus_runtime.kafka.producer_session import (
     ABOUT_ID,
     ABOUT_SIZE,
     ABOUT_TOPIC,
     ProducerSession,
+    ProducerSessions,
     is_refusal,
-    open_session,
-    retire,
 )
 from wabus_runtime.observe import tracing
 from wabus_runtime.observe.timings import Timings
-from wabus_runtime.pauses import growing_pauses
 from wabus_runtime.settings import KafkaSettings
-
-__all__ = ["Done", "Overloaded", "Patience", "Position", "Publisher", "RecordRefused"]
 
 ACK_TIMEOUT = 3.0  # seconds without an answer until Kafka is taken to be away
 MAX_WAITING = 50_000  # records in memory that Kafka does not have yet
 WATCH_EVERY = 0.1  # seconds between looks at what has waited too long, or has no leader
-CONNECT_PAUSES = (0.05, 1.0)  # seconds between attempts to connect, and at most
-IDS_TRIED = 3  # producer ids for a batch, until something else must be wrong
 
 BATCH_SECONDS = Timings("wabus_publish_batch_seconds", "From packing a batch to Kafka's answer.", buckets=BUCKETS)
 _TAKEN = {topic.name: PUBLISHED.labels(topic.name) for topic in TOPICS}
@@ -85,28 +67,25 @@ class Publisher:
     """Publishes from many tasks at once. Idempotent, `acks=all`, and a partition's records in their order."""
 
     def __init__(self, settings: KafkaSettings, source: str, patience: Patience = PATIENCE) -> None:
-        self._settings = settings
         self._source = source
         self._patience = patience
         self._admit_within = patience.admit
-        self._session: ProducerSession | None = None
+        self._due = asyncio.Event()
+        self._sessions = ProducerSessions(settings, patience.acknowledge, self._due.set)
         self._buffers: dict[tuple[str, int], PartitionBuffer] = {}
         self._active: dict[PartitionBuffer, None] = {}
         """Those of which Kafka does not have everything, in the order in which they became so."""
         self._records = 0  # that Kafka does not have yet
         self._answered_at = 0.0  # when Kafka took or refused something last, by `time.perf_counter`
-        self._due = asyncio.Event()
         self._idle = asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
         self._watch: asyncio.TimerHandle | None = None
-        self._renewal: asyncio.Task[None] | None = None
-        self._retiring: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     @property
     def connected(self) -> bool:
         """Whether there is a Kafka to publish to, as far as that is known."""
-        return self._session is not None
+        return self._sessions.current is not None
 
     @property
     def available(self) -> bool:
@@ -118,10 +97,7 @@ class Publisher:
     async def start(self) -> None:
         """Connect; while Kafka is away this returns at once and goes on trying."""
         self._sender = asyncio.create_task(self._send(), context=tracing.detached())
-        try:
-            self._session = await open_session(self._settings)
-        except KafkaUnavailable:
-            self._renew(None)
+        await self._sessions.start()
 
     async def stop(self) -> None:
         """Wait for what is under way, then close."""
@@ -129,14 +105,11 @@ class Publisher:
         if self._active:
             self._idle.clear()
             await asyncio.wait([asyncio.create_task(self._idle.wait())], timeout=self._patience.acknowledge)
-        session, self._session = self._session, None
-        ending = [task for task in (self._sender, self._renewal) if task]
-        for task in ending:
-            task.cancel()
-        if session:
-            await session.close()
-        if under_way := [*ending, *self._retiring]:
-            await asyncio.wait(under_way, timeout=self._patience.acknowledge)
+        if self._sender:
+            self._sender.cancel()
+        await self._sessions.stop()
+        if self._sender:
+            await asyncio.wait([self._sender], timeout=self._patience.acknowledge)
         for buffer in list(self._active):
             self._records -= buffer.give_up_older(math.inf)
 
@@ -174,16 +147,16 @@ class Publisher:
 
         Where each record is gets into `positions`, if there is such a list of the same length.
         """
-        session = self._session
+        session = self._sessions.current
         if session is None or self._stopping:
             raise KafkaUnavailable("Kafka is away")
         if self._records + len(records) > MAX_WAITING:
             raise Overloaded("too many events are waiting for Kafka")
         now = time.perf_counter()
-        buffers = [self._buffer(session, record) for record in records]
+        buffers = [self._buffer(record.topic, session.partition(record)) for record in records]
         for buffer in buffers:
             silent_since = buffer.since if buffer in self._active else now
-            if now - min(silent_since, self._asked_at(session, buffer, now)) > self._admit_within:
+            if now - min(silent_since, session.asked_at(buffer, now)) > self._admit_within:
                 raise KafkaUnavailable("Kafka does not answer for a partition")
         publish = Publish(len(records), now, done, positions)
         self._records += len(records)
@@ -197,31 +170,10 @@ class Publisher:
         if self._watch is None:
             self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._expire_overdue)
 
-    def _asked_at(self, session: ProducerSession, buffer: PartitionBuffer, now: float) -> float:
-        """Since when the partition's broker has not answered; now, if it has."""
-        asked_at = session.busy.get(buffer.node, now)
-        if now - asked_at > self._admit_within:  # it may have another leader by now
-            buffer.node = self._leader(session, buffer)
-            asked_at = session.busy.get(buffer.node, now)
-        return asked_at
-
-    def _leader(self, session: ProducerSession, buffer: PartitionBuffer) -> int:
-        """The broker that leads the partition, or -1."""
-        place = TopicPartition(self._settings.topic_prefix + buffer.topic, buffer.partition)
-        node = session.producer.client.cluster.leader_for_partition(place)
-        return -1 if node is None else node
-
-    def _buffer(self, session: ProducerSession, record: Record) -> PartitionBuffer:
-        partitions = session.partitions.get(record.topic)
-        if partitions is None:  # it was hidden from us, and may be still
-            found = session.producer.client.cluster.partitions_for_topic(self._settings.topic_prefix + record.topic)
-            partitions = len(found or [0])
-            if found:
-                session.partitions[record.topic] = partitions
-        place = record.topic, partition_of(record.key, partitions)
-        buffer = self._buffers.get(place)
+    def _buffer(self, topic: str, partition: int) -> PartitionBuffer:
+        buffer = self._buffers.get((topic, partition))
         if buffer is None:
-            buffer = self._buffers[place] = PartitionBuffer(*place)
+            buffer = self._buffers[topic, partition] = PartitionBuffer(topic, partition)
         return buffer
 
     async def _send(self) -> None:
@@ -230,8 +182,8 @@ class Publisher:
             await self._due.wait()
             self._due.clear()
             try:
-                if self._session:
-                    await self._send_round(self._session)
+                if self._sessions.current:
+                    await self._send_round(self._sessions.current)
             except Exception:  # nobody else would go on
                 log.exception("sending failed", action="publish_failed")
                 await asyncio.sleep(WATCH_EVERY)
@@ -240,58 +192,29 @@ class Publisher:
         """Give each broker that is not busy the next batches of its partitions."""
         now, packed = time.perf_counter(), 0
         for buffer in list(self._active):
-            if buffer.batch or not buffer.waiting:
+            if buffer.batch or not buffer.waiting or session is not self._sessions.current:
+                continue
+            if buffer in session.spent:
+                self._sessions.renew(session)
                 continue
             try:
-                node = self._node(session, buffer)
-                if node is None or session.busy.get(node, now) != now:
+                broker = session.broker_for(buffer)
+                if broker is None or session.busy.get(broker, now) != now:
                     continue
                 packed += len(buffer.take(time.perf_counter()))
-                stored = await self._stored(session, buffer)
+                stored = await session.send(buffer, broker, now)
             except Exception as error:  # whatever it is, those who wait for it are told
                 self._take_failure(session, buffer, error)
                 self._go_on_with(buffer)
             else:
-                session.busy[node] = now
-                session.batches[stored] = node
                 stored.add_done_callback(partial(self._take_outcome, session, buffer))
             if packed >= BATCH_RECORDS:
                 packed = 0
                 await asyncio.sleep(0)
 
-    def _node(self, session: ProducerSession, buffer: PartitionBuffer) -> int | None:
-        """The broker to write to; None while there is none. Raises `TopicAuthorizationFailedError`."""
-        if session is not self._session:
-            return None
-        if buffer in session.spent:
-            self._renew(session)
-            return None
-        name = self._settings.topic_prefix + buffer.topic
-        cluster = session.producer.client.cluster
-        if buffer.topic not in session.partitions or name in cluster.unauthorized_topics:
-            raise TopicAuthorizationFailedError(name)
-        # A batch without a leader aiokafka would ask for without a pause, and drop after a while, number and all
-        # (`MessageAccumulator.drain_by_nodes`).
-        buffer.node = self._leader(session, buffer)
-        if buffer.node == -1:
-            session.producer.client.force_metadata_update()
-            return None
-        return buffer.node
-
-    async def _stored(self, session: ProducerSession, buffer: PartitionBuffer) -> asyncio.Future[Any]:
-        """Give the buffer's batch to the producer; what it returns will know where the first record is."""
-        builder = session.producer.create_batch()
-        append = builder.append
-        for record, _, _ in buffer.batch:
-            append(timestamp=record.timestamp_ms, key=record.key, value=record.value, headers=record.headers)
-        if builder.record_count() < len(buffer.batch) or builder.size() > MAX_RECORD_BYTES:
-            raise MessageSizeTooLargeError
-        name = self._settings.topic_prefix + buffer.topic
-        return await session.producer.send_batch(builder, name, partition=buffer.partition)
-
     def _take_outcome(self, session: ProducerSession, buffer: PartitionBuffer, stored: asyncio.Future[Any]) -> None:
         """A batch has its outcome."""
-        session.busy.pop(session.batches.pop(stored), None)
+        session.end_batch(stored)
         if stored.cancelled():
             self._take_failure(session, buffer, KafkaUnavailable("the producer is closed"))
         elif error := stored.exception():
@@ -312,16 +235,15 @@ class Publisher:
         now, reason = time.perf_counter(), type(error).__name__
         if is_refusal(error):
             self._answered_at = now
-            about_size, about_topic = isinstance(error, ABOUT_SIZE), isinstance(error, ABOUT_TOPIC)
             if not buffer.batch:
                 buffer.take(now)
+            about_size, about_topic = isinstance(error, ABOUT_SIZE), isinstance(error, ABOUT_TOPIC)
             self._records -= buffer.refuse(reason, now, about_size=about_size, about_topic=about_topic)
             return
         session.spent.add(buffer)
-        if isinstance(error, ABOUT_ID) and buffer.ids_tried < IDS_TRIED:
+        if isinstance(error, ABOUT_ID):
             # Its number does not follow the one before. A refused batch leaves such a gap, which shows only here: many
-            # that are refused one after the other need no new id.
-            buffer.ids_tried += 1
+            # that are refused one after the other need no new id. Whoever has waited too long is told all the same.
             buffer.put_back()
             return
         log.warning("kafka is away", action="kafka_away", topic=buffer.topic, partition=buffer.partition, error=reason)
@@ -337,7 +259,7 @@ class Publisher:
 
     def _expire_overdue(self) -> None:
         """Give up what has waited too long. What was sent may still arrive: it is published again with the same ids."""
-        now, session = time.perf_counter(), self._session
+        now, session = time.perf_counter(), self._sessions.current
         for buffer in list(self._active):  # whoever is told may publish again at once
             silent_for = now - buffer.since
             if silent_for > self._patience.acknowledge:
@@ -349,31 +271,7 @@ class Publisher:
             elif self._patience.publish is not None:
                 self._records -= buffer.give_up_older(now - self._patience.publish)
             if session and silent_for > self._patience.outcome < now - session.began:
-                self._renew(session)
+                self._sessions.renew(session)
             self._go_on_with(buffer)
         again = self._active and not self._stopping
         self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._expire_overdue) if again else None
-
-    def _renew(self, old: ProducerSession | None) -> None:
-        """Open another session in place of this one, under which no batch begins any more; once at a time."""
-        if self._session is old and not self._stopping and (self._renewal is None or self._renewal.done()):
-            self._renewal = asyncio.create_task(self._renewed(old), context=tracing.detached())
-
-    async def _renewed(self, old: ProducerSession | None) -> None:
-        pauses = growing_pauses(*CONNECT_PAUSES)
-        while True:
-            try:
-                session = await open_session(self._settings)
-                break
-            except Exception as error:  # whatever it is, nobody else would try again
-                if not isinstance(error, KafkaUnavailable):
-                    log.warning("connecting failed", action="kafka_connect", error=type(error).__name__, exc_info=True)
-                await asyncio.sleep(next(pauses))
-        self._session = session
-        self._due.set()
-        if old is None:
-            log.info("kafka is back", action="kafka_back")
-        else:
-            retiring = asyncio.create_task(retire(old, self._patience.acknowledge))
-            self._retiring.add(retiring)
-            retiring.add_done_callback(self._retiring.discard)

@@ -14,16 +14,10 @@ from wabus_events import Event, Record, encode
 from wabus_events.models.topics import MAX_RECORD_BYTES
 
 from wabus_runtime.kafka.clients import KafkaUnavailable, close_producer, partition_of
-from wabus_runtime.kafka.partition_buffer import (
-    PUBLISH_FAILURES,
-    PUBLISH_SECONDS,
-    PUBLISHED,
-    REFUSED,
-    Position,
-    about_bytes,
-)
+from wabus_runtime.kafka.outcomes import PUBLISH_FAILURES, PUBLISH_SECONDS, PUBLISHED, REFUSED, Position, RecordRefused
 from wabus_runtime.kafka.producer_session import is_refusal, new_producer
-from wabus_runtime.kafka.publisher import ACK_TIMEOUT, RecordRefused
+from wabus_runtime.kafka.publisher import ACK_TIMEOUT
+from wabus_runtime.kafka.record_sizes import about_bytes
 from wabus_runtime.observe import tracing
 from wabus_runtime.settings import KafkaSettings
 

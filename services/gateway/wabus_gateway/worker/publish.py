@@ -28,8 +28,9 @@ from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.identity.lines import KnownLines
 from wabus_runtime.kafka.clients import KafkaUnavailable
 from wabus_runtime.kafka.dead_letters import DeadLetters
-from wabus_runtime.kafka.partition_buffer import fits
-from wabus_runtime.kafka.publisher import Overloaded, Publisher, RecordRefused
+from wabus_runtime.kafka.outcomes import Overloaded, RecordRefused
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.kafka.record_sizes import fits
 from wabus_runtime.observe import tracing
 from wabus_whatsapp.forgetting import respecting
 

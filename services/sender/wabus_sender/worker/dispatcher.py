@@ -29,7 +29,8 @@ from wabus_events import (
 from wabus_events.models.sends import Lane
 from wabus_runtime.kafka.clients import KafkaUnavailable
 from wabus_runtime.kafka.end_offsets import end_positions
-from wabus_runtime.kafka.publisher import Publisher, RecordRefused
+from wabus_runtime.kafka.outcomes import RecordRefused
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.observe.liveness import watched
 from wabus_runtime.postgres.database import DATABASE_AWAY, listening
 from wabus_runtime.postgres.offsets import wait_for

@@ -9,7 +9,8 @@ import structlog
 from wabus_events import Event, fact_id
 from wabus_events.models.sends import SendEvent
 from wabus_runtime.kafka.clients import KafkaUnavailable
-from wabus_runtime.kafka.publisher import Publisher, RecordRefused
+from wabus_runtime.kafka.outcomes import RecordRefused
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.pauses import growing_pauses
 
 SOURCE = "/wabus/sender"

@@ -26,7 +26,7 @@ from wabus_events import (
     fact_id,
 )
 from wabus_runtime.graph.client import BackOff, Graph
-from wabus_runtime.kafka.publisher import RecordRefused
+from wabus_runtime.kafka.outcomes import RecordRefused
 from wabus_whatsapp.graph_errors import AccountNotFound, GraphError
 from wabus_whatsapp.templates.parse import UnreadableTemplate, fingerprint_of, parse_template
 from wabus_whatsapp.templates.state import DELETED, status_after

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wabus_events import Record, WabaEvent
-from wabus_runtime.kafka.publisher import Position, RecordRefused
+from wabus_runtime.kafka.outcomes import Position, RecordRefused
 from wabus_runtime.kafka.transactions import Fenced, TransactionalPublisher
 from wabus_runtime.settings import KafkaSettings
 

@@ -27,7 +27,8 @@ from pydantic import Field
 from wabus_events import ACCOUNTS, ERASURES, TEMPLATES, Event, Record, Topic, UndecodableRecord, WabaEvent, decode
 from wabus_runtime.kafka.clients import KafkaUnavailable, new_consumer, poll, stop_consumer, topic_name
 from wabus_runtime.kafka.end_offsets import Ends
-from wabus_runtime.kafka.publisher import Publisher, RecordRefused
+from wabus_runtime.kafka.outcomes import RecordRefused
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.kafka.transactions import Fenced
 from wabus_runtime.postgres.offsets import NotCaughtUp, Offsets, ProjectionOffsets
 from wabus_runtime.settings import KafkaSettings

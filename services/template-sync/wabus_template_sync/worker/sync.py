@@ -22,7 +22,7 @@ from pydantic import Field
 from wabus_events import Record, WabaEvent, encode
 from wabus_runtime.graph.client import Graph, GraphSettings
 from wabus_runtime.kafka.clients import KafkaUnavailable
-from wabus_runtime.kafka.publisher import RecordRefused
+from wabus_runtime.kafka.outcomes import RecordRefused
 from wabus_runtime.postgres.database import DATABASE_AWAY
 from wabus_whatsapp.graph_errors import GraphError
 from wabus_whatsapp.templates.parse import Counts

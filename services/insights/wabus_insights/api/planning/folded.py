@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import asyncpg
-from wabus_runtime.kafka.partition_buffer import Position
+from wabus_runtime.kafka.outcomes import Position
 from wabus_runtime.postgres.offsets import wait_for
 
 FOLDED_WITHIN = 5.0  # seconds

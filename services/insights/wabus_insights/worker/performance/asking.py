@@ -22,7 +22,8 @@ from wabus_runtime.directory.directory import Directory
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.graph.pages import next_cursor
 from wabus_runtime.kafka.clients import KafkaUnavailable
-from wabus_runtime.kafka.publisher import Publisher, RecordRefused
+from wabus_runtime.kafka.outcomes import RecordRefused
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import DATABASE_AWAY
 from wabus_runtime.scheduler.due import DueWork, run_due
 from wabus_whatsapp.graph_errors import GraphError, MalformedAnswer

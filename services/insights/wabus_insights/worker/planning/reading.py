@@ -20,7 +20,8 @@ from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.kafka.clients import KafkaUnavailable
-from wabus_runtime.kafka.publisher import Publisher, RecordRefused
+from wabus_runtime.kafka.outcomes import RecordRefused
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.database import DATABASE_AWAY
 from wabus_runtime.scheduler.due import DueWork, run_due
 from wabus_whatsapp.graph_errors import BadRequest, GraphError, PermissionLost

@@ -17,7 +17,8 @@ from prometheus_client import Counter
 from wabus_events import BudgetAlerted, Topic
 from wabus_runtime.kafka.clients import KafkaUnavailable
 from wabus_runtime.kafka.end_offsets import end_positions
-from wabus_runtime.kafka.publisher import Publisher, RecordRefused
+from wabus_runtime.kafka.outcomes import RecordRefused
+from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.observe.liveness import watched
 from wabus_runtime.postgres.database import DATABASE_AWAY
 from wabus_runtime.postgres.offsets import wait_for
