@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from wabus_runtime.postgres.database import DATABASE_AWAY, listening
 from wabus_runtime.postgres.read_replica import Reads
@@ -14,6 +15,28 @@ from wabus_runtime.postgres.read_replica import Reads
 ALIVE_CHECK = 5.0  # seconds without news until a question shows whether the connection is still there
 LOOK_AGAIN = 1.0  # seconds; a wait outlives a lost connection by looking without being woken
 LOOK_PAUSE = 0.01  # seconds between two looks of all who wait, so that many of them don't drown the database
+
+
+async def listen_for_ever(
+    reads: Callable[[], Reads],
+    channel: str,
+    take: Callable[..., None],
+    serve: Callable[[Reads, Callable[[], Awaitable[object]]], Awaitable[None]],
+) -> None:
+    """Listen on a NOTIFY channel; `take` gets each notification, and `serve` runs as long as the connection is there.
+
+    `serve` gets what it may read from, and what it calls now and then to see whether the connection is still there.
+    Raises when that is lost, unless a replica goes on answering: then it connects again.
+    """
+    while True:
+        now = reads()
+        try:
+            async with listening(now.primary, channel, take) as connection:
+                await serve(now, partial(connection.execute, "SELECT 1"))
+        except DATABASE_AWAY:
+            if not now.replica_used:
+                raise
+            await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
 
 
 class Announcements:
@@ -35,27 +58,23 @@ class Announcements:
 
         Everybody is woken when listening begins, and when it ends.
         """
-        while True:
-            reads = self._reads()
+
+        async def wake(reads: Reads, alive: Callable[[], Awaitable[object]]) -> None:
+            self._set_listening(True)
+            ready()
             try:
-                async with listening(reads.primary, self._channel, self._note_news) as connection:
-                    self._set_listening(True)
-                    ready()
+                while True:
                     try:
-                        while True:
-                            try:
-                                async with asyncio.timeout(ALIVE_CHECK):
-                                    await self._news.wait()
-                            except TimeoutError:
-                                await connection.execute("SELECT 1")
-                            else:
-                                await self._wake_for_news(reads)
-                    finally:
-                        self._set_listening(False)
-            except DATABASE_AWAY:
-                if not reads.replica_used:
-                    raise
-                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
+                        async with asyncio.timeout(ALIVE_CHECK):
+                            await self._news.wait()
+                    except TimeoutError:
+                        await alive()
+                    else:
+                        await self._wake_for_news(reads)
+            finally:
+                self._set_listening(False)
+
+        await listen_for_ever(self._reads, self._channel, self._note_news, wake)
 
     @contextmanager
     def heard(self, subject: str, changed: Callable[[], None]) -> Generator[None]:

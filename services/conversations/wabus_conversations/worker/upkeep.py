@@ -1,17 +1,15 @@
 """Deletes what is past its retention, a little at a time, and looks after the partitions of the months."""
 
 import asyncio
-import random
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import asyncpg
 from prometheus_client import Counter, Gauge
 from wabus_runtime.feed import changes
 from wabus_runtime.feed.changes import begin_epoch
-from wabus_runtime.observe.liveness import watched
-from wabus_runtime.scheduler.deleting import delete_all
+from wabus_runtime.scheduler.deleting import delete_all, look_after
 
 from wabus_conversations.tables import conversations, months, retention
 from wabus_conversations.tables.locks import lock_everything
@@ -38,13 +36,12 @@ KEPT_RIGHT_AT = Gauge(
 
 async def run(pool: asyncpg.Pool, keeping: Keeping, ready: Callable[[], None]) -> None:
     """Look after the tables for ever, as one of any number of workers."""
-    with watched("conversations upkeep", LOOK_EVERY * 2) as beat:
-        ready()
-        while True:
-            beat()
-            await look(pool, keeping, datetime.now(UTC), beat)
-            KEPT_RIGHT_AT.set_to_current_time()
-            await asyncio.sleep(LOOK_EVERY * random.uniform(0.8, 1))  # noqa: S311
+
+    async def keep_right(now: datetime, beat: Callable[[], None]) -> None:
+        await look(pool, keeping, now, beat)
+        KEPT_RIGHT_AT.set_to_current_time()
+
+    await look_after("conversations upkeep", LOOK_EVERY, keep_right, ready)
 
 
 async def look(

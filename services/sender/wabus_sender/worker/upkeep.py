@@ -1,14 +1,12 @@
 """Deletes what is past its time: sends with the log that they are made of, keys after two days."""
 
-import asyncio
-import random
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import asyncpg
 from wabus_events.models.topics import PERSONAL_RETENTION
-from wabus_runtime.observe.liveness import watched
-from wabus_runtime.scheduler.deleting import delete_all
+from wabus_runtime.scheduler.deleting import delete_all, look_after
 
 from wabus_sender.tables import keeping, keys, uploads
 
@@ -21,12 +19,7 @@ UPLOAD_LIVES = timedelta(hours=1)
 
 async def run(pool: asyncpg.Pool, ready: Callable[[], None]) -> None:
     """Look after the tables for ever, as one of any number of workers."""
-    with watched("sender upkeep", LOOK_EVERY * 2) as beat:
-        ready()
-        while True:
-            beat()
-            await look(pool, datetime.now(UTC), beat)
-            await asyncio.sleep(LOOK_EVERY * random.uniform(0.8, 1))  # noqa: S311
+    await look_after("sender upkeep", LOOK_EVERY, partial(look, pool), ready)
 
 
 async def look(pool: asyncpg.Pool, now: datetime, beat: Callable[[], None]) -> None:

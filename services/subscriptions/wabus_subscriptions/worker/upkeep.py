@@ -1,13 +1,12 @@
 """Deletes what is known of deliveries of long ago, and pauses whom too much waits for."""
 
 import asyncio
-import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import asyncpg
 from prometheus_client import Gauge
-from wabus_runtime.observe.liveness import watched
+from wabus_runtime.scheduler.deleting import look_after
 
 from wabus_subscriptions.tables import deliveries, subscriptions
 from wabus_subscriptions.telling.pausing import WAITING_MOST
@@ -29,19 +28,18 @@ async def run(
     look_every: float = LOOK_EVERY,
 ) -> None:
     """Look after the tables for ever, as one of any number of workers."""
-    with watched("subscriptions upkeep", look_every * 4) as beat:
-        ready()
-        while True:
+
+    async def look(_now: datetime, beat: Callable[[], None]) -> None:
+        while await deliveries.delete_older(pool, KEPT, DELETED_AT_ONCE) == DELETED_AT_ONCE:
             beat()
-            while await deliveries.delete_older(pool, KEPT, DELETED_AT_ONCE) == DELETED_AT_ONCE:
-                beat()
-                await asyncio.sleep(PAUSE)
-            longest = 0
-            for subscription_id in await subscriptions.all_told_at_once(pool):
-                beat()
-                waiting = await subscriptions.waiting(pool, subscription_id, waiting_most + 1)
-                longest = max(longest, waiting)
-                if waiting > waiting_most:
-                    await pause(pool, subscription_id, "too_far_behind")
-            WAITING.set(longest)
-            await asyncio.sleep(look_every * random.uniform(0.8, 1))  # noqa: S311
+            await asyncio.sleep(PAUSE)
+        longest = 0
+        for subscription_id in await subscriptions.all_told_at_once(pool):
+            beat()
+            waiting = await subscriptions.waiting(pool, subscription_id, waiting_most + 1)
+            longest = max(longest, waiting)
+            if waiting > waiting_most:
+                await pause(pool, subscription_id, "too_far_behind")
+        WAITING.set(longest)
+
+    await look_after("subscriptions upkeep", look_every, look, ready)

@@ -5,9 +5,8 @@ pages say it again every few seconds.
 """
 
 import asyncio
-import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,7 +19,7 @@ from wabus_runtime.http.answers import checked, too_many_requests
 from wabus_runtime.http.auth import authorise, subject_of
 from wabus_runtime.http.bodies import json_body
 from wabus_runtime.http.rates import Rates
-from wabus_runtime.postgres.database import DATABASE_AWAY, listening
+from wabus_runtime.postgres.announcements import ALIVE_CHECK, listen_for_ever
 from wabus_runtime.postgres.read_replica import Reads
 
 from wabus_conversations.api.conversations import find_current
@@ -28,7 +27,6 @@ from wabus_conversations.api.models import ConversationPath
 from wabus_conversations.api.work.models import Subject
 
 CHANNEL = "conversations_looking"
-ALIVE_CHECK = 5.0  # seconds until a question shows whether the connection is still there
 A_MINUTE = 120  # times that one person may say it, at one process
 
 Doing = Literal["looking", "writing", "gone"]
@@ -79,18 +77,14 @@ class LookingApi:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Pass on what is said, for ever. Raises when the connection is lost, unless a replica goes on answering."""
-        while True:
-            reads = self.reads()
-            try:
-                async with listening(reads.primary, CHANNEL, self._hear) as connection:
-                    ready()
-                    while True:
-                        await asyncio.sleep(ALIVE_CHECK)
-                        await connection.execute("SELECT 1")
-            except DATABASE_AWAY:
-                if not reads.replica_used:
-                    raise
-                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
+
+        async def serve(_reads: Reads, alive: Callable[[], Awaitable[object]]) -> None:
+            ready()
+            while True:
+                await asyncio.sleep(ALIVE_CHECK)
+                await alive()
+
+        await listen_for_ever(self.reads, CHANNEL, self._hear, serve)
 
     def _hear(self, _connection: object, _process: int, _channel: str, payload: object) -> None:
         try:

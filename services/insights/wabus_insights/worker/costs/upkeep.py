@@ -1,14 +1,12 @@
 """Deletes what is past its time: messages that no status comes of, the order of a month that is long over, days."""
 
-import asyncio
-import random
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import asyncpg
 from wabus_events.models.topics import PERSONAL_RETENTION
-from wabus_runtime.observe.liveness import watched
-from wabus_runtime.scheduler.deleting import delete_all
+from wabus_runtime.scheduler.deleting import delete_all, look_after
 
 from wabus_insights.tables.costs import charges, days, tiers
 
@@ -24,12 +22,7 @@ AT_ONCE = 2_000
 
 async def run(pool: asyncpg.Pool, ready: Callable[[], None]) -> None:
     """Look after the tables for ever, as one of any number of workers."""
-    with watched("insights costs upkeep", LOOK_EVERY * 2) as beat:
-        ready()
-        while True:
-            beat()
-            await look(pool, datetime.now(UTC), beat)
-            await asyncio.sleep(LOOK_EVERY * random.uniform(0.8, 1))  # noqa: S311
+    await look_after("insights costs upkeep", LOOK_EVERY, partial(look, pool), ready)
 
 
 async def look(pool: asyncpg.Pool, now: datetime, beat: Callable[[], None]) -> None:

@@ -1,16 +1,14 @@
 """Deletes messages after nine days, and counts after 400; what the log has not told yet waits for that."""
 
-import asyncio
-import random
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import asyncpg
 import structlog
 from wabus_runtime.kafka.clients import KafkaUnavailable
-from wabus_runtime.observe.liveness import watched
 from wabus_runtime.postgres.offsets import has_reached, offsets
-from wabus_runtime.scheduler.deleting import delete_all
+from wabus_runtime.scheduler.deleting import delete_all, look_after
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_insights.tables.performance import keeping
@@ -30,12 +28,7 @@ logger = structlog.get_logger()
 
 async def run(settings: KafkaSettings, pool: asyncpg.Pool, live: str, again: str, ready: Callable[[], None]) -> None:
     """Look after the tables for ever, as one of any number of workers. `live` folds into them, `again` once more."""
-    with watched("insights upkeep", LOOK_EVERY * 2) as beat:
-        ready()
-        while True:
-            beat()
-            await look(settings, pool, live, again, datetime.now(UTC), beat)
-            await asyncio.sleep(LOOK_EVERY * random.uniform(0.8, 1))  # noqa: S311
+    await look_after("insights upkeep", LOOK_EVERY, partial(look, settings, pool, live, again), ready)
 
 
 async def look(
