@@ -282,6 +282,74 @@ def test_a_thread_lets_go_what_is_far_away(call: Call) -> None:
     assert (len(thread["pages"]), thread["atEnd"]) == (8, True)
 
 
+def came(first: int, last: int, older: str | None = None) -> dict[str, Any]:
+    """The same of one a second, so many that no page of a server's has them."""
+    made = [
+        {"message_id": f"m{each}", "at": f"2026-11-30T1{each // 3600}:{each // 60 % 60:02}:{each % 60:02}Z"}
+        for each in range(first, last + 1)
+    ]
+    return {"messages": made[::-1], "next": older, "previous": "newer"}
+
+
+def test_a_thread_that_is_watched_while_much_comes_does_not_grow_for_ever(call: Call) -> None:
+    thread = call("conversation/pages.js", "newest", came(0, 49, "older"))
+    assert call("conversation/pages.js", "trimmed", thread) == thread
+    thread = call("conversation/pages.js", "withChanged", thread, came(50, 449)["messages"][::-1])
+    thread = call("conversation/pages.js", "trimmed", thread)
+    held = call("conversation/pages.js", "messagesOf", thread)
+    assert (held[0]["message_id"], held[-1]["message_id"], thread["atEnd"]) == ("m250", "m449", True)
+    # What was let go is asked for by the message that it stood before, and nothing is there twice.
+    assert call("conversation/pages.js", "older", thread) == {"around": "m250"}
+    thread = call("conversation/pages.js", "withOlder", thread, came(226, 275, "older still"))
+    held = call("conversation/pages.js", "messagesOf", thread)
+    assert [each["message_id"] for each in held] == [f"m{each}" for each in range(226, 450)]
+    assert call("conversation/pages.js", "older", thread) == "older still"
+
+
+def test_who_reads_further_up_is_told_how_much_has_come_and_finds_it_by_going_down(call: Call) -> None:
+    thread = call("conversation/pages.js", "newest", came(0, 49, "older"))
+    thread = call("conversation/pages.js", "withChanged", thread, came(50, 1_009)["messages"][::-1])
+    assert (len(call("conversation/pages.js", "messagesOf", thread)), thread["missed"]) == (1_000, 10)
+    # The server's pages go on from where it was asked last, and are there already.
+    again = {**came(50, 99), "previous": "further"}
+    thread = call("conversation/pages.js", "withNewer", thread, again)
+    assert (len(thread["pages"]), call("conversation/pages.js", "newer", thread)) == (1, "further")
+    thread = call("conversation/pages.js", "withNewer", thread, came(1_000, 1_009))
+    assert (len(thread["pages"]), thread["atEnd"], thread["missed"]) == (2, True, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "tree"),
+    [
+        ("a *b* c", ["a ", {"tag": "strong", "children": ["b"]}, " c"]),
+        ("*_b_*", [{"tag": "strong", "children": [{"tag": "em", "children": ["b"]}]}]),
+        ("2*3*4 and snake_case_name", ["2*3*4 and snake_case_name"]),
+        ("*over\ntwo lines*", ["*over\ntwo lines*"]),
+        ("`*x*` ```\n_y_```", [{"tag": "code", "children": ["*x*"]}, " ", {"tag": "code", "children": ["\n_y_"]}]),
+        ("* b* **", ["* b* **"]),
+    ],
+)
+def test_marks_are_what_whatsapp_takes_for_marks(call: Call, text: str, tree: list[Any]) -> None:
+    assert call("shared/format.js", "parse", text) == tree
+
+
+def test_a_text_that_is_full_of_marks_does_not_stop_the_page(blank_page: Page, shared_world: PageWorld) -> None:
+    took = blank_page.evaluate(
+        """async (module) => {
+          const { parse } = await import(module);
+          const time = (count) => {
+            const begun = performance.now();
+            parse("*a _b ~c ".repeat(count));
+            return performance.now() - begun;
+          };
+          time(1_000);
+          return [time(1_000), time(16_000)];
+        }""",
+        f"{shared_world.url}/ui/shared/format.js",
+    )
+    assert took[1] < 100 * max(took[0], 1)  # of sixteen times the text; what grows with its square takes 256 times
+
+
 TEMPLATE: dict[str, Any] = {
     "parameter_format": "NAMED",
     "components": [

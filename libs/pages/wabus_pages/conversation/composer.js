@@ -272,14 +272,17 @@ function drawText() {
   const hasFiles = current !== null && filesOf(current.conversation_id).length > 0;
   const most = hasFiles ? LONGEST_CAPTION : LONGEST;
   const isLong = value.length > most - Math.min(WARN, most / 4);
-  show($("written"), hasMarks(value) ? [h("span", { class: "label" }, "Preview"), h("p", { dir: "auto" }, rich(value.slice(0, LONGEST)))] : null);
+  show($("written"), hasMarks(value.slice(0, LONGEST)) ? [h("span", { class: "label" }, "Preview"), h("p", { dir: "auto" }, rich(value.slice(0, LONGEST)))] : null);
   show($("count"), isLong ? h("span", { class: value.length > most ? "error" : null }, value.length > most ? `${number(value.length - most)} characters too many` : `${number(most - value.length)} characters left`) : null);
   $("send").setAttribute("aria-disabled", String(!maySend(value.trim())));
   grow();
 }
 
-/** As high as what is written, up to what the style says. */
+const GROWS = CSS.supports("field-sizing", "content");
+
+/** As high as what is written, up to what the style says; where the browser does not do that by itself, which is dearer. */
 function grow() {
+  if (GROWS) return;
   const text = $("text");
   text.style.setProperty("height", "auto");
   text.style.setProperty("height", `${text.scrollHeight + 2}px`);

@@ -2,6 +2,8 @@
 
 export const PAGE = 50; // messages in an answer
 const MOST = 8; // pages that are kept
+const TRIMMED = 4; // pages that are left of a thread that has grown by what came
+const GROWN = 1_000; // messages up to which a thread grows while somebody reads further up
 
 /** A thread as its newest page. */
 export function newest(answer) {
@@ -14,7 +16,7 @@ export function middle(answer) {
 }
 
 export function withOlder(thread, answer) {
-  const pages = [pageOf(answer), ...thread.pages];
+  const pages = [withoutKnown(pageOf(answer), thread), ...thread.pages];
   const isMore = pages.length > MOST;
   return { ...thread, pages: isMore ? pages.slice(0, MOST) : pages, atEnd: thread.atEnd && !isMore };
 }
@@ -23,16 +25,29 @@ export function withOlder(thread, answer) {
 export function withNewer(thread, answer) {
   const atEnd = answer.messages.length < PAGE;
   if (!answer.messages.length) return { ...thread, atEnd, missed: atEnd ? 0 : thread.missed };
-  const last = pageOf(answer);
-  // What the end of one page and the beginning of the next both have came while they were asked for.
-  const known = new Set(messagesOf(thread).map(({ message_id }) => message_id));
-  const pages = [...thread.pages, { ...last, messages: last.messages.filter(({ message_id }) => !known.has(message_id)) }];
+  const last = withoutKnown(pageOf(answer), thread);
+  // Of a page that has grown by what came all may be there: then only the place from which to go on is new.
+  const pages = last.messages.length ? [...thread.pages, last] : thread.pages.with(-1, { ...thread.pages.at(-1), previous: last.previous });
   return { ...thread, pages: pages.slice(-MOST), atEnd, missed: atEnd ? 0 : thread.missed };
+}
+
+/** What the end of one page and the beginning of the next both have came while they were asked for. */
+function withoutKnown(page, thread) {
+  const known = new Set(messagesOf(thread).map(({ message_id }) => message_id));
+  return { ...page, messages: page.messages.filter(({ message_id }) => !known.has(message_id)) };
+}
+
+/** A thread of whose end somebody looks at, without what has become far away by what came since. */
+export function trimmed(thread) {
+  const all = messagesOf(thread);
+  if (!thread.atEnd || all.length <= MOST * PAGE) return thread;
+  const messages = all.slice(-TRIMMED * PAGE);
+  return { ...thread, pages: [{ messages, next: { around: messages[0].message_id }, previous: thread.pages.at(-1).previous }] };
 }
 
 /** A thread in which these messages are as they are now; those that are new have their place by their time. */
 export function withChanged(thread, changed) {
-  let { pages, missed } = thread;
+  let { pages, atEnd, missed } = thread;
   for (const message of changed) {
     const at = pages.findIndex((page) => page.messages.some(({ message_id }) => message_id === message.message_id));
     if (at >= 0) {
@@ -44,7 +59,8 @@ export function withChanged(thread, changed) {
     const isBefore = all.length > 0 && timeOf(message) < timeOf(all[0]);
     const isAfter = !all.length || timeOf(message) >= timeOf(all.at(-1));
     if (isBefore && older(thread)) continue; // it comes with its page
-    if (isAfter && !thread.atEnd) {
+    if (isAfter && (!atEnd || all.length >= GROWN)) {
+      atEnd = false;
       missed += 1;
       continue;
     }
@@ -55,12 +71,12 @@ export function withChanged(thread, changed) {
     while (place > 0 && timeOf(messages[place - 1]) > timeOf(message)) place -= 1;
     pages = pages.with(page, { ...pages[page], messages: messages.toSpliced(place, 0, message) });
   }
-  return { ...thread, pages, missed };
+  return { ...thread, pages, atEnd, missed };
 }
 
 export const messagesOf = (thread) => thread.pages.flatMap((page) => page.messages);
 
-/** `after` of the messages before those that are loaded; null where there are none. */
+/** `after` of the messages before those that are loaded, or what else to ask for them; null where there are none. */
 export const older = (thread) => thread.pages[0].next;
 
 /** `before` of the messages after those that are loaded. */

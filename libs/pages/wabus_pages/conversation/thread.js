@@ -17,10 +17,12 @@ const MOST_HEARD = 3; // messages that are read out one by one
 const $ = (id) => document.getElementById(id);
 const unfolded = new Set(); // messages that are shown whole
 const identities = new WeakMap(); // by message: a number that stands for it as it is
+const moments = new WeakMap(); // by message: {at, day}, for to read a date is dear
 let identity = 0;
 let drawn = { conversation_id: null, token: "" }; // what is on the screen
 let heard = new Set(); // messages that were read out, or were there before
 let atEnd = true;
+let endOf = ""; // how large what is in it and its frame were when it was brought to its end
 let marked = null; // the message that was gone to
 let want = { older: () => {}, newer: () => {}, seen: () => {} };
 
@@ -95,7 +97,7 @@ function items(messages, onTheirWay, state, context, now) {
   let day = "";
   let before = null;
   for (const message of messages) {
-    const on = new Date(message.at).toDateString();
+    const { at, day: on } = momentOf(message);
     if (on !== day) {
       day = on;
       before = null;
@@ -107,7 +109,7 @@ function items(messages, onTheirWay, state, context, now) {
       found.push({ key: "unread", token: "", build: () => h("li", { class: "divider new" }, h("span", {}, "New messages")) });
     }
     const isFirst = !before || before.direction !== message.direction || before.kind !== message.kind || before.sender?.contact_id !== message.sender?.contact_id
-      || Date.parse(message.at) - Date.parse(before.at) > TOGETHER;
+      || at - momentOf(before).at > TOGETHER;
     const isTemplate = message.type === "template" ? context.template.version() : "";
     const token = [identityOf(message), isFirst, unfolded.has(message.message_id), isTemplate, message.message_id === marked, context.who].join();
     const build = () => {
@@ -128,6 +130,15 @@ function items(messages, onTheirWay, state, context, now) {
 function identityOf(message) {
   if (!identities.has(message)) identities.set(message, ++identity);
   return identities.get(message);
+}
+
+function momentOf(message) {
+  let found = moments.get(message);
+  if (!found) {
+    const then = new Date(message.at);
+    moments.set(message, (found = { at: then.getTime(), day: then.toDateString() }));
+  }
+  return found;
 }
 
 function other(threadState) {
@@ -167,6 +178,13 @@ function anchor() {
   return null;
 }
 
+/** The message that somebody reads who has scrolled up; null at the end. */
+export function readMessage() {
+  if (atEnd || $("thread").hidden) return null;
+  const { top } = $("thread").getBoundingClientRect();
+  return [...$("lines").children].find((each) => each.dataset.message && each.getBoundingClientRect().bottom > top + 1)?.dataset.message ?? null;
+}
+
 function place({ state, isOther, hold }) {
   const thread = $("thread");
   if (state.goTo) {
@@ -194,7 +212,10 @@ export function toEnd() {
   const thread = $("thread");
   thread.scrollTop = thread.scrollHeight;
   atEnd = true;
+  endOf = sizes();
 }
+
+const sizes = () => `${$("thread").scrollHeight} ${$("thread").clientHeight}`;
 
 function isThere() {
   const { scrollTop, scrollHeight, clientHeight } = $("thread");
@@ -209,7 +230,9 @@ function onScroll() {
   requestAnimationFrame(() => {
     scrolled = false;
     const was = atEnd;
-    atEnd = isThere();
+    // Where the frame has become smaller since, its end has moved away, and not whoever looks at it.
+    if (atEnd && sizes() !== endOf) toEnd();
+    else atEnd = isThere();
     if (was !== atEnd) want.seen();
     more();
   });

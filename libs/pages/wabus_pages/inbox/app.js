@@ -12,13 +12,13 @@ import { isolated, named, plural } from "../shared/words.js";
 import * as composer from "../conversation/composer.js";
 import { forgetMedia, linkOf, save } from "../conversation/media.js";
 import * as outbox from "../conversation/outbox.js";
-import { messagesOf } from "../conversation/pages.js";
+import { messagesOf, trimmed } from "../conversation/pages.js";
 import * as templates from "../conversation/templates.js";
 import * as threadView from "../conversation/thread.js";
 import { follow } from "./feed.js";
 import * as keyboard from "./keys.js";
 import * as listView from "./list.js";
-import { change, failedWith, filterBy, forgetAll, forgetContact, forgetHealth, loadAnew, loadContact, loadList, loadMore, loadNewer, loadOlder, loadThread, numbers, onChange, onSignedOut, openConversation, searchFor, selected, state, takeChange, takeRemoved, watchHealth } from "./store.js";
+import { change, failedWith, filterBy, forgetAll, forgetContact, forgetHealth, loadAnew, loadContact, loadList, loadMore, loadNewer, loadOlder, loadThread, numbers, onChange, onSignedOut, openConversation, searchFor, selected, state, takeChange, takeRemoved, watchHealth, whereRead } from "./store.js";
 import { nameOf, windowAt } from "./words.js";
 
 const LIVE = {
@@ -31,6 +31,8 @@ const MORE_SHOWS = [["closing", "Window closing soon"], ["closed", "Templates on
 const OF_WORK = new Set(["mine", "unassigned", "snoozed", "done"]);
 const CLOCK = 15_000; // ms until times and windows are written anew
 const BUSY = 50; // ms between two drawings
+const SHARE = 4; // of the time at least so many parts are not for drawing, but for whoever types
+const READ_AGAIN = 1_000; // ms until it is said again of a conversation that it was read
 const TYPED = 250; // ms without a key until what was typed is looked for
 const COUNTED = 5_000; // ms between two sentences about what came elsewhere
 const UNREACHABLE = "We can't be reached right now. Please try again in a moment.";
@@ -43,12 +45,13 @@ const narrow = matchMedia("(max-width: 47.99rem)");
 let following = null;
 let isIn = false;
 let toFocus = null; // what gets the focus once it is there, for a person has asked for it
-let toldRead = null; // what WhatsApp was told last that it was read
+let toldRead = { conversation_id: null, message_id: null, at: 0, timer: null }; // what WhatsApp was told last that it was read
 
 async function start() {
   $("late").remove();
   onChange(soon);
   onSignedOut(() => askToSignIn(ENDED));
+  whereRead(threadView.readMessage);
   listView.begin({ more: loadMore, redraw: soon });
   threadView.begin({ older: loadOlder, newer: loadNewer, seen: soon });
   composer.begin({ onChange: soon, onSignedOut: () => askToSignIn(ENDED) });
@@ -124,7 +127,9 @@ function askToSignIn(why, { isWrong = false, kept = true } = {}) {
   $("exact").hidePopover();
   $("exact").textContent = "";
   $("search").value = "";
-  toldRead = toFocus = null;
+  clearTimeout(toldRead.timer);
+  toldRead = { conversation_id: null, message_id: null, at: 0, timer: null };
+  toFocus = null;
   outbox.end({ kept });
   if (!kept) composer.forgetDrafts();
   work?.forgetWork();
@@ -523,13 +528,21 @@ function tellOf(frame) {
   }, COUNTED);
 }
 
-/** Whoever has the end of a thread before their eyes has read it: WhatsApp shows that to the person. */
+/**
+ * Whoever has the end of a thread before their eyes has read it: WhatsApp shows that to the person. Of what comes one
+ * after the other it is said together.
+ */
 function lookAt(conversation) {
   if (document.hidden || !conversation?.unread || state.threadState !== "ready" || !state.thread.atEnd || !threadView.isAtEnd()) return;
   if (conversation.work && !work) return; // it is drawn again when that is there
-  const newest = `${conversation.conversation_id} ${newestFrom()?.message_id}`;
-  if (toldRead === newest) return;
-  toldRead = newest;
+  const { conversation_id } = conversation;
+  const message_id = newestFrom()?.message_id;
+  const isSame = toldRead.conversation_id === conversation_id;
+  if (isSame && toldRead.message_id === message_id) return;
+  const wait = isSame ? toldRead.at + READ_AGAIN - performance.now() : 0;
+  clearTimeout(toldRead.timer);
+  if (wait > 0) return void (toldRead.timer = setTimeout(soon, wait));
+  toldRead = { conversation_id, message_id, at: performance.now(), timer: null };
   composer.tellRead(conversation);
   if (conversation.work) work.act(conversation.conversation_id, "read", upTo()).catch(broke);
 }
@@ -549,17 +562,19 @@ function need(name, load, take) {
 }
 
 let isWaiting = false;
-let drawnAt = 0;
+let mayDrawAt = 0;
 
 function soon() {
   if (isWaiting) return;
   isWaiting = true;
   const go = () => {
     isWaiting = false;
-    drawnAt = performance.now();
+    const begun = performance.now();
     keepingFocus(draw);
+    const ended = performance.now();
+    mayDrawAt = Math.max(begun + BUSY, ended + (ended - begun) * SHARE);
   };
-  const wait = drawnAt + BUSY - performance.now();
+  const wait = mayDrawAt - performance.now();
   if (document.hidden || wait > 0) setTimeout(go, Math.max(0, wait));
   else requestAnimationFrame(go);
 }
@@ -581,9 +596,11 @@ function draw() {
   listView.drawList(state, { numbers: all, draftOf: composer.draftOf });
   show($("thread-head"), head(conversation, all));
   work?.settle($("thread-head"));
+  if (state.threadState === "ready" && threadView.isAtEnd()) state.thread = trimmed(state.thread);
   if (state.threadState === "ready") outbox.settle(new Set(messagesOf(state.thread).map(({ message_id }) => message_id)));
-  threadView.drawThread({ state, conversation, entries: state.selected ? outbox.entriesOf(state.selected) : [], template: templates.finder(conversation?.waba_id) });
+  // Before the thread, for what it leaves of the pane decides where the thread ends.
   composer.drawComposer(state.threadState === "ready" ? conversation : null, { number: all.get(conversation?.phone_number_id), isLost: state.live === "lost" });
+  threadView.drawThread({ state, conversation, entries: state.selected ? outbox.entriesOf(state.selected) : [], template: templates.finder(conversation?.waba_id) });
   show($("contact"), contact?.contactPane(state, { conversation, numbers: all, isAdmin: session.isAdmin(), work, me: session.claims()?.sub ?? null }));
   lookAt(conversation);
   giveFocus();
@@ -626,7 +643,8 @@ function drawTop() {
   $("sign-out").hidden = $("to-insights").hidden = !isIn;
   $("show-keys").hidden = !isIn;
   const unread = isIn ? [...state.conversations.values()].filter((each) => each.unread > 0).length : 0;
-  document.title = `${unread ? `(${unread}) ` : ""}Inbox`;
+  const title = `${unread ? `(${unread}) ` : ""}Inbox`;
+  if (document.title !== title) document.title = title;
 }
 
 function healthLink({ status, wabas }) {

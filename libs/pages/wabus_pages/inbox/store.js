@@ -47,6 +47,13 @@ export function onChange(callback) {
   changed = callback;
 }
 
+let readMessage = () => null;
+
+/** Who reads further up in a thread, and of which message: `callback` returns its id, null at the end. */
+export function whereRead(callback) {
+  readMessage = callback;
+}
+
 export function change(changes) {
   Object.assign(state, changes);
   changed();
@@ -188,8 +195,8 @@ export async function openConversation(conversation_id, message = null) {
   await Promise.all([loadThread(message), loadContact()]);
 }
 
-/** Ask for the thread of the conversation that is shown, from its end or around a message. */
-export async function loadThread(message = null) {
+/** Ask for the thread of the conversation that is shown, from its end or around a message, which is gone to unless somebody is there. */
+export async function loadThread(message = null, { isThere = false } = {}) {
   const asked = ++threadAsked;
   const conversation_id = state.selected;
   const isMine = () => asked === threadAsked;
@@ -212,7 +219,7 @@ export async function loadThread(message = null) {
     waiting = null;
     const isFirst = state.threadState !== "ready";
     const unreadFrom = isFirst ? (messagesOf(thread).find(({ unread }) => unread)?.message_id ?? null) : state.unreadFrom;
-    change({ selected: conversation.conversation_id, thread, threadState: "ready", unreadFrom, goTo: isAround ? message : null });
+    change({ selected: conversation.conversation_id, thread, threadState: "ready", unreadFrom, goTo: isAround && !isThere ? message : null });
     if (isAround) await loadNewer();
   } catch (error) {
     if (!isMine()) return;
@@ -234,7 +241,7 @@ async function extend(side, cursorOf, name, added) {
   const asked = threadAsked;
   change({ [flag]: true, threadFailed: null });
   try {
-    const answer = await ask(withQuery(`/conversations/${state.selected}/messages`, { limit: PAGE, [name]: cursor }));
+    const answer = await ask(withQuery(`/conversations/${state.selected}/messages`, { limit: PAGE, ...(typeof cursor === "string" ? { [name]: cursor } : cursor) }));
     if (!answer || asked !== threadAsked) return;
     const isStill = cursorOf(state.thread) === cursor;
     change({ [flag]: false, thread: isStill ? added(state.thread, answer) : state.thread });
@@ -277,7 +284,7 @@ export function takeChange({ conversation, messages, reload }) {
     if (waiting) waiting.push(...(messages ?? []));
     else if (state.threadState === "ready") {
       if (messages?.length) state.thread = withChanged(state.thread, messages);
-      if (reload) loadThread();
+      if (reload) loadThread(readMessage(), { isThere: true });
     }
     if (before && nameOfContact(before) !== nameOfContact(conversation)) loadContact();
   }
@@ -320,7 +327,7 @@ async function refreshSelected(conversation_id) {
     if (error instanceof Refused && error.status === 404) return takeRemoved({ conversation_id, merged_into: null });
     return failedWith(error, changed);
   }
-  await Promise.all([loadThread(), loadContact()]);
+  await Promise.all([loadThread(readMessage(), { isThere: true }), loadContact()]);
 }
 
 /* ---- how the connection is doing ---- */
