@@ -482,12 +482,49 @@ def test_a_picture_is_pasted_and_another_dropped(world: InboxWorld, page: Page) 
     open_thread(world, page, "Pasting Pat")
     for kind, name in (("paste", "pasted.png"), ("drop", "dropped.png")):
         page.evaluate(HAND_OVER, [kind, list(picture()), name])
-        expect(page.locator(".attached.stored").filter(has_text=name)).to_be_visible()
+        attached = page.locator(".attached.stored").filter(has_text=name)
+        expect(attached.locator("img.small-picture")).to_have_js_property("naturalWidth", 96)
     expect(page.locator("#main.dropping")).to_have_count(0)
     page.locator("#text").focus()
     page.keyboard.press("Enter")
     expect(page.locator(".line.out .tick.read")).to_have_count(2)
     assert [sorted(each["body"]["image"]) for each in world.sent(number)] == [["id"], ["id"]]
+    # What was sent is shown, as it is kept here; after its address has ended too, and what is shown stays as it is.
+    shown = page.locator(".line.out .picture img").first
+    expect(shown).to_have_js_property("naturalWidth", 480)
+    page.evaluate("((now) => (Date.now = () => now() + 5 * 60_000))(Date.now)")
+    address = shown.get_attribute("src")
+    [wamid, _] = [each["id"] for each in world.sent(number)]
+    world.reacted(number, "Pasting Pat", wamid, "🙏")
+    expect(page.locator(".line.out").first.locator(".reactions")).to_contain_text("🙏")
+    assert shown.get_attribute("src") == address
+    shown.click()
+    expect(page.locator("#picture-image")).to_have_js_property("naturalWidth", 480)
+    assert page.locator("#picture-image").get_attribute("src") != address
+
+
+@pytest.mark.long
+def test_calls_are_shown_as_what_became_of_them(world: InboxWorld, page: Page) -> None:
+    number = "16505559305"
+    world.says(number, "Calling Cay", "I'll call you")
+    open_thread(world, page, "Calling Cay")
+
+    def told(call: str, *variants: str) -> None:
+        for variant in variants:
+            body = {"variant": variant, "user": number, "id": f"wamid.{call}{number}"}
+            world.meta("POST", "/fields/calls?wait=true", body)
+
+    told("first", "connect")
+    call = balloon(page, "Call by the customer")
+    expect(call).to_contain_text("not over yet")
+    told("first", "terminate")
+    expect(call).to_contain_text("Call by the customer, 1 min 0 s")
+    told("second", "answered", "ended")
+    expect(balloon(page, "Call by you")).to_be_visible()
+    told("third", "answered", "rejected", "failed")
+    expect(balloon(page, "Call that was declined by you")).to_be_visible()
+    expect(page.locator(".balloon")).to_have_count(4)
+    assert_accessible(page)
 
 
 HIDDEN = """

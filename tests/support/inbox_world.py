@@ -62,6 +62,20 @@ class InboxWorld:
         }  # fmt: skip
         self.meta("POST", "/webhooks?wait=true", {"waba_id": DEMO_WABA, "field": "messages", "value": value})
 
+    def reacted(self, number: str, name: str, wamid: str, emoji: str) -> None:
+        """Somebody has reacted to a message."""
+        at = int(time.time())
+        value = {
+            "messaging_product": "whatsapp",
+            "metadata": {"display_phone_number": NUMBER, "phone_number_id": DEMO_PHONE},
+            "contacts": [{"profile": {"name": name}, "wa_id": number}],
+            "messages": [
+                {"from": number, "id": f"wamid.{number}.{at}.{emoji}", "timestamp": str(at),
+                 "type": "reaction", "reaction": {"message_id": wamid, "emoji": emoji}}
+            ],
+        }  # fmt: skip
+        self.meta("POST", "/webhooks?wait=true", {"waba_id": DEMO_WABA, "field": "messages", "value": value})
+
     def history(self, threads: int, messages: int, prefix: str) -> None:
         """What was before the connection: so many threads of so many messages."""
         told = {"variant": "many", "threads": threads, "messages": messages, "id": prefix}

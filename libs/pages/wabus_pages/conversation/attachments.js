@@ -18,6 +18,7 @@ const TAKEN = {
 const MOST = 10; // files of one answer
 const AGAIN = [500, 1_000, 2_000, 4_000, 8_000, 15_000]; // ms between questions whether WhatsApp has it
 const AGAIN_MOST = 60;
+const SMALL = 96; // px of a small picture's side
 
 const held = new Map(); // by conversation: its files
 let changed = () => {};
@@ -49,11 +50,28 @@ export function add(conversation_id, phone_number_id, files) {
   const before = filesOf(conversation_id);
   for (const file of [...files].slice(0, MOST - before.length)) {
     const { kind, problem } = judge(file);
-    const entry = { id: ++count, conversation_id, name: upright(file.name) || "File", size: file.size, kind, state: problem ? "refused" : "uploading", progress: 0, problem, media_id: null };
+    const entry = { id: ++count, conversation_id, name: upright(file.name) || "File", size: file.size, kind, state: problem ? "refused" : "uploading", progress: 0, problem, media_id: null, small: null };
     held.set(conversation_id, [...filesOf(conversation_id), entry]);
+    if (!problem && (kind === "image" || kind === "sticker")) smallPicture(file).then((small) => small && (Object.assign(entry, { small }), changed()));
     if (!problem) pass(entry, phone_number_id, file);
   }
   changed();
+}
+
+/** The middle of a picture in small, as an address that needs no request; null where the browser can't draw it. */
+async function smallPicture(file) {
+  try {
+    const picture = await createImageBitmap(file);
+    const { width, height } = picture;
+    const side = Math.min(width, height);
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = SMALL;
+    canvas.getContext("2d").drawImage(picture, (width - side) / 2, (height - side) / 2, side, side, 0, 0, SMALL, SMALL);
+    picture.close();
+    return canvas.toDataURL("image/webp");
+  } catch {
+    return null; // it is no picture, whatever it is called: WhatsApp says so
+  }
 }
 
 export function remove(conversation_id, id) {
@@ -65,12 +83,12 @@ export function remove(conversation_id, id) {
 /** The contents to send, one for each file: the text goes with the first that can have one, else by itself. Pure. */
 export function contents(files, text) {
   let left = text;
-  const made = files.map(({ kind, media_id, name }) => {
+  const made = files.map(({ kind, media_id, name, small = null }) => {
     const caption = left && kind !== "audio" && kind !== "sticker" ? left : null;
     if (caption) left = "";
-    return { content: { type: kind, [kind]: { id: media_id, ...(caption ? { caption } : {}), ...(kind === "document" ? { filename: name } : {}) } }, shown: name };
+    return { content: { type: kind, [kind]: { id: media_id, ...(caption ? { caption } : {}), ...(kind === "document" ? { filename: name } : {}) } }, shown: name, small };
   });
-  return left ? [...made, { content: { type: "text", text: { body: left } }, shown: null }] : made;
+  return left ? [...made, { content: { type: "text", text: { body: left } }, shown: null, small: null }] : made;
 }
 
 /** They are sent: the next answer has none. */
@@ -131,8 +149,8 @@ function upload(entry, path, file, update) {
 
 /** The files of an answer, as a list. */
 export function drawFiles(root, conversation_id) {
-  show(root, filesOf(conversation_id).map(({ id, name, kind, state, progress, problem }) => h("li", { class: `attached ${state}`, "data-key": String(id) },
-    icon(kind === "image" || kind === "sticker" ? "image" : kind === "video" ? "video" : kind === "audio" ? "audio" : "document"),
+  show(root, filesOf(conversation_id).map(({ id, name, kind, state, progress, problem, small }) => h("li", { class: `attached ${state}`, "data-key": String(id) },
+    small ? h("img", { class: "small-picture", src: small, alt: "" }) : icon(kind === "image" || kind === "sticker" ? "image" : kind === "video" ? "video" : kind === "audio" ? "audio" : "document"),
     h("span", { class: "grow" }, h("bdi", { class: "one-line" }, name),
       state === "uploading" ? h("progress", { class: "progress", value: Math.round(progress * 100), max: 100, "aria-label": `${name}: passed on` }) : null,
       problem ? h("span", { class: "error", role: "alert" }, problem) : null,

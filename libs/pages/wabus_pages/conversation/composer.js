@@ -149,7 +149,7 @@ export function sendText() {
   const body = $("text").value.trim();
   if (!maySend(body)) return;
   const files = attachments?.takeAll(current.conversation_id) ?? [];
-  if (files.length) for (const { content, shown } of attachments.contents(files, body)) send(content, { shown });
+  if (files.length) for (const { content, ...more } of attachments.contents(files, body)) send(content, more);
   else send({ type: "text", text: { body, ...(hasLink(body) ? { preview_url: true } : {}) } });
   $("text").value = "";
   typedAt = 0;
@@ -164,10 +164,10 @@ function maySend(body) {
 }
 
 /** Send Meta's content into the conversation that is shown, as an answer to what is quoted. */
-export function send(content, { shown = null } = {}) {
+export function send(content, { shown = null, small = null } = {}) {
   const quoted = reply && content.type !== "reaction" ? { message_id: reply.message_id, here: true, direction: reply.direction, type: reply.type, text: reply.text } : null;
   const whole = quoted ? { ...content, context: { message_id: reply.wamid } } : content;
-  const key = outbox.send(current.conversation_id, whole, { quoted, shown });
+  const key = outbox.send(current.conversation_id, whole, { quoted, shown, small });
   if (quoted) cancelReply();
   return key;
 }

@@ -4,7 +4,8 @@ import { Refused, SignedOut, Unreachable, call } from "../shared/api.js";
 
 const TOGETHER = 30; // ms in which what is asked for is asked for together
 const AT_ONCE = 100;
-const EARLY = 20_000; // ms before its end an address counts as used up
+const GOOD = 270_000; // ms that an address is used, of the five minutes that it is good for; by a clock of ours, which may differ from the server's
+const NEAR = "800px"; // from what can be seen, within which a medium is loaded
 
 let known = new Map(); // by medium: {link, ends}
 let wanted = new Map(); // by medium: who waits
@@ -16,9 +17,9 @@ export function forgetMedia() {
 }
 
 /** The address of a medium, if there is one that is still good. */
-export function linkOf(media_id) {
+function linkOf(media_id) {
   const found = known.get(media_id);
-  return found && found.ends > Date.now() + EARLY ? found.link : null;
+  return found && found.ends > Date.now() ? found.link : null;
 }
 
 /** The address of a medium; null where there is none. */
@@ -41,7 +42,7 @@ async function ask() {
     const some = ids.slice(at, at + AT_ONCE);
     try {
       const { tickets } = await call("/media/tickets", { method: "POST", body: { media_ids: some } });
-      for (const { media_id, link, ends_at } of tickets) known.set(media_id, { link, ends: Date.parse(ends_at) });
+      for (const { media_id, link } of tickets) known.set(media_id, { link, ends: Date.now() + GOOD });
     } catch (error) {
       if (!(error instanceof Refused || error instanceof Unreachable || error instanceof SignedOut)) throw error;
     }
@@ -49,16 +50,19 @@ async function ask() {
   }
 }
 
-/** Give each picture, film and sound under `root` that has no address one. */
+let watcher = null; // of what comes near
+
+/** Give each picture, film and sound under `root` that has no address one, once it is near what is seen of the scrolling `root`. */
 export function fill(root) {
-  for (const element of root.querySelectorAll("[data-medium]:not([src])")) {
-    if (element.dataset.asked) continue;
-    element.dataset.asked = "yes";
-    askLink(element.dataset.medium).then((link) => {
-      delete element.dataset.asked;
-      if (link && element.isConnected) element.src = link;
-    });
-  }
+  watcher ??= new IntersectionObserver((seen) => seen.forEach(({ target, isIntersecting }) => isIntersecting && load(target)), { root: root.parentElement, rootMargin: NEAR });
+  for (const element of root.querySelectorAll("[data-medium]:not([src])")) watcher.observe(element);
+}
+
+async function load(element) {
+  watcher.unobserve(element);
+  const { medium } = element.dataset;
+  const link = await askLink(medium);
+  if (link && element.isConnected && element.dataset.medium === medium && !element.hasAttribute("src")) element.src = link;
 }
 
 /** An address that is used up is asked for once more; what can't be shown then says so. */
@@ -66,7 +70,7 @@ export function healBroken(root) {
   root.addEventListener("error", async ({ target }) => {
     const { medium } = target.dataset ?? {};
     if (!medium) return;
-    if (target.dataset.healed) return target.closest(".shown-medium")?.classList.add("broken");
+    if (target.dataset.healed) return target.closest(".shown-medium")?.setAttribute("data-broken", "");
     target.dataset.healed = "yes";
     const place = target.currentTime || 0;
     const link = await askLink(medium, { anew: true });

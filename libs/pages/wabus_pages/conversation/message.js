@@ -2,11 +2,10 @@
 
 import { h, icon } from "../shared/dom.js";
 import { message as templateMessage } from "../shared/preview.js";
-import { clock, exact, lasting } from "../shared/time.js";
+import { clock, exact } from "../shared/time.js";
 import { named, plain, upright } from "../shared/words.js";
 import { kindOf, phoneNumber, ticks } from "../inbox/words.js";
 import { valuesOf, withValues } from "./fill.js";
-import { linkOf } from "./media.js";
 import { paragraph, rich } from "./text.js";
 
 const ITEMS = 20; // products of an order that are listed
@@ -136,7 +135,7 @@ function attachment(type, medium, part, message) {
     return h("div", { class: "file" }, icon(iconOf(type)), h("span", { class: "grow" }, h("bdi", { class: "one-line" }, name), h("span", { class: "fine" }, why)));
   }
   const { media_id, shown } = medium;
-  const attributes = { "data-medium": media_id, src: linkOf(media_id) };
+  const attributes = { "data-medium": media_id };
   if (shown && (type === "image" || type === "sticker")) {
     const alt = part.caption ? `${kindOf(type)}: ${upright(part.caption).slice(0, 200)}` : kindOf(type);
     return h("div", { class: `shown-medium ${type}` }, h("button", { class: "picture", type: "button", tabindex: "-1", "data-action": "show-picture", "data-medium-id": media_id, "data-name": name, "aria-label": `Show large: ${alt}` },
@@ -234,12 +233,15 @@ function template(part, context, message) {
   return [label, templateMessage(withValues(known.components, valuesOf(known, part.components)), code, { when: null })];
 }
 
+/** What became of a call: Meta tells its end, and what became of it at the person's, in any order ("Calling API", webhooks). */
 function call({ direction, call_updates }, told) {
-  const last = object(call_updates.at(-1)?.content);
-  const status = String(last.status ?? told.status ?? last.event ?? told.event ?? "").toLowerCase();
-  const seconds = Number(last.duration ?? told.duration);
-  const words = { completed: "Call", failed: "Call that was not answered", rejected: "Call that was declined", connect: "Call", terminate: "Call" }[status] ?? "Call";
-  return [h("p", { class: "body" }, icon("phone"), `${words} ${direction === "out" ? "by you" : "by the customer"}${seconds ? `, ${lasting(seconds * 1000)}` : ""}`)];
+  const all = [told, ...call_updates.map(({ content: each }) => object(each))];
+  const states = all.map(({ status }) => String(status ?? "").toLowerCase());
+  const seconds = Math.round(Number(all.findLast(({ duration }) => duration)?.duration));
+  const isOver = seconds > 0 || states.includes("completed") || all.some(({ event }) => event === "terminate");
+  const what = states.includes("rejected") ? "Call that was declined" : states.includes("failed") ? "Call that was not answered" : "Call";
+  const how = seconds > 0 ? (seconds < 60 ? `, ${seconds} s` : `, ${Math.floor(seconds / 60)} min ${seconds % 60} s`) : what === "Call" && !isOver ? ", not over yet" : "";
+  return [h("p", { class: "body" }, icon("phone"), `${what} ${direction === "out" ? "by you" : "by the customer"}${how}`)];
 }
 
 /** A message that is on its way, or that did not get away. */
@@ -247,7 +249,7 @@ export function outgoing(entry, context) {
   const { key, state, at, content: sent, quoted, problem, waits } = entry;
   const words = sent.type === "text" ? paragraph(sent.text.body, { open: context.unfolded.has(key), id: key })
     : sent.type === "template" ? template(sent.template, context, { text: entry.shown })
-      : sent[sent.type]?.id ? [h("div", { class: "file" }, icon(iconOf(sent.type)), h("bdi", { class: "grow one-line" }, entry.shown ?? kindOf(sent.type))), ...(sent[sent.type].caption ? paragraph(sent[sent.type].caption) : [])]
+      : sent[sent.type]?.id ? [h("div", { class: "file" }, entry.small ? h("img", { class: "small-picture", src: entry.small, alt: "" }) : icon(iconOf(sent.type)), h("bdi", { class: "grow one-line" }, entry.shown ?? kindOf(sent.type))), ...(sent[sent.type].caption ? paragraph(sent[sent.type].caption) : [])]
         : [h("p", { class: "body" }, entry.shown ?? kindOf(sent.type))];
   return h("li", { class: `line out pending ${state}`, "data-outgoing": key },
     h("div", { class: "balloon", tabindex: "-1", role: "group", "aria-label": `You, ${clock(at)}, ${ticks(state)?.text ?? ""}`, "data-outgoing": key },

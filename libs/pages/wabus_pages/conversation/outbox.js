@@ -36,10 +36,10 @@ export function end({ kept }) {
 export const entriesOf = (conversation_id) =>
   entries.filter((entry) => entry.conversation_id === conversation_id && !(entry.content.type === "reaction" && (OPEN.has(entry.state) || entry.state === "accepted")));
 
-/** Ask for a message in a conversation: `content` is Meta's, with its type. `quoted` is shown beside it. */
-export function send(conversation_id, content, { quoted = null, shown = null } = {}) {
+/** Ask for a message in a conversation: `content` is Meta's, with its type. `quoted` is shown beside it, and `small` for a picture. */
+export function send(conversation_id, content, { quoted = null, shown = null, small = null } = {}) {
   const entry = {
-    key: crypto.randomUUID(), org, conversation_id, content, quoted, shown,
+    key: crypto.randomUUID(), org, conversation_id, content, quoted, shown, small,
     at: new Date().toISOString(), state: "sending", path: "/messages", send_id: null, message_id: null, problem: null,
   };
   entries = [...entries, entry].slice(-MOST);

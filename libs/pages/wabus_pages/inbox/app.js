@@ -10,7 +10,7 @@ import { clock, showExact } from "../shared/time.js";
 import { dismiss, dismissAll, toast } from "../shared/toasts.js";
 import { isolated, named, plural } from "../shared/words.js";
 import * as composer from "../conversation/composer.js";
-import { forgetMedia, linkOf, save } from "../conversation/media.js";
+import { askLink, forgetMedia, save } from "../conversation/media.js";
 import * as outbox from "../conversation/outbox.js";
 import { messagesOf, trimmed } from "../conversation/pages.js";
 import * as templates from "../conversation/templates.js";
@@ -449,8 +449,8 @@ async function pickTemplate() {
   if (state.selected === conversation.conversation_id) await picker.open(conversation);
 }
 
-function showPicture(media_id, name) {
-  const link = linkOf(media_id);
+async function showPicture(media_id, name) {
+  const link = await askLink(media_id); // what is shown in the thread may be there for longer than its address is good
   if (!link) return toast("bad", "It can't be shown right now. Please try again.");
   $("picture-image").src = link;
   $("picture-image").alt = name;

@@ -54,14 +54,27 @@ function patch(old, wanted) {
     if (old.data !== wanted.data) old.data = wanted.data;
     return;
   }
-  for (const { name } of [...old.attributes]) {
-    const own = name === "tabindex" ? old === document.activeElement : name === "open" && old.nodeName === "DETAILS";
-    if (!wanted.hasAttribute(name) && !own) old.removeAttribute(name);
-  }
+  for (const { name } of [...old.attributes]) if (!wanted.hasAttribute(name) && !isOwn(old, name, wanted)) old.removeAttribute(name);
   for (const { name, value } of wanted.attributes) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
   patchChildren(old, wanted);
+}
+
+/** Whether an attribute is not what was drawn, but what became of it since: a medium that is heard starts again where it gets another address. */
+function isOwn(element, name, wanted) {
+  switch (name) {
+    case "tabindex":
+      return element === document.activeElement;
+    case "open":
+      return element.nodeName === "DETAILS";
+    case "data-broken":
+      return true;
+    case "src":
+      return element.dataset.medium !== undefined && element.dataset.medium === wanted.dataset.medium;
+    default:
+      return false;
+  }
 }
 
 function patchChildren(old, wanted) {
