@@ -1,11 +1,9 @@
 // One message of a thread, whatever Meta says that it is: nothing about its shape is taken for granted.
 
 import { h, icon } from "../shared/dom.js";
-import { message as templateMessage } from "../shared/preview.js";
 import { clock, exact } from "../shared/time.js";
 import { named, plain, upright } from "../shared/words.js";
 import { kindOf, phoneNumber, ticks } from "../inbox/words.js";
-import { valuesOf, withValues } from "./fill.js";
 import { paragraph, rich } from "./text.js";
 
 const ITEMS = 20; // products of an order that are listed
@@ -230,7 +228,7 @@ function template(part, context, message) {
   const known = context.template(name, code);
   const label = h("p", { class: "fine template-name" }, icon("form"), h("bdi", {}, upright(name) || "Template"), code ? ` · ${code}` : null);
   if (!known) return [label, message.text ? h("p", { class: "body", dir: "auto" }, rich(message.text)) : null];
-  return [label, templateMessage(withValues(known.components, valuesOf(known, part.components)), code, { when: null })];
+  return [label, context.template.drawn(known, part.components, code)];
 }
 
 /** What became of a call: Meta tells its end, and what became of it at the person's, in any order ("Calling API", webhooks). */

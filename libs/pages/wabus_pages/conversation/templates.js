@@ -9,6 +9,7 @@ const FIELDS = "template_id,name,language,category,status,quality,parameter_form
 
 const known = new Map(); // by account: {at, templates, asking}
 let version = 0; // grows with what is known
+let shown = null; // how one is drawn: asked for with the first
 let changed = () => {};
 let signedOut = () => {};
 
@@ -29,6 +30,7 @@ export function finder(waba_id) {
     return found?.templates?.find((each) => each.name === name && each.language === code) ?? null;
   };
   find.version = () => version;
+  find.drawn = (...given) => shown.drawn(...given);
   return find;
 }
 
@@ -57,6 +59,9 @@ export async function load(waba_id) {
 }
 
 async function askFor(waba_id) {
+  shown ??= await import("./sent_template.js").catch(() => {
+    throw new Unreachable();
+  });
   const templates = [];
   for (let after = ""; after !== null && templates.length < MOST;) {
     const answer = await call(`/templates?${new URLSearchParams({ waba_id, status: "all", limit: PAGE, fields: FIELDS, ...(after ? { after } : {}) })}`);
