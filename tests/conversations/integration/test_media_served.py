@@ -57,8 +57,8 @@ class Served:
             assert answer.status == status, body[:500]
             return answer, body
 
-    async def tickets(self, *media_ids: str, org: str = ORG, status: int = 201) -> Any:
-        body = {"media_ids": list(media_ids)}
+    async def tickets(self, *media_ids: str, org: str = ORG, status: int = 201, **more: Any) -> Any:
+        body = {"media_ids": list(media_ids), **more}
         async with self.client.post("/media/tickets", json=body, headers=self.bearer(org, "agent")) as answer:
             assert answer.status == status, await answer.text()
             return await answer.json()
@@ -179,6 +179,16 @@ async def test_a_ticket_is_for_one_medium_and_a_short_time(served: Served) -> No
     await served.get(ticket["link"], 401, org=None)
     await served.tickets(media_id)
     assert await served.world.pool.fetchval("SELECT count(*) FROM tickets") == 1
+
+
+async def test_a_link_that_was_asked_for_once_is_used_up_by_whoever_comes_first(served: Served) -> None:
+    media_id = await served.stored()
+    (ticket,) = (await served.tickets(media_id, once=True))["tickets"]
+    await served.get(f"/media/{await served.stored(JPEG + b'other')}?{ticket['link'].partition('?')[2]}", 401, org=None)
+    _, body = await served.get(ticket["link"], 200, org=None)
+    assert body == JPEG
+    await served.get(ticket["link"], 401, org=None)
+    await served.get(ticket["link"], 401, org=None, Range="bytes=0-9")
 
 
 async def test_what_is_not_there_says_why(served: Served) -> None:

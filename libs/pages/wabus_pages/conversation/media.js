@@ -37,7 +37,9 @@ async function ask() {
   timer = null;
   const asked = wanted;
   wanted = new Map();
-  const ids = [...asked.keys()];
+  // Whoever looks at a thread goes on in it: the others that it has are asked for with them.
+  const near = [...document.querySelectorAll("[data-medium]:not([src])")].map(({ dataset }) => dataset.medium).filter((id) => !linkOf(id));
+  const ids = [...new Set([...asked.keys(), ...near.slice(0, Math.max(0, AT_ONCE - asked.size))])];
   for (let at = 0; at < ids.length; at += AT_ONCE) {
     const some = ids.slice(at, at + AT_ONCE);
     try {
@@ -46,7 +48,7 @@ async function ask() {
     } catch (error) {
       if (!(error instanceof Refused || error instanceof Unreachable || error instanceof SignedOut)) throw error;
     }
-    for (const id of some) for (const resolve of asked.get(id)) resolve(linkOf(id));
+    for (const id of some) for (const resolve of asked.get(id) ?? []) resolve(linkOf(id));
   }
 }
 

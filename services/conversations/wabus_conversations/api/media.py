@@ -22,7 +22,7 @@ from wabus_runtime.http.headers import is_known
 from wabus_runtime.http.rates import Rates
 from wabus_runtime.http.streams import OpenStreams
 from wabus_runtime.postgres.read_replica import Reads
-from wabus_runtime.postgres.tickets import Holder, ending, holder, issue
+from wabus_runtime.postgres.tickets import Holder, ending, holder, issue, redeem
 
 from wabus_conversations.api.models import MediumPath, MediumQuery, TicketsWanted
 from wabus_conversations.api.views import Row
@@ -34,8 +34,8 @@ from wabus_conversations.store.objects import MediaStore, ObjectMissing, StoreUn
 from wabus_conversations.tables.media import reading
 
 TICKET_LIFETIME = timedelta(minutes=5)
-"""A ticket of a medium is good for so long, not once: a browser asks for a film in parts."""
-TICKETS_A_MINUTE = 120  # times that an organisation asks for some
+"""A ticket of a medium is good for so long, and not once unless that is wanted: a browser asks for a film in parts."""
+TICKETS_A_MINUTE = 600  # times that an organisation asks for some; each person who opens a thread does
 SERVED_AT_ONCE = 64  # media to one organisation by one process
 WRITE_TIMEOUT = 60.0  # seconds in which a client reads nothing, then it is gone
 
@@ -99,7 +99,8 @@ class MediaApi:
         rows = await reading.media(primary, caller.org_id, set(wanted.media_ids))
         stored = [row["media_id"] for row in rows if row["state"] == State.STORED]
         whose = Holder(caller.org_id, caller.role, caller.subject, caller.expires_at)
-        tickets = await issue(primary, whose, [_purpose(media_id) for media_id in stored], TICKET_LIFETIME, now)
+        purposes = [_purpose(media_id, once=wanted.once) for media_id in stored]
+        tickets = await issue(primary, whose, purposes, TICKET_LIFETIME, now)
         ends_at = ending(whose, TICKET_LIFETIME, now)
         content = [
             {"media_id": media_id, "link": f"{link_of(media_id)}?ticket={ticket}", "ends_at": ends_at}
@@ -116,13 +117,15 @@ class MediaApi:
         if caller is not None:
             return caller.org_id, media_id, False
         # Of the primary: a replica has not heard of a ticket that was just given.
-        found = await holder(self.reads().primary, ticket or "", _purpose(media_id), datetime.now(UTC))
+        primary, now = self.reads().primary, datetime.now(UTC)
+        found = await holder(primary, ticket or "", _purpose(media_id), now)
+        found = found or await redeem(primary, ticket or "", _purpose(media_id, once=True), now)
         if found is None:
             raise Problem(
                 401,
                 "ticket_not_good",
                 "Not signed in",
-                "This ticket is none of this medium, or its time is over. Please get another one.",
+                "This ticket is none of this medium, is used up, or its time is over. Please get another one.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         return found.org_id, media_id, True
@@ -238,8 +241,8 @@ def _abort(request: web.Request) -> None:
             request.transport.abort()
 
 
-def _purpose(media_id: str) -> str:
-    return f"medium {media_id}"
+def _purpose(media_id: str, *, once: bool = False) -> str:
+    return f"medium {media_id}{' once' if once else ''}"
 
 
 def _no_medium() -> Problem:

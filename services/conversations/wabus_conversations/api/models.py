@@ -52,6 +52,11 @@ class TicketsWanted(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     media_ids: list[Id] = Field(min_length=1, max_length=100)
+    once: bool = Field(
+        default=False,
+        description="Whether a ticket is used up by the first request, as a link that somebody is given should be. A "
+        "browser that shows a film, or a picture twice, asks several times.",
+    )
 
 
 class ListQuery(BaseModel):

@@ -1,38 +1,67 @@
-"""Media in S3, as moto plays it: whole or not at all, in parts, and gone."""
+"""Media in S3 and in Google Cloud Storage, as moto plays them: whole or not at all, in parts, and gone.
+
+Google's XML API has the requests of S3 ("Cloud Storage XML API", "Simple migration from Amazon S3"), but for whose they
+are: a bearer token stands for a signature.
+"""
 
 import base64
-from collections.abc import AsyncIterator, Iterator
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import boto3
 import pytest
 from media_world import MediaWorld
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from wabus_conversations.store.objects import MediaStore, ObjectMissing, StoreUnavailable
 from wabus_conversations.tables.media import objects, wanted
+from werkzeug.serving import make_server
 
 pytest_plugins = ["media_world"]
 
 BUCKET = "media"
+SIGNED = "AWS4-HMAC-SHA256 Credential=an-id/20261130/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator["Bucket"]:
+def _cloud() -> Callable[..., Any]:
+    """moto's S3, which also takes whoever has a bearer token, or none where the store is told to ask without."""
+    s3: Any = DomainDispatcherApplication(create_backend_app)
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Any:
+        if not environ.get("HTTP_AUTHORIZATION", "").startswith("AWS4"):
+            environ["HTTP_AUTHORIZATION"] = SIGNED
+        return s3(environ, start_response)
+
+    return serve
+
+
+@pytest.fixture(params=["s3", "gs"])
+def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator["Bucket"]:
     """A bucket whose address and keys are in the environment; without it there would be a local folder."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+    server = make_server("127.0.0.1", 0, _cloud(), threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    account = tmp_path / "account.json"
+    account.write_text(json.dumps({
+        "gcs_base_url": url, "disable_oauth": True, "client_email": "", "private_key": "a-key", "private_key_id": "",
+    }))  # fmt: skip
     for name, value in {
         "AWS_ACCESS_KEY_ID": "an-id",
         "AWS_SECRET_ACCESS_KEY": "a-key",
         "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": url,
         "AWS_ALLOW_HTTP": "true",
-        "MEDIA_STORE_URL": f"s3://{BUCKET}/wabus",
+        "GOOGLE_SERVICE_ACCOUNT": str(account),
+        "MEDIA_STORE_URL": f"{request.param}://{BUCKET}/wabus",
     }.items():
         monkeypatch.setenv(name, value)
-    yield Bucket(f"http://{host}:{port}")
-    server.stop()
+    yield Bucket(url)
+    server.shutdown()
+    thread.join(30)
+    server.server_close()
 
 
 class Bucket:
@@ -75,11 +104,11 @@ async def test_media_are_written_read_in_parts_and_deleted_there(bucket: Bucket,
     assert await objects.leftovers(media_world.pool) == 0
 
 
-async def test_a_bucket_that_is_not_there_is_said_without_keys(bucket: Bucket) -> None:
+async def test_a_bucket_that_is_not_there_is_said_without_keys(bucket: Bucket, request: pytest.FixtureRequest) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"x"
 
-    store = MediaStore("s3://nowhere/wabus")
+    store = MediaStore(f"{request.node.callspec.params['bucket']}://nowhere/wabus")
     with pytest.raises(StoreUnavailable) as failed:
         await store.put("a/1", chunks())
     assert "a-key" not in str(failed.value)
