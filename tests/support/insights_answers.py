@@ -158,7 +158,7 @@ def budgets(query: Mapping[str, str]) -> Any:
         "budget_id": "b1", "waba_id": None, "month": None, "currency": "EUR", "amount": "2000",
         "thresholds": [50, 80, 100], "state": state,
     }  # fmt: skip
-    return BudgetsView.model_validate({"budgets": [first], "as_of": NOW})
+    return BudgetsView.model_validate({"version": "v1", "budgets": [first], "as_of": NOW})
 
 
 def advice(query: Mapping[str, str]) -> Any:

@@ -2,46 +2,21 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import click
-from aiokafka import ConsumerRecord
-from wabus_events import PRICES, RateCardPublished, fact_id
-from wabus_runtime.kafka.clients import ensure_topics
-from wabus_runtime.kafka.publisher import Publisher
-from wabus_runtime.kafka.replica import Replica, event_of, following
+from wabus_events import RateCardPublished, fact_id
 from wabus_runtime.settings import KafkaSettings, load
 from wabus_whatsapp.prices.book import PriceBook
 from wabus_whatsapp.prices.importing import Read, read_card
 from wabus_whatsapp.prices.published import card_of, rates_of
-from wabus_whatsapp.prices.reading import FileRefused, currency_of
+from wabus_whatsapp.prices.reading import FileRefused
 
-SOURCE = "/wabus/cli"
-
-
-class _Currency(click.ParamType[str]):
-    name = "currency"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return currency_of(str(value)) or self.fail(f"{value!r} is no code of a currency, such as EUR", param, ctx)
-
-
-class _Day(click.ParamType[date]):
-    name = "date"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        if isinstance(value, date):
-            return value
-        try:
-            return date.fromisoformat(str(value))
-        except ValueError:
-            return self.fail(f"{value!r} is no day like 2026-10-01", param, ctx)
-
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+from wabus_insights.options import FILE, Currency, Day
+from wabus_insights.price_log import SOURCE, publish, published
+from wabus_insights.rules_commands import rules
 
 
 @click.group()
@@ -51,14 +26,29 @@ def rates() -> None:
     \b
     wabus rates import "USD rates.csv" --currency USD --effective 2026-10-01
     wabus rates withdraw --currency USD --effective 2026-10-01
+    wabus rates show
     """
 
 
+rates.add_command(rules)
+
+
+@rates.command()
+@click.option("--currency", type=Currency(), help="Only its cards, with all rates.")
+def show(currency: str | None) -> None:
+    """The cards that are published, the oldest first; each holds until the next of its currency.
+
+    \b
+    wabus rates show --currency EUR
+    """
+    asyncio.run(_show(currency))
+
+
 @rates.command(name="import")
-@click.argument("file", type=_FILE)
-@click.option("--tiers", type=_FILE, help="The volume tiers that Meta publishes beside the rates.")
-@click.option("--currency", type=_Currency(), required=True, help="Of the file, as in USD.")
-@click.option("--effective", type=_Day(), required=True, help="The day from which it holds, as Meta says.")
+@click.argument("file", type=FILE)
+@click.option("--tiers", type=FILE, help="The volume tiers that Meta publishes beside the rates.")
+@click.option("--currency", type=Currency(), required=True, help="Of the file, as in USD.")
+@click.option("--effective", type=Day(), required=True, help="The day from which it holds, as Meta says.")
 @click.option("--confirm", is_flag=True, help="Publish it though something in it is strange.")
 @click.option("--dry-run", is_flag=True, help="Only say what is in it.")
 def import_card(file: Path, tiers: Path | None, currency: str, effective: date, confirm: bool, dry_run: bool) -> None:
@@ -78,8 +68,8 @@ def import_card(file: Path, tiers: Path | None, currency: str, effective: date, 
 
 
 @rates.command()
-@click.option("--currency", type=_Currency(), required=True)
-@click.option("--effective", type=_Day(), required=True, help="The day from which it was to hold.")
+@click.option("--currency", type=Currency(), required=True)
+@click.option("--effective", type=Day(), required=True, help="The day from which it was to hold.")
 def withdraw(currency: str, effective: date) -> None:
     """Take back a card that was published by mistake: the one before it holds again.
 
@@ -87,6 +77,22 @@ def withdraw(currency: str, effective: date) -> None:
     wabus rates withdraw --currency USD --effective 2026-10-01
     """
     asyncio.run(_withdraw(currency, effective))
+
+
+async def _show(currency: str | None) -> None:
+    cards = (await published(load(KafkaSettings))).cards
+    shown = [card for _, card in sorted(cards.items()) if card.rates and currency in (None, card.currency)]
+    for card in shown:
+        markets = len({each.market for each in card.rates})
+        click.echo(
+            f"{card.currency} from {card.effective}: {markets} markets, {len(card.rates)} rates; "
+            f"published {card.time:%Y-%m-%d} from {card.origin}"
+        )
+        for each in card.rates if currency else ():
+            bands = ", ".join(f"{band.amount:f} from message {band.first}" for band in each.bands[1:])
+            click.echo(f"  {each.market}  {each.category}  {each.bands[0].amount:f}" + (f" ({bands})" if bands else ""))
+    if not shown:
+        click.echo("no card is published" + (f" of {currency}" if currency else ""))
 
 
 async def _import(
@@ -100,8 +106,7 @@ async def _import(
     dry_run: bool,
 ) -> None:
     settings = load(KafkaSettings)
-    await ensure_topics(settings)
-    known = await _published(settings)
+    known = (await published(settings)).cards
     others = [card for card in known.values() if (card.currency, card.effective) != (currency, effective)]
     book = PriceBook(card_of(card.currency, card.effective, _plain(card)) for card in others)
     read = read_card(content, tiers, currency, effective, book.card(currency, effective))
@@ -120,21 +125,20 @@ async def _import(
     if (before := known.get((currency, effective))) and before.rates == event.rates:
         click.echo("it is published already")
         return
-    await _publish(settings, event)
+    await publish(settings, event)
     click.echo("published")
 
 
 async def _withdraw(currency: str, effective: date) -> None:
     settings = load(KafkaSettings)
-    await ensure_topics(settings)
-    card = (await _published(settings)).get((currency, effective))
+    card = (await published(settings)).cards.get((currency, effective))
     if card is None or not card.rates:
         raise click.ClickException(f"no card of {currency} from {effective} is published")
     now = datetime.now(UTC)
     gone = card.model_copy(
         update={"id": fact_id(RateCardPublished.type, card.key, "withdrawn", str(now)), "time": now, "rates": []}
     )
-    await _publish(settings, gone)
+    await publish(settings, gone)
     click.echo("withdrawn")
 
 
@@ -153,27 +157,5 @@ def _event(name: str, content: bytes, tiers: bytes | None, read: Read) -> RateCa
     )
 
 
-async def _published(settings: KafkaSettings) -> Mapping[tuple[str, date], RateCardPublished]:
-    """The cards that the log has, withdrawn ones too."""
-    found: dict[tuple[str, date], RateCardPublished] = {}
-
-    def take(record: ConsumerRecord[Any, Any]) -> None:
-        event = event_of(record, "a price", "price_unreadable") if record.value is not None else None
-        if isinstance(event, RateCardPublished):
-            found[event.currency, event.effective] = event
-
-    async with following(Replica(settings, PRICES, take).run):
-        return found
-
-
 def _plain(card: RateCardPublished) -> list[dict[str, Any]]:
     return [each.model_dump(mode="json") for each in card.rates]
-
-
-async def _publish(settings: KafkaSettings, event: RateCardPublished) -> None:
-    publisher = Publisher(settings, SOURCE)
-    await publisher.start()
-    try:
-        await publisher.publish([event])
-    finally:
-        await publisher.stop()

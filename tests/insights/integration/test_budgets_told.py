@@ -1,5 +1,6 @@
 """Budgets on real Kafka, PostgreSQL and HTTP: who sets one is told of it once, whatever is replayed."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -91,3 +92,29 @@ async def test_budgets_are_administrators_and_of_ones_own_accounts(world: World)
     assert (await world.asked("GET", "/budgets", org="other"))["budgets"] == []
     await world.asked("GET", "/costs/forecast?waba_id=999", 404)
     assert (await world.asked("PUT", "/budgets", body={"budgets": []}))["budgets"] == []
+
+
+async def test_of_two_administrators_who_change_the_same_budgets_the_second_is_told_so(world: World) -> None:
+    await world.connect()
+    body = {"budgets": [{"currency": "EUR", "amount": "100"}]}
+
+    async def put(headers: dict[str, str]) -> tuple[int, str, str | None]:
+        caller = world.bearer(org=ORG)
+        async with world.client.put("/budgets", json=body, headers=caller | headers) as answer:
+            said = await answer.json()
+            assert answer.headers.get("ETag", '""').strip('W/"') == (said.get("version") or "")
+            return answer.status, said.get("code") or said["budgets"][0]["amount"], said.get("version")
+
+    assert (await world.asked("GET", "/budgets"))["version"] is None
+    assert (await put({"If-Match": '"x"'}))[:2] == (412, "changed_meanwhile")
+    assert (await put({"If-Match": "x"}))[:2] == (422, "invalid_if_match")
+    created = await asyncio.gather(*(put({"If-None-Match": "*"}) for _ in range(4)))
+    assert sorted(status for status, *_ in created) == [200, 412, 412, 412]
+    first = (await world.asked("GET", "/budgets", role="member"))["version"]
+    body = {"budgets": [{"currency": "EUR", "amount": "200"}]}
+    status, _, second = await put({"If-Match": f'"{first}"'})
+    assert (status, second != first) == (200, True)
+    body = {"budgets": []}
+    assert (await put({"If-Match": f'"{first}"'}))[:2] == (412, "changed_meanwhile")
+    assert [one["amount"] for one in (await world.asked("GET", "/budgets"))["budgets"]] == ["200.000000"]
+    assert (await put({"If-None-Match": "*"}))[0] == 412

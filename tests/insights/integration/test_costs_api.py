@@ -1,6 +1,7 @@
 """What messages cost, over real Kafka, PostgreSQL and HTTP: from Meta's file and statuses to what is answered."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -208,3 +209,29 @@ def test_a_file_with_a_jump_is_published_only_when_that_is_confirmed(topics: Kaf
     code, said = run("bad.csv", date(2026, 10, 1))
     assert (code, said) == (1, "Error: Line 4: marketing of Germany is no amount.\n")
     assert run("new.csv", date(2026, 11, 1))[0] == 1  # the file itself names another day
+
+    def command(*arguments: str) -> tuple[int, str]:
+        found = CliRunner().invoke(rates, list(arguments))
+        return found.exit_code, _said(found.output)
+
+    code, said = command("show", "--currency", "EUR")
+    assert (code, said.count("\n  Germany  marketing  0.")) == (0, 2)
+    rules = {
+        "effective": "2027-01-01", "source": "Meta: Pricing, updated 1 December 2026", "service_charged": True,
+        "service_free_monthly": 100, "utility_in_window_charged": True, "free_entry_point_hours": 72,
+    }  # fmt: skip
+    file = tmp_path / "rules.json"
+    file.write_text(json.dumps(rules))
+    code, said = command("rules", "import", str(file))
+    assert code == 1
+    assert "service_free_monthly was 1000, is 100 in this file." in said
+    assert "2027" not in command("rules", "show")[1]
+    assert command("rules", "import", str(file), "--confirm")[1].endswith("published\n")
+    assert command("rules", "import", str(file))[1].endswith(
+        "it is published already\nFrom 2027-01-01: service_free_monthly was 1000, is 100 in this file.\n"
+    )
+    assert "first 100 of a number" in command("rules", "show")[1]
+    assert "first 1000 of a number" in command("rules", "withdraw", "--effective", "2027-01-01")[1]
+    assert "first 100 of" not in command("rules", "show")[1]
+    assert command("rules", "withdraw", "--effective", "2027-01-01")[0] == 1
+    assert command("rules", "withdraw", "--effective", "2027-02-01")[0] == 1

@@ -31,9 +31,11 @@ from wabus_events import (
 )
 from wabus_events.testing import an
 from wabus_insights.settings import InsightsDatabaseSettings
+from wabus_insights.tables.costs import prices
 from wabus_insights.tables.planning import accounts
 from wabus_insights.tables.planning.erasing import TABLES, erase
 from wabus_insights.worker import projector
+from wabus_insights.worker.costs import upkeep
 from wabus_insights.worker.planning.folding import fold
 from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.projection.recorded import Recorded
@@ -137,6 +139,42 @@ async def test_the_log_gives_the_same_rows_in_any_batches_and_once_more(pool: as
         await pool.execute(f"TRUNCATE {', '.join(table.name for table in TABLES)}")
         await folded(pool, merged(parts, chance), chance)
         assert await rows(pool) == naive, f"into empty tables, seed {seed}"
+
+
+async def test_of_two_changes_of_the_same_budgets_the_first_in_the_log_holds_whatever_the_clocks_say(
+    pool: asyncpg.Pool,
+) -> None:
+    def budgets(name: str, hour: float, replaces: str | None) -> BudgetsSet:
+        line = BudgetLine(budget_id=name, currency="EUR", amount=Decimal(1), thresholds=[50])
+        return an(BudgetsSet, id=name, org_id="a", time=at(hour), budgets=[line], replaces=replaces)
+
+    history = [
+        budgets("created", 5, ""), budgets("created beside", 6, ""), budgets("changed", 4, "created"),
+        budgets("changed beside", 7, "created"), budgets("changed again", 5, "changed"),
+    ]  # fmt: skip
+    for log in (history, [*history, *history]):
+        await folded(pool, log, random.Random(2))
+        assert await pool.fetchval("SELECT string_agg(budget_id, ',') FROM budgets") == "changed again"
+
+
+async def test_what_meta_said_and_what_was_told_of_budgets_goes_after_400_days(pool: asyncpg.Pool) -> None:
+    chance = random.Random(4)
+    await folded(pool, [*of_account("1", chance), *of_organisation(chance)], chance)
+    async with pool.acquire() as connection:
+        await prices.write_reading(connection, read("1", 0, at(1), chance))
+    await pool.execute(
+        "INSERT INTO tier_months VALUES (gen_random_uuid(), '1', 'Germany', 'utility', $1, 7, $2)", at(0).date(), at(0)
+    )
+    await pool.execute("INSERT INTO tier_floors VALUES ('1', 'Germany', 'utility', $1, 1, $2)", at(0).date(), at(0))
+    tables = ("budget_alerts", "pricing_readings", "meta_pricing_days", "meta_readings", "tier_months", "tier_floors")
+
+    async def kept(now: datetime) -> set[str]:
+        await upkeep.look(pool, now, lambda: None)
+        return {table for table in tables if await pool.fetchval(f"SELECT count(*) FROM {table}")}
+
+    assert await kept(at(399 * 24)) == set(tables)
+    assert await kept(at(24 * 440)) == set()
+    assert await pool.fetchval("SELECT count(*) FROM planned_accounts") > 0
 
 
 async def test_who_connects_again_has_no_other_owner_before_them_and_whoever_takes_over_has(pool: asyncpg.Pool) -> None:

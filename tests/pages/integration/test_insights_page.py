@@ -190,7 +190,9 @@ def test_budgets_are_set_once_they_can_be(world: PageWorld, page: Page) -> None:
     assert_accessible(page)
     assert sent == []
     page.get_by_label("Amount").nth(1).fill("1000")
-    page.get_by_role("button", name="Save").click()
+    with page.expect_request(lambda request: request.method == "PUT") as put:
+        page.get_by_role("button", name="Save").click()
+    assert put.value.headers["if-match"] == '"v1"', "who has changed them meanwhile is not overwritten"
     expect(page.get_by_text("The budgets are set.")).to_be_visible()
     assert len(sent) == 1
     assert asked.count("PUT /budgets?") == 1

@@ -159,7 +159,7 @@ const ACTIONS = {
   csv: ({ path, name }) => saveCsv(path, name),
   "let-meta-count": ({ waba }) => letMetaCount(waba),
   dismiss: ({ id, dismissed }) => dismissAdvice(id, dismissed === "true"),
-  "edit-budgets": () => (budgets.edit(answer("budgets").data.budgets, currencyHere()), soon()),
+  "edit-budgets": () => (budgets.edit(answer("budgets").data.budgets, answer("budgets").data.version, currencyHere()), soon()),
   "add-budget": () => (budgets.add(currencyHere()), soon()),
   "remove-budget": ({ at }) => (budgets.remove(Number(at)), soon()),
   "cancel-budgets": () => (budgets.stopEditing(), soon()),
@@ -263,7 +263,7 @@ async function saveBudgets() {
   const found = budgets.read();
   soon();
   if (!found) return;
-  const isIn = await tell("PUT", "/budgets", { budgets: found });
+  const isIn = await tell("PUT", "/budgets", { budgets: found }, budgets.onlyIfUnchanged());
   budgets.stopEditing({ isTaken: isIn === null });
   await ask({ anew: true });
   if (isIn === null) for (const delay of SOON) setTimeout(() => isShown() || ask({ anew: true }).then(() => delay === SOON.at(-1) && (budgets.settled(), soon())), delay);

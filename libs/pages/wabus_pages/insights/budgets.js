@@ -12,6 +12,7 @@ const AMOUNT = /^\d{1,11}(\.\d{1,6})?$/;
 let draft = null; // rows of the form while somebody changes the budgets
 let wrong = []; // what of them can't be
 let refused = "";
+let version = null; // of the budgets that are changed; null where there were none
 let taken = false; // whether a change is on its way to be shown
 
 /** What this month costs, against the budget and with what it will be at its end. */
@@ -122,11 +123,15 @@ let made = 0;
 const withKey = (one) => ({ ...one, key: (made += 1) });
 
 /** Begin to change the budgets that there are; of none one is begun. */
-export function edit(found, currency) {
+export function edit(found, of, currency) {
+  version = of;
   draft = found.map(({ waba_id, month, currency: of, amount, thresholds }) => withKey({ waba_id: waba_id ?? "", month: month ?? "", currency: of, amount: amountOf(micros(amount)), thresholds: thresholds.join(", ") }));
   if (!draft.length) draft = [withKey({ ...USUAL, currency: currency ?? "" })];
   [wrong, refused, taken] = [[], "", false];
 }
+
+/** Headers by which a change is refused if somebody else has changed the budgets since they were read. */
+export const onlyIfUnchanged = () => (version === null ? { "If-None-Match": "*" } : { "If-Match": `"${version}"` });
 
 export function add(currency) {
   draft = [...rowsOf(), withKey({ ...USUAL, currency: currency ?? "" })];

@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from wabus_runtime.http.answers import Handler, Problem
 
 ASKED_AGAIN = "600"  # seconds for which a browser need not ask again what it may send
-SENT_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer"
+SENT_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer"
 READ_HEADERS = "ETag, Location, Retry-After, Preference-Applied"
 METHODS = "GET, POST, PUT, PATCH, DELETE"
 

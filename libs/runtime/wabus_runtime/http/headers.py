@@ -1,7 +1,7 @@
 """Request headers that change an answer, the same for every operation that takes them, and how they are documented.
 
-`Prefer: wait` (RFC 7240), `If-None-Match` with `ETag` (RFC 9110), and `Idempotency-Key` (the draft "The Idempotency-Key
-HTTP Header Field").
+`Prefer: wait` (RFC 7240), `If-Match` and `If-None-Match` with `ETag` (RFC 9110), and `Idempotency-Key` (the draft "The
+Idempotency-Key HTTP Header Field").
 """
 
 import hashlib
@@ -20,6 +20,10 @@ KEY_LENGTH_MAX = 255  # characters of an Idempotency-Key
 
 PREFER_WAIT = Header(f"`wait=10`: answer when it is done, or after so many seconds, at most {MAX_WAIT}.")
 IF_NONE_MATCH = {"If-None-Match": Header("The ETag of the answer that is known: if it is still the same, 304.")}
+IF_MATCH = {
+    "If-Match": Header("The ETag of what you change: if somebody else has changed it meanwhile, 412."),
+    "If-None-Match": Header("`*`: only if there is none yet, else 412."),
+}
 IDEMPOTENCY_KEY = Header(
     "The same key asks for the same, however often it is sent.",
     # Not empty, also without its quotes.
@@ -54,6 +58,39 @@ def tagged_response(request: web.Request, content: BaseModel | Mapping[str, Any]
         return web.Response(status=304, headers=headers)
     response.headers.update(headers)
     return response
+
+
+def expected_version(request: web.Request, now: str | None) -> str | None:
+    """Which version a change is of, by `If-Match` or `If-None-Match: *` (RFC 9110, 13.1); None where it is of any.
+
+    `now` is the version that there is, None for none; it is empty that is returned where there shall be none. Raises a
+    problem where there is another.
+    """
+    wanted, unwanted = request.headers.get("If-Match"), request.headers.get("If-None-Match")
+    if unwanted is not None and unwanted.strip() == "*":
+        if now is not None:
+            raise changed_meanwhile()
+        return ""
+    if wanted is None:
+        return None
+    if wanted.strip() == "*":
+        if now is None:
+            raise changed_meanwhile()
+        return now
+    tags = {tag.value for tag in request.if_match or ()}
+    if not tags:
+        raise Problem(
+            422, "invalid_if_match", "Unusable If-Match", 'If-Match has an ETag between quotation marks, as in "abc".'
+        )
+    if now is None or now not in tags:
+        raise changed_meanwhile()
+    return now
+
+
+def changed_meanwhile() -> Problem:
+    """That somebody else has changed it: 412."""
+    detail = "Somebody has changed it since you have read it. Read it again, and change that."
+    return Problem(412, "changed_meanwhile", "Changed meanwhile", detail)
 
 
 def idempotency_key(request: web.Request) -> str | None:

@@ -218,6 +218,7 @@ def _reason(status: int) -> str:
         404: "Not there",
         409: "In conflict with how things are",
         410: "Gone for good",
+        412: "Changed by somebody else meanwhile",
         413: "Too large",
         415: "Of another kind than is taken",
         416: "No such part",

@@ -72,6 +72,9 @@ class BudgetsSet(Event, topic=INSIGHTS):
 
     budgets: list[BudgetLine]
     """All of them."""
+    replaces: str | None = None
+    """The `id` of the budgets that it is a change of: if others hold by then it counts for nothing. Empty where there
+    shall have been none; None replaces whatever there is."""
     requested_by: str | None = None
     """Who wanted it: an HMAC under a key of the organisation's, `hmac:` before it."""
 

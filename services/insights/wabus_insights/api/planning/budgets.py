@@ -13,6 +13,7 @@ from wabus_events import BudgetLine, BudgetsSet
 from wabus_runtime.http.answers import Problem, checked, json_response, query_of
 from wabus_runtime.http.auth import authorise, count_asked
 from wabus_runtime.http.bodies import json_body
+from wabus_runtime.http.headers import changed_meanwhile, expected_version
 from wabus_runtime.identity.pseudonyms import Pseudonyms
 from wabus_runtime.kafka.publisher import Publisher
 
@@ -37,13 +38,14 @@ class BudgetsApi:
         """GET /budgets"""
         caller = await authorise(request)
         asked = checked(BudgetsQuery, query_of(request))
-        return json_response(await self._view(caller.org_id, asked.month))
+        return await self._answer(caller.org_id, asked.month)
 
     async def choose(self, request: web.Request) -> web.Response:
         """PUT /budgets"""
         caller = await authorise(request)
         count_asked(request, caller)
         asked = await json_body(request, NewBudgets)
+        replaces = expected_version(request, await budgets.version(self.pool(), caller.org_id))
         lines = [_line(caller.org_id, one) for one in asked.budgets]
         await self._check(caller.org_id, asked.budgets, lines)
         event = BudgetsSet(
@@ -51,12 +53,23 @@ class BudgetsApi:
             time=datetime.now(UTC),
             org_id=caller.org_id,
             budgets=lines,
+            replaces=replaces,
             requested_by=await self.pseudonyms.of(caller.org_id, caller.subject),
         )
         positions = await self.publisher.publish([event])
         if not await folded(self.pool(), self.projection, positions):
             return json_response({"status": "pending"}, 202)
-        return json_response(await self._view(caller.org_id, None))
+        if replaces is not None and await budgets.version(self.pool(), caller.org_id) != event.id:
+            raise changed_meanwhile()  # by somebody who had read the same, and was first
+        return await self._answer(caller.org_id, None)
+
+    async def _answer(self, org_id: str, month: str | None) -> web.Response:
+        # The version is read first: who changes budgets that are newer than it is refused, and never the other way.
+        version = await budgets.version(self.pool(), org_id)
+        response = json_response({"version": version, **await self._view(org_id, month)})
+        if version is not None:
+            response.headers["ETag"] = f'"{version}"'
+        return response
 
     async def _check(self, org_id: str, asked: list[NewBudget], lines: list[BudgetLine]) -> None:
         """Raises a problem where a budget can't be kept."""

@@ -75,6 +75,9 @@ class BudgetView(BaseModel):
 
 
 class BudgetsView(BaseModel):
+    version: str | None = Field(
+        description="Which budgets these are, also the ETag: give it as `If-Match` with a change. Null before any were."
+    )
     budgets: list[BudgetView]
     as_of: datetime
 

@@ -1,6 +1,7 @@
 """The addresses of planning and what stands behind each, as `/openapi.json` describes them."""
 
 from aiohttp import web
+from wabus_runtime.http.headers import IF_MATCH
 from wabus_runtime.http.openapi import Operation, route
 
 from wabus_insights.api.planning.advice import AdviceApi
@@ -30,7 +31,7 @@ BUDGETS = Operation(
 )
 SET_BUDGETS = Operation(
     "PUT", "/budgets", "Let these be your budgets, and no others (administrators only)", TAG,
-    {200: BudgetsView, 202: Pending}, (*BODY, 404, 409), body=NewBudgets,
+    {200: BudgetsView, 202: Pending}, (*BODY, 404, 409, 412), body=NewBudgets, headers=IF_MATCH,
 )  # fmt: skip
 FORECAST = Operation(
     "GET", "/costs/forecast", "What a month will have cost when it is over", TAG,

@@ -128,6 +128,22 @@ async def write_reading(connection: Connection, event: PricingRead) -> bool:
     return True
 
 
+async def delete_old_readings(pool: asyncpg.Pool, before: date, most: int) -> int:
+    """Some of what Meta said that messages cost on earlier days."""
+    gone = 0
+    for table, key in (
+        ("meta_averages", "waba_id, day, country, category, currency"),
+        ("meta_readings", "waba_id, day"),
+    ):
+        done = await pool.execute(
+            f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE day < $1 LIMIT $2)",  # noqa: S608
+            before,
+            most,
+        )
+        gone += int(done.removeprefix("DELETE "))
+    return gone
+
+
 async def averages(connection: Connection, wanted: Iterable[Average]) -> dict[Average, Decimal]:
     """What one message cost by Meta's own numbers, where there are any."""
     asked = sorted(set(wanted))

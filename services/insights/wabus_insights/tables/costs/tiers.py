@@ -130,6 +130,19 @@ async def floors(connection: Connection, scopes: Collection[str], since: date) -
     return found
 
 
+async def delete_old_months(pool: asyncpg.Pool, before: date, most: int) -> int:
+    """Some months that are over longer: how many were charged, and which tiers Meta says were reached."""
+    gone = 0
+    for table, key in (("tier_months", "tier_id"), ("tier_floors", "scope, market, category, month, first")):
+        done = await pool.execute(
+            f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE month < $1 LIMIT $2)",  # noqa: S608
+            before,
+            most,
+        )
+        gone += int(done.removeprefix("DELETE "))
+    return gone
+
+
 async def delete_old(pool: asyncpg.Pool, before: datetime, most: int) -> int:
     """The order of messages that were delivered earlier."""
     done = await pool.execute(

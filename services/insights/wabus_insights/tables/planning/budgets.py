@@ -12,18 +12,21 @@ from wabus_insights.tables import leases
 
 
 async def replace(connection: Connection, event: BudgetsSet) -> None:
-    """Let these be an organisation's budgets, unless later ones are known."""
+    """Let these be an organisation's budgets, unless later ones are known, or others than they are a change of."""
     org_id = event.org_id or ""
     later = await connection.fetchval(
         """
         INSERT INTO budget_sets AS held (org_id, set_at, event_id) VALUES ($1, $2, $3)
-        ON CONFLICT (org_id) DO UPDATE SET set_at = excluded.set_at, event_id = excluded.event_id
-        WHERE (held.set_at, held.event_id) <= (excluded.set_at, excluded.event_id)
+        ON CONFLICT (org_id) DO UPDATE
+        SET set_at = greatest(held.set_at, excluded.set_at), event_id = excluded.event_id
+        WHERE CASE WHEN $4::text IS NULL THEN (held.set_at, held.event_id) <= (excluded.set_at, excluded.event_id)
+            ELSE held.event_id IN ($4, excluded.event_id) END
         RETURNING true
         """,
         org_id,
         event.time,
         event.id,
+        event.replaces,
     )
     if not later:
         return
@@ -58,6 +61,24 @@ async def take_in(connection: Connection, event: BudgetAlerted) -> None:
         event.id, event.org_id or "", event.budget_id, event.month, event.alert, event.threshold, event.currency,
         event.amount, event.spent, event.projected, event.time,
     )  # fmt: skip
+
+
+async def version(pool: asyncpg.Pool | Connection, org_id: str) -> str | None:
+    """Which budgets an organisation has, by the event that has set them; None where none ever were."""
+    return await pool.fetchval("SELECT event_id FROM budget_sets WHERE org_id = $1", org_id)
+
+
+async def delete_old_alerts(pool: asyncpg.Pool, before: datetime, most: int) -> int:
+    """Some of what was told earlier."""
+    done = await pool.execute(
+        """
+        DELETE FROM budget_alerts
+        WHERE event_id IN (SELECT event_id FROM budget_alerts WHERE alerted_at < $1 LIMIT $2)
+        """,
+        before,
+        most,
+    )
+    return int(done.removeprefix("DELETE "))
 
 
 async def of_organisation(pool: asyncpg.Pool | Connection, org_id: str) -> list[Budget]:

@@ -143,6 +143,20 @@ async def states(pool: asyncpg.Pool | Connection, org_id: str) -> dict[str, asyn
     return {row["waba_id"]: row for row in rows}
 
 
+async def delete_old(pool: asyncpg.Pool, before: date, most: int) -> int:
+    """Some readings of earlier days, with what they say."""
+    done = await pool.execute(
+        """
+        DELETE FROM pricing_readings WHERE (waba_id, priced_on) IN (
+            SELECT waba_id, priced_on FROM pricing_readings WHERE priced_on < $1 LIMIT $2
+        )
+        """,
+        before,
+        most,
+    )
+    return int(done.removeprefix("DELETE "))
+
+
 async def read_days(pool: asyncpg.Pool | Connection, org_id: str, waba_id: str, first: date, last: date) -> set[date]:
     """From the first day on that was read for an organisation, all days until the last one that was."""
     row = await pool.fetchrow(

@@ -1,4 +1,6 @@
-"""Deletes what is past its time: messages that no status comes of, the order of a month that is long over, days."""
+"""Deletes what is past its time: messages that no status comes of, the order of a month that is long over, days, what
+Meta said of them, and what was told of budgets.
+"""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -8,7 +10,8 @@ import asyncpg
 from wabus_events.models.topics import PERSONAL_RETENTION
 from wabus_runtime.scheduler.deleting import delete_all, look_after
 
-from wabus_insights.tables.costs import charges, days, tiers
+from wabus_insights.tables.costs import charges, days, prices, tiers
+from wabus_insights.tables.planning import budgets, pricing
 
 MESSAGES_KEPT = PERSONAL_RETENTION + timedelta(days=10)
 """For longer than the log has what tells of them, so that what is folded again counts nothing twice."""
@@ -27,10 +30,15 @@ async def run(pool: asyncpg.Pool, ready: Callable[[], None]) -> None:
 
 async def look(pool: asyncpg.Pool, now: datetime, beat: Callable[[], None]) -> None:
     """Delete all that is past its time now."""
+    first = (now - DAYS_KEPT).date()
     for delete in (
         lambda: charges.delete_old(pool, now - MESSAGES_KEPT, AT_ONCE),
         lambda: charges.delete_old_sends(pool, now - MESSAGES_KEPT, AT_ONCE),
         lambda: tiers.delete_old(pool, now - ORDER_KEPT, AT_ONCE),
-        lambda: days.delete_old(pool, (now - DAYS_KEPT).date(), AT_ONCE),
+        lambda: days.delete_old(pool, first, AT_ONCE),
+        lambda: tiers.delete_old_months(pool, first.replace(day=1), AT_ONCE),
+        lambda: prices.delete_old_readings(pool, first - prices.LOOKED_BACK, AT_ONCE),
+        lambda: pricing.delete_old(pool, first, AT_ONCE),
+        lambda: budgets.delete_old_alerts(pool, now - DAYS_KEPT, AT_ONCE),
     ):
         await delete_all(delete, beat, PAUSE)
