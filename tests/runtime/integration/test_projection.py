@@ -19,8 +19,8 @@ from wabus_runtime.kafka.clients import client_options, partition_of, topic_name
 from wabus_runtime.kafka.outcomes import Position, RecordRefused
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.kafka.transactions import Fenced, TransactionalPublisher
-from wabus_runtime.postgres.database import Connection, migrate, open_pool
-from wabus_runtime.postgres.offsets import wait_for
+from wabus_runtime.postgres.database import Connection, listening, migrate, open_pool
+from wabus_runtime.postgres.offsets import channel, wait_for
 from wabus_runtime.projection.claims import LostPartition
 from wabus_runtime.projection.declaration import Projection
 from wabus_runtime.projection.engine import project
@@ -209,6 +209,17 @@ async def test_what_comes_while_a_batch_is_written_waits_for_no_other_batch(
                 return batches if len(batches) > 1 else None
 
             assert await eventually(written) == [["1"], ["2", "3"]]
+
+
+async def test_who_waits_for_rows_is_woken_when_they_are_there(
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher
+) -> None:
+    woken = asyncio.Event()
+    async with listening(pool, channel(NAME), lambda *_: woken.set()), projecting(topics, pool):
+        woken.clear()
+        await publisher.publish([message(1)])
+        await asyncio.wait_for(woken.wait(), WAIT)
+        assert await pool.fetchval("SELECT count(*) FROM counted") == 1
 
 
 async def test_headers_without_a_value_are_set_aside_listed_and_no_poison(

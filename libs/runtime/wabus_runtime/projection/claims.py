@@ -48,21 +48,34 @@ async def claim(
 
 
 async def move(
-    connection: Connection, name: str, owner: UUID, before: Mapping[Place, int], after: Mapping[Place, int]
+    connection: Connection,
+    name: str,
+    owner: UUID,
+    before: Mapping[Place, int],
+    after: Mapping[Place, int],
+    announce: str | None = None,
 ) -> None:
-    """Move the offsets of these partitions, in the caller's transaction. Raises `LostPartition`."""
+    """Move the offsets of these partitions, in the caller's transaction. Raises `LostPartition`.
+
+    Who listens on the channel `announce` is told when that is committed: no question of its own asks for it.
+    """
     moves: Sequence[tuple[str, int, int, int]] = [(*place, before[place], after[place]) for place in sorted(after)]
-    updated = await connection.execute(
+    updated = await connection.fetchval(
         """
-        UPDATE projection_offsets AS stored SET next_offset = moved.next_offset
-        FROM unnest($3::text[], $4::int[], $5::bigint[], $6::bigint[])
-            AS moved(topic, partition, expected, next_offset)
-        WHERE stored.projection = $1 AND stored.owner = $2 AND stored.topic = moved.topic
-            AND stored.partition = moved.partition AND stored.next_offset = moved.expected
+        WITH moved AS (
+            UPDATE projection_offsets AS stored SET next_offset = moved.next_offset
+            FROM unnest($3::text[], $4::int[], $5::bigint[], $6::bigint[])
+                AS moved(topic, partition, expected, next_offset)
+            WHERE stored.projection = $1 AND stored.owner = $2 AND stored.topic = moved.topic
+                AND stored.partition = moved.partition AND stored.next_offset = moved.expected
+            RETURNING 1
+        ), announced AS (SELECT pg_notify($7, '') WHERE $7::text IS NOT NULL)
+        SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM announced)
         """,
         name,
         owner,
         *map(list, zip(*moves, strict=True)),
+        announce,
     )
-    if updated != f"UPDATE {len(moves)}":
+    if updated != len(moves):
         raise LostPartition(name)

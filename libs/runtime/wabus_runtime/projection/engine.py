@@ -412,10 +412,9 @@ class _Run(ConsumerRebalanceListener):
             f"write {self._name}", "client", {"db.system.name": "postgresql", "db.operation.batch.size": len(records)}
         ):
             async with asyncio.timeout(APPLY_TIMEOUT), self._pool.acquire() as connection, connection.transaction():
-                await move(connection, self._name, self._owner, before, after)
+                await move(connection, self._name, self._owner, before, after, channel(self._name))
                 if records and write:
                     await write(connection)
-                await connection.execute("SELECT pg_notify($1, '')", channel(self._name))
 
     def _place(self, partition: TopicPartition) -> Place:
         return self._topics[partition.topic].name, partition.partition

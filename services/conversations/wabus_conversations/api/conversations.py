@@ -3,6 +3,7 @@
 Everything is limited to the organisation in the caller's token.
 """
 
+import asyncio
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -203,15 +204,13 @@ async def described_and_remarks(
     wanted = ids_of(rows, "context_id", without=here)
     here |= {row["message_id"]: row for row in await reading.messages(pool, wanted)}
     asked = [*also, *(SaidAt(row["org_id"], row["message_id"], row["at"]) for row in here.values())]
-    about_all = await reading.remarks(pool, asked)
-    about = _by_message(about_all)
-    failed = _by_message(
-        await reading.failures(pool, ((row["month"], row["message_id"]) for row in rows if row["failed_at"])),
-        "message_id",
+    about_all, failures, media = await asyncio.gather(
+        reading.remarks(pool, asked),
+        reading.failures(pool, ((row["month"], row["message_id"]) for row in rows if row["failed_at"])),
+        media_of(pool, ids_of(rows, "message_id")),
     )
+    about, failed = _by_message(about_all), _by_message(failures, "message_id")
     holders = await reading.holders(pool, views.senders([*rows, *about_all]))
-
-    media = await media_of(pool, ids_of(rows, "message_id"))
 
     def medium(row: asyncpg.Record, said: dict[str, Any]) -> dict[str, Any]:
         found = media.get(row["message_id"])

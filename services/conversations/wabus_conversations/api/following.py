@@ -1,5 +1,6 @@
 """Live conversations: what changes, as it changes, by server-sent events or a WebSocket."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -109,10 +110,9 @@ class FollowingApi:
 
 async def frames(pool: asyncpg.Pool, changed: Mapping[str, Mapping[str, Parts]]) -> dict[str, dict[str, Frame]]:
     """What is sent of conversations that have changed, of each organisation by their ids, as they are now."""
-    rows = await reading.some_conversations(pool, changed)
-    shown = await _shown(
-        pool, {org_id: {part for parts in of.values() for part in parts or ()} for org_id, of in changed.items()}
-    )
+    parts_of = {org_id: {part for parts in of.values() for part in parts or ()} for org_id, of in changed.items()}
+    # Each question waits for the database's answer: those that need no other's are asked together.
+    rows, shown = await asyncio.gather(reading.some_conversations(pool, changed), _shown(pool, parts_of))
     messages, about = await described_and_remarks(pool, shown, last_of(rows))
     by_conversation: dict[str, list[dict[str, Any]]] = {}
     for row, message in zip(shown, messages, strict=True):
