@@ -239,6 +239,13 @@ def test_half_an_emoji_is_shown_as_a_character_that_could_not_be_read() -> None:
     assert event.value["messages"][0]["text"]["body"] == "a\N{REPLACEMENT CHARACTER}b" + "c" * 9
 
 
+def test_a_change_whose_name_is_half_an_emoji_stops_nobody() -> None:
+    body = base64.b64encode(json.dumps({"field": "\ud83d", "value": {"a": 1}}).encode()).decode()
+    kept = Unrecognised(id="", time=at(1), waba_id="w", reason="a change that events cannot carry as JSON", body=body)
+
+    assert list(events_in(kept)) == []
+
+
 def test_what_had_no_model_when_it_came_is_read_as_what_it_is() -> None:
     echo = {"from": "1", "to": ANNA, "id": "2", "timestamp": "1795176000", "type": "text", "text": {"body": "Hi"}}
     value = {"metadata": {"phone_number_id": "1"}, "message_echoes": [echo]}

@@ -346,6 +346,29 @@ def test_a_change_that_json_cannot_carry_on_is_kept_as_bytes_and_the_others_as_u
 
 
 @pytest.mark.parametrize("odd", ["123456789012345678901234567890", '"\\ud83d"', "[" * 260 + "]" * 260])
+def test_an_odd_entry_that_json_cannot_carry_on_does_not_take_the_messages_of_others_with_it(odd: str) -> None:
+    payload = webhook({"field": "new", "value": {"odd": 0}})
+    payload["entry"][0]["id"] = None
+    payload["entry"] += webhook(conversation(messages=[text("wamid.A")]))["entry"]
+    kept, other = facts(encoded(payload).replace(b'"odd": 0', f'"odd": {odd}'.encode()))
+    assert isinstance(kept, Unrecognised)
+    assert kept.reason == "an entry without id or changes"
+    whole = {"id": None, "changes": [{"field": "new", "value": {"odd": json.loads(odd)}}]}
+    assert json.loads(base64.b64decode(kept.body or "")) == payload["entry"][0] | whole
+    assert isinstance(other, MessageReceived)
+
+
+def test_a_code_beyond_all_numbers_does_not_take_the_other_ticks_with_it() -> None:
+    odd = status("wamid.A", "failed", errors=[{"code": "9" * 20}])
+    kept, other = facts(webhook(conversation(statuses=[odd, status("wamid.B", "failed", errors=[{"code": "131026"}])])))
+    assert isinstance(kept, Unrecognised)
+    assert kept.value["statuses"] == [odd]
+    assert isinstance(other, MessageStatusChanged)
+    assert other.error_codes == [131026]
+    assert decode(encode(kept, "/test").headers, encode(kept, "/test").value) is not None
+
+
+@pytest.mark.parametrize("odd", ["123456789012345678901234567890", '"\\ud83d"', "[" * 260 + "]" * 260])
 @pytest.mark.parametrize("many", [2, 600])  # in a small body, and in one that is read in slices
 def test_half_an_emoji_in_one_message_does_not_take_the_history_of_years_with_it(odd: str, many: int) -> None:
     messages = [text(f"wamid.{number}") | {"odd": 0 if number else "ODD"} for number in range(many)]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from wabus_events.models.event import Event, fact_id
 from wabus_events.models.messages.messages import Unrecognised
-from wabus_events.webhooks.values import Unwritable, digest
+from wabus_events.webhooks.values import Unwritable, digest, json_of
 
 Owner = Callable[[str], str | None]
 """The organisation that has a WABA connected, or None."""
@@ -64,8 +64,12 @@ def about_change(entry: About, field: Any, value: Any, owner: Owner) -> About:
 
 
 def unrecognised(value: Any, about: About, field: str | None, reason: str) -> Iterator[Event | None]:
-    """A part that has no model, whole."""
-    identity = about.id_of_unrecognised(value, field)
+    """A part that has no model, whole; as bytes where something in it was set apart that no event can carry."""
+    try:
+        identity = about.id_of_unrecognised(value, field)
+    except TypeError:
+        yield from kept_as_bytes(Unwritable(field, json_of(value)), about, reason)
+        return
     yield  # 3 MB take 8 ms to digest, and as much again to encode
     yield Unrecognised(
         id=identity,

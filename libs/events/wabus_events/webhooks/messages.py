@@ -22,7 +22,7 @@ from wabus_events.webhooks.items import (
     person_of,
     shared_with,
 )
-from wabus_events.webhooks.values import Json, codes_of, digest, items_of, moment, number_of, object_of, text
+from wabus_events.webhooks.values import Json, code_of, codes_of, digest, items_of, moment, number_of, object_of, text
 
 FIELD = "messages"
 
@@ -75,7 +75,7 @@ def failure(value: Json, about: About) -> MessagingFailed:
         waba_id=about.waba_id or "",
         phone_number_id=metadata["phone_number_id"],
         display_phone_number=metadata.get("display_phone_number"),
-        error_codes=[error["code"] for error in value["errors"]],
+        error_codes=[code_of(error["code"]) for error in value["errors"]],
         value=value,
     )
 

@@ -1,6 +1,7 @@
 """Reading Meta's JSON, which may hold anything anywhere. Pure."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -18,6 +19,7 @@ class Unwritable:
     body: bytes
 
 
+_DIGITS_OF_64_BITS = 18  # at most, whatever they are
 _LATEST_SECONDS = 253_402_300_799  # 9999-12-31, the last moment a datetime holds
 
 
@@ -56,7 +58,14 @@ def list_of(part: Any) -> list[Any]:
 
 def codes_of(errors: Any) -> list[int]:
     """The codes of Meta's errors. Raises KeyError or TypeError where they are something else."""
-    return [error["code"] for error in errors or []]
+    return [code_of(error["code"]) for error in errors or []]
+
+
+def code_of(part: Any) -> Any:
+    """A code. Raises TypeError for one that, read from a text, would have more than 64 bits: no event carries it."""
+    if isinstance(part, str) and len(part) > _DIGITS_OF_64_BITS:
+        raise TypeError("code")
+    return part
 
 
 def moment(value: Any) -> datetime | None:
@@ -75,3 +84,14 @@ def moment(value: Any) -> datetime | None:
 def digest(value: Any) -> str:
     """The same for the same JSON, in whatever order its members come."""
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def json_of(value: Any) -> bytes:
+    """The JSON of a value of which parts were set apart, with these in their places."""
+    return json.dumps(value, default=_set_apart).encode()
+
+
+def _set_apart(part: Any) -> Any:
+    if isinstance(part, Unwritable):
+        return json.loads(part.body)
+    raise TypeError(type(part).__name__)

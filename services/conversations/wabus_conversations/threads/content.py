@@ -96,7 +96,7 @@ def change_of(body: bytes) -> tuple[str, Json] | None:
         change = json.loads(body)
         match change:
             case {"field": str(field), "value": {**value}}:
-                return field, cast(Json, writable(value))
+                return storable(field), cast(Json, writable(value))
             case _:
                 return None
     except (ValueError, RecursionError):
