@@ -18,7 +18,7 @@ from wabus_subscriptions.settings import (
     SubscriptionsWorkerSettings,
 )
 from wabus_subscriptions.tables import subscriptions
-from wabus_subscriptions.worker import catching_up, upkeep
+from wabus_subscriptions.worker import catching_up, clearing, upkeep
 from wabus_subscriptions.worker.receivers import PACKAGE, outbox, projection
 
 POOL: web.AppKey[asyncpg.Pool] = web.AppKey("subscriptions_pool", asyncpg.Pool)
@@ -54,10 +54,14 @@ def _install_worker(app: web.Application, settings: SubscriptionsWorkerSettings)
     async def keep_up(ready: Callable[[], None]) -> None:
         await upkeep.run(app[POOL], ready)
 
+    async def clear(ready: Callable[[], None]) -> None:
+        await clearing.run(settings, app[POOL], ready)
+
     background(app, subscriptions.NAME, let_wait)
     background(app, "subscriptions-delivery", tell)
     background(app, "subscriptions-catching-up", catch_up)
     background(app, "subscriptions-upkeep", keep_up)
+    background(app, "subscriptions-clearing", clear)
 
 
 service = Service(

@@ -6,7 +6,7 @@ import threading
 from collections import Counter as Multiset
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,10 +19,18 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import CollectorRegistry, Counter
 from support.forgetting import line
 from wabus_cli.dead_letters import read_letters
-from wabus_events import HEALTH, Event, HealthChanged, OrganisationForgotten, decode, fact_id
+from wabus_events import HEALTH, Event, HealthChanged, OrganisationForgotten, decode, encode, fact_id
 from wabus_runtime.kafka.clients import client_options, partition_of, topic_name
 from wabus_runtime.kafka.publisher import Publisher
-from wabus_runtime.outbox.outbox import DELIVERIES_TO_ONE, Attempt, Endpoint, Outbox, Retries, deliver
+from wabus_runtime.outbox.outbox import (
+    DELIVERIES_OF_ONE,
+    DELIVERIES_TO_ONE,
+    Attempt,
+    Endpoint,
+    Outbox,
+    Retries,
+    deliver,
+)
 from wabus_runtime.outbox.standard_webhook import secrets_of
 from wabus_runtime.postgres.database import Connection, migrated_pool
 from wabus_runtime.projection.engine import project
@@ -83,6 +91,13 @@ class ByOrganisation:
 
     async def attempted(self, attempt: Attempt) -> None:
         self.attempts.append(attempt)
+
+
+class ToAll(ByOrganisation):
+    """All endpoints whose names begin with an organisation's are told of it."""
+
+    async def of(self, connection: Connection, events: Sequence[Event]) -> Sequence[Sequence[str]]:
+        return [[name for name in self.endpoints if name.startswith(f"{event.org_id}-")] for event in events]
 
 
 @pytest.fixture
@@ -167,6 +182,55 @@ async def test_a_hundred_receivers_that_never_answer_delay_nobody_elses_webhooks
         await eventually(all_wait)
         await publisher.publish([change(0, "quick")])
         await eventually(taken)
+
+
+async def test_an_organisation_with_a_hundred_addresses_that_never_answer_delays_nobody_elses_webhooks(
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher, receiver: Receiver, eventually: Eventually
+) -> None:
+    receiver.slow = {"slow"}
+    names = ["quick-0", *(f"slow-{number}" for number in range(100))]
+    told = outbox({})
+    told = replace(told, endpoints=ToAll({name: Endpoint(receiver.url, SECRETS, public_only=False) for name in names}))
+    async with telling(topics, pool, told):
+        await publisher.publish([change(0, "slow")])
+
+        async def all_that_may_wait_do() -> bool:
+            return receiver.waiting == DELIVERIES_OF_ONE
+
+        async def taken() -> bool:
+            return receiver.taken["quick"] == [change(number, "quick").id for number in range(3)]
+
+        await eventually(all_that_may_wait_do)
+        await publisher.publish([change(number, "quick") for number in range(3)])
+        await eventually(taken)
+        assert receiver.waiting == DELIVERIES_OF_ONE
+
+
+async def test_what_was_logged_while_nobody_told_it_for_ten_days_is_told_and_is_no_alert_any_more(
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher, receiver: Receiver, eventually: Eventually
+) -> None:
+    told = outbox({"others": Endpoint(receiver.url, SECRETS, public_only=False)})
+    long_ago = int((datetime.now(UTC) - timedelta(days=10)).timestamp() * 1000)
+
+    async def log_long_ago(number: int) -> None:
+        record = replace(encode(change(number, "org"), "/test"), timestamp_ms=long_ago)
+        await publisher.publish_records([record])
+
+    async def taken(count: int) -> bool:
+        return len(receiver.taken["org"]) == count
+
+    async with telling(topics, pool, told):
+        await publisher.publish([change(0, "org")])
+        await eventually(lambda: taken(1))
+    await log_long_ago(1)
+    async with telling(topics, pool, told):
+        await eventually(lambda: taken(2))
+    alerting = replace(told, oldest=timedelta(days=7))
+    await log_long_ago(2)
+    async with telling(topics, pool, alerting):
+        await publisher.publish([change(3, "org")])
+        await eventually(lambda: taken(3))
+    assert receiver.taken["org"] == [change(number, "org").id for number in (0, 1, 3)]
 
 
 async def test_receivers_of_many_that_refuse_everything_stop_nobody_elses_webhooks_and_lose_none(
@@ -347,14 +411,16 @@ async def test_no_name_or_address_from_outside_leads_to_what_only_we_can_reach(
 
 
 @asynccontextmanager
-async def answering(answer: bytes) -> AsyncGenerator[str]:
-    """A server that answers each request with these bytes."""
+async def answering(answer: bytes, *, ends: bool = False) -> AsyncGenerator[str]:
+    """A server that answers each request with these bytes, and then says nothing more, or ends the connection."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
-        await writer.drain()
-        await reader.read()
+        with suppress(ConnectionError):
+            await writer.drain()
+            if not ends:
+                await reader.read()
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
@@ -364,12 +430,22 @@ async def answering(answer: bytes) -> AsyncGenerator[str]:
 async def test_an_endpoint_that_has_no_name_or_speaks_strangely_stops_nobody_elses_webhooks(
     topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher, receiver: Receiver, eventually: Eventually
 ) -> None:
+    elsewhere = receiver.url.encode()
     async with (
+        answering(b"HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % elsewhere) as redirecting,
+        answering(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nno", ends=True) as short,
+        answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nno", ends=True) as disagreeing,
+        answering(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1_000_000) as endless,
+        answering(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000) as headed,
+        answering(b"SSH-2.0-OpenSSH_9.9\r\n", ends=True) as other,
+        answering(b"", ends=True) as silent,
         answering(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n") as switching,
         answering(b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 1000000000\r\n\r\npacked") as packed,
     ):
         urls = {"nameless": "http://a..b.example/", "long": f"http://{'a' * 64}.example/", "switching": switching}
-        urls |= {"packed": packed, "quick": receiver.url}
+        urls |= {"redirecting": redirecting, "disagreeing": disagreeing, "headed": headed, "other": other}
+        failing = {*urls, "silent"}
+        urls |= {"silent": silent, "short": short, "endless": endless, "packed": packed, "quick": receiver.url}
         told = outbox(
             {name: Endpoint(url, SECRETS, public_only=False) for name, url in urls.items()}, replace(SOON, attempts=2)
         )
@@ -377,20 +453,22 @@ async def test_an_endpoint_that_has_no_name_or_speaks_strangely_stops_nobody_els
         async def quick_has_both() -> bool:
             return receiver.taken["quick"] == [change(number, "quick").id for number in range(2)]
 
-        async def three_are_given_up() -> bool:
-            return len(await read_letters(topics)) == 3
+        async def those_are_given_up() -> bool:
+            return len(await read_letters(topics)) == len(failing)
 
         async def nothing_waits() -> bool:
             return await pool.fetchval("SELECT count(*) FROM outbox") == 0
 
         async with telling(topics, pool, told):
             await publisher.publish([change(0, org_id) for org_id in urls])
-            await eventually(three_are_given_up)
+            await eventually(those_are_given_up)
             await publisher.publish([change(1, "quick")])
             await eventually(quick_has_both)
             await eventually(nothing_waits)
         letters = {decode(letter.record.headers, letter.record.value).org_id for letter in await read_letters(topics)}
-        assert letters == {"nameless", "long", "switching"}
+        assert letters == failing
+    # A redirect leads nowhere, and what was answered 2xx is taken, whatever comes behind it.
+    assert {org_id for org_id, _ in receiver.seen} == {"quick"}
 
 
 async def test_names_that_nobody_answers_for_delay_nobody_elses_webhooks(

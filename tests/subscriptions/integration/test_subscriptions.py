@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -13,14 +14,29 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import REGISTRY
 from support.forgetting import line
-from wabus_events import AccountConnected, Event, HealthChanged, OrganisationForgotten, fact_id
+from wabus_events import (
+    AccountConnected,
+    ContactForgotten,
+    Event,
+    HealthChanged,
+    MessageReceived,
+    OrganisationForgotten,
+    encode,
+    fact_id,
+)
+from wabus_events.testing import an
+from wabus_runtime.identity.holdings import RUNTIME
 from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.outbox import rows
 from wabus_runtime.outbox.standard_webhook import headers_of, secrets_of
 from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.service.process import LOOP_FAILURES
-from wabus_runtime.settings import load
+from wabus_runtime.settings import IdentitySettings, load
 from wabus_subscriptions.app import create_app
 from wabus_subscriptions.settings import SubscriptionsSettings
+from wabus_subscriptions.tables import deliveries, subscriptions
+from wabus_subscriptions.tables.subscriptions import NAME
+from wabus_subscriptions.telling.signing import ROTATIONS_MOST
 from wabus_subscriptions.worker import catching_up, upkeep
 from wabus_subscriptions.worker.receivers import PACKAGE
 from waiting import Eventually
@@ -303,9 +319,18 @@ async def test_an_earlier_secret_signs_too_until_the_receiver_has_the_new_one(wo
     assert (await world.asked("GET", path, 200))["secrets"] == [held["secret"]]
     rotated = (await world.asked("POST", path, 201))["secrets"]
     assert rotated[1:] == [held["secret"]]
+    # Again before the receiver has it: the first signs still, for a day after it was replaced.
+    rotated = (await world.asked("POST", path, 201))["secrets"]
+    assert len(rotated) == 3
+    assert rotated[2] == held["secret"]
     await world.publish(change(0))
     await world.until_taken(receiver, ids(range(1)))
     assert receiver.signed_by(rotated)
+    for _ in range(ROTATIONS_MOST - 2):
+        await world.asked("POST", path, 201)
+    refused = await world.asked("POST", path, 429)
+    assert refused["code"] == "too_many_requests"
+    assert (await world.asked("GET", path, 200))["secrets"][-1] == held["secret"]
 
 
 async def test_what_can_t_be_subscribed_to_is_refused_by_name(world: World, receiver: Receiver) -> None:
@@ -332,6 +357,83 @@ async def test_an_organisation_that_is_forgotten_is_told_nothing_more(world: Wor
 
     await world.eventually(nothing_left)
     await world.asked("GET", f"/subscriptions/{held['subscription_id']}", 404)
+
+
+async def test_of_a_person_who_was_forgotten_nothing_is_told_however_much_waits(
+    world: World, receiver: Receiver, topics: IdentitySettings
+) -> None:
+    receiver.status = 503
+    held = await world.subscribed(receiver.url, types=["MessageReceived"])
+    first = an(MessageReceived, org_id="demo", contact="4917012345678", time=datetime.now(UTC), id=fact_id("first"))
+    others = [
+        first.model_copy(update={"id": fact_id("said", number), "contact": "16505550199" if number % 2 else "4930123"})
+        for number in range(2 * rows.ERASED_AT_ONCE)
+    ]
+    forgotten = {event.id for event in others if event.contact == "16505550199"}
+    await world.publish(first, *others)
+
+    async def waiting() -> int:
+        return (await world.one(held))["waiting"]
+
+    async def all_wait() -> bool:
+        return await waiting() == len(others) + 1
+
+    async def the_rest_waits() -> bool:
+        return await waiting() == len(others) - len(forgotten) + 1
+
+    await world.eventually(all_wait)
+    async with migrated_pool(load(SubscriptionsSettings), PACKAGE) as pool:
+
+        async def held_of(contact: str, org_id: str | None) -> int:
+            (table,) = [each for each in RUNTIME.tables if each.name == "outbox"]
+            return await pool.fetchval(f"SELECT count(*) FROM outbox WHERE {table.contact}", contact, org_id)
+
+        assert await held_of("16505550199", None) == await held_of("16505550199", "demo") == len(forgotten)
+        assert await held_of("16505550199", "other") == 0
+        await world.publish(line(ContactForgotten, "16505550199", datetime.now(UTC) + timedelta(seconds=1)))
+        await world.eventually(the_rest_waits)
+        assert await held_of("16505550199", None) == 0
+        # What comes to wait only now, out of a transaction that began before the line, is told to nobody either.
+        await pool.execute("DELETE FROM outbox WHERE id <> (SELECT min(id) FROM outbox)")
+        kept = dict(await pool.fetchval("SELECT headers FROM outbox"))["ce_id"]
+        assert kept not in forgotten
+        late = encode(others[1], others[1].source)
+        async with pool.acquire() as connection:
+            await rows.enqueue(connection, NAME, [rows.Entry(held["subscription_id"], "demo", late, 0, 0)])
+    receiver.status = 204
+
+    async def nothing_waits() -> bool:
+        return await waiting() == 0
+
+    await world.eventually(nothing_waits)
+    assert receiver.taken == [kept]
+
+
+async def test_the_page_of_what_failed_reads_no_delivery_that_did_not(topics: IdentitySettings) -> None:
+    async with migrated_pool(load(SubscriptionsSettings), PACKAGE) as pool:
+        held = await subscriptions.create(pool, str(uuid4()), "demo", "https://a.example/", None, "", None, 20)
+        assert held
+        await pool.execute(
+            """
+            INSERT INTO deliveries (subscription_id, event_id, org_id, type, topic, partition, log_offset, state,
+                attempts, seconds, at)
+            SELECT $1, n::text, 'demo', 'HealthChanged', 'health.v1', 0, n,
+                CASE WHEN n > 3 THEN 'delivered' ELSE 'failing' END, 1, 0.1, now() - make_interval(secs => -n)
+            FROM generate_series(1, 5000) AS n
+            """,
+            held.subscription_id,
+        )
+        await pool.execute("ANALYZE deliveries")
+        page = await deliveries.page(pool, held.subscription_id, "failing", None, 50)
+        assert [row["event_id"] for row in page] == ["3", "2", "1"]
+        async with pool.acquire() as connection:
+            await connection.execute("SET enable_sort = off")
+            plan = await connection.fetch(
+                "EXPLAIN SELECT * FROM deliveries WHERE subscription_id = $1 AND state = 'failing' "
+                "ORDER BY at DESC, event_id LIMIT 50",
+                held.subscription_id,
+            )
+        assert any("deliveries_state" in row[0] for row in plan), plan
 
 
 async def test_the_operator_s_receiver_is_told_of_every_organisation(

@@ -90,10 +90,10 @@ def test_a_public_address_is_taken_and_a_private_one_where_the_operator_says_so(
 
 
 def test_a_receiver_s_library_accepts_what_either_secret_of_a_rotation_signs() -> None:
-    secrets = signing.secrets_of(KEY, "s", 2, NOW, NOW + timedelta(hours=1))
+    secrets = signing.secrets_of(KEY, "s", 2, [NOW], NOW + timedelta(hours=1))
     headers = headers_of("event", b"{}", secrets, NOW)
 
-    assert secrets[1:] == signing.secrets_of(KEY, "s", 1, None, NOW)
+    assert secrets[1:] == signing.secrets_of(KEY, "s", 1, [], NOW)
     assert secrets_in(",".join(map(signing.text_of, secrets))) == secrets
     signed = f"event.{headers['webhook-timestamp']}.{{}}".encode()
     for secret, signature in zip(secrets, headers["webhook-signature"].split(), strict=True):
@@ -102,8 +102,32 @@ def test_a_receiver_s_library_accepts_what_either_secret_of_a_rotation_signs() -
 
 
 def test_a_day_after_a_rotation_the_earlier_secret_signs_nothing() -> None:
-    assert len(signing.secrets_of(KEY, "s", 2, NOW, NOW + signing.BOTH_SIGN)) == 1
-    assert signing.secrets_of(KEY, "s", 2, NOW, NOW)[0] != signing.secrets_of(KEY, "t", 2, NOW, NOW)[0]
+    assert len(signing.secrets_of(KEY, "s", 2, [NOW], NOW + signing.BOTH_SIGN)) == 1
+    assert signing.secrets_of(KEY, "s", 2, [NOW], NOW)[0] != signing.secrets_of(KEY, "t", 2, [NOW], NOW)[0]
+
+
+def test_a_receiver_that_has_the_first_secret_still_is_told_though_it_was_replaced_twice_within_an_hour() -> None:
+    (first,) = signing.secrets_of(KEY, "s", 1, [], NOW)
+    rotations = [NOW + timedelta(hours=1), NOW]
+
+    assert signing.secrets_of(KEY, "s", 3, rotations, NOW + timedelta(hours=2))[2] == first
+    # A day after it was replaced it signs nothing, whatever came after it.
+    assert len(signing.secrets_of(KEY, "s", 3, rotations, NOW + signing.BOTH_SIGN)) == 2
+    assert len(signing.secrets_of(KEY, "s", 3, rotations, NOW + timedelta(hours=25))) == 1
+
+
+@given(st.lists(st.integers(0, 72), max_size=12))
+def test_each_secret_signs_for_a_day_after_it_was_replaced_however_often_somebody_tries(hours: list[int]) -> None:
+    rotations: list[datetime] = []
+    replaced: dict[bytes, datetime] = {}
+    for hour in sorted(hours):
+        now = NOW + timedelta(hours=hour)
+        if signing.rotated_again_at(rotations, now) is None:
+            replaced[signing.secrets_of(KEY, "s", len(replaced) + 1, rotations, now)[0]] = now
+            rotations = [now, *rotations][: signing.ROTATIONS_MOST]
+        found = signing.secrets_of(KEY, "s", len(replaced) + 1, rotations, now)
+        assert set(found[1:]) == {one for one, at in replaced.items() if now < at + signing.BOTH_SIGN}
+        assert len(found) <= signing.ROTATIONS_MOST + 1
 
 
 def test_a_receiver_that_is_in_trouble_for_an_hour_is_told_and_one_that_is_gone_is_not() -> None:

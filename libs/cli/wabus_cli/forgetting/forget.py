@@ -26,7 +26,7 @@ from wabus_runtime.settings import DatabaseSettings, IdentitySettings, KafkaSett
 
 from wabus_cli.event_records import read
 from wabus_cli.forgetting.asked import Asked, LastOwners, lines_for
-from wabus_cli.forgetting.holders import Pools, all_holdings, count, has_tables, opened_databases, tables_there
+from wabus_cli.forgetting.holders import Pools, all_holdings, count, has_run, has_tables, opened_databases, tables_there
 
 SOURCE = "/wabus/forget"
 BEGINNING = datetime.fromtimestamp(0, UTC)
@@ -171,6 +171,8 @@ class _Forgetting:
         names = {
             name: package for name, package in _who_forget().items() if await has_tables(self.pools[package], package)
         }
+        for package, held in self.holdings.items():
+            names |= {name: package for name in held.projections if await has_run(self.pools[package], package, name)}
         folded = await asyncio.gather(
             *(wait_for(self.pools[package], name, wanted, self.folded_within) for name, package in names.items())
         )

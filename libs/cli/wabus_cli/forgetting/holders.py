@@ -88,6 +88,13 @@ async def has_tables(pool: asyncpg.Pool, package: str) -> bool:
     return await pool.fetchval("SELECT to_regclass($1)", version_table(package)) is not None
 
 
+async def has_run(pool: asyncpg.Pool, package: str, projection: str) -> bool:
+    """Whether a projection of a service has ever folded anything."""
+    if not await has_tables(pool, package):
+        return False
+    return await pool.fetchval("SELECT EXISTS (SELECT FROM projection_offsets WHERE projection = $1)", projection)
+
+
 async def _by_database(pools: Pools) -> list[Pools]:
     """The pools on the same database together, however each names it."""
     found: dict[object, dict[str, asyncpg.Pool]] = {}

@@ -60,16 +60,29 @@ class Holdings:
     """All tables that its migrations make; of one that has parts, the whole."""
     connections: Callable[[], AbstractAsyncContextManager[Connections]] | None = None
     """Reaches the accounts that are connected, where the service connects them; reads its own settings."""
+    projections: Sequence[str] = ()
+    """Those that take in who was forgotten, beside what can be rebuilt: each is waited for where it has ever run."""
     files: Callable[[], SaveFile] | None = None
     """Reaches what the service holds beside its tables; reads its own settings. It raises `FileUnavailable`."""
 
+
+_IN_OUTBOX = r"""
+    topic IN ('messages.v1', 'sends.v1', 'conversations.v1') AND ($2::text IS NULL OR lane = $2)
+    AND strpos(
+        regexp_replace(
+            convert_from(value, 'UTF8'), '"(body|caption|description|name|payload|text|title)":"[^"]*"', '', 'g'
+        ),
+        to_json($1::text)::text
+    ) > 0
+"""
+"""A number that stands in what somebody wrote makes an event nobody's (`wabus_whatsapp.forgetting`)."""
 
 RUNTIME = Holdings(
     (
         Table("projection_offsets"),
         Table("erasures"),
         Table("tickets", "org_id = $1"),
-        Table("outbox", "lane = $1", "strpos(convert_from(value, 'UTF8'), to_json($1::text)::text) > 0"),
+        Table("outbox", "lane = $1", "strpos(convert_from(value, 'UTF8'), to_json($1::text)::text) > 0", _IN_OUTBOX),
     )
 )
 """The tables that each service's migrations bring along."""

@@ -25,21 +25,22 @@ from wabus_events.subscriber.policy import TooManyDeadLetters
 from wabus_runtime.kafka.dead_letters import DeadLetterRefused, DeadLetters, TooManyOfOne
 from wabus_runtime.outbox.addresses import PrivateAddress, public_connector
 from wabus_runtime.outbox.names import Names
-from wabus_runtime.outbox.rows import Entry, Waiting, delivered_until, done, enqueue, erase, put_off, take
+from wabus_runtime.outbox.rows import Entry, Waiting, Whose, delivered_until, done, enqueue, erase, put_off, take
 from wabus_runtime.outbox.standard_webhook import headers_of, seconds_asked
 from wabus_runtime.postgres.database import Connection
 from wabus_runtime.projection.declaration import Projection
+from wabus_runtime.projection.erasing import KnownLines
 from wabus_runtime.projection.recorded import Recorded, unprepared
 from wabus_runtime.scheduler.due import DueWork, run_due
-from wabus_runtime.settings import KafkaSettings
+from wabus_runtime.settings import IdentitySettings
 
 DELIVERY_TIMEOUT = 15.0  # seconds for one attempt
 LEASE = timedelta(seconds=45)  # for one attempt and what is written of it; then another process may make the next
 DELIVERIES = 256  # under way at once in one process: so many receivers may be slow before others wait for them
 DELIVERIES_TO_ONE = 12  # the same for one endpoint: where many wait for a slow one, there is room for the others
+DELIVERIES_OF_ONE = 24  # the same of one organisation to all of its endpoints: however many it has, others have room
 LOOKUPS = 2 * DELIVERIES  # of names at once: those of deliveries that were given up meanwhile go on for a while
 NOT_DELIVERED = "NotDelivered"  # why it is a dead letter: it was tried as often as it should be
-OLDEST = timedelta(days=7)  # what was logged before is told to nobody: deliveries were switched off meanwhile
 
 log = structlog.get_logger()
 
@@ -150,6 +151,8 @@ class Outbox:
     retries: Retries = field(default_factory=Retries)
     held: timedelta = timedelta(minutes=5)
     """How long one that should be given up waits where as much of many organisations should: it is not the events."""
+    oldest: timedelta | None = None
+    """What was logged longer ago is told to nobody, for it is no news any more; None where nobody may miss anything."""
 
     @property
     def projection(self) -> Projection:
@@ -164,8 +167,8 @@ class Outbox:
         )
 
     async def _enqueue(self, connection: Connection, records: Sequence[Recorded]) -> None:
-        since = datetime.now(UTC) - OLDEST
-        recent = [record for record in records if record.logged_at >= since]
+        since = None if self.oldest is None else datetime.now(UTC) - self.oldest
+        recent = [record for record in records if since is None or record.logged_at >= since]
         if recent:
             names = await self.endpoints.of(connection, [record.event for record in recent])
             told = zip(recent, names, strict=True)
@@ -183,20 +186,23 @@ def entries_of(told: Iterable[tuple[Recorded, Sequence[str]]]) -> list[Entry]:
     return found
 
 
-async def deliver(settings: KafkaSettings, pool: asyncpg.Pool, outbox: Outbox, ready: Callable[[], None]) -> None:
-    """Deliver what waits for ever, as one of any number of processes; returns only by an exception or cancellation."""
+async def deliver(settings: IdentitySettings, pool: asyncpg.Pool, outbox: Outbox, ready: Callable[[], None]) -> None:
+    """Deliver what waits for ever, as one of any number of processes; returns only by an exception or cancellation.
+
+    What waits of somebody who was forgotten is told to nobody, whether it was deleted already or not.
+    """
     letters = DeadLetters(settings, outbox.name, limited_as=f"{outbox.name} deliveries")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(letters.close)
         names = Names(LOOKUPS)
         stack.push_async_callback(names.close)
         sessions = {public: await stack.enter_async_context(_session(public, names)) for public in (True, False)}
-        run = _Deliveries(pool, outbox, sessions, letters)
-        await run_due(DueWork(f"outbox {outbox.name}", run.take, _endpoint_of, run.deliver, DELIVERIES), ready)
+        run = _Deliveries(pool, outbox, sessions, letters, KnownLines(settings.identity_bytes))
+        await run_due(DueWork(f"outbox {outbox.name}", run.take, _whose, run.deliver, DELIVERIES), ready)
 
 
-def _endpoint_of(waiting: Waiting) -> str:
-    return waiting.entry.endpoint
+def _whose(waiting: Waiting) -> Whose:
+    return waiting.entry.endpoint, waiting.entry.lane
 
 
 def _session(public_only: bool, names: Names) -> aiohttp.ClientSession:
@@ -221,21 +227,37 @@ class _Deliveries:
         outbox: Outbox,
         sessions: dict[bool, aiohttp.ClientSession],
         letters: DeadLetters,
+        forgotten: KnownLines,
     ) -> None:
         self._pool = pool
         self._outbox = outbox
         self._sessions = sessions
         self._letters = letters
+        self._forgotten = forgotten
 
-    async def take(self, room: int, busy: Multiset[str]) -> list[Waiting]:
-        """Take what is due, as far as there is room."""
-        return await take(
-            self._pool, self._outbox.name, most=room, most_at_once=DELIVERIES_TO_ONE, busy=busy, lease=LEASE
+    async def take(self, room: int, busy: Multiset[Whose]) -> list[Waiting]:
+        """Take what is due, as far as there is room, and look who was forgotten until then."""
+        taken = await take(
+            self._pool,
+            self._outbox.name,
+            most=room,
+            most_to_one=DELIVERIES_TO_ONE,
+            most_of_one=DELIVERIES_OF_ONE,
+            busy=busy,
+            lease=LEASE,
         )
+        if taken:
+            await self._forgotten.look(self._pool)
+        return taken
 
     async def deliver(self, waiting: Waiting) -> None:
         """Deliver one, or let it wait for its next attempt, or give it up."""
-        outbox, record, name = self._outbox, waiting.entry.record, waiting.entry.endpoint
+        outbox, name = self._outbox, waiting.entry.endpoint
+        record = self._forgotten.left_of(waiting.entry.record)
+        if record is None:
+            await done(self._pool, waiting)
+            return
+        waiting = waiting._replace(entry=waiting.entry._replace(record=record))
         endpoint = await outbox.endpoints.find(name)
         try:
             event = decode(record.headers, record.value)

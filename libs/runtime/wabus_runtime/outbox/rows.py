@@ -1,6 +1,7 @@
 """What waits to be delivered, in PostgreSQL. Whoever takes a row has it for a while; then it is anybody's again."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter as Multiset
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -35,6 +36,10 @@ class Waiting(NamedTuple):
     """This one included."""
 
 
+Whose = tuple[str, str]
+"""An endpoint and a lane: to whom something is delivered, and of whom it is."""
+
+
 async def enqueue(connection: Connection, outbox: str, entries: Sequence[Entry]) -> None:
     """Let entries wait, in the caller's transaction; their order is that of their lanes."""
     await connection.executemany(
@@ -54,13 +59,25 @@ async def enqueue(connection: Connection, outbox: str, entries: Sequence[Entry])
 
 
 async def take(
-    pool: asyncpg.Pool, outbox: str, *, most: int, most_at_once: int, busy: Mapping[str, int], lease: timedelta
+    pool: asyncpg.Pool,
+    outbox: str,
+    *,
+    most: int,
+    most_to_one: int,
+    most_of_one: int,
+    busy: Mapping[Whose, int],
+    lease: timedelta,
 ) -> list[Waiting]:
-    """Take what is due for the time of a lease, and count it as an attempt: the first of each lane.
+    """Take what is due for the time of a lease, and count it as an attempt: the first of each lane of an endpoint.
 
-    No more than `most`, and to no endpoint more than `most_at_once`, together with the deliveries that are under way to
-    those that are `busy`. It goes from lane to lane, and takes no longer where many wait in one.
+    No more than `most`, to no endpoint more than `most_to_one`, and of no lane more than `most_of_one` to all of its
+    endpoints, together with the deliveries that are under way, of which there are so many to whom that is `busy`. It
+    goes from lane to lane, and takes no longer where many wait in one.
     """
+    to, of = Multiset[str](), Multiset[str]()
+    for (endpoint, lane), number in busy.items():
+        to[endpoint] += number
+        of[lane] += number
     rows = await pool.fetch(
         """
         WITH RECURSIVE heads AS (
@@ -74,22 +91,30 @@ async def take(
                 ORDER BY endpoint, lane, id LIMIT 1
             ) AS following
         ), due AS (
-            SELECT id, row_number() OVER (PARTITION BY endpoint ORDER BY due_at, id) + coalesce(deliveries, 0) AS place
+            SELECT id, lane, due_at,
+                row_number() OVER (PARTITION BY endpoint ORDER BY due_at, id) + coalesce(deliveries, 0) AS place
             FROM heads LEFT JOIN unnest($2::text[], $3::int[]) AS busy(endpoint, deliveries) USING (endpoint)
             WHERE due_at <= now()
+        ), shared AS (
+            SELECT id, row_number() OVER (PARTITION BY lane ORDER BY due_at, id) + coalesce(deliveries, 0) AS place
+            FROM due LEFT JOIN unnest($4::text[], $5::int[]) AS busy(lane, deliveries) USING (lane)
+            WHERE place <= $6
         ), taken AS (
-            SELECT waiting.id FROM outbox AS waiting JOIN due USING (id)
-            WHERE place <= $4 AND waiting.due_at <= now()
-            ORDER BY waiting.due_at LIMIT $5 FOR UPDATE OF waiting SKIP LOCKED
+            SELECT waiting.id FROM outbox AS waiting JOIN shared USING (id)
+            WHERE place <= $7 AND waiting.due_at <= now()
+            ORDER BY waiting.due_at LIMIT $8 FOR UPDATE OF waiting SKIP LOCKED
         )
-        UPDATE outbox AS waiting SET attempts = attempts + 1, due_at = now() + $6
+        UPDATE outbox AS waiting SET attempts = attempts + 1, due_at = now() + $9
         FROM taken WHERE waiting.id = taken.id
         RETURNING waiting.*
         """,
         outbox,
-        list(busy),
-        list(busy.values()),
-        most_at_once,
+        list(to),
+        list(to.values()),
+        list(of),
+        list(of.values()),
+        most_to_one,
+        most_of_one,
         most,
         lease,
     )
@@ -126,13 +151,40 @@ async def erase(connection: Connection, lines: Lines, *, outbox: str) -> None:
     """Let nothing wait that is of somebody who was forgotten. A delivery that is under way may still be made."""
     rows = connection.cursor("SELECT * FROM outbox WHERE outbox = $1 ORDER BY id", outbox, prefetch=ERASED_AT_ONCE)
     async for row in rows:
-        waiting = _waiting(row)
-        record = waiting.entry.record
-        left = record_respecting(record, lines)
-        if left is None:
-            await connection.execute("DELETE FROM outbox WHERE id = $1", waiting.id)
-        elif left is not record:
-            await connection.execute("UPDATE outbox SET value = $2 WHERE id = $1", waiting.id, left.value)
+        await _erase_one(connection, _waiting(row), lambda record: record_respecting(record, lines))
+
+
+async def last_id(connection: asyncpg.Pool | Connection, outbox: str) -> int:
+    """The id of the last entry that waits; 0 where none does."""
+    return int(await connection.fetchval("SELECT coalesce(max(id), 0) FROM outbox WHERE outbox = $1", outbox) or 0)
+
+
+async def erase_some(
+    connection: Connection, left_of: Callable[[Record], Record | None], *, outbox: str, after: int, until: int
+) -> int:
+    """Let nothing wait that nothing is left of, among the next few entries up to an id; the last that was looked at.
+
+    For an outbox in which so much may wait that one transaction would take too long.
+    """
+    rows = await connection.fetch(
+        "SELECT * FROM outbox WHERE outbox = $1 AND id > $2 AND id <= $3 ORDER BY id LIMIT $4",
+        outbox,
+        after,
+        until,
+        ERASED_AT_ONCE,
+    )
+    for row in rows:
+        await _erase_one(connection, _waiting(row), left_of)
+    return rows[-1]["id"] if len(rows) == ERASED_AT_ONCE else until
+
+
+async def _erase_one(connection: Connection, waiting: Waiting, left_of: Callable[[Record], Record | None]) -> None:
+    record = waiting.entry.record
+    left = left_of(record)
+    if left is None:
+        await connection.execute("DELETE FROM outbox WHERE id = $1", waiting.id)
+    elif left is not record:
+        await connection.execute("UPDATE outbox SET value = $2 WHERE id = $1", waiting.id, left.value)
 
 
 def _waiting(row: asyncpg.Record) -> Waiting:

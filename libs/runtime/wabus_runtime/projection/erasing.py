@@ -26,7 +26,7 @@ def erasing(apply: Apply, erase: Erase, *, name: str, key: bytes, drops: bool = 
     `key` is that of the identities, `IdentitySettings.identity_bytes`; what is folded is dropped by the lines unless
     it is the fold that `drops` nothing here.
     """
-    known = _Known(key)
+    known = KnownLines(key)
 
     def applying(records: Sequence[Recorded]) -> Write:
         drawn = [record.event for record in records if isinstance(record.event, Forgotten)]
@@ -72,7 +72,7 @@ async def is_of_the_forgotten(
     return record_respecting(record, Lines(key, {row["identity"]: row["at"] for row in rows}), logged_at) is None
 
 
-class _Known:
+class KnownLines:
     """The lines in the tables, as of the last look."""
 
     def __init__(self, key: bytes) -> None:
@@ -86,7 +86,11 @@ class _Known:
         left = ((record, respecting(record.event, self._lines)) for record in records)
         return [record._replace(event=event) for record, event in left if event is not None]
 
-    async def look(self, connection: Connection) -> None:
+    def left_of(self, record: Record) -> Record | None:
+        """What is left of a record; None if nothing is, and the same object where nothing has to go."""
+        return record_respecting(record, self._lines) if len(self._lines) else record
+
+    async def look(self, connection: asyncpg.Pool | Connection) -> None:
         """Take in the lines that are new since the last look."""
         rows = await connection.fetch(
             "SELECT identity, at, revision FROM erasures WHERE revision > $1 ORDER BY revision", self.revision

@@ -8,7 +8,7 @@ row is due again when its lease is over. PostgreSQL documentation, "SELECT", The
 import asyncio
 import random
 from collections import Counter as Multiset
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -18,16 +18,17 @@ LOOK_EVERY = 0.5  # seconds between two looks for what is due
 ENDED_WITHIN = 1.0  # seconds, once it is cancelled
 
 Item = TypeVar("Item")
+Of = TypeVar("Of", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
-class DueWork(Generic[Item]):
+class DueWork(Generic[Item, Of]):
     """What is done with rows that are due."""
 
     name: str
-    take: Callable[[int, Multiset[str]], Awaitable[Sequence[Item]]]
+    take: Callable[[int, Multiset[Of]], Awaitable[Sequence[Item]]]
     """Takes at most so many; it is told how many of whom are under way here, so that nobody has all the room."""
-    whose: Callable[[Item], str]
+    whose: Callable[[Item], Of]
     """Whom one keeps from nobody else: an organisation, an endpoint."""
     do: Callable[[Item], Awaitable[None]]
     """Does it and writes down what came of it. What this raises ends `run_due`; the row is due again by its lease."""
@@ -36,12 +37,12 @@ class DueWork(Generic[Item]):
     look_every: float = LOOK_EVERY
 
 
-async def run_due(work: DueWork[Item], ready: Callable[[], None]) -> None:
+async def run_due(work: DueWork[Item, Of], ready: Callable[[], None]) -> None:
     """Do so for ever, as one of any number of processes; returns only by an exception or cancellation.
 
     What is under way then is cancelled, and due again when its lease is over.
     """
-    running: dict[asyncio.Task[None], str] = {}
+    running: dict[asyncio.Task[None], Of] = {}
     with watched(work.name) as beat:
         ready()
         try:
@@ -59,11 +60,11 @@ async def run_due(work: DueWork[Item], ready: Callable[[], None]) -> None:
                 await asyncio.wait(running, timeout=ENDED_WITHIN)
 
 
-async def _do(work: DueWork[Item], item: Item) -> None:
+async def _do(work: DueWork[Item, Of], item: Item) -> None:
     await work.do(item)
 
 
-async def _wait(running: dict[asyncio.Task[None], str], seconds: float) -> None:
+async def _wait(running: dict[asyncio.Task[None], Of], seconds: float) -> None:
     """Return after so many seconds, or once something is done. Raises what could not be dealt with."""
     if not running:
         await asyncio.sleep(seconds)

@@ -1,6 +1,6 @@
 """Changes of health as signed webhooks to the platform, if ALERT_WEBHOOK_URL is set."""
 
-from datetime import UTC
+from datetime import UTC, timedelta
 
 import orjson
 from prometheus_client import Counter
@@ -11,6 +11,7 @@ from wabus_runtime.outbox.standard_webhook import secrets_of
 from wabus_runtime.settings import IdentitySettings, http_url
 
 NAME = "health-alerts"
+OLDEST = timedelta(days=7)  # what changed before is no alert any more
 
 ALERTS = Counter("wabus_alert_webhooks_total", "Attempts to deliver a change of health.", ["outcome"])
 
@@ -47,7 +48,7 @@ def alerts(settings: AlertSettings, retries: Retries | None = None) -> Outbox | 
     # Operators may well name an address of their own network.
     secrets = secrets_of(settings.alert_webhook_secret.get_secret_value())
     endpoint = Endpoint(settings.alert_webhook_url, secrets, public_only=False)
-    return Outbox(NAME, (HEALTH,), body_of, OneEndpoint(endpoint), ALERTS, retries or Retries())
+    return Outbox(NAME, (HEALTH,), body_of, OneEndpoint(endpoint), ALERTS, retries or Retries(), oldest=OLDEST)
 
 
 def body_of(event: Event) -> bytes | None:

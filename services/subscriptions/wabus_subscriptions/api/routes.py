@@ -52,7 +52,7 @@ SECRETS = Operation(
 )  # fmt: skip
 ROTATE = Operation(
     "POST", f"{ONE_PATH}/secrets", "Give it another secret (administrators only)", TAG,
-    {201: Secrets}, (403, 404, 422), path_parameters=SubscriptionPath,
+    {201: Secrets}, (403, 404, 409, 422, 429), path_parameters=SubscriptionPath,
 )  # fmt: skip
 DELIVERIES = Operation(
     "GET", f"{ONE_PATH}/deliveries", "What became of its webhooks, the newest attempt first (administrators only)", TAG,

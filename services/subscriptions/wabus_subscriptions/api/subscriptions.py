@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 from aiohttp import web
 from wabus_runtime.http import bodies
-from wabus_runtime.http.answers import Problem, checked, json_response, query_of
+from wabus_runtime.http.answers import Problem, checked, json_response, query_of, too_many_requests
 from wabus_runtime.http.auth import authorise
 from wabus_runtime.http.paging import cursor_of, page_of, place_of
 from wabus_runtime.outbox.names import Names
@@ -30,7 +30,7 @@ from wabus_subscriptions.tables import deliveries, subscriptions
 from wabus_subscriptions.tables.subscriptions import Subscription
 from wabus_subscriptions.telling.addresses import RefusedAddress, host_and_port
 from wabus_subscriptions.telling.pausing import WHY
-from wabus_subscriptions.telling.signing import secrets_of, text_of
+from wabus_subscriptions.telling.signing import ROTATIONS_MOST, rotated_again_at, secrets_of, text_of
 from wabus_subscriptions.telling.types import unknown
 
 WAITING_SHOWN = 1_000
@@ -123,10 +123,15 @@ class SubscriptionsApi:
 
     async def rotate(self, request: web.Request) -> web.Response:
         """POST /subscriptions/{subscription_id}/secrets: the one before signs too, for a day."""
-        held = await self._asked(request)
-        rotated = await subscriptions.rotate(self.pool(), held.org_id, held.subscription_id, datetime.now(UTC))
+        held, now = await self._asked(request), datetime.now(UTC)
+        if (free := rotated_again_at(held.rotations, now)) is not None:
+            raise too_many_requests(
+                f"A secret may be replaced {ROTATIONS_MOST} times a day, for each signs for a day after.",
+                (free - now).total_seconds(),
+            )
+        rotated = await subscriptions.rotate(self.pool(), held, now)
         if rotated is None:
-            raise _not_found()
+            raise Problem(409, "changed_meanwhile", "Somebody was faster", "It was changed or deleted meanwhile.")
         return json_response({"secrets": self._secrets(rotated)}, 201)
 
     async def deliveries(self, request: web.Request) -> web.Response:
@@ -178,7 +183,7 @@ class SubscriptionsApi:
 
     def _secrets(self, held: Subscription) -> list[str]:
         key, now = self.settings.identity_bytes, datetime.now(UTC)
-        found = secrets_of(key, held.subscription_id, held.generation, held.rotated_at, now)
+        found = secrets_of(key, held.subscription_id, held.generation, held.rotations, now)
         return [text_of(secret) for secret in found]
 
     async def _check_address(self, url: str) -> None:

@@ -111,12 +111,26 @@ async def delete_older(pool: asyncpg.Pool, than: timedelta, most: int) -> int:
     return int(status.rpartition(" ")[2])
 
 
-async def delete_organisation(connection: Connection, org_id: str, until: datetime) -> None:
-    """Delete what is known of deliveries about an organisation until then, also to the operator's receiver."""
-    await connection.execute("DELETE FROM deliveries WHERE org_id = $1 AND at <= $2", org_id, until)
+async def delete_organisation(connection: Connection, org_id: str, until: datetime, most: int) -> int:
+    """Delete some of what is known of deliveries about an organisation until then, also to the operator's; how many.
+
+    Those to receivers of its own go whenever they were made: they are about who had them then.
+    """
+    status = await connection.execute(
+        """
+        DELETE FROM deliveries WHERE ctid = ANY(ARRAY(
+            SELECT deliveries.ctid FROM deliveries JOIN subscriptions USING (subscription_id)
+            WHERE deliveries.org_id = $1 AND (at <= $2 OR (subscriptions.org_id = $1 AND created_at <= $2)) LIMIT $3
+        ))
+        """,
+        org_id,
+        until,
+        most,
+    )
+    return int(status.rpartition(" ")[2])
 
 
-async def organisations(connection: Connection) -> list[str]:
+async def organisations(connection: asyncpg.Pool | Connection) -> list[str]:
     """Whom anything here is about."""
     rows = await connection.fetch(
         """

@@ -9,6 +9,7 @@ from wabus_runtime.postgres.database import Connection
 
 from wabus_subscriptions.telling import positions
 from wabus_subscriptions.telling.pausing import Reason
+from wabus_subscriptions.telling.signing import ROTATIONS_MOST
 from wabus_subscriptions.telling.types import TOLD
 
 NAME = "subscriptions"
@@ -19,7 +20,7 @@ OPERATOR = "00000000-0000-0000-0000-000000000000"
 
 _COLUMNS = """
     subscription_id::text, org_id, url, types, description, status, reason, paused_at, failing_since, generation,
-    rotated_at, created_at
+    rotations, created_at
 """
 
 
@@ -36,7 +37,8 @@ class Subscription(NamedTuple):
     paused_at: datetime | None
     failing_since: datetime | None
     generation: int
-    rotated_at: datetime | None
+    rotations: Sequence[datetime]
+    """When its last secrets were replaced, the newest first."""
     created_at: datetime
 
 
@@ -124,16 +126,19 @@ async def change(
     )
 
 
-async def rotate(pool: asyncpg.Pool, org_id: str, subscription_id: str, now: datetime) -> Subscription | None:
-    """Give it the next secret."""
+async def rotate(pool: asyncpg.Pool, held: Subscription, now: datetime) -> Subscription | None:
+    """Give it the next secret; None where somebody else has just done that, or ended it."""
     row = await pool.fetchrow(
         f"""
-        UPDATE subscriptions SET generation = generation + 1, rotated_at = $3
-        WHERE org_id = $1 AND subscription_id = $2 RETURNING {_COLUMNS}
+        UPDATE subscriptions SET generation = generation + 1, rotated_at = $4::timestamptz,
+            rotations = (ARRAY[$4::timestamptz] || rotations)[:$5::int]
+        WHERE org_id = $1 AND subscription_id = $2 AND generation = $3 RETURNING {_COLUMNS}
         """,  # noqa: S608
-        org_id,
-        subscription_id,
+        held.org_id,
+        held.subscription_id,
+        held.generation,
         now,
+        ROTATIONS_MOST,
     )
     return Subscription(*row) if row else None
 
@@ -151,12 +156,24 @@ async def delete(pool: asyncpg.Pool, org_id: str, subscription_id: str) -> bool:
     return bool(gone)
 
 
+async def end_organisation(connection: Connection, org_id: str, until: datetime) -> None:
+    """Tell the subscriptions that an organisation had then nothing more: they are deleted soon."""
+    await connection.execute(
+        """
+        UPDATE subscriptions SET status = 'paused', reason = 'asked', lease_owner = NULL, lease_until = NULL
+        WHERE org_id = $1 AND created_at <= $2
+        """,
+        org_id,
+        until,
+    )
+
+
 async def delete_organisation(connection: Connection, org_id: str, until: datetime) -> None:
-    """End the subscriptions that an organisation had then; what waited for them is gone already."""
+    """Delete the subscriptions that an organisation had then; what waited for them is gone already."""
     await connection.execute("DELETE FROM subscriptions WHERE org_id = $1 AND created_at <= $2", org_id, until)
 
 
-async def organisations(connection: Connection) -> list[str]:
+async def organisations(connection: asyncpg.Pool | Connection) -> list[str]:
     """Who has subscriptions, but for the operator."""
     rows = await connection.fetch("SELECT DISTINCT org_id FROM subscriptions WHERE org_id <> ''")
     return [row["org_id"] for row in rows]

@@ -3,22 +3,36 @@
 import base64
 import hashlib
 import hmac
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from wabus_runtime.outbox.standard_webhook import SECRET_PREFIX
 
 BOTH_SIGN = timedelta(days=1)
-"""How long the earlier secret signs too after another has taken its place."""
+"""How long an earlier secret signs too after another has taken its place."""
+
+ROTATIONS_MOST = 5
+"""So often a secret may be replaced within that time, for each that signs is in every request."""
 
 
 def secrets_of(
-    key: bytes, subscription_id: str, generation: int, rotated_at: datetime | None, now: datetime
+    key: bytes, subscription_id: str, generation: int, rotations: Sequence[datetime], now: datetime
 ) -> list[bytes]:
-    """The secrets that sign now, the newest first. `key` is the deployment's own."""
-    generations = [generation]
-    if rotated_at is not None and now < rotated_at + BOTH_SIGN:
-        generations.append(generation - 1)
-    return [_secret(key, subscription_id, each) for each in generations]
+    """The secrets that sign now, the newest first. `key` is the deployment's own.
+
+    `rotations` are the moments at which the generations before were replaced, the newest first.
+    """
+    earlier = range(generation - 1, 0, -1)
+    signing = [each for each, at in zip(earlier, rotations, strict=False) if now < at + BOTH_SIGN]
+    return [_secret(key, subscription_id, each) for each in (generation, *signing)]
+
+
+def rotated_again_at(rotations: Sequence[datetime], now: datetime) -> datetime | None:
+    """From when on the secret may be replaced once more; None where it may now."""
+    if len(rotations) < ROTATIONS_MOST:
+        return None
+    free = rotations[ROTATIONS_MOST - 1] + BOTH_SIGN
+    return free if now < free else None
 
 
 def text_of(secret: bytes) -> str:

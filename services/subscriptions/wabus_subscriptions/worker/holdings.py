@@ -5,4 +5,14 @@ Of a contact nothing but what waits to be told, which is the outbox's: what is k
 
 from wabus_runtime.identity.holdings import Holdings, Table
 
-HOLDINGS = Holdings((Table("subscriptions", "org_id = $1"), Table("deliveries", "org_id = $1")))
+from wabus_subscriptions.tables.subscriptions import NAME
+
+HOLDINGS = Holdings(
+    (
+        Table("subscriptions", "org_id = $1"),
+        Table("deliveries", "org_id = $1"),
+        # Up to which line in time it is respected.
+        Table("cleared"),
+    ),
+    projections=(NAME,),
+)

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 
 import asyncpg
 import structlog
 from prometheus_client import Counter
 from wabus_events import Event, OrganisationForgotten
-from wabus_runtime.outbox import rows
 from wabus_runtime.outbox.outbox import Attempt, Endpoint, Outbox, Retries
 from wabus_runtime.outbox.standard_webhook import secrets_of as given_secrets
 from wabus_runtime.postgres.database import Connection
@@ -68,7 +66,7 @@ class Receivers:
             self._settings.identity_bytes,
             subscription.subscription_id,
             subscription.generation,
-            subscription.rotated_at,
+            subscription.rotations,
             datetime.now(UTC),
         )
         public_only = not self._settings.subscriptions_private_addresses
@@ -104,14 +102,12 @@ def outbox(settings: SubscriptionsWorkerSettings, pool: asyncpg.Pool, retries: R
 
 
 def projection(told: Outbox) -> Projection:
-    """What lets events wait; who is forgotten has no subscriptions any more, and nothing waits for them."""
-    return replace(told.projection, package=PACKAGE, erase=partial(_erase, outbox=told.name))
+    """What lets events wait; who is forgotten is told nothing more, and what there is of them goes bit by bit."""
+    return replace(told.projection, package=PACKAGE, erase=_erase)
 
 
-async def _erase(connection: Connection, lines: Lines, *, outbox: str) -> None:
-    await rows.erase(connection, lines, outbox=outbox)
-    known = {*await subscriptions.organisations(connection), *await deliveries.organisations(connection)}
-    for org_id in sorted(known - {""}):
+async def _erase(connection: Connection, lines: Lines) -> None:
+    """Only what must be so at once: see `clearing` for the rest, which may be much."""
+    for org_id in await subscriptions.organisations(connection):
         if (until := lines.of(OrganisationForgotten, org_id)) is not None:
-            await deliveries.delete_organisation(connection, org_id, until)
-            await subscriptions.delete_organisation(connection, org_id, until)
+            await subscriptions.end_organisation(connection, org_id, until)
