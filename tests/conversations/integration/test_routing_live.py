@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conversations_world import Client
-from threads import ANNA, BEN, NOW, handed_over, received
+from threads import ANNA, BEN, NOW, accepted, handed_over, received
 from wabus_conversations.tables.work import presence
 from wabus_conversations.worker.work.routing import Routing
 from wabus_runtime.kafka.publisher import Publisher
@@ -146,6 +146,38 @@ async def test_rules_touch_nothing_older_nothing_of_others_and_nothing_that_peop
     await eventually(given)
 
 
+async def test_rules_know_the_language_and_the_country_of_who_writes(routed: Desk, eventually: Eventually) -> None:
+    rules = [
+        {"name": name, "when": when, "bot": name}
+        for name, when in (
+            ("canada", {"countries": ["CA"]}),
+            ("spanish", {"languages": ["es"]}),
+            ("portuguese", {"languages": ["pt"]}),
+            ("rest", {}),
+        )
+    ]
+    template = {"name": "spring", "language": {"code": "pt_BR"}, "components": []}
+    await routed.inbox.fold(
+        accepted("offer", 0, PEOPLE[2], kind="template", template=template),
+        received("m0", 1, "14165551234", text={"body": "hola, quiero saber el precio"}),
+        received("m1", 2, PEOPLE[1], text={"body": "hola, quiero saber el precio"}),
+        received("m2", 3, PEOPLE[2], text={"body": "ok"}, context="offer"),
+        received("m3", 4, PEOPLE[3], text={"body": "ok"}),
+    )
+    await with_rules(routed, *rules)
+
+    async def bots() -> dict[str, str | None]:
+        return {each["contact"]["numbers"][0]: each["work"]["bot"] for each in await routed.inbox.conversations()}
+
+    async def all_are_given() -> bool:
+        return None not in (await bots()).values()
+
+    await eventually(all_are_given)
+    assert await bots() == {
+        "14165551234": "canada", PEOPLE[1]: "spanish", PEOPLE[2]: "portuguese", PEOPLE[3]: "rest",
+    }  # fmt: skip
+
+
 async def test_what_was_put_off_comes_back_by_itself_and_who_had_it_has_it(
     routed: Desk, eventually: Eventually
 ) -> None:
@@ -203,6 +235,9 @@ REFUSED: list[list[dict[str, Any]]] = [
     [RULE | {"when": {"hours": {"zone": "Europe/Atlantis", "open": [{"days": ["mon"], "begin": "9", "end": "17"}]}}}],
     [RULE | {"when": {"hours": {"zone": "Mars/Base", "open": [{"days": ["mon"], "begin": "09:00", "end": "17:00"}]}}}],
     [RULE | {"when": {"weather": ["rain"]}}],
+    [RULE | {"when": {"languages": ["xx"]}}],
+    [RULE | {"when": {"languages": ["pt_BR"]}}],
+    [RULE | {"when": {"countries": ["ZZ"]}}],
 ]
 
 

@@ -1,5 +1,6 @@
 """To whom rules give a conversation."""
 
+import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from profiles import examples
 from wabus_conversations.routing.hours import is_open
+from wabus_conversations.routing.languages import TOLD_APART, spoken_by
 from wabus_conversations.routing.route import Desk, Given, Waiting, Waits, fits, route
 from wabus_conversations.work.state import Heard
+from wabus_conversations.worker.work.languages import Languages
 from wabus_events import BusinessHours, OpenHours, RoutingRule, RuleCondition, Team, TeamMember
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)  # a Friday
@@ -53,11 +56,58 @@ def there(*subs: str, **loads: int) -> Desk:
         ({"countries": ["49", "DE"]}, {"identifiers": ["4930123456"]}, True),
         ({"countries": ["49", "DE"]}, {"identifiers": ["DE.1234"]}, True),
         ({"countries": ["49", "DE"]}, {"identifiers": ["16505551234", "US.1"]}, False),
+        ({"countries": ["DE"]}, {"identifiers": ["4930123456"]}, True),
+        ({"countries": ["US"]}, {"identifiers": ["16505551234"]}, True),
+        ({"countries": ["CA"]}, {"identifiers": ["14165551234"]}, True),  # both begin with a 1
+        ({"countries": ["US"]}, {"identifiers": ["14165551234"]}, False),
+        ({"countries": ["1"]}, {"identifiers": ["14165551234"]}, True),
+        ({"countries": ["49"]}, {"identifiers": ["DE.4930123456"]}, False),
+        ({"countries": ["DE"]}, {"identifiers": ["XX.1", "DEnnis"]}, False),
+        ({"countries": ["DE"]}, {}, False),
+        ({"languages": ["pt", "es"]}, {"language": "pt"}, True),
+        ({"languages": ["pt", "es"]}, {"language": "pt_BR"}, True),
+        ({"languages": ["pt", "es"]}, {"language": "en"}, False),
+        ({"languages": ["pt", "es"]}, {}, False),
+        ({"languages": ["id"]}, {"language": "ms"}, True),  # words do not tell them apart
+        ({"languages": ["nb"]}, {"language": "no"}, True),
+        ({"languages": ["es"], "countries": ["US"]}, {"language": "es", "identifiers": ["34600111222"]}, False),
         ({"ads": ["42"], "keywords": ["order"]}, {"ad": "42", "text": "hello"}, False),
     ],
 )
 def test_a_rule_holds_where_all_that_it_asks_for_is_so(when: Any, parts: Any, fitting: bool) -> None:
     assert fits(RuleCondition(**when), waiting(**parts), NOW, ZONES) is fitting
+
+
+DETECT = asyncio.run(Languages().detector())
+
+
+@pytest.mark.parametrize(
+    ("text", "template", "language"),
+    [
+        ("hola, quiero saber el precio", None, "es"),
+        ("Olá, quero saber o preço", "en_US", "pt"),
+        ("Guten Tag, wo ist meine Bestellung?", None, "de"),
+        ("مرحبا اريد معرفة السعر", None, "ar"),
+        ("你好，多少钱", None, "zh"),
+        ("ok", "pt_BR", "pt"),
+        ("ok", None, None),
+        ("STOP", "es", "es"),
+        ("👍", None, None),
+        ("123", None, None),
+        (" ", "fil", "tl"),
+        (None, "zh_CN", "zh"),
+        (None, None, None),
+    ],
+)
+def test_the_language_is_that_of_their_words_and_where_these_do_not_show_it_of_the_template(
+    text: str | None, template: str | None, language: str | None
+) -> None:
+    assert spoken_by(text, template, DETECT) == language
+
+
+@given(st.text(max_size=1000))
+def test_whatever_somebody_writes_it_is_in_a_language_that_rules_may_name_or_in_none(text: str) -> None:
+    assert {spoken_by(text, None, DETECT)} - {None} <= TOLD_APART
 
 
 def open_on(begin: str, end: str, *days: str, zone: str = "Europe/Berlin") -> BusinessHours:

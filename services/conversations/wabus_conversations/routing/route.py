@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal, NamedTuple
 
 from wabus_events import RoutingRule, RuleCondition, Team
+from wabus_whatsapp.prices.calling_codes import country_of_number, country_of_user_id
 
 from wabus_conversations.routing.hours import is_open
+from wabus_conversations.routing.languages import one_of
 from wabus_conversations.work.state import Heard
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -30,6 +32,8 @@ class Waiting:
     ad: str | None = None
     template: str | None = None
     """The name of the template that they answer."""
+    language: str | None = None
+    """In which they write, in ISO 639-1, as far as that shows."""
     team: str | None = None
     """The team that it is with already."""
     rule: str | None = None
@@ -110,9 +114,18 @@ def fits(when: RuleCondition, waiting: Waiting, now: datetime, zones: Mapping[st
         and (not when.ads or waiting.ad in when.ads)
         and (not when.templates or waiting.template in when.templates)
         and (not when.keywords or any(_begins_with(text, word.strip().casefold()) for word in when.keywords))
-        and (not when.countries or any(each.startswith(tuple(when.countries)) for each in waiting.identifiers))
+        and (not when.languages or one_of(when.languages, waiting.language))
+        and (not when.countries or any(_is_from(each, when.countries) for each in waiting.identifiers))
         and (when.hours is None or is_open(when.hours, now, zones))
     )
+
+
+def _is_from(identifier: str, countries: Sequence[str]) -> bool:
+    """Whether a number or user id is of one of these: two letters, or the first digits of numbers."""
+    digits = identifier.removeprefix("+")
+    if digits.isdigit():
+        return country_of_number(digits) in countries or digits.startswith(tuple(filter(str.isdigit, countries)))
+    return country_of_user_id(identifier) in countries
 
 
 def _begins_with(text: str, words: str) -> bool:

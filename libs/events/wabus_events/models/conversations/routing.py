@@ -65,8 +65,10 @@ class RuleCondition(_Part):
     """The names of the templates that are answered."""
     keywords: list[str] = []
     """With which words the message begins, whatever the case."""
+    languages: list[str] = []
+    """In which they write, in ISO 639-1; where their words do not show it, that of the template that they answer."""
     countries: list[str] = []
-    """Where the person is from: with which digits their number begins, or with which two letters their user id."""
+    """Where the person is from: two letters of ISO 3166-1, or the digits with which their number begins."""
     hours: BusinessHours | None = None
     """When it is; None for always."""
 

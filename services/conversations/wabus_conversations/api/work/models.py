@@ -182,11 +182,17 @@ class ConditionModel(BaseModel):
     keywords: list[Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]*\S[^\x00]*$")]] = (
         _Few
     )
+    languages: list[Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]] = Field(
+        default_factory=list[str],
+        max_length=100,
+        description="In which they write (`pt`, as in ISO 639-1). A word or two may not show it: then that of the "
+        "template counts that they answer, if they do.",
+    )
     countries: list[Annotated[str, StringConstraints(pattern=r"^([A-Z]{2}|[1-9][0-9]{0,6})$")]] = Field(
         default_factory=list[str],
         max_length=250,
-        description="Where the person is from: the first digits of their number (`49`), or the two letters with which "
-        "their user id begins (`DE`). Some know only one of the two, so give both.",
+        description="Where the person is from, by their number or user id: the two letters of a country (`DE`), or the "
+        "first digits of numbers (`49`), which hold for numbers alone.",
     )
     hours: HoursModel | None = None
 

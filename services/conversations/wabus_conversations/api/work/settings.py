@@ -16,9 +16,11 @@ from wabus_runtime.http.headers import tagged_response
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.announcements import Announcements
 from wabus_runtime.postgres.read_replica import Reads
+from wabus_whatsapp.prices.calling_codes import NAMES
 
 from wabus_conversations.api.work.acting import published
 from wabus_conversations.api.work.models import RoutingModel, RuleModel, TeamsModel
+from wabus_conversations.routing.languages import KNOWN
 from wabus_conversations.tables.work import settings
 
 SETTINGS_BYTES = 512 * 1024
@@ -100,6 +102,10 @@ def _check(rules: list[RuleModel], teams: set[str]) -> None:
             raise _invalid("There is no team of yours with this id.", f"{where}.team")
         if not rule.team and rule.strategy != "none":
             raise _invalid("A strategy chooses among the members of a team.", f"{where}.strategy")
+        if wrong := sorted({*rule.when.languages} - KNOWN):
+            raise _invalid(f"No language is told by this code: {wrong[0]}.", f"{where}.when.languages")
+        if wrong := sorted({each for each in rule.when.countries if each.isalpha()} - NAMES.keys()):
+            raise _invalid(f"No country has this code: {wrong[0]}.", f"{where}.when.countries")
         if rule.when.hours and rule.when.hours.zone not in zones:
             raise _invalid("This is none of the zones of the IANA time zone database.", f"{where}.when.hours.zone")
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import asyncpg
+from wabus_runtime.postgres.database import Connection
 
 LOOKED_BACK = timedelta(days=7)
 """What a person wrote longer ago waits for people, not for rules."""
@@ -16,9 +17,12 @@ _WAITS = """
 
 
 async def take_organisations(
-    pool: asyncpg.Pool, busy: Sequence[str], limit: int, now: datetime, lease: timedelta, pause: timedelta
+    pool: asyncpg.Pool | Connection, busy: Sequence[str], limit: int, now: datetime, lease: timedelta, pause: timedelta
 ) -> list[str]:
-    """Organisations of which conversations wait, each for nobody else as long as the lease is."""
+    """Organisations of which conversations wait, each for nobody else as long as the lease is.
+
+    The first that waits is enough: EXISTS would be planned as a join that reads all of them.
+    """
     rows = await pool.fetch(
         f"""
         UPDATE work_settings AS taken SET leased_until = $1::timestamptz + $3::interval
@@ -27,7 +31,7 @@ async def take_organisations(
             WHERE s.rules_since IS NOT NULL AND s.rules <> '[]' AND NOT s.org_id = ANY($4)
                 AND (s.leased_until IS NULL OR s.leased_until <= $1)
                 AND (s.looked_at IS NULL OR s.looked_at <= $1::timestamptz - $5::interval)
-                AND EXISTS (SELECT FROM conversations AS c WHERE c.org_id = s.org_id AND {_WAITS})
+                AND (SELECT true FROM conversations AS c WHERE c.org_id = s.org_id AND {_WAITS} LIMIT 1)
             ORDER BY s.looked_at NULLS FIRST LIMIT $6 FOR UPDATE SKIP LOCKED
         )
         RETURNING org_id
@@ -47,7 +51,9 @@ async def give_back(pool: asyncpg.Pool, org_id: str, now: datetime) -> None:
     await pool.execute("UPDATE work_settings SET leased_until = NULL, looked_at = $2 WHERE org_id = $1", org_id, now)
 
 
-async def conversations(pool: asyncpg.Pool, org_id: str, now: datetime, limit: int) -> list[asyncpg.Record]:
+async def conversations(
+    pool: asyncpg.Pool | Connection, org_id: str, now: datetime, limit: int
+) -> list[asyncpg.Record]:
     """Conversations that wait, those first that have waited longest, with what rules ask about.
 
     Who has a thread is told when it changes, and not that it is free again after 24 hours in which nobody wrote.
@@ -61,17 +67,20 @@ async def conversations(pool: asyncpg.Pool, org_id: str, now: datetime, limit: i
                 w.reason = 'asked' AND w.team IS NULL
                     AND (c.heard_at, c.heard_tie) <= (w.up_to_at, w.up_to_tie), false
             ) AS left_alone,
-            first.text, first.ad, first.template, known.identifiers, known.ours
+            first.text, first.ad, first.template, first.template_language, known.identifiers, known.ours
         FROM work_settings AS s
         JOIN conversations AS c ON c.org_id = s.org_id AND {_WAITS}
         LEFT JOIN conversation_work AS w ON w.conversation_id = c.conversation_id
         LEFT JOIN LATERAL (
-            SELECT left(m.text, 1000) AS text, m.content->'referral'->>'source_id' AS ad, (
-                SELECT answered.content->'template'->>'name' FROM message_places AS place
+            SELECT left(m.text, 1000) AS text, m.content->'referral'->>'source_id' AS ad,
+                answered.template->>'name' AS template,
+                coalesce(answered.template->'language'->>'code', answered.template->>'language') AS template_language
+            FROM messages AS m
+            LEFT JOIN LATERAL (
+                SELECT answered.content->'template' AS template FROM message_places AS place
                 JOIN messages AS answered ON answered.month = place.month AND answered.message_id = place.message_id
                 WHERE place.message_id = m.context_id AND answered.org_id = s.org_id
-            ) AS template
-            FROM messages AS m
+            ) AS answered ON true
             WHERE m.conversation_id = c.conversation_id AND NOT m.outgoing AND m.source = 7 AND m.kind = 'message'
                 AND m.at >= greatest(s.rules_since, c.heard_at - interval '1 day')
                 AND (w.last_closed_at IS NULL OR m.at >= w.last_closed_at OR (m.at, m.tie) = (c.heard_at, c.heard_tie))
@@ -116,7 +125,9 @@ async def put_off(pool: asyncpg.Pool, until: Mapping[str, datetime]) -> None:
         )
 
 
-async def desk(pool: asyncpg.Pool, org_id: str, agents: Sequence[str]) -> tuple[dict[str, int], dict[str, datetime]]:
+async def desk(
+    pool: asyncpg.Pool | Connection, org_id: str, agents: Sequence[str]
+) -> tuple[dict[str, int], dict[str, datetime]]:
     """How many open conversations agents have, and when rules gave each the last."""
     loads = await pool.fetch(
         """

@@ -6,7 +6,7 @@ organisation's conversations, and until its events are folded, so that capacitie
 
 from collections import Counter as Multiset
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from uuid import uuid4
@@ -20,10 +20,12 @@ from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.offsets import wait_for
 from wabus_runtime.scheduler.due import DueWork, run_due
 
+from wabus_conversations.routing.languages import Detect, spoken_by
 from wabus_conversations.routing.route import Desk, Given, Waiting, Waits, Why, route
 from wabus_conversations.tables.work import presence, settings, waiting
 from wabus_conversations.work.state import Heard
 from wabus_conversations.worker.work import projector
+from wabus_conversations.worker.work.languages import Languages, no_language
 
 ORGANISATIONS_AT_ONCE = 4
 GIVEN_AT_ONCE = 100  # conversations of an organisation
@@ -60,6 +62,7 @@ class Routing:
     pool: asyncpg.Pool
     publisher: Publisher
     now: Callable[[], datetime] = _now
+    languages: Languages = field(default_factory=Languages)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Give conversations away for ever."""
@@ -102,9 +105,10 @@ class Routing:
         loads, turns = await waiting.desk(self.pool, org_id, agents)
         desk = Desk(await presence.there(self.pool, org_id), loads, turns)
         zones = _zones(rules)
+        detect = await self.languages.detector() if any(rule.when.languages for rule in rules) else no_language
         found: list[ConversationAssigned | tuple[str, datetime]] = []
         for row in await waiting.conversations(self.pool, org_id, now, GIVEN_AT_ONCE):
-            match route(_waiting(row), rules, teams, desk, now, zones):
+            match route(_waiting(row, detect), rules, teams, desk, now, zones):
                 case Given() as given:
                     # Of two at once in one pass the later has its turn later.
                     desk = desk.after(given, now + timedelta(microseconds=len(found)))
@@ -136,7 +140,7 @@ def _whose(row: Row) -> str:
     return row["org_id"]
 
 
-def _waiting(row: Row) -> Waiting:
+def _waiting(row: Row, detect: Detect) -> Waiting:
     return Waiting(
         conversation_id=row["conversation_id"],
         phone_number_id=row["phone_number_id"],
@@ -145,6 +149,7 @@ def _waiting(row: Row) -> Waiting:
         text=row["text"],
         ad=row["ad"],
         template=row["template"],
+        language=spoken_by(row["text"], row["template_language"], detect),
         team=row["team"],
         rule=row["rule"],
         last_agent=row["last_agent"],
