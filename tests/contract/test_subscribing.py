@@ -327,7 +327,7 @@ async def test_the_documents_test_passes_and_its_subscriber_is_that_of_the_catal
     text = (Path(__file__).parents[2] / "docs/subscribe.md").read_text(encoding="utf-8")
     subscriber, test, *others = (block.partition("```")[0] for block in text.split("```python\n")[1:])
     compile(subscriber, "subscribe.md", "exec")
-    assert ["NewTopic" in block for block in others] == [False, False, False, False, False, False, True]
+    assert ["NewTopic" in block for block in others] == [False, False, False, False, False, False, False, True]
     assert next(line for line in SUBSCRIBER.splitlines() if "async for" in line) in subscriber
     names: dict[str, Any] = {}
     exec(test, names)
