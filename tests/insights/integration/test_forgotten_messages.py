@@ -69,11 +69,17 @@ async def test_of_an_organisation_or_account_only_what_is_newer_than_the_line_is
 async def test_of_a_person_counts_stay_and_nothing_tells_who_it_was(insights_tables: asyncpg.Pool) -> None:
     await fold(insights_tables, [[reported("old", 1), read("old", 2), answer(3)]])
     before = await counted(insights_tables)
-    await forget(insights_tables, (ContactForgotten, ANNA, ORG), (ContactForgotten, "DE.1", ""))
+    # By one of the two that they are known by.
+    await forget(insights_tables, (ContactForgotten, ANNA, ORG))
     assert await counted(insights_tables) == before
     assert await insights_tables.fetchval("SELECT count(*) FROM people") == 0
     assert await insights_tables.fetchval("SELECT count(*) FROM acts") == 0
     assert await insights_tables.fetchval("SELECT person FROM send_facts") is None
+    assert await insights_tables.fetchval("SELECT number_id FROM send_facts") is None
+    assert await insights_tables.fetchval("SELECT user_id FROM send_facts") is None
+    # What is told of the other alone, and was before, comes from no replay either.
+    also = identity_of(KEY, ContactForgotten, "DE.1", ORG)
+    assert await insights_tables.fetchval("SELECT at FROM erasures WHERE identity = $1", also) == LINE
 
 
 async def test_another_organisation_keeps_what_one_has_forgotten(insights_tables: asyncpg.Pool) -> None:

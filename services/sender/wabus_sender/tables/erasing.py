@@ -1,9 +1,11 @@
 """What these tables hold of somebody, and how it goes when they are forgotten."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from wabus_events import AccountForgotten, OrganisationForgotten
 from wabus_runtime.postgres.database import Connection
+from wabus_runtime.projection.erasing import draw
 from wabus_whatsapp.forgetting import Lines
 
 _BY_ORGANISATION = (
@@ -135,10 +137,46 @@ async def erase(connection: Connection, lines: Lines) -> None:
         """,
         list(until),
     )
+    gone: dict[tuple[str, str], datetime] = {}
     for row in contacts:
         at = max(until[name] for name in (row["forgotten_as"], row["forgotten_everywhere_as"]) if name in until)
-        await _all(connection, _BY_CONTACT, row["org_id"], row["value"], at)
+        gone[row["org_id"], row["value"]] = at
+    gone |= await _known_as_well(connection, gone)
+    for (org_id, value), at in gone.items():
+        await _all(connection, _BY_CONTACT, org_id, value, at)
     await connection.execute("DELETE FROM heard WHERE NOT EXISTS (SELECT FROM sends WHERE send_id = heard.send_id)")
+
+
+async def _known_as_well(
+    connection: Connection, gone: Mapping[tuple[str, str], datetime]
+) -> dict[tuple[str, str], datetime]:
+    """The other numbers and user ids of people who are forgotten by some, each with a line of its own from now on.
+
+    Who had a number before or after them is meant too, as far as wabus takes them for one: see `wabus forget`.
+    """
+    found: dict[tuple[str, str], datetime] = {}
+    look = dict(gone)
+    while look:
+        rows = await connection.fetch(
+            """
+            SELECT c.org_id, c.value, c.forgotten_as, max(gone.at) AS at
+            FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS gone(org_id, value, at)
+            JOIN contacts AS own ON own.org_id = gone.org_id
+                AND (own.value = gone.value OR own.other = gone.value) AND own.other_at <= gone.at
+            JOIN contacts AS c ON c.org_id = own.org_id AND c.value IN (own.value, own.other)
+            GROUP BY c.org_id, c.value, c.forgotten_as
+            """,
+            [org_id for org_id, _ in look],
+            [value for _, value in look],
+            list(look.values()),
+        )
+        new = {(row["org_id"], row["value"]): row for row in rows}
+        new = {who: row for who, row in new.items() if who not in gone and who not in found}
+        # What is told of these alone, and was before, is dropped from now on too.
+        await draw(connection, [(row["forgotten_as"], row["at"]) for row in new.values()])
+        look = {who: row["at"] for who, row in new.items()}
+        found |= look
+    return found
 
 
 async def _all(connection: Connection, statements: tuple[str, ...], *arguments: str | datetime) -> None:

@@ -51,6 +51,43 @@ async def erase(connection: Connection, lines: Lines) -> None:
     await _erase_people(connection, dict(lines.items()))
 
 
+async def known_as_well(connection: Connection, lines: Lines) -> dict[str, datetime]:
+    """The lines of other identifiers of people who are forgotten by one: those that a message has named with it."""
+    names, moments = [name for name, _ in lines.items()], [at for _, at in lines.items()]
+    rows = await connection.fetch(
+        """
+        SELECT person, max(at) AS at FROM people JOIN unnest($1::text[], $2::timestamptz[]) AS line(name, at)
+            ON line.name IN (forgotten_as, forgotten_everywhere_as) GROUP BY person
+        """,
+        names,
+        moments,
+    )
+    look = {row["person"]: row["at"] for row in rows}
+    known, found = set(look), dict[str, datetime]()
+    while look:
+        rows = await connection.fetch(
+            """
+            SELECT people.person, forgotten_as, max(gone.at) AS at
+            FROM unnest($1::uuid[], $2::timestamptz[]) AS gone(person, at)
+            CROSS JOIN LATERAL (
+                SELECT user_id FROM send_facts WHERE number_id = gone.person AND at <= gone.at
+                UNION SELECT number_id FROM send_facts WHERE user_id = gone.person AND at <= gone.at
+                UNION SELECT user_id FROM acts WHERE acts.person = gone.person AND at <= gone.at
+                UNION SELECT acts.person FROM acts WHERE user_id = gone.person AND at <= gone.at
+            ) AS named(person)
+            JOIN people ON people.person = named.person
+            GROUP BY people.person, forgotten_as
+            """,
+            list(look),
+            list(look.values()),
+        )
+        new = [row for row in rows if row["person"] not in known]
+        look = {row["person"]: row["at"] for row in new}
+        known |= set(look)
+        found |= {row["forgotten_as"]: row["at"] for row in new}
+    return found
+
+
 async def _erase(connection: Connection, column: str, value: str, at: datetime) -> None:
     for statement in _MESSAGES:
         await connection.execute(statement.format(column), value, at)
