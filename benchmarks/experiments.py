@@ -3,27 +3,43 @@
 Checks that what is promised holds, and prints it: the mean of E over all assignments of up to 12 people is exactly 1;
 of thousands of A/A runs with a look at every person no more decide than α says, with rates that stay and with rates
 that drift; E is ours at looks drawn at random; log E is that of a computation with 50 digits; the power is that of the
-asymptotic confidence sequence, nearly. Ends with an error where one of these does not hold.
+asymptotic confidence sequence, nearly. Then a million people of an experiment are counted and added up in PostgreSQL.
+Ends with an error where one of these does not hold.
 
 Needs numpy and scipy, which wabus does not: `pip install numpy scipy`; with `pip install ville` that library's A/B test
 runs beside it (left out where it is not installed).
 """
 
 import argparse
+import asyncio
 import importlib.util
 import math
+import os
 import random
+import secrets
 import sys
+import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import numpy as np  # pyright: ignore[reportMissingImports] - it is no dependency
 from scipy import stats  # pyright: ignore[reportMissingImports] - it is no dependency
+from stack import free_ports
 from wabus_insights.experiments.confidence import difference
 from wabus_insights.experiments.evidence import WAGERS, Count, Pair, log_evidence
+from wabus_insights.experiments.plan import HARM_WINDOW
+from wabus_insights.settings import InsightsDatabaseSettings
+from wabus_insights.tables.experiments import counting
+from wabus_insights.worker.experiments.looking import COUNTED_AT_ONCE
+from wabus_local.postgres import EmbeddedPostgres
+from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.settings import load
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from coins import decimal_log_evidence, won
@@ -31,6 +47,7 @@ from coins import decimal_log_evidence, won
 ALPHA = 0.05
 NEEDED = math.log(1 / ALPHA)
 SURE = 0.999
+EXPERIMENT = UUID(int=27)
 Counts = Any  # an array of four columns: successes of A and B, failures of A and B
 
 _STAKES = np.log(np.array([wager.stake for wager in WAGERS]) / sum(wager.stake for wager in WAGERS))
@@ -55,6 +72,7 @@ def main() -> None:
     options.add_argument("--runs", type=int, default=10_000)
     options.add_argument("--people", type=int, default=4_000)
     options.add_argument("--power-runs", type=int, default=1_000)
+    options.add_argument("--in-tables", type=int, default=1_000_000, help="people in PostgreSQL; 0 for none")
     options.add_argument("--seed", type=int, default=1)
     asked = options.parse_args()
     generator = np.random.default_rng(asked.seed)
@@ -65,6 +83,8 @@ def main() -> None:
         *power(generator, asked.power_runs),
     ]
     speed()
+    if asked.in_tables:
+        asyncio.run(tables(asked.in_tables))
     if failed:
         sys.exit("does not hold: " + "; ".join(failed))
 
@@ -198,6 +218,89 @@ def z_of(counts: Counts) -> Any:
 def pair_of(counts: Any) -> Pair:
     did, did_also, did_not, did_not_also = (int(each) for each in counts)
     return Pair(1, 1, Count(did + did_not, did), Count(did_also + did_not_also, did_also))
+
+
+async def tables(people: int) -> None:
+    """How long it takes to count so many people, and to look at them, in PostgreSQL."""
+    port, outcome, now = free_ports(1)[0], timedelta(hours=72), datetime.now(UTC)
+    with tempfile.TemporaryDirectory(prefix="wabus-bench-", ignore_cleanup_errors=True) as folder:
+        postgres = EmbeddedPostgres(Path(folder), port, secrets.token_hex(16))
+        await postgres.start(60)
+        try:
+            os.environ["DATABASE_URL"] = postgres.url
+            async with migrated_pool(load(InsightsDatabaseSettings), "wabus_insights") as pool:
+                await fill(pool, people)
+                async with pool.acquire() as connection:
+                    started, done = time.perf_counter(), 0
+                    for _ in range(10):
+                        async with connection.transaction():
+                            done += await counting.count(
+                                connection, EXPERIMENT, "replied", outcome, now, now, COUNTED_AT_ONCE
+                            )
+                            await counting.count_harm(connection, EXPERIMENT, HARM_WINDOW, now, now, COUNTED_AT_ONCE)
+                    counted_in = time.perf_counter() - started
+                seen: list[float] = []
+                found: list[counting.Tally] = []
+                for _ in range(5):
+                    started = time.perf_counter()
+                    found = await counting.tallies(pool, EXPERIMENT)
+                    seen.append(time.perf_counter() - started)
+                if sum(each.drawn for each in found) != people:
+                    sys.exit("people are lost")
+        finally:
+            await postgres.stop()
+    print(f"{people:,} people in tables: {done / counted_in:,.0f} counted a second, all of them added up in "
+          f"{sorted(seen)[2]:.2f} s, as each look and each answer of the API does")  # fmt: skip
+
+
+async def fill(pool: asyncpg.Pool, people: int) -> None:
+    """People of an experiment of two arms, what was sent to them, and what they did; some have costs."""
+    await pool.execute(
+        """
+        INSERT INTO experiments (experiment_id, org_id, waba_id, plan, plan_hash, salt, defined_at, started_at)
+        VALUES ($1, 'demo', '1', '{}', '', '', now(), now() - interval '10 days')
+        """,
+        EXPERIMENT,
+    )
+    for statement in (
+        """
+        INSERT INTO experiment_people (experiment_id, person, arm, epoch, drawn_at, draws)
+        SELECT $1, md5('p' || n)::uuid, CASE n % 2 WHEN 0 THEN 'A' ELSE 'B' END, 1,
+            now() - interval '6 days' + n * interval '0.2 seconds', ARRAY[1]
+        FROM generate_series(1, $2::int) AS n
+        """,
+        """
+        INSERT INTO experiment_keys (key, experiment_id, person, drawn, at)
+        SELECT md5(kind || n)::uuid, $1, md5('p' || n)::uuid, kind = 'p', now()
+        FROM generate_series(1, $2::int) AS n, unnest(ARRAY['p', 's', 'm']) AS kind
+        """,
+        """
+        INSERT INTO experiment_signs (key, sign, at, org_id)
+        SELECT md5(kind || n)::uuid, sign, now() - interval '6 days' + (n + 5) * interval '0.2 seconds', 'demo'
+        FROM generate_series(1, $2::int) AS n,
+            (VALUES ('p', 'wrote', 10), ('m', 'read', 1), ('s', 'failed', 30)) AS told(kind, sign, every)
+        WHERE n % every = 0 AND $1::uuid IS NOT NULL
+        """,
+        """
+        INSERT INTO charges (charge_id, org_id, waba_id, phone_number_id, seen_at, delivered_at, pricing_rank, category,
+            pricing_type, country, sure, template_id, campaign, cell_id, counted_at, counted_amount)
+        SELECT md5('m' || n)::uuid, 'demo', '1', '1', now(), now(), 3, 'marketing', 'regular', 'DE', true, '1', '',
+            $1, now() - interval '6 days' + (n + 5) * interval '0.2 seconds', 0
+        FROM generate_series(1, $2::int) AS n
+        """,
+    ):
+        await pool.execute(statement, EXPERIMENT, people, timeout=600)
+    await pool.execute(
+        """
+        INSERT INTO cost_days (cell_id, band, org_id, waba_id, phone_number_id, market, country, sure, category,
+            pricing_type, template_id, campaign, day, currency, basis, scope, known, volume, reported, rate)
+        VALUES ($1, 0, 'demo', '1', '1', 'Germany', 'DE', true, 'marketing', 'regular', '1', '', current_date, 'EUR',
+            'card', '1', 'rated', $2, 0, 0.1)
+        """,
+        EXPERIMENT,
+        people,
+    )
+    await pool.execute("ANALYZE", timeout=600)
 
 
 def speed() -> None:

@@ -154,8 +154,15 @@ async def test_an_experiment_from_its_plan_to_its_decision(
             return drawn == len(PEOPLE) and wrote == list(arms.values()).count("B")
 
         await sending.eventually(folded)
-        await looking.look(tables, sending.publisher, UUID(found), until, until)
-        await looking.look(tables, sending.publisher, UUID(found), until, until)
+        # An experiment of somebody else's that can't be read any more keeps nobody from being counted.
+        await tables.execute(
+            """
+            INSERT INTO experiments (experiment_id, org_id, waba_id, plan, plan_hash, salt, defined_at, started_at)
+            VALUES (gen_random_uuid(), 'other', '1', '{}', '', '', now(), now())
+            """
+        )
+        for _ in range(2):
+            await looking.look_at_all(tables, sending.publisher, until, lambda: None)
 
     async def decided() -> bool:
         return (await insights.call("GET", path))["state"] == "decided"

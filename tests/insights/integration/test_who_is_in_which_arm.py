@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -161,6 +162,46 @@ async def test_a_person_is_one_through_a_new_number_a_hidden_one_and_a_second_me
     await fold(insights_tables, [[wrote(6, "494", "DE.7"), failed(2.6, 7, 131026), wrote(3.5, "495")]])
     await count(insights_tables, 201)
     assert sorted(await people(insights_tables)) == sorted(found)
+
+
+def told_of_a_few(random: Random) -> list[Event]:
+    """Draws, links and replies of four people by two identifiers each, who meet one another often."""
+    found: list[Event] = []
+    for number in range(1, 15):
+        place, other = random.randrange(4), random.randrange(4)
+        contact, user, hours = f"49{place}", f"DE.{place}", 1 + number / 10
+        match random.randrange(6):
+            case 0 | 1:
+                found.append(asked(number, random.choice("AB"), hours, contact))
+            case 2:
+                found.append(asked(number, random.choice("AB"), hours, None, user))
+            case 3:
+                found.append(asked(number, random.choice("AB"), hours, contact, user, epoch=random.choice((1, None))))
+            case 4:
+                found.append(wrote(hours, contact, user))
+            case _:
+                found.append(
+                    an(ContactIdentityChanged, org_id=ORG, waba_id=WABA, previous_wa_id=contact, previous_user_id=None,
+                       current_wa_id=f"49{other}", current_user_id=None, time=at(hours))
+                )  # fmt: skip
+    return found
+
+
+async def test_whoever_is_written_with_many_others_is_in_the_arm_that_they_would_be_in_alone(
+    insights_tables: asyncpg.Pool,
+) -> None:
+    for seed in range(12):
+        random = Random(seed)
+        history = told_of_a_few(random)
+        cut = random.randrange(len(history))
+        seen: list[Any] = []
+        for batches in ([[event] for event in history], [history], [history[:cut], history[cut:]]):
+            await insights_tables.execute(
+                "TRUNCATE experiments, experiment_people, experiment_keys, experiment_links, experiment_signs"
+            )
+            await fold(insights_tables, [begun(), *batches])
+            seen.append(await people(insights_tables))
+        assert seen[0] == seen[1] == seen[2], seed
 
 
 async def test_who_turns_out_to_be_somebody_who_is_counted_is_not_counted(insights_tables: asyncpg.Pool) -> None:

@@ -1,5 +1,6 @@
 """Who is in which arm, and what they did: rows that are only added to until a person is counted."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -53,9 +54,70 @@ async def organisations(connection: Connection, org_ids: Sequence[str]) -> set[s
 
 
 async def draw(connection: Connection, draws: Sequence[Draw]) -> None:
-    """Write down who is in which arm, in the order of the log: the first draw of a person counts."""
+    """Write down who is in which arm, in the order of the log: the first draw of a person counts.
+
+    Whoever is named once, for the first time and by nothing that is linked with anybody, touches nobody else: they are
+    written together, which is most of them.
+    """
+    if not draws:
+        return
+    rows = await connection.fetch(
+        "SELECT experiment_id FROM experiments WHERE experiment_id = ANY($1)",
+        list({each.experiment_id for each in draws}),
+    )
+    experiments = {row["experiment_id"] for row in rows}
+    draws = [each for each in draws if each.experiment_id in experiments]
+    named = Counter(key.key for each in draws for key in each.keys)
+    rows = await connection.fetch(
+        """
+        SELECT key FROM experiment_keys WHERE key = ANY($1) UNION SELECT key FROM experiment_links WHERE key = ANY($1)
+        """,
+        list(named),
+    )
+    known = {row["key"] for row in rows}
+    alone = [
+        each
+        for each in draws
+        if each.epoch is not None and all(named[key.key] == 1 and key.key not in known for key in each.keys)
+    ]
+    await _write_new(connection, alone)
+    places = {id(each) for each in alone}
     for each in draws:
-        await _draw(connection, each)
+        if id(each) not in places:
+            await _draw(connection, each)
+
+
+async def _write_new(connection: Connection, draws: Sequence[Draw]) -> None:
+    people = [(each.experiment_id, each.keys[0].key, each.arm, each.epoch, each.at) for each in draws]
+    keys: list[tuple[object, ...]] = []
+    for each in draws:
+        about = each.experiment_id, each.keys[0].key
+        for key in each.keys:
+            drawn = key is each.keys[0]
+            keys.append((key.key, *about, drawn, key.forgotten_as, key.forgotten_everywhere_as, each.at))
+        if each.send_id:
+            keys.append((each.send_id, *about, False, None, None, each.at))
+    if people:
+        await connection.execute(
+            """
+            INSERT INTO experiment_people (experiment_id, person, arm, epoch, drawn_at, draws)
+            SELECT experiment_id, person, arm, epoch, at, ARRAY[epoch]
+            FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::timestamptz[])
+                AS new(experiment_id, person, arm, epoch, at)
+            ON CONFLICT DO NOTHING
+            """,
+            *map(list, zip(*people, strict=True)),
+        )
+        await connection.execute(
+            """
+            INSERT INTO experiment_keys
+                (key, experiment_id, person, drawn, forgotten_as, forgotten_everywhere_as, at)
+            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::boolean[], $5::text[], $6::text[],
+                $7::timestamptz[])
+            ON CONFLICT DO NOTHING
+            """,
+            *map(list, zip(*keys, strict=True)),
+        )
 
 
 async def link(connection: Connection, org_id: str, pairs: Sequence[tuple[Key, Key, datetime]]) -> None:
@@ -74,10 +136,38 @@ async def link(connection: Connection, org_id: str, pairs: Sequence[tuple[Key, K
             list, zip(*[(*one, *other, when) for a, b, when in pairs for one, other in ((a, b), (b, a))], strict=True)
         ),
     )
-    for key in dict.fromkeys(row["key"] for row in new):
+    for key in await _of_several(connection, [row["key"] for row in new if row["key"] < row["other"]]):
         keys = await _linked(connection, [key])
         for experiment_id, persons in (await _experiments_of(connection, keys)).items():
             await _unite(connection, experiment_id, sorted(persons))
+
+
+async def _of_several(connection: Connection, keys: Sequence[UUID]) -> list[UUID]:
+    """Those of some identifiers by which, and by what is linked with them, several are in one experiment."""
+    if not keys:
+        return []
+    most = MOST_LINKED * len(keys)
+    rows = await connection.fetch(
+        """
+        WITH RECURSIVE known AS (
+            SELECT root, root AS key FROM unnest($1::uuid[]) AS root
+            UNION SELECT known.root, link.other FROM known JOIN experiment_links AS link USING (key)
+        ), named AS MATERIALIZED (
+            SELECT root, key FROM known LIMIT $2
+        )
+        SELECT root, 0 AS found FROM (
+            SELECT root, experiment_id FROM named JOIN experiment_keys USING (key)
+            GROUP BY 1, 2 HAVING count(DISTINCT person) > 1
+        ) AS several
+        UNION ALL SELECT NULL, count(*) FROM named
+        """,
+        list(keys),
+        most,
+    )
+    if any(row["root"] is None and row["found"] >= most for row in rows):
+        return list(keys)  # so many are linked that not all were looked at
+    several = {row["root"] for row in rows}
+    return [key for key in keys if key in several]
 
 
 async def become(connection: Connection, known: Sequence[tuple[UUID, UUID]]) -> None:
@@ -129,10 +219,6 @@ async def arm_of(pool: asyncpg.Pool, experiment_id: UUID, keys: Sequence[UUID]) 
 
 async def _draw(connection: Connection, drawn: Draw) -> None:
     keys = [key.key for key in drawn.keys]
-    is_known = await connection.fetchval("SELECT EXISTS (SELECT FROM experiments WHERE experiment_id = $1)",
-                                         drawn.experiment_id)  # fmt: skip
-    if not is_known:
-        return
     unit = keys[0]
     is_new_unit = not await connection.fetchval(
         "SELECT drawn FROM experiment_keys WHERE key = $1 AND experiment_id = $2", unit, drawn.experiment_id

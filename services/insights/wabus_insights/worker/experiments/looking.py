@@ -43,6 +43,7 @@ from wabus_insights.tables.experiments.standing import standing
 
 LOOK_EVERY = 10.0  # seconds
 COUNTED_AT_ONCE = 2_000  # people, in one transaction
+COUNTED_TIMES = 5  # transactions, at one look
 LOOK_KEPT_EVERY = timedelta(minutes=10)
 SIGNS_KEPT = timedelta(days=10)
 """Longer than any outcome window, and than Meta tells of a message."""
@@ -66,9 +67,7 @@ async def run(
                 beat()
                 await clock.look()
                 if clock.known_until:
-                    for experiment_id in await definitions.open_ids(pool):
-                        beat()
-                        await look(pool, publisher, experiment_id, datetime.now(UTC), clock.known_until)
+                    await look_at_all(pool, publisher, clock.known_until, beat)
                 await counting.delete_signs(pool, datetime.now(UTC) - SIGNS_KEPT, DELETED_AT_ONCE)
                 await counting.delete_links(pool)
                 await asyncio.sleep(LOOK_EVERY * random.uniform(0.8, 1))  # noqa: S311
@@ -76,33 +75,52 @@ async def run(
             await clock.stop()
 
 
+async def look_at_all(
+    pool: asyncpg.Pool, publisher: Publisher, known_until: datetime, beat: Callable[[], None]
+) -> None:
+    """Look at every experiment that goes on. What is wrong with one does not keep the others from being looked at."""
+    for experiment_id in await definitions.open_ids(pool):
+        beat()
+        try:
+            await look(pool, publisher, experiment_id, datetime.now(UTC), known_until)
+        except Exception:
+            log.exception(
+                "an experiment can't be looked at", action="experiment_fails", experiment_id=str(experiment_id)
+            )
+
+
 async def look(
     pool: asyncpg.Pool, publisher: Publisher, experiment_id: UUID, now: datetime, known_until: datetime
 ) -> None:
     """Look at one experiment now: what was told until `known_until` is in the tables, and later is not counted yet."""
     try:
-        async with pool.acquire() as connection, connection.transaction():
-            experiment = await definitions.locked(connection, experiment_id)
-            if experiment is None or experiment.started_at is None:
+        for turn in range(COUNTED_TIMES):
+            async with pool.acquire() as connection, connection.transaction():
+                experiment = await definitions.locked(connection, experiment_id)
+                if experiment is None or experiment.started_at is None:
+                    return
+                if await _count(connection, experiment, known_until, now) and turn < COUNTED_TIMES - 1:
+                    continue
+                events, told = await _follows(connection, experiment, now)
+                await publisher.publish(events)
+                await connection.execute(
+                    "UPDATE experiments SET looked_at = $2, told = told || $3 WHERE experiment_id = $1",
+                    experiment_id, now, told,
+                )  # fmt: skip
                 return
-            await _count(connection, experiment, known_until, now)
-            events, told = await _follows(connection, experiment, now)
-            await publisher.publish(events)
-            await connection.execute(
-                "UPDATE experiments SET looked_at = $2, told = told || $3 WHERE experiment_id = $1",
-                experiment_id, now, told,
-            )  # fmt: skip
     except KafkaUnavailable as error:
         log.warning("an experiment is not told of yet", action="experiment_waits", error=type(error).__name__)
 
 
-async def _count(connection: Connection, experiment: Experiment, known_until: datetime, now: datetime) -> None:
+async def _count(connection: Connection, experiment: Experiment, known_until: datetime, now: datetime) -> bool:
+    """Count those whose time is over, some at once; whether there may be more."""
     plan, found = experiment.plan, experiment.experiment_id
     outcome = timedelta(hours=plan.outcome_hours)
     until = known_until - LATE - outcome
-    await counting.count(connection, found, plan.metric, outcome, until, now, COUNTED_AT_ONCE)
+    done = await counting.count(connection, found, plan.metric, outcome, until, now, COUNTED_AT_ONCE)
     harm_until = known_until - HARM_LATE - HARM_WINDOW
-    await counting.count_harm(connection, found, HARM_WINDOW, harm_until, now, COUNTED_AT_ONCE)
+    of_harm = await counting.count_harm(connection, found, HARM_WINDOW, harm_until, now, COUNTED_AT_ONCE)
+    return COUNTED_AT_ONCE in (done, of_harm)
 
 
 async def _follows(
