@@ -29,7 +29,7 @@ EDGES = [
         )
     ),
     *(f"libs/runtime/wabus_runtime/graph/{name}.py" for name in ("client", "pages")),
-    "services/conversations/wabus_conversations/media/told.py",
+    "services/conversations/wabus_conversations/media/reading.py",
     "services/conversations/wabus_conversations/worker/media/fetching.py",
     "libs/events/wabus_events/models/messaging_limit.py",
 ]

@@ -64,11 +64,11 @@ def latest(one: datetime | None, other: datetime | None) -> datetime | None:
     return max(one, other)
 
 
-Told = tuple[datetime, str] | None
+Dated = tuple[datetime, str] | None
 """A word and when it was told; None for nothing."""
 
 
-def newest(one: Told, other: Told) -> Told:
+def newest(one: Dated, other: Dated) -> Dated:
     """The word that was told last; of two at the same moment the greater, so that the order does not matter."""
     if one is None or other is None:
         return one or other

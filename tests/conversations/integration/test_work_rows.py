@@ -13,7 +13,7 @@ from profiles import examples
 from thread_rows import KEY, clear, fold_all, forget
 from threads import ANNA, ANNA_ID, IDS, NUMBER, ORG, at, identity, person, received
 from wabus_conversations.tables.work import state
-from wabus_conversations.work.state import NOTHING_DONE, Heard, Work, fold, state_of
+from wabus_conversations.work.state import NOTHING_DONE, MessagePlace, Work, fold, state_of
 from wabus_conversations.worker import upkeep
 from wabus_conversations.worker.keeping import Keeping
 from wabus_events import (
@@ -68,7 +68,7 @@ async def test_rows_are_the_fold_wherever_messages_come_between(
     }
     row = await pool.fetchrow("SELECT * FROM conversations")
     assert row is not None
-    heard = Heard(row["heard_at"], row["heard_tie"])
+    heard = MessagePlace(row["heard_at"], row["heard_tie"])
     assert heard.at == at(max(seconds))
     assert (row["work_state"], row["agent"], row["team"], tuple(row["tags"])) == (
         state_of(work, heard), work.agent, work.team, work.tags,

@@ -25,7 +25,7 @@ from wabus_conversations.media.fetching import (
 )
 from wabus_conversations.media.names import LONGEST, disposition, safe_name
 from wabus_conversations.media.ranges import NotThere, Part, part_of
-from wabus_conversations.media.told import digest, told_in
+from wabus_conversations.media.reading import digest, medium_in
 from wabus_conversations.threads.facts import MessageFact
 from wabus_conversations.worker.media.wanting import new_medium
 
@@ -78,20 +78,20 @@ def test_the_shortened_hash_of_metas_documentation_is_none() -> None:
 def test_a_message_tells_of_its_medium() -> None:
     sha = hashlib.sha256(b"x").digest()
     part = {"id": "123", "mime_type": "Audio/OGG; codecs=opus", "sha256": base64.b64encode(sha).decode(), "voice": True}
-    told = told_in({"type": "audio", "audio": part}, "audio")
+    told = medium_in({"type": "audio", "audio": part}, "audio")
     assert told is not None
     assert (told.kind, told.meta_id, told.type, told.sha256, told.name) == ("audio", "123", "audio/ogg", sha, None)
 
 
 @pytest.mark.parametrize("meta_id", ["../me", "1?fields=x", "", 5, None, "1" * 101, "1\n"])
 def test_an_id_that_would_be_another_address_is_none(meta_id: object) -> None:
-    assert told_in({"type": "image", "image": {"id": meta_id}}, "image") is None
+    assert medium_in({"type": "image", "image": {"id": meta_id}}, "image") is None
 
 
 @pytest.mark.parametrize("message", [{}, {"image": []}, {"image": None}, {"text": {"body": "hello"}}])
 def test_a_message_without_a_medium_has_none(message: dict[str, object]) -> None:
-    assert told_in(message, "image") is None
-    assert told_in({"text": {"id": "1"}}, "text") is None
+    assert medium_in(message, "image") is None
+    assert medium_in({"text": {"id": "1"}}, "text") is None
 
 
 @given(

@@ -13,7 +13,7 @@ from profiles import examples
 from wabus_conversations.routing.hours import is_open
 from wabus_conversations.routing.languages import TOLD_APART, spoken_by
 from wabus_conversations.routing.route import Desk, Given, Waiting, Waits, fits, route
-from wabus_conversations.work.state import Heard
+from wabus_conversations.work.state import MessagePlace
 from wabus_conversations.worker.work.languages import Languages
 from wabus_events import BusinessHours, OpenHours, RoutingRule, RuleCondition, Team, TeamMember
 
@@ -23,7 +23,7 @@ ORDERS = Team(team_id="orders", name="Orders", members=[TeamMember(sub=sub) for 
 
 
 def waiting(**parts: Any) -> Waiting:
-    return Waiting("c", "number-1", Heard(NOW, 0), **parts)
+    return Waiting("c", "number-1", MessagePlace(NOW, 0), **parts)
 
 
 def given_to(by_rule: RoutingRule, desk: Desk, among: Team = ORDERS, **parts: Any) -> Given | Waits:

@@ -12,7 +12,7 @@ from threads import at
 from wabus_conversations.work.state import (
     NOTHING_DONE,
     TAGS_MOST,
-    Heard,
+    MessagePlace,
     Outcome,
     Work,
     fold,
@@ -65,7 +65,7 @@ def test_what_somebody_has_left_to_nobody_is_not_given_away_because_its_person_i
 
     both = joined(after([taken, left])[0], NOTHING_DONE)
 
-    assert (both.holder, both.up_to) == (None, Heard(at(5), 0))
+    assert (both.holder, both.up_to) == (None, MessagePlace(at(5), 0))
 
 
 def test_of_two_who_take_it_the_first_in_the_log_has_it() -> None:
@@ -95,11 +95,10 @@ def test_it_is_open_again_with_the_first_message_that_was_not_there(kind: type[C
     until: dict[str, Any] = {"until": at(100)} if kind is ConversationSnoozed else {}
     work, _ = after([made(kind, 1, up_to_at=at(5), up_to_tie=7, **until)])
 
-    assert [state_of(work, heard) == "open" for heard in (None, Heard(at(5), 7), Heard(at(5), 8), Heard(at(6), 0))] == [
-        False, False, True, True,
-    ]  # fmt: skip
+    heard = (None, MessagePlace(at(5), 7), MessagePlace(at(5), 8), MessagePlace(at(6), 0))
+    assert [state_of(work, last) == "open" for last in heard] == [False, False, True, True]
     never_heard, _ = after([made(kind, 1, **until)])
-    assert (state_of(never_heard, None) == "open", state_of(never_heard, Heard(at(1), 0))) == (False, "open")
+    assert (state_of(never_heard, None) == "open", state_of(never_heard, MessagePlace(at(1), 0))) == (False, "open")
 
 
 def test_the_end_of_one_snooze_does_not_end_another() -> None:

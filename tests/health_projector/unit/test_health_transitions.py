@@ -6,7 +6,7 @@ import pytest
 from wabus_events import HealthChanged
 from wabus_health_projector.health.judgement import Verdict, conclude
 from wabus_health_projector.health.reasons.reason import Reason, Severity
-from wabus_health_projector.health.transitions import Known, transition
+from wabus_health_projector.health.transitions import KnownChange, transition
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -20,9 +20,9 @@ def verdict(*reasons: Reason) -> Verdict:
     return conclude(reasons)
 
 
-def known(of: HealthChanged) -> Known:
+def known(of: HealthChanged) -> KnownChange:
     keys = frozenset((each.code, each.waba_id) for each in of.reasons if each.severity != "notice")
-    return Known(of.id, of.to_status, keys, of.since)
+    return KnownChange(of.id, of.to_status, keys, of.since)
 
 
 def first(*reasons: Reason, at: datetime = NOW - HOUR) -> HealthChanged:

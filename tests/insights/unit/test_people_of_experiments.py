@@ -21,7 +21,7 @@ from wabus_events.testing import an
 from wabus_insights.experiments.evidence import Count, Stratum, log_evidence, pairs_of
 from wabus_insights.experiments.merging import Counted, Person, merged, odds_of, strata_of
 from wabus_insights.experiments.plan import TemplateNow, arms_changed, digest_of, without
-from wabus_insights.experiments.reading import Did, Drawn, Known, Same, Whom, facts_of
+from wabus_insights.experiments.reading import BecameMessage, Did, Drawn, Same, Whom, facts_of
 from wabus_whatsapp.assignment import SLOTS
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
@@ -128,7 +128,7 @@ def test_who_was_drawn_and_what_became_of_it_is_read_out_of_events() -> None:
     assert list(facts_of(refused)) == [Did("failed", NOW, key=UUID(SEND))]
     accepted = list(facts_of(an(MessageAccepted, send_id=SEND, wa_id="491", user_id="DE.1", time=NOW)))
     assert accepted[0] == Same(Whom("491", None), Whom(None, "DE.1"), NOW)
-    assert isinstance(accepted[1], Known)
+    assert isinstance(accepted[1], BecameMessage)
     held = an(MessageAccepted, send_id=SEND, message_status="held_for_quality_assessment", time=NOW)
     assert Did("held", NOW, key=UUID(SEND)) in facts_of(held)
     assert not [each for each in accepted if isinstance(each, Did)]

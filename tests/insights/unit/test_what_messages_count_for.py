@@ -21,7 +21,7 @@ from wabus_insights.performance.counting import (
     read_quantile,
     share,
 )
-from wabus_insights.performance.facts import Acted, Fact, Told, Who, facts_of
+from wabus_insights.performance.facts import Acted, Fact, Reported, Who, facts_of
 from wabus_insights.performance.message import Acceptance, Bit, Message, Place, Pricing, join
 
 AT = datetime(2026, 11, 1, 10, 30, tzinfo=UTC)
@@ -66,7 +66,7 @@ def status(word: str, **more: Any) -> Message:
         phone_number_id="9", wamid="w", **more,
     )  # fmt: skip
     (fact,) = facts(event)
-    assert isinstance(fact, Told)
+    assert isinstance(fact, Reported)
     return fact.message
 
 
@@ -177,7 +177,7 @@ def test_a_pressed_button_is_a_click_of_its_message_and_a_reply() -> None:
     item = {"type": "button", "context": {"id": "w"}, "button": {"text": "Yes"}}
     pressed = an(MessageReceived, contact="491", message_type="button", phone_number_id="9", value={"messages": [item]})
     click, reply = facts(pressed)
-    assert isinstance(click, Told)
+    assert isinstance(click, Reported)
     assert click.message.message_id == status("read").message_id
     assert click.message.bits == Bit.CLICKED
     assert isinstance(reply, Acted)

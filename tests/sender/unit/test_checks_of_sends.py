@@ -8,7 +8,7 @@ from sending_world import received, status
 from wabus_events import MarketingPreferenceChanged
 from wabus_sender.sending import checks
 from wabus_sender.sending.checks import FRESH, Facts, refusal
-from wabus_sender.sending.reading import Heard, Preferred, Seen, facts_of
+from wabus_sender.sending.reading import Preferred, Seen, StatusOfSend, facts_of
 from wabus_sender.sending.requests import LIVES, LONGEST, expires, lane_of, unstorable
 from wabus_whatsapp.window import Opens
 
@@ -101,7 +101,7 @@ def test_what_tables_can_not_hold_is_found(value: Any, found: bool) -> None:
 def test_a_status_tells_of_the_send_whose_id_meta_was_given_and_a_message_of_who_wrote() -> None:
     seen, heard = facts_of(status(SEND, "delivered"))
     assert isinstance(seen, Seen)
-    assert isinstance(heard, Heard)
+    assert isinstance(heard, StatusOfSend)
     assert (heard.send_id, heard.status, seen.opens) == (SEND, "delivered", Opens.NO)
     assert [type(each) for each in facts_of(status("no id at all"))] == [Seen]
     [wrote] = facts_of(received("4915123456789"))

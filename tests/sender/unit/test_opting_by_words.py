@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sending_world import received
 from wabus_sender.sending.opting import DEFAULT, LONGEST, choice_in, plain, words_of, written_in
-from wabus_sender.sending.reading import Said, Seen, facts_of
+from wabus_sender.sending.reading import Seen, ShortText, facts_of
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_an_organisation_has_its_own_words_and_what_is_both_stops() -> None:
 def test_where_a_word_may_stand(item: dict[str, Any], text: str | None) -> None:
     event = received("4915123456789").model_copy(update={"value": {"messages": [item]}})
     assert written_in(event) == text
-    assert [type(fact) for fact in facts_of(event)] == ([Seen, Said] if text else [Seen])
+    assert [type(fact) for fact in facts_of(event)] == ([Seen, ShortText] if text else [Seen])

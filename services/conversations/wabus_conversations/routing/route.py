@@ -10,7 +10,7 @@ from wabus_whatsapp.prices.calling_codes import country_of_number, country_of_us
 
 from wabus_conversations.routing.hours import is_open
 from wabus_conversations.routing.languages import one_of
-from wabus_conversations.work.state import Heard
+from wabus_conversations.work.state import MessagePlace
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -23,7 +23,7 @@ class Waiting:
 
     conversation_id: str
     phone_number_id: str
-    heard: Heard
+    heard: MessagePlace
     """The last that the person wrote."""
     identifiers: Sequence[str] = ()
     """Numbers and user ids of the person."""

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from wabus_runtime.postgres.database import Connection
 
-from wabus_conversations.threads.clusters import Known, New
+from wabus_conversations.threads.clusters import KnownIdentifier, New
 from wabus_conversations.threads.gathering import Explicit, Identifier
 
 COLUMNS = """
@@ -14,13 +14,13 @@ COLUMNS = """
 """
 
 
-async def known(connection: Connection, identifiers: Iterable[str]) -> dict[str, Known]:
+async def known(connection: Connection, identifiers: Iterable[str]) -> dict[str, KnownIdentifier]:
     """Those of the identifiers that are in the table."""
     rows = await connection.fetch(
         f"SELECT {COLUMNS} FROM identifiers WHERE identifier_id = ANY($1)",  # noqa: S608
         list(identifiers),
     )
-    return {row[0]: Known(*row[1:]) for row in rows}
+    return {row[0]: KnownIdentifier(*row[1:]) for row in rows}
 
 
 async def insert(

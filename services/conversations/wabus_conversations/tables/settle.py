@@ -14,7 +14,7 @@ from wabus_whatsapp.identity import Evidence, People, Seen, Together
 from wabus_conversations.tables import conversations
 from wabus_conversations.tables.identifiers import COLUMNS, insert_persons
 from wabus_conversations.tables.messages import NARROW, Stored, stored_message
-from wabus_conversations.threads.clusters import Known, evidence_of, needs_every_item
+from wabus_conversations.threads.clusters import KnownIdentifier, evidence_of, needs_every_item
 from wabus_conversations.threads.fold import place_of
 from wabus_conversations.threads.gathering import Explicit
 from wabus_conversations.threads.ids import Ids
@@ -22,7 +22,7 @@ from wabus_conversations.threads.summary import Place
 
 
 class _Row(NamedTuple):
-    known: Known
+    known: KnownIdentifier
     org_id: str
 
 
@@ -66,7 +66,7 @@ async def _people(
         """,  # noqa: S608
         sorted(set(identifiers)),
     )
-    rows = {row[0]: _Row(Known(*row[1:-1]), row[-1]) for row in found}
+    rows = {row[0]: _Row(KnownIdentifier(*row[1:-1]), row[-1]) for row in found}
     told = await connection.fetch(
         """
         SELECT kind, first::text, second::text, at FROM identity_evidence WHERE first = ANY($1)

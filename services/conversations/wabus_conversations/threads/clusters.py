@@ -15,7 +15,7 @@ from wabus_whatsapp.identity import Became, Evidence, Moved, People, Same, Seen,
 from wabus_conversations.threads.gathering import Batch, Explicit
 
 
-class Known(NamedTuple):
+class KnownIdentifier(NamedTuple):
     """What the table has of an identifier."""
 
     kind: str
@@ -61,7 +61,7 @@ class Plan:
     """Whose each is; of one that is unsettled, until it is settled."""
 
 
-def plan(batch: Batch, known: Mapping[str, Known]) -> Plan:
+def plan(batch: Batch, known: Mapping[str, KnownIdentifier]) -> Plan:
     """Sort the identifiers of a batch into those that are clear, those that are new, and those to settle."""
     made = Plan()
     numbers = Counter(number for number, _ in batch.pairs)
@@ -105,7 +105,9 @@ def _add_pair(made: Plan, batch: Batch, number: str, user: str, at: datetime) ->
     made.persons[number] = made.persons[user] = person
 
 
-def _stays(batch: Batch, known: Mapping[str, Known], has: Known, identifier: str, seen: datetime) -> bool:
+def _stays(
+    batch: Batch, known: Mapping[str, KnownIdentifier], has: KnownIdentifier, identifier: str, seen: datetime
+) -> bool:
     """Whether a person keeps the name, though another identifier of theirs was seen earlier than was known."""
     named = known.get(has.person_id)
     if named is None:

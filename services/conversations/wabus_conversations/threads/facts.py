@@ -7,7 +7,7 @@ from typing import NamedTuple
 from wabus_whatsapp.joins import MessageState
 from wabus_whatsapp.window import Opens
 
-from wabus_conversations.media.told import Told
+from wabus_conversations.media.reading import MediumInMessage
 
 
 class Source(IntEnum):
@@ -83,7 +83,7 @@ class MessageFact(NamedTuple):
     referred: bool
     """Whether the person came by an ad or a button of a page."""
     state: MessageState
-    medium: Told | None = None
+    medium: MediumInMessage | None = None
 
     @property
     def is_activity(self) -> bool:

@@ -35,7 +35,7 @@ from wabus_whatsapp.joins import STATE_OF_HISTORY, STATE_OF_STATUS, MessageState
 from wabus_whatsapp.text.stored import storable
 from wabus_whatsapp.window import REFUSED, Opens, opened_by
 
-from wabus_conversations.media.told import told_in
+from wabus_conversations.media.reading import medium_in
 from wabus_conversations.threads import content
 from wabus_conversations.threads.content import Json
 from wabus_conversations.threads.facts import (
@@ -257,7 +257,7 @@ def _sent(
         unread=False,
         referred=False,
         state=MessageState.ACCEPTED,
-        medium=told_in(item, message_type),
+        medium=medium_in(item, message_type),
     )
 
 
@@ -316,7 +316,7 @@ def _message(
         unread=theirs and kind == "message" and source == Source.RECEIVED,
         referred=theirs and not group and content.is_referred(item),
         state=MessageState.NONE if theirs else _state(event),
-        medium=told_in(item, message_type),
+        medium=medium_in(item, message_type),
     )
 
 

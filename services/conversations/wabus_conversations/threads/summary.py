@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from wabus_whatsapp.joins import Told, latest, newest
+from wabus_whatsapp.joins import Dated, latest, newest
 from wabus_whatsapp.window import Opens
 
 from wabus_conversations.threads.facts import Account, Source
@@ -39,8 +39,8 @@ class Summary:
     free_reported_until: datetime | None = None
     heard: tuple[datetime, int] | None = None
     """The last message or call of the person that was told live: when, and its place in the log."""
-    name: Told = None
-    username: Told = None
+    name: Dated = None
+    username: Dated = None
 
 
 def add(summary: Summary, message: Message, tie: int, unread: int) -> None:

@@ -22,7 +22,7 @@ Outcome = Literal["done", "unchanged", "taken", "too_many"]
 """What came of an event: `taken` where somebody else was faster."""
 
 
-class Heard(NamedTuple):
+class MessagePlace(NamedTuple):
     """The place of a message of the person: by Meta's time, and among those of one second by the log."""
 
     at: datetime
@@ -46,13 +46,13 @@ class Work:
     """The event that put it there."""
     put_at: datetime | None = None
     put_by: str | None = None
-    up_to: Heard | None = None
+    up_to: MessagePlace | None = None
     """What was heard when it was put there, or when somebody wanted that nobody has it."""
     snoozed_until: datetime | None = None
     last_agent: str | None = None
     """Who had it when it was closed last."""
     last_closed_at: datetime | None = None
-    read: Heard | None = None
+    read: MessagePlace | None = None
     """Up to where somebody has looked at it."""
     tags: tuple[str, ...] = ()
     last_at: datetime | None = None
@@ -67,7 +67,7 @@ class Work:
 NOTHING_DONE = Work()
 
 
-def state_of(work: Work, heard: Heard | None) -> State:
+def state_of(work: Work, heard: MessagePlace | None) -> State:
     """Whether a conversation is open, by what was heard of the person last."""
     if work.put is None or (heard is not None and (work.up_to is None or heard > work.up_to)):
         return "open"
@@ -176,8 +176,8 @@ def _open(work: Work) -> Work:
 
 def _up_to(
     event: ConversationAssigned | ConversationClosed | ConversationSnoozed | ConversationRead,
-) -> Heard | None:
-    return Heard(event.up_to_at, event.up_to_tie) if event.up_to_at else None
+) -> MessagePlace | None:
+    return MessagePlace(event.up_to_at, event.up_to_tie) if event.up_to_at else None
 
 
 def joined(one: Work, other: Work) -> Work:

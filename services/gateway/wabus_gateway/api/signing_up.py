@@ -106,7 +106,7 @@ class SigningUp:
             denied = request.query.get("error") == "access_denied"
             log.info("consent not given", action="connect_denied", denied=denied)
             self._use(pending)
-            return self._ended(pending, _denied() if denied else _unfinished())
+            return self._without_cookie(pending, _denied() if denied else _unfinished())
         sealed = replace(pending, code=code).seal(self._keyring)
         # After the `#`, so that no server and no log on the way ever sees it.
         return web.Response(status=303, headers={"Location": f"/#setup={sealed}", "Cache-Control": "no-store"})
@@ -159,7 +159,7 @@ class SigningUp:
         except ConnectRefused as refused:
             raise refusal(refused.code, refused.message) from None
         response = json_response(Connected.of(pending.org_id, account), status=201)
-        return self._ended(pending, response) if len(pending.waba_ids) == 1 else response
+        return self._without_cookie(pending, response) if len(pending.waba_ids) == 1 else response
 
     def _continued(self, sealed: str, request: web.Request) -> oauth.Pending:
         """The sign-up that the page goes on with. Raises a problem."""
@@ -195,7 +195,7 @@ class SigningUp:
         """The name of a sign-up's own cookie. Sorted, those that end first come first."""
         return f"{self._cookie}_{int(pending.expires_at):011d}_{pending.browser[:12]}"
 
-    def _ended(self, pending: oauth.Pending, response: web.Response) -> web.Response:
+    def _without_cookie(self, pending: oauth.Pending, response: web.Response) -> web.Response:
         """The answer that ends a sign-up: others of the same browser go on."""
         response.del_cookie(self._cookie_of(pending), path="/", secure=self._over_tls)
         return response

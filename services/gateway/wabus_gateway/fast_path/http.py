@@ -119,7 +119,7 @@ class FastPath:
 
     def _protocol(self) -> asyncio.BaseProtocol:
         if self._looking is None:
-            self._looking = asyncio.get_running_loop().call_later(self.patience.look_every, self._look)
+            self._looking = asyncio.get_running_loop().call_later(self.patience.look_every, self._expire_overdue)
         return _Connection(self)
 
     def forget(self, connection: "_Connection") -> None:
@@ -151,11 +151,11 @@ class FastPath:
         if self.connections:
             await asyncio.wait([asyncio.create_task(self._empty.wait())], timeout=DRAIN_TIMEOUT)
 
-    def _look(self) -> None:
+    def _expire_overdue(self) -> None:
         now = time.monotonic()
         for connection in list(self.connections):
-            connection.look(now)
-        self._looking = asyncio.get_running_loop().call_later(self.patience.look_every, self._look)
+            connection.expire(now)
+        self._looking = asyncio.get_running_loop().call_later(self.patience.look_every, self._expire_overdue)
 
 
 class _Connection(asyncio.Protocol):
@@ -295,15 +295,15 @@ class _Connection(asyncio.Protocol):
         elif self._transport and not self._busy:
             self._transport.close()
 
-    def look(self, now: float) -> None:
+    def expire(self, now: float) -> None:
         if self._held:
             return
         if self._rest and now - self._last > self._fast_path.patience.whole:
-            self._give_up()
+            self._answer_too_slow()
         elif now - self._last > KEEP_ALIVE and self._transport:
             self._transport.close()
 
-    def _give_up(self) -> None:
+    def _answer_too_slow(self) -> None:
         """The rest of a webhook has not come in its time."""
         if self._transport:
             head = plain_head(self._rest)

@@ -33,7 +33,7 @@ HOST_MOST = 253  # characters (RFC 1035)
 TRY_AGAIN = timedelta(minutes=15)  # after subscribing has failed; twice as long after each that fails
 TRY_AGAIN_MOST = timedelta(hours=6)
 REFUSED_FOR = timedelta(days=1)  # in which a field that Meta did not take is not tried again
-TELLING = frozenset({"token_expired", "permission_lost", "account_not_found", "account_blocked"})
+CONCLUSIVE_ERRORS = frozenset({"token_expired", "permission_lost", "account_not_found", "account_blocked"})
 """Codes of Graph errors that say something of the account rather than of the moment."""
 
 
@@ -148,7 +148,7 @@ def _app(held: WabaHealth, app: Subscription | None, our_callback_url: str) -> d
 
 
 def refused(our_callback_url: str, code: str, message: str) -> dict[str, Any]:
-    """The fields of `AccountChecked` where Graph refused for a reason that is one of `TELLING`."""
+    """The fields of `AccountChecked` where Graph refused for a reason that is one of `CONCLUSIVE_ERRORS`."""
     return {"our_callback_url": our_callback_url, "error_code": code, "error_message": message}
 
 
@@ -165,10 +165,14 @@ def difference(held: WabaHealth, fields: Mapping[str, Any], now: datetime) -> Ac
         {**fields, "id": "", "time": now, "org_id": held.owner, "waba_id": held.waba_id}
     )
     content = event.model_dump(mode="json")
-    if last and content == _content(held.waba_id, last) and not any(order(fact) > order(last) for fact in _said(held)):
+    if (
+        last
+        and content == _content(held.waba_id, last)
+        and not any(order(fact) > order(last) for fact in _other_facts(held))
+    ):
         return None
     previous = last.id if last else ""
-    since = max((fact.id for fact in _said(held)), default="")
+    since = max((fact.id for fact in _other_facts(held)), default="")
     digest = orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
     return event.model_copy(update={"id": fact_id(AccountChecked.type, held.waba_id, previous, since, digest)})
 
@@ -178,7 +182,7 @@ def newest(held: WabaHealth) -> Checked | CheckFailure | None:
     return max((each for each in (held.checked, held.check_failed) if each), key=order, default=None)
 
 
-def _said(held: WabaHealth) -> Iterator[Fact]:
+def _other_facts(held: WabaHealth) -> Iterator[Fact]:
     """Whatever else was said of the things that a check looks at."""
     connection: Connection | None = held.connection
     if connection:
@@ -186,7 +190,7 @@ def _said(held: WabaHealth) -> Iterator[Fact]:
     for number in held.numbers.values():
         yield from (fact for fact in (number.flag, number.name, *number.limits[:1]) if fact)
     failure = held.last_failure
-    if failure and failure.code in TELLING:
+    if failure and failure.code in CONCLUSIVE_ERRORS:
         yield failure
 
 

@@ -219,11 +219,11 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
             return {
                 "sync_done": latest(health.sync_done, done),
                 "templates_asked_at": _later(health.templates_asked_at, done.started_at),
-                **_ended(health, event.sync_id, place),
+                **_with_ended_sync(health, event.sync_id, place),
             }
         case TemplateSyncFailed(code=AppRefused.code):
             # The operator has to repair the app: for the account it only means that this sync is over.
-            return _ended(health, event.sync_id, place)
+            return _with_ended_sync(health, event.sync_id, place)
         case TemplateSyncFailed():
             failure = SyncFailure(
                 **place,
@@ -235,7 +235,7 @@ def _changes(health: WabaHealth, event: Event, place: dict[str, Any]) -> dict[st
                 graph_code=event.graph_code,
             )
             failures = latest_few(health.sync_failures, failure, FAILURES_KEPT)
-            return {"sync_failures": failures, **_ended(health, event.sync_id, place)}
+            return {"sync_failures": failures, **_with_ended_sync(health, event.sync_id, place)}
         case TemplateChanged() | TemplateRemoved():
             return _template_told(health, event, place)
         case TemplateConfirmed():
@@ -367,7 +367,7 @@ def _with_proof(held: Proofs, proof: Evidence) -> Proofs:
     return held.model_copy(update={"first": first})
 
 
-def _ended(health: WabaHealth, sync_id: str, place: dict[str, Any]) -> dict[str, Any]:
+def _with_ended_sync(health: WabaHealth, sync_id: str, place: dict[str, Any]) -> dict[str, Any]:
     return {"ended_syncs": latest_few(health.ended_syncs, SyncStep(**place, sync_id=sync_id), SYNCS_KEPT)}
 
 

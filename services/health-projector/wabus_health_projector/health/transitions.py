@@ -14,7 +14,7 @@ ReasonKey = tuple[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownChange:
     """The newest change that the log has of an organisation."""
 
     event_id: str
@@ -24,7 +24,7 @@ class Known:
 
 
 def is_known(
-    org_id: str, known: Known | None, wabas: Sequence[tuple[WabaHealth, object]], forgotten_at: datetime | None
+    org_id: str, known: KnownChange | None, wabas: Sequence[tuple[WabaHealth, object]], forgotten_at: datetime | None
 ) -> bool:
     """Whether there is an organisation to tell of: of one that was forgotten nothing is told until it connects again.
 
@@ -36,7 +36,7 @@ def is_known(
     return any(connection and connection.at > forgotten_at for connection in connections)
 
 
-def transition(org_id: str, known: Known | None, verdict: Verdict, now: datetime) -> HealthChanged | None:
+def transition(org_id: str, known: KnownChange | None, verdict: Verdict, now: datetime) -> HealthChanged | None:
     """The change from what is known to the verdict, or None if it is the same.
 
     Messages and times may differ, and whatever is merely a `notice`. Two who see the same change from the same known

@@ -15,7 +15,7 @@ from wabus_runtime.projection.engine import project
 from wabus_runtime.projection.recorded import Recorded, unprepared
 from wabus_runtime.settings import IdentitySettings
 
-from wabus_health_projector.health.transitions import Known
+from wabus_health_projector.health.transitions import KnownChange
 from wabus_health_projector.tables.erasing import erase_history
 
 NAME = "health-history"
@@ -71,7 +71,7 @@ async def apply(connection: Connection, records: Sequence[Recorded]) -> None:
     )
 
 
-async def newest(pool: asyncpg.Pool, org_ids: Sequence[str]) -> dict[str, Known]:
+async def newest(pool: asyncpg.Pool, org_ids: Sequence[str]) -> dict[str, KnownChange]:
     """The newest change of each of these organisations."""
     rows = await pool.fetch(
         """
@@ -83,7 +83,7 @@ async def newest(pool: asyncpg.Pool, org_ids: Sequence[str]) -> dict[str, Known]
         list(org_ids),
     )
     return {
-        row["org_id"]: Known(
+        row["org_id"]: KnownChange(
             str(row["event_id"]),
             row["to_status"],
             frozenset(

@@ -38,9 +38,9 @@ from wabus_runtime.settings import CredentialSettings, KafkaSettings
 from wabus_whatsapp.graph_errors import GraphError, RateLimited
 
 from wabus_health_projector.health.check import (
+    CONCLUSIVE_ERRORS,
     OPTIONAL_ACCOUNT_FIELDS,
     OPTIONAL_PHONE_FIELDS,
-    TELLING,
     Answers,
     answered,
     difference,
@@ -228,9 +228,9 @@ class Checker(ConsumerRebalanceListener):
             self._answering[waba_id] = self._asked.pop(waba_id, set())
             task = asyncio.create_task(self._check(waba_id), name=f"check {waba_id}")
             self._running[waba_id] = task
-            task.add_done_callback(lambda task, waba_id=waba_id: self._ended(waba_id, task))
+            task.add_done_callback(lambda task, waba_id=waba_id: self._end_check(waba_id, task))
 
-    def _ended(self, waba_id: str, task: asyncio.Task[None]) -> None:
+    def _end_check(self, waba_id: str, task: asyncio.Task[None]) -> None:
         self._running.pop(waba_id, None)
         if not task.cancelled():
             self._answering.pop(waba_id, None)
@@ -274,7 +274,7 @@ class Checker(ConsumerRebalanceListener):
         try:
             answers = await self._ask(waba_id, self._keyring.open(credential))
         except GraphError as error:
-            if error.code not in TELLING:
+            if error.code not in CONCLUSIVE_ERRORS:
                 raise
             answers = error
         # Read again: what has happened while Graph was asked counts.

@@ -22,7 +22,7 @@ from wabus_health_projector.tables.erasing import erase
 from wabus_health_projector.tables.number_errors import errors_in, save_errors
 
 NAME = "health-projector"
-TELLING = ("account_offboarded", "account_reconnected", "messages")
+FIELDS_WITH_ERRORS = ("account_offboarded", "account_reconnected", "messages")
 """Fields of which an `Unrecognised` of before may hold more than messages: of `messages` the errors of a number."""
 TOPICS = (ACCOUNTS, TEMPLATES, MESSAGES, SENDS)
 COUNTED = "counted_messages"
@@ -81,7 +81,7 @@ def understood_now(messages: Sequence[Recorded]) -> list[Recorded]:
     return [
         record._replace(event=event)
         for record in messages
-        if isinstance(record.event, Unrecognised) and record.event.field in TELLING
+        if isinstance(record.event, Unrecognised) and record.event.field in FIELDS_WITH_ERRORS
         for event in from_unrecognised(record.event)
     ]
 

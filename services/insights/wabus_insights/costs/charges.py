@@ -56,7 +56,7 @@ class Charge:
 
 def join(one: Charge, other: Charge) -> Charge:
     """What both know."""
-    first, second = sorted((one, other), key=_told)
+    first, second = sorted((one, other), key=_price_rank)
     return Charge(
         one.org_id,
         one.waba_id,
@@ -128,7 +128,7 @@ def _place(place: Place) -> tuple[bool, str, bool]:
     return place.sure and bool(place.country), place.country, place.sure
 
 
-def _told(charge: Charge) -> tuple[bool, bool, int, str, str, Decimal, str]:
+def _price_rank(charge: Charge) -> tuple[bool, bool, int, str, str, Decimal, str]:
     """How good what it knows of the price is: an amount before all else, then what came because of the price."""
     pricing = charge.pricing or Pricing()
     return (

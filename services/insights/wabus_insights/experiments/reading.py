@@ -67,7 +67,7 @@ class Same(NamedTuple):
     at: datetime
 
 
-class Known(NamedTuple):
+class BecameMessage(NamedTuple):
     """A send has become this message."""
 
     send_id: UUID
@@ -84,7 +84,7 @@ class Did(NamedTuple):
     """A send or a message, where it is about one."""
 
 
-Fact = Drawn | Same | Known | Did
+Fact = Drawn | Same | BecameMessage | Did
 
 
 def facts_of(event: Event) -> Iterator[Fact]:
@@ -99,7 +99,7 @@ def facts_of(event: Event) -> Iterator[Fact]:
         case MessageAccepted() | SendSettled():
             yield from _same(Whom(event.wa_id, event.user_id), event.time)
             found = message_id(event.org_id or "", event.phone_number_id, event.wamid)
-            yield Known(UUID(event.send_id), UUID(found))
+            yield BecameMessage(UUID(event.send_id), UUID(found))
             if isinstance(event, MessageAccepted) and event.message_status == HELD:
                 yield Did("held", event.time, key=UUID(event.send_id))
         case SendRefused() | SendExpired():

@@ -77,7 +77,7 @@ class Taken(NamedTuple):
     who: Who
 
 
-class Told(NamedTuple):
+class Reported(NamedTuple):
     """Something of a message that went out: a status, or that a button of it was pressed."""
 
     message: Message
@@ -97,7 +97,7 @@ class Acted(NamedTuple):
     at: datetime
 
 
-Fact = Asked | Taken | Told | Acted
+Fact = Asked | Taken | Reported | Acted
 
 
 def facts_of(event: WabaEvent, org_id: str, person: Person, day: Day) -> Iterator[Fact]:
@@ -109,13 +109,13 @@ def facts_of(event: WabaEvent, org_id: str, person: Person, day: Day) -> Iterato
         if event.status in BIT_OF_STATUS and not event.of_payment:
             failed = event.status == "failed" and not event.group_id
             who = person(org_id, event.wa_id, event.user_id) if failed else NOBODY
-            yield Told(_status(event, org_id), who)
+            yield Reported(_status(event, org_id), who)
         return
     match event:
         case MessageReceived(group_id=None):
             if clicked := _button_of(event.value):
                 identity = message_id(org_id, event.phone_number_id, clicked)
-                yield Told(_part(event, org_id, identity, bits=int(Bit.CLICKED)))
+                yield Reported(_part(event, org_id, identity, bits=int(Bit.CLICKED)))
             if opened_by(event.message_type) is Opens.YES:
                 yield _acted(event, org_id, person, Bit.REPLIED)
         case MarketingPreferenceChanged(category="marketing_messages", choice="stop") | OptedOut():

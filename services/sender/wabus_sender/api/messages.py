@@ -23,7 +23,7 @@ from wabus_sender.api.models import BatchRequest, SendPath, SendRequest
 from wabus_sender.api.pricing import Pricing
 from wabus_sender.api.queue_bound import QueueBound
 from wabus_sender.api.sends import SendsApi
-from wabus_sender.api.wanted import Known, Wish, check_message, invalid, known_of, problem_of, wish_of
+from wabus_sender.api.wanted import KnownWish, Wish, check_message, invalid, known_of, problem_of, wish_of
 from wabus_sender.sending.checks import HELD_OUT
 from wabus_sender.sending.experiments import Chosen
 from wabus_sender.sending.requests import LONGEST, expires
@@ -125,7 +125,7 @@ class MessagesApi:
 
     async def _taken(self, caller: Caller, key: str | None, body_hash: bytes, now: datetime, wish: WishFor) -> Taken:
         """Let the key stand for a new send, or find the one that it stands for. Raises a problem."""
-        known: Known | None = None
+        known: KnownWish | None = None
         reserved = await keys.find(self.pool(), caller.org_id, key, now) if key else None
         if reserved is None:
             known = await known_of(self.pool(), caller.org_id, await wish(None), now)
@@ -160,7 +160,7 @@ class MessagesApi:
             return json_response(views.send(row), 200, waited_for(wait))
         return json_response(_answer(taken.reserved), 202, {"Location": f"/sends/{send_id}", **waited_for(wait)})
 
-    async def _event(self, caller: Caller, known: Known, reserved: Reserved) -> SendRequested:
+    async def _event(self, caller: Caller, known: KnownWish, reserved: Reserved) -> SendRequested:
         wish, template = known.wish, known.template
         name, language = wish.template or (None, None)
         return SendRequested(
@@ -193,7 +193,7 @@ class MessagesApi:
         )
 
 
-def _kept(known: Known) -> dict[str, Any]:
+def _kept(known: KnownWish) -> dict[str, Any]:
     """What an experiment has chosen, so that the same key means the same."""
     chosen = known.wish.chosen
     arm = {"experiment_id": chosen.experiment_id, "arm": chosen.arm, "epoch": chosen.epoch} if chosen else {}

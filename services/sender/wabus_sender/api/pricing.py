@@ -11,7 +11,7 @@ from wabus_runtime.directory.prices import Prices
 from wabus_whatsapp.prices.markets import place_of
 from wabus_whatsapp.prices.message import expected
 
-from wabus_sender.api.wanted import Known
+from wabus_sender.api.wanted import KnownWish
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Pricing:
     directory: Directory
     prices: Prices
 
-    def price(self, known: Known, now: datetime) -> Mapping[str, Any]:
+    def price(self, known: KnownWish, now: datetime) -> Mapping[str, Any]:
         """What a message costs at most, as an answer has it."""
         account = self.directory.account(known.waba_id)
         zone = ZoneInfo(account.time_zone) if account and account.time_zone else UTC

@@ -73,7 +73,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownWish:
     """A wish with what the tables say of it."""
 
     wish: Wish
@@ -169,7 +169,7 @@ async def _chosen(
     return replace(wish, message=message, chosen=found, experiment=experiment, values=values)
 
 
-async def known_of(pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime) -> Known:
+async def known_of(pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime) -> KnownWish:
     """What is known of a wish. Raises a problem where the number is not the organisation's."""
     number = await facts.number(pool, wish.phone_number_id)
     if number is None or number.org_id != org_id:
@@ -206,12 +206,12 @@ async def known_of(pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime) -
     refusal = refusal or (checks.TEMPLATE_UNKNOWN if unknown else None)
     is_open = window(now, user_last_at=user_last_at).state == "open"
     withheld = await _held_out(pool, org_id, wish, lane)
-    return Known(wish, number.waba_id, lane, template, refusal, is_open, withheld)
+    return KnownWish(wish, number.waba_id, lane, template, refusal, is_open, withheld)
 
 
 async def _of_experiment(
     pool: asyncpg.Pool, org_id: str, wish: Wish, experiment: Experiment, waba_id: str, known: Facts, now: datetime
-) -> Known:
+) -> KnownWish:
     """What is known of a wish that an experiment has chosen. Who is refused is refused whatever their arm is.
 
     Were it otherwise, people of one arm would be missing. What Meta does not send of one arm, such as a template that
@@ -236,10 +236,10 @@ async def _of_experiment(
     is_open = window(now, user_last_at=known.user_last_at).state == "open"
     withheld = await _held_out(pool, org_id, wish, lane)
     if withheld:  # before any experiment: they are in none
-        return Known(replace(wish, chosen=None), waba_id, lane, None, refusal, is_open, withheld)
+        return KnownWish(replace(wish, chosen=None), waba_id, lane, None, refusal, is_open, withheld)
     arm = wish.chosen.arm if wish.chosen else ""
     withheld = None if wish.message else "experiment"
-    return Known(wish, waba_id, lane, templates.get(arm), refusal, is_open, withheld)
+    return KnownWish(wish, waba_id, lane, templates.get(arm), refusal, is_open, withheld)
 
 
 async def _held_out(pool: asyncpg.Pool, org_id: str, wish: Wish, lane: Lane) -> Withheld | None:

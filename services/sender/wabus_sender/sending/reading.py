@@ -59,7 +59,7 @@ class Handed(NamedTuple):
     ours: bool
 
 
-class Said(NamedTuple):
+class ShortText(NamedTuple):
     """Somebody wrote something so short that it may be a word by which they choose."""
 
     phone_number_id: str
@@ -70,7 +70,7 @@ class Said(NamedTuple):
     text: str
 
 
-class Heard(NamedTuple):
+class StatusOfSend(NamedTuple):
     """A status of a message that was sent by a send."""
 
     send_id: str
@@ -84,14 +84,14 @@ class Heard(NamedTuple):
     user_id: str | None
 
 
-def facts_of(event: Event) -> Iterator[Seen | Heard | Preferred | Said | Handed]:
+def facts_of(event: Event) -> Iterator[Seen | StatusOfSend | Preferred | ShortText | Handed]:
     """What an event says; of most events nothing."""
     match event:
         case MessageReceived(group_id=None):
             opens = opened_by(event.message_type)
             yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, opens, event.wamid)
             if text := written_in(event):
-                yield Said(event.phone_number_id, event.wa_id, event.user_id, event.time, event.wamid, text)
+                yield ShortText(event.phone_number_id, event.wa_id, event.user_id, event.time, event.wamid, text)
         case CallReported(event="connect", direction="USER_INITIATED"):
             yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.YES)
         case MarketingPreferenceChanged(category="marketing_messages", choice="stop" | "resume" as choice):
@@ -110,7 +110,9 @@ def facts_of(event: Event) -> Iterator[Seen | Heard | Preferred | Said | Handed]
             send_id = send_id_in(event.value)
             if state is not None and send_id and not event.of_payment:
                 codes = tuple(event.error_codes)
-                yield Heard(send_id, event.wamid, event.status, state, codes, event.time, event.wa_id, event.user_id)
+                yield StatusOfSend(
+                    send_id, event.wamid, event.status, state, codes, event.time, event.wa_id, event.user_id
+                )
         case _:
             return
 

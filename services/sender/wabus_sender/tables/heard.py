@@ -5,12 +5,12 @@ from uuid import UUID
 
 from wabus_runtime.postgres.database import Connection
 
-from wabus_sender.sending.reading import Heard
+from wabus_sender.sending.reading import StatusOfSend
 
 
-async def write(connection: Connection, heard: Iterable[Heard]) -> None:
+async def write(connection: Connection, heard: Iterable[StatusOfSend]) -> None:
     """Write statuses down, in whatever order they come."""
-    furthest: dict[str, Heard] = {}
+    furthest: dict[str, StatusOfSend] = {}
     for each in heard:
         known = furthest.get(each.send_id)
         furthest[each.send_id] = max(known, each, key=_rank) if known else each
@@ -43,5 +43,5 @@ async def write(connection: Connection, heard: Iterable[Heard]) -> None:
     )
 
 
-def _rank(heard: Heard) -> tuple[int, float, str]:
+def _rank(heard: StatusOfSend) -> tuple[int, float, str]:
     return heard.rank, -heard.at.timestamp(), heard.wamid

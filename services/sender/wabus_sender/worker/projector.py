@@ -45,7 +45,7 @@ from wabus_whatsapp.ids import Ids, Kind
 from wabus_whatsapp.joins import latest
 from wabus_whatsapp.window import Opens
 
-from wabus_sender.sending.reading import Handed, Heard, Preferred, Said, Seen, facts_of
+from wabus_sender.sending.reading import Handed, Preferred, Seen, ShortText, StatusOfSend, facts_of
 from wabus_sender.sending.states import fold
 from wabus_sender.settings import SenderFoldSettings
 from wabus_sender.tables import experiments, facts, heard, labels, sends
@@ -132,10 +132,10 @@ class _Folding:
             (record.event, record.partition) for record in records if isinstance(record.event, ReadMarkRequested)
         ]
         of_facts = [record.event for record in records if record.topic in (ACCOUNTS.name, TEMPLATES.name)]
-        statuses: list[Heard] = []
+        statuses: list[StatusOfSend] = []
         seen: list[tuple[str, str, Seen]] = []
         choices: list[Choice] = []
-        said: list[opt_outs.Said] = []
+        said: list[opt_outs.PossibleChoice] = []
         owners: list[thread_owners.Owner] = []
         for record in records:
             if record.topic != MESSAGES.name or not isinstance(record.event, WabaEvent):
@@ -143,7 +143,7 @@ class _Folding:
             found = list(facts_of(record.event))
             org_id = self._owner(record.event) if found else None
             for fact in found:
-                if isinstance(fact, Heard):
+                if isinstance(fact, StatusOfSend):
                     statuses.append(fact)
                 elif org_id and isinstance(fact, Preferred):
                     choices += [
@@ -157,8 +157,8 @@ class _Folding:
                         for value in (fact.wa_id and contact_id(fact.wa_id), fact.user_id)
                         if value
                     ]
-                elif org_id and isinstance(fact, Said):
-                    said.append(self._said(org_id, record.event.waba_id, fact))
+                elif org_id and isinstance(fact, ShortText):
+                    said.append(self._possible_choice(org_id, record.event.waba_id, fact))
                 elif org_id and isinstance(fact, Seen):
                     seen.append((org_id, record.event.waba_id, fact))
         opted = [
@@ -168,7 +168,7 @@ class _Folding:
             for value in self._values(event.org_id, event.wa_id, event.user_id)
         ]
         of_blocks = [
-            blocks.Told(record.event, record.partition, *named[1:])
+            blocks.BlockFact(record.event, record.partition, *named[1:])
             for record in records
             if isinstance(record.event, BlockRequested | ContactBlocked | ContactUnblocked | BlockRefused)
             for named in self._values(record.event.org_id or "", record.event.wa_id, record.event.user_id)[:1]
@@ -224,9 +224,9 @@ class _Folding:
                 named = self._forgotten_as(each.other, each.org_id), self._forgotten_as(each.other, "")
                 yield Link(each.org_id, each.value, each.other, *named)
 
-    def _said(self, org_id: str, waba_id: str, fact: Said) -> opt_outs.Said:
+    def _possible_choice(self, org_id: str, waba_id: str, fact: ShortText) -> opt_outs.PossibleChoice:
         values = self._values(org_id, fact.wa_id, fact.user_id)
-        return opt_outs.Said(
+        return opt_outs.PossibleChoice(
             org_id, waba_id, fact.phone_number_id, fact.wa_id, fact.user_id, values, fact.at, fact.wamid, fact.text
         )
 

@@ -18,10 +18,10 @@ PAUSES = (0.1, 5.0)  # seconds between attempts, and at most
 
 log = structlog.get_logger()
 
-Told = TypeVar("Told", bound=SendEvent)
+AnySendEvent = TypeVar("AnySendEvent", bound=SendEvent)
 
 
-def made(event: type[Told], about: Any, at: datetime, /, *parts: str | int, **fields: Any) -> Told:
+def made(event: type[AnySendEvent], about: Any, at: datetime, /, *parts: str | int, **fields: Any) -> AnySendEvent:
     """An event about a send: the same fact has the same id, whoever tells it.
 
     `parts` tell it from others of its type.

@@ -92,7 +92,7 @@ class _CatchingUp:
         consumer = new_consumer(self._settings, start="earliest")
         try:
             await consumer.start()
-            await self._begin(consumer)
+            await self._set_start(consumer)
             while await self._move():
                 until = await subscriptions.folded(self._pool)
                 places = positions.behind(self._position, until)
@@ -108,7 +108,7 @@ class _CatchingUp:
         finally:
             await stop_consumer(consumer)
 
-    async def _begin(self, consumer: AIOKafkaConsumer) -> None:
+    async def _set_start(self, consumer: AIOKafkaConsumer) -> None:
         """Work out where to begin, where that was not done yet."""
         since = self._taken.since
         if since is None:

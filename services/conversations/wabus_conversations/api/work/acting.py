@@ -49,7 +49,7 @@ from wabus_conversations.api.work.models import (
 )
 from wabus_conversations.tables import reading
 from wabus_conversations.tables.work import events, notes, settings
-from wabus_conversations.work.state import Heard, Outcome
+from wabus_conversations.work.state import MessagePlace, Outcome
 
 FOLDED_WITHIN = 10.0  # seconds; then it is answered that it will be
 LONGEST = timedelta(days=366)  # that something can be put off
@@ -116,7 +116,7 @@ class ActingApi:
         """POST /conversations/{conversation_id}/read"""
         caller, row = await self._asked(request)
         asked = await json_body(request, UpToRequest)
-        last = Heard(row["last_at"], row["last_tie"]) if row["last_at"] else None
+        last = MessagePlace(row["last_at"], row["last_tie"]) if row["last_at"] else None
         up_to = await self._place(caller, row, asked.message_id, last)
         return await self._act(request, caller, row, ConversationRead, **_up_to(up_to))
 
@@ -186,14 +186,14 @@ class ActingApi:
         return caller, await _conversation(primary, caller.org_id, asked_id)
 
     async def _place(
-        self, caller: Caller, row: asyncpg.Record, message_id: str | None, otherwise: Heard | None
-    ) -> Heard | None:
+        self, caller: Caller, row: asyncpg.Record, message_id: str | None, otherwise: MessagePlace | None
+    ) -> MessagePlace | None:
         if message_id is None:
             return otherwise
         found = await reading.messages(self.reads().primary, {caller.org_id: [message_id]})
         if not found or found[0]["conversation_id"] != row["conversation_id"]:
             raise Problem(404, "message_not_found", "No such message", "There is no such message in this conversation.")
-        return Heard(found[0]["at"], found[0]["tie"])
+        return MessagePlace(found[0]["at"], found[0]["tie"])
 
     async def _act(
         self, request: web.Request, caller: Caller, row: asyncpg.Record, kind: type[ConversationEvent], **fields: Any
@@ -257,11 +257,11 @@ async def _conversation(pool: asyncpg.Pool, org_id: str, asked_id: str) -> async
     return row
 
 
-def _heard(row: asyncpg.Record) -> Heard | None:
-    return Heard(row["heard_at"], row["heard_tie"]) if row["heard_at"] else None
+def _heard(row: asyncpg.Record) -> MessagePlace | None:
+    return MessagePlace(row["heard_at"], row["heard_tie"]) if row["heard_at"] else None
 
 
-def _up_to(place: Heard | None) -> dict[str, Any]:
+def _up_to(place: MessagePlace | None) -> dict[str, Any]:
     return {"up_to_at": place.at, "up_to_tie": place.tie} if place else {}
 
 

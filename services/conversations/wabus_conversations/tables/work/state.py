@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from wabus_runtime.postgres.database import Connection
 
-from wabus_conversations.work.state import NOTHING_DONE, Heard, Work, joined
+from wabus_conversations.work.state import NOTHING_DONE, MessagePlace, Work, joined
 
 _COLUMNS = """
     agent, bot, team, assigned_at, assigned_by, reason, rule, put, put_id::text, put_at, put_by, up_to_at, up_to_tie,
@@ -151,7 +151,7 @@ async def delete(connection: Connection, conversation_ids: Iterable[str]) -> Non
     await connection.execute("UPDATE work_events SET conversation_id = NULL WHERE conversation_id = ANY($1)", ids)
 
 
-async def mark_read(connection: Connection, seen: Mapping[str, Heard]) -> set[str]:
+async def mark_read(connection: Connection, seen: Mapping[str, MessagePlace]) -> set[str]:
     """Let nothing up to these places be unread any more; the conversations of which something was."""
     rows = await connection.fetch(
         """
@@ -199,7 +199,7 @@ async def count_unread(connection: Connection, conversation_ids: Iterable[str]) 
     )
 
 
-async def marks_of(connection: Connection, conversation_ids: Iterable[str]) -> dict[str, Heard]:
+async def marks_of(connection: Connection, conversation_ids: Iterable[str]) -> dict[str, MessagePlace]:
     """Up to where somebody has looked at conversations."""
     rows = await connection.fetch(
         """
@@ -208,7 +208,7 @@ async def marks_of(connection: Connection, conversation_ids: Iterable[str]) -> d
         """,
         list(conversation_ids),
     )
-    return {row[0]: Heard(row[1], row[2]) for row in rows}
+    return {row[0]: MessagePlace(row[1], row[2]) for row in rows}
 
 
 def _work(row: Mapping[str, Any]) -> Work:
@@ -234,8 +234,8 @@ def _work(row: Mapping[str, Any]) -> Work:
     )
 
 
-def _heard(at: datetime | None, tie: int | None) -> Heard | None:
-    return None if at is None else Heard(at, tie or 0)
+def _heard(at: datetime | None, tie: int | None) -> MessagePlace | None:
+    return None if at is None else MessagePlace(at, tie or 0)
 
 
 def _row(work: Work) -> Sequence[Any]:

@@ -68,7 +68,7 @@ class Fetching:
         """Fetch one, or write down why not and when again."""
         now = self.now()
         if is_too_late(taken.attempts - 1, now, taken.deadline):
-            await self._give_up(taken, Ended(State.LOST, Reason.ID_ENDED))
+            await self._give_up_medium(taken, Ended(State.LOST, Reason.ID_ENDED))
             return
         try:
             outcome = await self._fetch(taken, now)
@@ -136,9 +136,9 @@ class Fetching:
         if isinstance(decided, Later):
             await wanted.put_off(self.pool, taken, decided, differed)
         else:
-            await self._give_up(taken, decided)
+            await self._give_up_medium(taken, decided)
 
-    async def _give_up(self, taken: Wanted, ended: Ended) -> None:
+    async def _give_up_medium(self, taken: Wanted, ended: Ended) -> None:
         await wanted.give_up(self.pool, taken, ended, self.now())
         ENDED.labels(ended.state, ended.reason).inc()
         log.warning(

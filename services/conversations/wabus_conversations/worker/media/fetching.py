@@ -26,7 +26,7 @@ from wabus_whatsapp.graph_errors import (
 from wabus_conversations.media.addresses import may_have_token
 from wabus_conversations.media.content_types import HEAD_BYTES, found_in
 from wabus_conversations.media.fetching import Reason, is_fresh
-from wabus_conversations.media.told import digest
+from wabus_conversations.media.reading import digest
 from wabus_conversations.store.objects import MediaStore, StoreUnavailable
 from wabus_conversations.tables.media.objects import Content
 from wabus_conversations.tables.media.wanted import Wanted

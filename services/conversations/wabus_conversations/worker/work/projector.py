@@ -34,7 +34,7 @@ from wabus_conversations.tables.work import events, notes, settings, state
 from wabus_conversations.tables.work.events import Folded
 from wabus_conversations.tables.work.notes import NOTES_MOST, Note
 from wabus_conversations.tables.work.state import Place
-from wabus_conversations.work.state import NOTHING_DONE, Heard, Work, fold
+from wabus_conversations.work.state import NOTHING_DONE, MessagePlace, Work, fold
 from wabus_conversations.worker.changed import Changed, Untold
 
 NAME = "conversations-work"
@@ -163,7 +163,7 @@ async def _fold(connection: Connection, told: Sequence[_Told], noted: Changed, n
 async def _mark(connection: Connection, told: Sequence[_Told], after: dict[str, tuple[Place, Work]]) -> set[str]:
     """Mark messages as read, and as unread, in the order of the events; the conversations of which some were."""
     marks: dict[str, bool] = {}
-    seen: dict[str, Heard] = {}
+    seen: dict[str, MessagePlace] = {}
     for event, conversation_id in told:
         if isinstance(event, ConversationRead) and (read := after[conversation_id][1].read):
             seen[conversation_id] = read

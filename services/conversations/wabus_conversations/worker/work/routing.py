@@ -23,7 +23,7 @@ from wabus_runtime.scheduler.due import DueWork, run_due
 from wabus_conversations.routing.languages import Detect, spoken_by
 from wabus_conversations.routing.route import Desk, Given, Waiting, Waits, Why, route
 from wabus_conversations.tables.work import presence, settings, waiting
-from wabus_conversations.work.state import Heard
+from wabus_conversations.work.state import MessagePlace
 from wabus_conversations.worker.work import projector
 from wabus_conversations.worker.work.languages import Languages, no_language
 
@@ -144,7 +144,7 @@ def _waiting(row: Row, detect: Detect) -> Waiting:
     return Waiting(
         conversation_id=row["conversation_id"],
         phone_number_id=row["phone_number_id"],
-        heard=Heard(row["heard_at"], row["heard_tie"]),
+        heard=MessagePlace(row["heard_at"], row["heard_tie"]),
         identifiers=row["identifiers"] or (),
         text=row["text"],
         ad=row["ad"],

@@ -23,10 +23,10 @@ class Turn(NamedTuple):
     read_before: bool
 
 
-Told = TemplateInsightsRead | TemplateInsightsRequested | TemplateInsightsSettled
+InsightsEvent = TemplateInsightsRead | TemplateInsightsRequested | TemplateInsightsSettled
 
 
-async def take_in(connection: Connection, event: Told) -> None:
+async def take_in(connection: Connection, event: InsightsEvent) -> None:
     """Keep what is told; in any order, however often."""
     match event:
         case TemplateInsightsRead():

@@ -115,7 +115,7 @@ async def alerts(pool: asyncpg.Pool | Connection, org_id: str, months: Sequence[
     )
 
 
-async def told(pool: asyncpg.Pool | Connection, org_id: str, month: str) -> set[Alerted]:
+async def alerted_before(pool: asyncpg.Pool | Connection, org_id: str, month: str) -> set[Alerted]:
     """The same of one month, as it is compared with what is to be told."""
     return {
         Alerted(row["budget_id"], row["month"], row["alert"], row["threshold"], row["amount"])

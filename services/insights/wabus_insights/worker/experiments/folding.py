@@ -11,7 +11,7 @@ from wabus_runtime.postgres.database import Connection
 from wabus_runtime.projection.recorded import Recorded
 from wabus_whatsapp.ids import Ids, Kind
 
-from wabus_insights.experiments.reading import Did, Drawn, Known, Same, Whom, facts_of
+from wabus_insights.experiments.reading import BecameMessage, Did, Drawn, Same, Whom, facts_of
 from wabus_insights.tables.experiments import definitions, people
 from wabus_insights.tables.experiments.people import Draw, Key, SignRow
 
@@ -50,7 +50,7 @@ class ExperimentFolding:
                 links.setdefault(org_id, []).extend((keys[0], key, fact.at) for key in keys[1:])
         for org_id, pairs in sorted(links.items()):
             await people.link(connection, org_id, pairs)
-        became = [(fact.send_id, fact.message_id) for _, fact in of_open if isinstance(fact, Known)]
+        became = [(fact.send_id, fact.message_id) for _, fact in of_open if isinstance(fact, BecameMessage)]
         await people.become(connection, became)
         await people.sign(connection, [row for org_id, fact in of_open for row in self._signs(org_id, fact)])
 

@@ -134,7 +134,7 @@ class Asking:
             query = analytics.query(some, first, today, in_zone=zone is not UTC)
             async for answer in self._pages(turn, token, f"{path}/template_analytics", query):
                 if days := analytics.news(analytics.days_in(answer, zone), known):
-                    await self.publisher.publish([_told(turn, days, now)])
+                    await self.publisher.publish([_read_event(turn, days, now)])
         log.info("templates read", action="insights_read", waba_id=turn.waba_id, org_id=turn.org_id, templates=len(ids))
 
     async def _pages(
@@ -177,7 +177,7 @@ class Asking:
         log.info("templates not read", action="insights_failed", waba_id=turn.waba_id, code=code)
 
 
-def _told(turn: Turn, days: list[Any], now: datetime) -> TemplateInsightsRead:
+def _read_event(turn: Turn, days: list[Any], now: datetime) -> TemplateInsightsRead:
     what = ";".join(f"{day.template_id} {day.day} {day.sent} {day.delivered} {day.read} {day.clicked}" for day in days)
     return TemplateInsightsRead(
         id=fact_id(TemplateInsightsRead.type, turn.waba_id, what),

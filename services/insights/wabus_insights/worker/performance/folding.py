@@ -29,7 +29,7 @@ from wabus_whatsapp.ids import Ids
 from wabus_insights.costs.budget import local_day
 from wabus_insights.performance.attribution import Act, Template, attributed
 from wabus_insights.performance.counting import Tally
-from wabus_insights.performance.facts import Acted, Asked, Fact, Taken, Told, Who, facts_of, with_asked
+from wabus_insights.performance.facts import Acted, Asked, Fact, Reported, Taken, Who, facts_of, with_asked
 from wabus_insights.performance.message import FOLLOWS, Message, is_lost, join
 from wabus_insights.tables.performance import counts, insights, messages, people, since, templates
 from wabus_insights.tables.performance.messages import Change
@@ -56,7 +56,7 @@ class _Batch:
         self._lost: list[tuple[Who, datetime]] = []
         for fact in found:
             match fact:
-                case Told(message, who):
+                case Reported(message, who):
                     if any(who):
                         self._lost.append((who, message.at))
                     held = self.told.get(message.message_id)
@@ -95,7 +95,7 @@ class Performance:
             self._named.clear()
         found: list[Fact] = []
         told: list[templates.Template] = []
-        by_meta: list[insights.Told] = []
+        by_meta: list[insights.InsightsEvent] = []
         for record in records:
             if type(record.event) in _COUNTING:
                 event = cast(_Counting, record.event)
@@ -104,7 +104,7 @@ class Performance:
                     found += facts_of(event, org_id, self._person, self._day)
             elif isinstance(record.event, TemplateChanged | TemplateRemoved):
                 told.append(_template(record.event))
-            elif isinstance(record.event, insights.Told):
+            elif isinstance(record.event, insights.InsightsEvent):
                 by_meta.append(record.event)
         batch = _Batch(found)
         named = self._people(batch)

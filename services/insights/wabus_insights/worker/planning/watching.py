@@ -99,7 +99,7 @@ class Watching:
         seen: dict[tuple[str | None, str, Month], Outlook] = {}
         now = self.now()
         for month in current_months(now, set(zones.values())):
-            told = await budgets.told(self.pool, org_id, str(month))
+            told = await budgets.alerted_before(self.pool, org_id, str(month))
             for budget in in_force(all_of_them, month):
                 key = (budget.waba_id, budget.currency, month)
                 if key not in seen:

@@ -26,7 +26,7 @@ class Wanted(NamedTuple):
     """This one counted."""
 
 
-class Told(NamedTuple):
+class BlockFact(NamedTuple):
     """An event, its partition, and the names under which the person is forgotten."""
 
     event: Event
@@ -35,7 +35,7 @@ class Told(NamedTuple):
     forgotten_everywhere_as: str
 
 
-async def write(connection: Connection, told: Iterable[Told], *, over: bool = False) -> None:
+async def write(connection: Connection, told: Iterable[BlockFact], *, over: bool = False) -> None:
     """Fold events in their order: of one number they are in one partition.
 
     Of a replay `over` the rows nothing is asked of Meta before its end, and what came of older requests is passed over.

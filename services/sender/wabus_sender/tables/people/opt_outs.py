@@ -25,7 +25,7 @@ class Choice(NamedTuple):
     """`keyword` or `api`."""
 
 
-class Said(NamedTuple):
+class PossibleChoice(NamedTuple):
     """A short message of somebody, which may be a word by which they choose."""
 
     org_id: str
@@ -67,7 +67,7 @@ async def write(connection: Connection, choices: Iterable[Choice]) -> None:
     )
 
 
-async def hear(connection: Connection, said: Sequence[Said], *, tells: bool = True) -> None:
+async def hear(connection: Connection, said: Sequence[PossibleChoice], *, tells: bool = True) -> None:
     """Write down the choices among some short messages, by the words that their organisations have.
 
     With `tells` the log is to be told of them.

@@ -19,7 +19,7 @@ _META_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 """Meta's are digits. It goes into an address of Graph's, where a slash would be another address."""
 
 
-class Told(NamedTuple):
+class MediumInMessage(NamedTuple):
     """A medium as its message has it."""
 
     kind: str
@@ -35,7 +35,7 @@ class Told(NamedTuple):
     sha256: bytes | None
 
 
-def told_in(item: Json, message_type: str) -> Told | None:
+def medium_in(item: Json, message_type: str) -> MediumInMessage | None:
     """The medium of a message; None if it has none that can be asked for."""
     part = item.get(message_type) if message_type in KINDS else None
     if not isinstance(part, dict):
@@ -45,7 +45,7 @@ def told_in(item: Json, message_type: str) -> Told | None:
     if not isinstance(meta_id, str) or not _META_ID.fullmatch(meta_id):
         return None
     url, name = medium.get("url"), medium.get("filename")
-    return Told(
+    return MediumInMessage(
         message_type,
         meta_id,
         url if isinstance(url, str) and url.isascii() and url.isprintable() and len(url) <= _LONGEST_URL else None,
