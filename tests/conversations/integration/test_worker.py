@@ -3,12 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
 from click.testing import CliRunner
+from standby import PROGRAMS
 from thread_rows import clear, held
 from threads import ANNA, ANNA_ID, BEN, NOW, ORG, WABA, echoed, received, recent, status
 from wabus_conversations.app import create_app
@@ -19,6 +24,7 @@ from wabus_conversations.threads.facts import Account
 from wabus_conversations.worker import projector, upkeep
 from wabus_conversations.worker.keeping import Keeping
 from wabus_events import (
+    MESSAGES,
     AccountConnected,
     AccountDisconnected,
     ContactForgotten,
@@ -27,10 +33,11 @@ from wabus_events import (
     fact_id,
     identity_of,
 )
+from wabus_runtime.kafka.clients import client_options, topic_name
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.offsets import offsets
 from wabus_runtime.projection.replay_over import replay_over
-from wabus_runtime.settings import load
+from wabus_runtime.settings import IdentitySettings, load
 from waiting import Eventually
 
 Serve = Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]]
@@ -261,6 +268,66 @@ async def test_a_rebuild_fills_empty_tables_where_no_worker_runs(
     await world.start()
     await eventually(lambda: world.folded(6))
     assert await held(world.pool) == before, "and the workers, who begin at the beginning of the log, find it there"
+
+
+@pytest.mark.long
+async def test_messages_that_have_left_the_log_come_back_from_a_dump_and_who_was_forgotten_since_does_not(
+    world: World,
+    eventually: Eventually,
+    settings: ConversationsSettings,
+    topics: IdentitySettings,
+    database_url: str,
+    tmp_path: Path,
+) -> None:
+    await world.publish(
+        connected(),
+        recent(received("1", 1, ANNA, ANNA_ID, name="Anna")),
+        recent(echoed("2", 2, None, ANNA_ID)),
+        recent(received("3", 3, BEN)),
+    )
+    worker = await world.start()
+    await eventually(lambda: world.folded(3))
+    dump = str(tmp_path / "conversations.dump")
+    await tool("pg_dump", "--format=custom", "--schema=conversations", f"--dbname={database_url}", f"--file={dump}")
+    left_the_log = await offsets(world.pool, projector.NAME)
+    await world.publish(
+        recent(status("2", "read", 4, None, ANNA_ID)),
+        recent(received("4", 5, None, ANNA_ID)),
+        forgotten(BEN, 10, settings.identity_bytes),
+    )
+    await eventually(lambda: world.folded(6))
+    before = await held(world.pool)
+    assert await world.texts() == ["1", "4"]
+    await worker.close()
+
+    admin = AIOKafkaAdminClient(**client_options(topics))
+    await admin.start()
+    await admin.delete_records(
+        {
+            TopicPartition(topic_name(topics, topic), partition): RecordsToDelete(offset)
+            for (topic, partition), offset in left_the_log.items()
+            if topic == MESSAGES.name
+        }
+    )
+    await admin.close()
+    await world.pool.execute("DROP SCHEMA conversations CASCADE")
+    # The runbook's, docs/operations.md, Restore.
+    await tool("pg_restore", "--clean", "--if-exists", "--no-owner", f"--dbname={database_url}", dump)
+    await world.pool.expire_connections()
+    assert await world.texts() == ["1", "3"]
+    await world.start()
+    await eventually(lambda: world.folded(6))
+
+    async def as_before() -> bool:
+        return await held(world.pool) == before
+
+    assert await eventually(as_before)
+
+
+async def tool(name: str, *arguments: str) -> None:
+    process = await asyncio.create_subprocess_exec(PROGRAMS / name, *arguments, stderr=asyncio.subprocess.PIPE)
+    _, said = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, said.decode()
 
 
 async def test_a_rebuild_that_was_stopped_goes_on_where_it_was(world: World, eventually: Eventually) -> None:
