@@ -8,7 +8,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
+import asyncpg
 import pytest
 from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 from conversations_world import Client, Inbox, Serve
@@ -17,7 +19,8 @@ from wabus_conversations.app import create_app
 from wabus_conversations.settings import ConversationsSettings
 from wabus_conversations.threads.ids import message_id
 from wabus_runtime.feed import doors
-from wabus_runtime.feed.changes import begin_epoch
+from wabus_runtime.feed.changes import Change, Mark, begin_epoch, changed, write
+from wabus_runtime.feed.cursor import Cursor
 from wabus_runtime.http.auth import make_token
 from wabus_runtime.service.process import serving
 from wabus_runtime.settings import AuthSettings, load
@@ -243,6 +246,28 @@ async def test_whose_tables_were_made_anew_or_restored_loads_everything_again(in
     await inbox.pool.execute("UPDATE projection_offsets SET next_offset = next_offset - 1")
     async with following(inbox, cursor=latest) as events:
         assert ((await events.next())["resumed"], (await events.next())["reason"]) == (False, "epoch")
+
+
+async def test_who_follows_is_told_as_fast_on_a_day_of_many_changes(pool: asyncpg.Pool) -> None:
+    """What others have changed is not read for it: PostgreSQL counts the rows that it reads without an index."""
+    places = [("messages.v1", partition) for partition in range(12)]
+
+    def some(org_id: str, count: int) -> list[Change]:
+        return [Change(org_id, str(uuid4()), [], [Mark(*places[at % 12], at // 12)]) for at in range(count)]
+
+    async with pool.acquire() as connection, connection.transaction():
+        await write(connection, "conversations", [*some("others", 5_000), *some("shop", 24)])
+    await pool.execute("ANALYZE changes")
+    shops = {org_id: Cursor(datetime.now(UTC), dict.fromkeys(places, 0)) for org_id in ("shop", "of", "many", "more")}
+
+    async with pool.acquire() as connection, connection.transaction():
+        found = await changed(connection, shops, dict.fromkeys(places, 2))
+        read = await connection.fetchval(
+            "SELECT sum(seq_tup_read) FROM pg_stat_xact_user_tables WHERE relname LIKE 'changes%'"
+        )
+
+    assert len(found["shop"]) == 24
+    assert read == 0
 
 
 async def test_a_process_that_stops_sends_all_away_and_they_go_on_elsewhere(inbox: Inbox) -> None:
