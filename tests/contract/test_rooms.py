@@ -1,17 +1,35 @@
-"""The house as a stranger finds it: pages that lead to code, and a word about each distribution."""
+"""The house as a stranger finds it: no room with more in it than one sees at a glance, and pages that lead to code."""
 
 import importlib
 import re
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from deployment import ROOT
 
+MOST = 12  # modules of a folder, beside its `__init__`
 HOUSE = ("libs", "services", "deploy")
 PAGES = ("*.md", "docs/*.md", "libs/*/*.md", "services/*/*.md", "deploy/*/*.md", "examples/*.md")
 MODULE = re.compile(r"`((?:wabus|simulated)_\w+(?:\.\w+)+)[`(]")
 PATH = re.compile(r"`((?:[\w-]+/)*[\w-]+\.(?:py|js))`")
+
+
+def modules() -> Iterator[Path]:
+    """Every module of the distributions; migrations are a history, and only grow."""
+    for place in HOUSE:
+        for path in (ROOT / place).rglob("*.py"):
+            if path.parent.name != "versions" and path.name != "__init__.py":
+                yield path
+
+
+def test_nobody_has_to_look_through_more_than_twelve_modules_of_a_folder() -> None:
+    folders: dict[Path, int] = {}
+    for path in modules():
+        folders[path.parent] = folders.get(path.parent, 0) + 1
+    assert len(folders) > 50
+    assert {str(folder.relative_to(ROOT)): count for folder, count in folders.items() if count > MOST} == {}
 
 
 @pytest.mark.parametrize("place", ["libs", "services"])

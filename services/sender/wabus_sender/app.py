@@ -18,10 +18,10 @@ from wabus_runtime.postgres.read_replica import Reads
 from wabus_runtime.projection.ownership import Ownership
 from wabus_runtime.service.process import DRAINS, Role, Service, background, build_app
 
-from wabus_sender.api.blocking import BlockingApi
 from wabus_sender.api.messages import MessagesApi
 from wabus_sender.api.numbers import NumbersApi
-from wabus_sender.api.opting import OptingApi
+from wabus_sender.api.people.blocking import BlockingApi
+from wabus_sender.api.people.opting import OptingApi
 from wabus_sender.api.policy import PolicyApi
 from wabus_sender.api.pricing import Pricing
 from wabus_sender.api.queue_bound import QueueBound

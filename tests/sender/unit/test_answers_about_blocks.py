@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from wabus_sender.sending.answers import Again, Refused
-from wabus_sender.sending.blocking import MOST_TRIES, Done, answered, decided
 from wabus_sender.sending.explaining import explained
+from wabus_sender.sending.people.blocking import MOST_TRIES, Done, answered, decided
 from wabus_sender.sending.uploads import Stored
 from wabus_sender.sending.uploads import answered as uploaded
 from wabus_sender.sending.uploads import decided as upload_decided

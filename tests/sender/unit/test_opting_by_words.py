@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from sending_world import received
-from wabus_sender.sending.opting import DEFAULT, LONGEST, choice_in, plain, words_of, written_in
+from wabus_sender.sending.people.opting import DEFAULT, LONGEST, choice_in, plain, words_of, written_in
 from wabus_sender.sending.reading import Seen, ShortText, facts_of
 
 

@@ -5,7 +5,6 @@ from wabus_runtime.http.headers import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER_WA
 from wabus_runtime.http.openapi import Operation, route
 from wabus_whatsapp.sending.uploads import FILE_TYPES
 
-from wabus_sender.api.blocking import BlockingApi
 from wabus_sender.api.messages import MessagesApi
 from wabus_sender.api.models import (
     BatchRequest,
@@ -34,7 +33,8 @@ from wabus_sender.api.models import (
     WordsBody,
 )
 from wabus_sender.api.numbers import NumbersApi
-from wabus_sender.api.opting import OptingApi
+from wabus_sender.api.people.blocking import BlockingApi
+from wabus_sender.api.people.opting import OptingApi
 from wabus_sender.api.policy import PolicyApi
 from wabus_sender.api.reporting import ReportingApi
 from wabus_sender.api.sends import SendsApi

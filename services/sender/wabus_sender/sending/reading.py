@@ -17,7 +17,7 @@ from wabus_events import (
 from wabus_whatsapp.joins import STATE_OF_STATUS
 from wabus_whatsapp.window import Opens, opened_by
 
-from wabus_sender.sending.opting import written_in
+from wabus_sender.sending.people.opting import written_in
 
 OPAQUE = "w1:"
 """What `biz_opaque_callback_data` of ours begins with; the send's id follows. Meta gives it back with each status."""

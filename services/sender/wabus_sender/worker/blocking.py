@@ -10,7 +10,7 @@ from wabus_events import BlockRefused, ContactBlocked, ContactUnblocked, Event, 
 from wabus_runtime.kafka.publisher import Publisher
 
 from wabus_sender.sending.answers import Again, Refused
-from wabus_sender.sending.blocking import Done, decided
+from wabus_sender.sending.people.blocking import Done, decided
 from wabus_sender.tables.people import blocks
 from wabus_sender.tables.people.blocks import Wanted
 from wabus_sender.worker.calling import Calls

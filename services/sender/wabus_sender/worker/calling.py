@@ -10,7 +10,6 @@ from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.graph.client import File, Graph
 from wabus_whatsapp.graph_errors import AnswerLost, GraphUnavailable, MetaOutage
 
-from wabus_sender.sending import blocking
 from wabus_sender.sending.answers import (
     ANSWER_LOST,
     NOT_CONNECTED,
@@ -21,7 +20,8 @@ from wabus_sender.sending.answers import (
     Unknown,
     outcome,
 )
-from wabus_sender.sending.blocking import Done
+from wabus_sender.sending.people import blocking
+from wabus_sender.sending.people.blocking import Done
 from wabus_sender.sending.reading import opaque_of
 from wabus_sender.sending.uploads import Stored, answered
 from wabus_sender.tables.people.blocks import Wanted

@@ -49,10 +49,10 @@ from wabus_sender.sending.reading import Handed, Preferred, Seen, ShortText, Sta
 from wabus_sender.sending.states import fold
 from wabus_sender.settings import SenderFoldSettings
 from wabus_sender.tables import experiments, facts, heard, labels, sends
-from wabus_sender.tables.erasing import erase
 from wabus_sender.tables.experiments import InArm, Link
 from wabus_sender.tables.people import blocks, contacts, opt_outs, read_marks, thread_owners
 from wabus_sender.tables.people.contacts import Choice, Contact, Wrote
+from wabus_sender.tables.people.erasing import erase
 from wabus_sender.tables.sends import Asked
 
 NAME = sends.PROJECTION

@@ -9,7 +9,7 @@ import asyncpg
 from wabus_events import OptedOut, fact_id
 from wabus_runtime.postgres.database import Connection
 
-from wabus_sender.sending.opting import DEFAULT, Words, choice_in, words_of
+from wabus_sender.sending.people.opting import DEFAULT, Words, choice_in, words_of
 
 
 class Choice(NamedTuple):

@@ -15,7 +15,7 @@ from wabus_runtime.kafka.publisher import Publisher
 
 from wabus_sender.api.models import WhomRequest, WordsBody
 from wabus_sender.api.wanted import invalid, known_person
-from wabus_sender.sending.opting import DEFAULT, plain
+from wabus_sender.sending.people.opting import DEFAULT, plain
 from wabus_sender.tables.people import opt_outs
 
 
