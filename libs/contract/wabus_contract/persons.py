@@ -70,7 +70,7 @@ FREE: Mapping[str, str] = {
     "TemplateInsightsRequested": "waba_id",
     "TemplateInsightsSettled": "waba_id outcome code",
     "BudgetLine": "budget_id waba_id month currency amount thresholds",
-    "BudgetsSet": "budgets",
+    "BudgetsSet": "budgets replaces",
     "BudgetAlerted": "budget_id waba_id month alert threshold currency amount spent projected unpriced",
     "AdviceDismissed": "advice_id kind dismissed",
     "PlannedArm": "arm weight template_language template_id template_version template_digest category",
