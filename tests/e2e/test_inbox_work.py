@@ -18,6 +18,18 @@ def test_what_was_looked_at_is_read_and_can_be_unread_again(world: InboxWorld, p
     page.keyboard.press("Escape")
     page.keyboard.press("m")
     expect(row(page, "Read Ruth").locator(".row-unread")).to_contain_text("1")
+    open_thread(world, page, "Read Ruth")
+    expect(row(page, "Read Ruth").locator(".row-unread")).to_have_count(0)
+    page.reload()
+    expect(page.locator("select[data-work=assign]")).to_be_visible()
+    # Of what was read long ago WhatsApp need not be told, and to mark it as unread is no reason to.
+    told: list[str] = []
+    page.on("request", lambda request: told.append(request.url) if request.url.endswith("/read") else None)
+    page.keyboard.press("Escape")
+    page.keyboard.press("m")
+    expect(row(page, "Read Ruth").locator(".row-unread")).to_contain_text("1")
+    expect(page.locator("#thread-name")).to_have_count(0)
+    assert told == []
 
 
 def test_of_two_who_take_the_same_one_is_told_who_was_faster(world: InboxWorld, page: Page) -> None:
@@ -53,11 +65,15 @@ def test_of_two_who_take_the_same_one_is_told_who_was_faster(world: InboxWorld, 
 def test_what_is_closed_comes_back_by_undo_and_by_a_message(world: InboxWorld, page: Page) -> None:
     world.says("16505558003", "Closing Cleo", "Thank you")
     open_thread(world, page, "Closing Cleo")
+    page.locator("select[data-work=assign]").select_option("agent me")
+    expect(page.locator("select[data-work=assign]")).to_have_attribute("data-current", "agent me")
     page.get_by_role("button", name="Close", exact=True).click()
     expect(row(page, "Closing Cleo")).to_have_count(0)
     page.get_by_role("button", name="Undo").click()
-    expect(row(page, "Closing Cleo")).to_be_visible()
-    open_thread(world, page, "Closing Cleo")
+    expect(page.locator("#thread-name")).to_have_text("Closing Cleo")
+    expect(page.locator("select[data-work=assign]")).to_have_value("agent me")
+    expect(page.locator("#toasts")).to_be_empty()
+    expect(page.get_by_label("Message", exact=True)).to_be_focused()
     page.keyboard.press("Escape")
     page.keyboard.press("e")
     expect(row(page, "Closing Cleo")).to_have_count(0)

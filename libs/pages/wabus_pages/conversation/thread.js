@@ -113,7 +113,7 @@ function items(messages, onTheirWay, state, context, now) {
     const isTemplate = message.type === "template" ? context.template.version() : "";
     const token = [identityOf(message), isFirst, unfolded.has(message.message_id), isTemplate, message.message_id === marked, context.who].join();
     const build = () => {
-      const built = line(message, { ...context, isFirst });
+      const built = lineOf(message, { ...context, isFirst });
       if (message.message_id === marked) built.classList.add("marked");
       return built;
     };
@@ -125,6 +125,16 @@ function items(messages, onTheirWay, state, context, now) {
     found.push({ key: `out ${entry.key}`, token, build: () => outgoing(entry, context) });
   }
   return found;
+}
+
+/** A message that is like none that anybody has seen takes no other along. */
+function lineOf(message, context) {
+  try {
+    return line(message, context);
+  } catch (error) {
+    console.error(error);
+    return h("li", { class: "divider notice", "data-message": message.message_id }, h("span", {}, "A message that this page can't show."));
+  }
 }
 
 function identityOf(message) {

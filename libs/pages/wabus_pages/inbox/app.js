@@ -7,7 +7,7 @@ import { copy } from "../shared/copy.js";
 import { focusOn, h, icon, keepingFocus, show } from "../shared/dom.js";
 import * as session from "../shared/session.js";
 import { clock, showExact } from "../shared/time.js";
-import { dismiss, dismissAll, toast } from "../shared/toasts.js";
+import { dismiss, dismissAll, dismissAround, toast } from "../shared/toasts.js";
 import { isolated, named, plural } from "../shared/words.js";
 import * as composer from "../conversation/composer.js";
 import { askLink, forgetMedia, save } from "../conversation/media.js";
@@ -45,7 +45,8 @@ const narrow = matchMedia("(max-width: 47.99rem)");
 let following = null;
 let isIn = false;
 let toFocus = null; // what gets the focus once it is there, for a person has asked for it
-let toldRead = { conversation_id: null, message_id: null, at: 0, timer: null }; // what WhatsApp was told last that it was read
+const NOT_TOLD = { conversation_id: null, message_id: null, at: 0, timer: null };
+let toldRead = NOT_TOLD; // of the conversation that is shown: what WhatsApp was told last that it was read
 
 async function start() {
   $("late").remove();
@@ -128,7 +129,7 @@ function askToSignIn(why, { isWrong = false, kept = true } = {}) {
   $("exact").textContent = "";
   $("search").value = "";
   clearTimeout(toldRead.timer);
-  toldRead = { conversation_id: null, message_id: null, at: 0, timer: null };
+  toldRead = NOT_TOLD;
   toFocus = null;
   outbox.end({ kept });
   if (!kept) composer.forgetDrafts();
@@ -250,6 +251,11 @@ const ACTIONS = {
   snooze: async ({ conversation, value }) => value && (await work.act(conversation, "snooze", { until: work.moments(new Date())[Number(value)][1].toISOString(), ...upTo() })) && goOn(),
   "close-conversation": async ({ conversation }) => (await work.close(conversation, upTo().message_id)) && goOn(),
   "reopen-conversation": ({ conversation }) => work.act(conversation, "reopen"),
+  "undo-close": async ({ conversation, holder }, button) => {
+    dismissAround(button);
+    await work.reopen(conversation, holder);
+    open(conversation);
+  },
   "mark-unread": markUnread,
   "remove-tag": ({ conversation, tag }) => work.act(conversation, "tags", { remove: [tag] }),
   "remove-note": ({ conversation, note }) => work.removeNote(conversation, note),
@@ -392,6 +398,8 @@ function goOn() {
 async function markUnread() {
   const conversation = selected();
   if (!conversation?.work) return;
+  // Who marks it as unread has not read it by looking at it until it is closed.
+  toldRead = { ...toldRead, message_id: newestFrom()?.message_id };
   if (await work.act(conversation.conversation_id, "unread")) closeThread();
 }
 
@@ -533,13 +541,16 @@ function tellOf(frame) {
  * after the other it is said together.
  */
 function lookAt(conversation) {
+  const { conversation_id } = conversation ?? NOT_TOLD;
+  if (conversation_id !== toldRead.conversation_id) {
+    clearTimeout(toldRead.timer);
+    toldRead = { ...NOT_TOLD, conversation_id };
+  }
   if (document.hidden || !conversation?.unread || state.threadState !== "ready" || !state.thread.atEnd || !threadView.isAtEnd()) return;
   if (conversation.work && !work) return; // it is drawn again when that is there
-  const { conversation_id } = conversation;
   const message_id = newestFrom()?.message_id;
-  const isSame = toldRead.conversation_id === conversation_id;
-  if (isSame && toldRead.message_id === message_id) return;
-  const wait = isSame ? toldRead.at + READ_AGAIN - performance.now() : 0;
+  if (toldRead.message_id === message_id) return;
+  const wait = toldRead.message_id ? toldRead.at + READ_AGAIN - performance.now() : 0;
   clearTimeout(toldRead.timer);
   if (wait > 0) return void (toldRead.timer = setTimeout(soon, wait));
   toldRead = { conversation_id, message_id, at: performance.now(), timer: null };

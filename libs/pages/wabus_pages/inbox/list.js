@@ -241,6 +241,7 @@ function foundState({ status, messages, next }) {
   if (status === "off") return h("p", { class: "fine centred", "data-key": "off" }, "Texts can't be searched here: names and numbers are.");
   if (status === "failed") return h("p", { class: "error centred", role: "alert", "data-key": "failed" }, "The search does not work right now.");
   if (!$("found").children.length) return h("div", { class: "empty", "data-key": "none" }, h("h2", {}, "Nothing was found"), h("p", { class: "muted" }, "All of the words have to be in one message."));
+  if (!messages.length) return null;
   return h("p", { class: "fine centred", "data-key": "count" }, next ? `The newest ${messages.length} messages` : plural(messages.length, "message"));
 }
 

@@ -120,7 +120,7 @@ export function workPane({ conversation_id, work }, { me, isAdmin, now }) {
       notes.failed ? h("p", { class: "error", role: "alert" }, "Notes can't be shown right now.") : null,
       h("ul", { class: "notes" }, (notes.of === conversation_id ? (notes.notes ?? []) : []).map(({ note_id, at, author, text }) => h("li", { class: "note-line", "data-key": note_id },
         h("p", { dir: "auto" }, text),
-        h("p", { class: "fine" }, author ? named(author) : "Somebody", ", ", ago(at, now), author === me || isAdmin ? h("button", { class: "button text flush", type: "button", "data-action": "remove-note", "data-conversation": conversation_id, "data-note": note_id }, "Delete") : null))))),
+        h("p", { class: "fine" }, h("span", {}, author ? named(author) : "Somebody", ","), ago(at, now), author === me || isAdmin ? h("button", { class: "button text flush", type: "button", "data-action": "remove-note", "data-conversation": conversation_id, "data-note": note_id }, "Delete") : null))))),
   ];
 }
 
@@ -148,8 +148,15 @@ export async function removeNote(conversation_id, note_id) {
 
 /** Close, with a way back for who did not mean it. */
 export async function close(conversation_id, message_id) {
+  const before = holder(state.conversations.get(conversation_id).work);
   const isDone = await act(conversation_id, "close", message_id ? { message_id } : {});
-  if (isDone) toast("good", "Closed until the person writes again. ", h("button", { class: "button text flush", type: "button", "data-action": "reopen-conversation", "data-conversation": conversation_id }, "Undo"));
+  if (isDone) toast("good", "Closed until the person writes again. ", h("button", { class: "button text flush", type: "button", "data-action": "undo-close", "data-conversation": conversation_id, "data-holder": before }, "Undo"));
   return isDone;
+}
+
+/** Open what was closed, and give it back to who had it. A program takes what it wants by itself. */
+export async function reopen(conversation_id, before) {
+  await act(conversation_id, "reopen");
+  if (/^(agent|team) /.test(before)) await assign(state.conversations.get(conversation_id), before);
 }
 

@@ -20,6 +20,11 @@ export function dismiss(id) {
   draw();
 }
 
+/** Dismiss the one that an element is in. */
+export function dismissAround(element) {
+  dismiss(element.closest(".toast")?.dataset.key.replace("toast ", ""));
+}
+
 export function dismissAll() {
   toasts = [];
   draw();
