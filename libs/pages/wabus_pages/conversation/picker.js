@@ -185,7 +185,8 @@ function drawProblems() {
   const { template, check: result, touched } = picking;
   const fields = fieldsOf(template);
   const of = (wrong) => fields.find((field) => field.part === wrong.part && (String(field.parameter) === String(wrong.parameter)))
-    ?? fields.find((field) => field.part === wrong.part && (field.parameter === null || wrong.parameter === null || wrong.parameter === undefined)) ?? null;
+    ?? fields.find((field) => field.part === wrong.part && (field.parameter === null || wrong.parameter === null || wrong.parameter === undefined))
+    ?? fields.find((field) => field.part === wrong.part) ?? null; // such as of a place, which has several
   const said = new Map();
   const rest = [];
   for (const wrong of result?.wrong ?? []) {
