@@ -501,6 +501,12 @@ def test_a_picture_is_pasted_and_another_dropped(world: InboxWorld, page: Page) 
     shown.click()
     expect(page.locator("#picture-image")).to_have_js_property("naturalWidth", 480)
     assert page.locator("#picture-image").get_attribute("src") != address
+    page.keyboard.press("Escape")
+    page.locator(".line.out .balloon").last.focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#picture-image")).to_be_visible()
+    assert page.locator(".line.out .picture").first.get_attribute("tabindex") == "-1"
 
 
 @pytest.mark.long

@@ -137,19 +137,20 @@ function attachment(type, medium, part, message) {
   if (shown && (type === "image" || type === "sticker")) {
     const alt = part.caption ? `${kindOf(type)}: ${upright(part.caption).slice(0, 200)}` : kindOf(type);
     return h("div", { class: `shown-medium ${type}` }, h("button", { class: "picture", type: "button", tabindex: "-1", "data-action": "show-picture", "data-medium-id": media_id, "data-name": name, "aria-label": `Show large: ${alt}` },
-      h("img", { ...attributes, alt: "", decoding: "async" })), brokenNote());
+      h("img", { ...attributes, alt: "", decoding: "async" })), brokenNote(media_id, name));
   }
-  if (shown && type === "video") return h("div", { class: "shown-medium video" }, h("video", { ...attributes, controls: true, preload: "metadata", "aria-label": kindOf(type) }), brokenNote());
+  if (shown && type === "video") return h("div", { class: "shown-medium video" }, h("video", { ...attributes, controls: true, preload: "metadata", "aria-label": kindOf(type) }), brokenNote(media_id, name));
   if (shown && type === "audio") {
-    return h("div", { class: "shown-medium audio" }, h("audio", { ...attributes, controls: true, preload: "none", "aria-label": part.voice ? "Voice message" : "Sound" }), brokenNote());
+    return h("div", { class: "shown-medium audio" }, h("audio", { ...attributes, controls: true, preload: "none", "aria-label": part.voice ? "Voice message" : "Sound" }), brokenNote(media_id, name));
   }
   const doubt = medium.type_as_told === false ? "It is not what its sender says. Be careful with it." : null;
   return h("div", { class: "file" }, icon(iconOf(type)),
     h("span", { class: "grow" }, h("bdi", { class: "one-line", title: name }, name), h("span", { class: "fine" }, size(medium.bytes)), doubt ? h("span", { class: "fine doubt" }, doubt) : null),
-    h("button", { class: "button quiet small", type: "button", "data-action": "save-medium", "data-medium-id": media_id, "data-name": name, "aria-label": `Save ${name}` }, "Save"));
+    saveButton("button quiet small", media_id, name));
 }
 
-const brokenNote = () => h("p", { class: "fine broken-note" }, "It can't be shown.");
+const brokenNote = (media_id, name) => h("p", { class: "fine broken-note" }, "It can't be shown here. ", saveButton("button text flush", media_id, name));
+const saveButton = (look, media_id, name) => h("button", { class: look, type: "button", "data-action": "save-medium", "data-medium-id": media_id, "data-name": name, "aria-label": `Save ${name}` }, "Save");
 const iconOf = (type) => ({ image: "image", sticker: "image", video: "video", audio: "audio" })[type] ?? "document";
 
 function size(bytes) {

@@ -278,6 +278,7 @@ let toolsOf = null;
 
 function showTools(element) {
   if (!element || element.dataset.message === toolsOf || !element.dataset.message) return;
+  letReach(lineOfTools(), "-1");
   toolsOf = element.dataset.message;
   drawTools();
 }
@@ -287,10 +288,18 @@ export function hideTools() {
   $("tools")?.remove();
 }
 
+const lineOfTools = () => toolsOf && $("lines").querySelector(`.line[data-message="${CSS.escape(toolsOf)}"]`);
+
+/** Only of the message that somebody is on, what is in it is a stop for Tab: a picture to show large, a quote to go to. */
+function letReach(place, tabindex) {
+  for (const button of place?.querySelectorAll(":is(.picture, .quote)[tabindex]") ?? []) button.setAttribute("tabindex", tabindex);
+}
+
 /** Put the tools to the message that is pointed at; `tools` are those that were there. */
 function drawTools(tools = $("tools")) {
-  const place = toolsOf && $("lines").querySelector(`.line[data-message="${CSS.escape(toolsOf)}"]`);
+  const place = lineOfTools();
   if (!place) return tools?.remove();
+  letReach(place, "0");
   if (tools?.dataset.of === toolsOf) return tools.parentNode === place ? undefined : place.append(tools);
   tools?.remove();
   const of = (action, name, label, more = {}) => h("button", { type: "button", "data-action": action, title: label, "aria-label": label, "data-message": toolsOf, ...more }, name);
