@@ -25,14 +25,13 @@ export function matches(conversation, { show, number, me }, now = Date.now()) {
   if (number && conversation.phone_number_id !== number) return false;
   const { work } = conversation;
   const isOpen = !work || work.state === "open";
-  const { state, left } = windowAt(conversation, now);
   switch (show) {
     case "unread":
       return conversation.unread > 0;
     case "closing":
-      return isOpen && state === "open" && left <= SOON;
+      return isOpen && isClosing(windowAt(conversation, now));
     case "closed":
-      return isOpen && state === "closed";
+      return isOpen && windowAt(conversation, now).state === "closed";
     case "mine":
       return isOpen && me !== null && work?.agent === me;
     case "unassigned":
@@ -44,6 +43,8 @@ export function matches(conversation, { show, number, me }, now = Date.now()) {
       return isOpen;
   }
 }
+
+const isClosing = ({ state, left }) => state === "open" && left <= SOON;
 
 /** The newest activity first, as the server has it. */
 export function byActivity(one, other) {
