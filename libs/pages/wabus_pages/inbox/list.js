@@ -128,7 +128,7 @@ function drawRows(also = -1) {
     const conversation = state.conversations.get(shown[at]);
     const isCurrent = shown[at] === state.selected;
     const draft = isCurrent ? "" : draftOf(shown[at]);
-    const context = { isCurrent, draft, now, number: numbers.size > 1 ? numbers.get(conversation.phone_number_id) : null };
+    const context = { isCurrent, draft, now, me: state.filter.me, number: numbers.size > 1 ? numbers.get(conversation.phone_number_id) : null };
     const token = [identityOf(conversation), isCurrent, draft, at, shown.length, shortTime(conversation.sorted_at, now), windowText(conversation, now)?.text, context.number?.display_phone_number].join("|");
     return { key: shown[at], token, build: () => item(conversation, at, context) };
   }));
@@ -143,7 +143,7 @@ function identityOf(conversation) {
   return identities.get(conversation);
 }
 
-function item(conversation, at, { isCurrent, draft, now, number }) {
+function item(conversation, at, { isCurrent, draft, now, me, number }) {
   const name = nameOf(conversation);
   const { last_message: last, unread, conversation_id } = conversation;
   const { prefix, text } = lastWords(last);
@@ -152,13 +152,20 @@ function item(conversation, at, { isCurrent, draft, now, number }) {
     h("a", { class: `row${unread ? " unread" : ""}`, href: `/inbox?c=${conversation_id}`, "data-action": "open", "data-conversation": conversation_id, "aria-current": isCurrent ? "true" : null },
       h("span", { class: "avatar", "aria-hidden": "true" }, conversation.contact ? initials(name) : icon("people")),
       h("span", { class: "row-main" },
-        h("span", { class: "row-line" }, named(name, { class: "row-name one-line" }), h("time", { class: "row-time", datetime: conversation.sorted_at }, shortTime(conversation.sorted_at, now))),
+        h("span", { class: "row-line" }, named(name, { class: "row-name one-line" }), holder(conversation, me), h("time", { class: "row-time", datetime: conversation.sorted_at }, shortTime(conversation.sorted_at, now))),
         h("span", { class: "row-line" },
           h("span", { class: "row-words one-line" }, draft ? [h("span", { class: "draft" }, "Draft: "), h("bdi", {}, upright(draft).slice(0, 200))]
             : [last?.direction === "out" ? [tick(last.state), " "] : null, h("span", { class: "unseen" }, prefix), h("bdi", {}, text)]),
           number ? h("bdi", { class: "row-number fine", title: number.verified_name ?? "" }, (number.display_phone_number ?? "").slice(-5)) : null,
           window ? h("span", { class: `row-window ${window.kind}`, title: window.title }, h("span", { class: "unseen" }, window.spoken), h("span", { "aria-hidden": "true" }, window.text)) : null,
           unread ? h("span", { class: "row-unread" }, unread > 99 ? "99+" : String(unread), h("span", { class: "unseen" }, " unread")) : null))));
+}
+
+/** Who has a conversation, if anybody does. */
+function holder({ work }, me) {
+  const { agent, bot, team } = work ?? {};
+  const who = agent ? (agent === me ? "You" : upright(agent)) : bot ? upright(bot) : team ? "A team" : null;
+  return who ? h("span", { class: `row-holder one-line${agent && agent === me ? " mine" : ""}`, title: `${who} ${who === "You" ? "have" : "has"} it` }, h("span", { class: "unseen" }, "with "), h("bdi", {}, who)) : null;
 }
 
 function windowText(conversation, now) {
