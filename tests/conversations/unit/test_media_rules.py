@@ -193,6 +193,26 @@ def test_a_picture_of_another_kind_than_was_said_is_served_as_what_it_is() -> No
     assert (found.as_told, found.served_as, found.is_shown) == (False, "image/png", True)
 
 
+@pytest.mark.parametrize(
+    ("head", "told", "as_told"),
+    [
+        (b"Dear Ana,\nthank you.", "text/plain", None),
+        (b"", "text/plain", None),
+        (b"a,b\n1,2\n", "text/csv", None),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "application/vnd.ms-excel", True),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "application/vnd.ms-powerpoint", True),
+        (b"MZ\x90\x00" + bytes(100), "text/plain", False),
+        (b"no picture", "image/jpeg", False),
+        (b"no film", "video/quicktime", False),
+        (b"<html><script>", "text/plain", False),
+    ],
+)
+def test_nobody_is_warned_of_a_text_or_a_table_that_is_one(head: bytes, told: str, as_told: bool | None) -> None:
+    found = found_in(head, told)
+    assert found.as_told is as_told
+    assert found_again(found.type, told).as_told is as_told
+
+
 @given(st.binary(max_size=300), st.sampled_from([None, "image/jpeg", "text/html", "x/y"]))
 def test_whatever_the_bytes_are_they_are_served_as_something_harmless(head: bytes, told: str | None) -> None:
     assert found_in(head, told).served_as in SERVED | {BYTES}

@@ -278,7 +278,9 @@ class MediumView(BaseModel):
     name: str | None = Field(description="The name to save it under, without path and tricks.")
     bytes: int | None
     type: str | None = Field(description="Its MIME type by its content, as which it is served.")
-    type_as_told: bool | None = Field(description="Whether it is what `type_told` says. If not, be careful with it.")
+    type_as_told: bool | None = Field(
+        description="Whether it is what `type_told` says; `null` if nobody can tell, as of a text. Be careful if not."
+    )
     shown: bool = Field(description="Whether a page may show it; otherwise it is something to save.")
     sha256: str | None = Field(description="Of its content, hexadecimal.")
     link: str | None = Field(description="Where it is, with a token; for one without, see POST /media/tickets.")

@@ -28,6 +28,12 @@ _SAME = (
     frozenset(("audio/mpeg", "audio/mp3")),
     frozenset(("image/jpeg", "image/jpg", "image/pjpeg")),
     frozenset(("audio/aac", "audio/x-aac", "audio/aacp")),
+    frozenset(
+        (
+            *("application/msword", "application/vnd.ms-excel", "application/excel", "application/vnd.ms-powerpoint"),
+            *("application/mspowerpoint", "application/x-ole-storage", "application/x-visio", "application/vnd.visio"),
+        )
+    ),
 )
 """Types that are one container, or one type under several names: the first bytes tell no more."""
 _KNOWN_AS = {
@@ -51,8 +57,8 @@ class Found(NamedTuple):
 
     type: str | None
     """By its content; None if nobody knows."""
-    as_told: bool
-    """Whether that is what its message says."""
+    as_told: bool | None
+    """Whether that is what its message says; None if nobody can tell, as of a text, which begins with anything."""
 
     @property
     def served_as(self) -> str:
@@ -78,16 +84,21 @@ def found_in(head: bytes, told: str | None) -> Found:
     possible = {same for each in candidates for same in _same_as(each)}
     if told and told in possible:
         return Found(told, as_told=True)
-    return Found(candidates[0] if candidates else None, as_told=False)
+    return Found(candidates[0], as_told=False) if candidates else Found(None, _nobody_knows(told))
 
 
 def found_again(found: str | None, told: str | None) -> Found:
     """The same of content that was looked at before, whose message said something else perhaps."""
     if found is None:
-        return Found(None, as_told=False)
+        return Found(None, _nobody_knows(told))
     if told and told in _same_as(found):
         return Found(told, as_told=True)
     return Found(found, as_told=False)
+
+
+def _nobody_knows(told: str | None) -> bool | None:
+    """Whether what nobody recognises is what was said: not, where that would have been recognised."""
+    return False if told and not SERVED.isdisjoint(_same_as(told)) else None
 
 
 def _candidates(head: bytes) -> list[str]:
