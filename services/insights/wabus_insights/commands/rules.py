@@ -14,8 +14,8 @@ from wabus_whatsapp.prices.published import rules_of
 from wabus_whatsapp.prices.reading import FileRefused
 from wabus_whatsapp.prices.rules import PriceRules, doubts_about, read_rules
 
-from wabus_insights.options import FILE, Day
-from wabus_insights.price_log import SOURCE, publish, published
+from wabus_insights.commands.options import FILE, Day
+from wabus_insights.commands.price_log import SOURCE, publish, published
 
 
 @click.group()

@@ -14,9 +14,9 @@ from wabus_whatsapp.prices.importing import Read, read_card
 from wabus_whatsapp.prices.published import card_of, rates_of
 from wabus_whatsapp.prices.reading import FileRefused
 
-from wabus_insights.options import FILE, Currency, Day
-from wabus_insights.price_log import SOURCE, publish, published
-from wabus_insights.rules_commands import rules
+from wabus_insights.commands.options import FILE, Currency, Day
+from wabus_insights.commands.price_log import SOURCE, publish, published
+from wabus_insights.commands.rules import rules
 
 
 @click.group()
