@@ -1,10 +1,12 @@
 """The whole way of an experiment: planned, started, sent through, answered, counted, decided; and by hand."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from sending_world import ORG, Client, Json, Sending, received
 from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
@@ -28,6 +30,7 @@ from wabus_insights.settings import InsightsDatabaseSettings, InsightsSettings
 from wabus_insights.worker.experiments import looking
 from wabus_runtime.postgres.database import migrated_pool
 from wabus_runtime.settings import load
+from wabus_sender.worker import upkeep
 from wabus_whatsapp.assignment import is_held_out
 
 pytest_plugins = ("support.sending_world",)
@@ -100,7 +103,7 @@ async def insights(sending: Sending, serve: Serve) -> Insights:
 
 
 async def test_an_experiment_from_its_plan_to_its_decision(
-    sending: Sending, sender: Client, insights: Insights, events_in: EventsIn
+    sending: Sending, sender: Client, insights: Insights, events_in: EventsIn, sender_tables: asyncpg.Pool
 ) -> None:
     defined = await insights.call("POST", "/experiments", plan(), 201, **{"Idempotency-Key": "k"})
     again = await insights.call("POST", "/experiments", plan(), 201, **{"Idempotency-Key": "k"})
@@ -181,12 +184,36 @@ async def test_an_experiment_from_its_plan_to_its_decision(
     assert [(each.experiment_id, each.outcome) for each in told] == [(found, "winner")]
     assert (await insights.call("POST", f"{path}/decide", {}, 409))["code"] == "experiment_not_running"
 
+    async def is_known() -> bool:
+        decided = "SELECT decided_at IS NOT NULL FROM known_experiments WHERE experiment_id = $1"
+        return bool(await sender_tables.fetchval(decided, UUID(found)))
+
+    await sending.eventually(is_known)
+    for days, kept in ((29, len(PEOPLE)), (31, 0)):  # who was in which arm, by their numbers
+        await upkeep.look(sender_tables, datetime.now(UTC) + timedelta(days=days), lambda: None)
+        assert await sender_tables.fetchval("SELECT count(*) FROM experiment_arms") == kept
+
 
 async def test_a_template_that_is_edited_stops_its_arm_and_the_others_go_on(
     sending: Sending, insights: Insights, events_in: EventsIn
 ) -> None:
     defined = await insights.call("POST", "/experiments", plan(), 201)
     path = f"/experiments/{defined['experiment_id']}"
+    await insights.call("POST", f"{path}/start", {})
+    # Of two who give it weights at once nobody is told of weights that are not theirs.
+    wanted = [{"A": 0.6, "B": 0.3, "none": 0.1}, {"A": 0.2, "B": 0.2, "none": 0.6}]
+    headers = sending.bearer(ORG, "admin")
+
+    async def give(weights: dict[str, float]) -> tuple[int, Any]:
+        async with insights.client.post(f"{path}/start", json={"weights": weights}, headers=headers) as answer:
+            content = await answer.json()
+            return answer.status, content.get("code") or {each["arm"]: each["weight"] for each in content["arms"]}
+
+    answers = await asyncio.gather(*map(give, wanted))
+    assert all(
+        answer in ((200, weights), (409, "experiment_changed")) for weights, answer in zip(wanted, answers, strict=True)
+    )
+    assert 200 in {status for status, _ in answers}
     await insights.call("POST", f"{path}/start", {"weights": {"A": 0.5, "B": 0.4, "none": 0.1}})
     await sending.publisher.publish([template("picture", "Ten per cent off")])
     async with migrated_pool(load(InsightsDatabaseSettings), "wabus_insights") as tables:

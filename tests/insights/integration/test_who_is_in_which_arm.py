@@ -15,6 +15,7 @@ from wabus_events import (
     ContactForgotten,
     ContactIdentityChanged,
     Event,
+    ExperimentDecided,
     ExperimentDefined,
     ExperimentPlan,
     ExperimentStarted,
@@ -39,6 +40,7 @@ from wabus_runtime.directory.directory import Directory
 from wabus_runtime.projection.recorded import Recorded
 from wabus_runtime.settings import KafkaSettings
 from wabus_whatsapp.forgetting import Lines
+from wabus_whatsapp.ids import Ids
 
 KEY = b"a key of thirty-two bytes or more"
 ORG, WABA, PHONE = "demo", "1", "9"
@@ -299,3 +301,20 @@ async def test_of_who_is_forgotten_the_count_stays_and_nothing_else(insights_tab
     await fold(insights_tables, [begun(), history])
     await forget((OrganisationForgotten, ORG, ""))
     assert await insights_tables.fetchval("SELECT count(*) FROM experiments") == 0
+
+
+async def test_who_people_were_is_not_kept_once_an_experiment_is_long_decided(insights_tables: asyncpg.Pool) -> None:
+    decided = an(ExperimentDecided, experiment_id=ID, org_id=ORG, time=at(200), outcome="no_difference", arms=[])
+    history = [asked(1, "A", 1, "491"), asked(2, "B", 1, "492"), wrote(2, "491")]
+    await fold(insights_tables, [begun(), history])
+    await count(insights_tables, 199)
+    await fold(insights_tables, [[decided]])
+    before = await people(insights_tables)
+    assert await counting.delete_keys(insights_tables, at(200), 100) == 0
+    assert await counting.delete_keys(insights_tables, at(201), 3) == 3
+    assert await counting.delete_keys(insights_tables, at(201), 3) == 1
+    assert await people(insights_tables) == before
+    assert await insights_tables.fetchval("SELECT count(*) FROM experiment_keys") == 0
+    named = [UUID(Ids(KEY).identifier(ORG, "wa_id", each)) for each in ("491", "492")]
+    left = await insights_tables.fetch("SELECT person FROM experiment_people")
+    assert not {row["person"] for row in left} & set(named), "an HMAC of somebody"

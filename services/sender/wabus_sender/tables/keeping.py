@@ -67,5 +67,21 @@ async def delete_heard(pool: asyncpg.Pool, before: datetime, most: int) -> int:
     )
 
 
+async def delete_arms(pool: asyncpg.Pool, before: datetime, most: int) -> int:
+    """Who was in which arm of experiments that were decided earlier: nobody is sent to by it any more."""
+    return await _delete(
+        pool,
+        """
+        DELETE FROM experiment_arms WHERE ctid = ANY (ARRAY(
+            SELECT held.ctid FROM known_experiments AS of CROSS JOIN LATERAL (
+                SELECT ctid FROM experiment_arms WHERE experiment_id = of.experiment_id LIMIT $2
+            ) AS held WHERE of.decided_at < $1 LIMIT $2
+        ))
+        """,
+        before,
+        most,
+    )
+
+
 async def _delete(pool: asyncpg.Pool, statement: str, before: datetime, most: int) -> int:
     return int((await pool.execute(statement, before, most)).removeprefix("DELETE "))

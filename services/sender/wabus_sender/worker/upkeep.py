@@ -30,6 +30,7 @@ async def look(pool: asyncpg.Pool, now: datetime, beat: Callable[[], None]) -> N
         lambda: keeping.delete_sends(pool, before, AT_ONCE),
         lambda: keeping.delete_contacts(pool, before, AT_ONCE),
         lambda: keeping.delete_heard(pool, before, AT_ONCE),
+        lambda: keeping.delete_arms(pool, before, AT_ONCE),
         lambda: uploads.delete_old(pool, before, now - UPLOAD_LIVES, AT_ONCE),
     ):
         await delete_all(delete, beat, PAUSE)

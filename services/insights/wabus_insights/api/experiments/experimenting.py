@@ -121,7 +121,9 @@ class ExperimentsApi:
         caller = await authorise(request)
         experiment = await self._experiment(request, caller.org_id)
         asked = checked(LooksQuery, dict(request.query))
+        withheld = (experiment.decision or {}).get("outcome") == "sample_ratio"
         rows = await counting.looks(self.pool(), experiment.experiment_id, asked.limit, asked.before)
+        rows = [] if withheld else rows
         found = [
             {"at": row["at"], "arm": row["arm"], "people": row["people"], "evidence": row["log_evidence"],
              "p_value": p_value(row["highest"]), "low": row["low"], "high": row["high"]}
@@ -155,6 +157,8 @@ class ExperimentsApi:
         by = await self.pseudonyms.of(caller.org_id, caller.subject)
         event = started(experiment, epoch, slices, now, by)
         known = await self._published(event, experiment.experiment_id, lambda found: found.epoch >= epoch)
+        if known and known.epoch == epoch and known.slices != [each.model_dump() for each in event.slices]:
+            raise _changed()  # of two who give weights at once the first in the log does
         return await self._answer(caller.org_id, experiment.experiment_id, known, 200)
 
     async def stop(self, request: web.Request) -> web.Response:
@@ -203,6 +207,16 @@ class ExperimentsApi:
             requested_by=await self.pseudonyms.of(caller.org_id, caller.subject),
         )
         found = await self._published(event, experiment.experiment_id, lambda found: found.decided_at is not None)
+        if (
+            found
+            and found.decision
+            and (found.decision["outcome"], found.decision["winner"])
+            != (
+                "stopped",
+                asked.winner,
+            )
+        ):
+            raise _changed()
         return await self._answer(caller.org_id, experiment.experiment_id, found, 200)
 
     async def assign(self, request: web.Request) -> web.Response:
@@ -376,6 +390,11 @@ def _check_arm(experiment: Experiment, arm: str | None, field: str) -> None:
 
 def _ended() -> Problem:
     return Problem(409, "experiment_not_running", "Not running", "The experiment has not begun, or has ended.")
+
+
+def _changed() -> Problem:
+    return Problem(409, "experiment_changed", "It was changed meanwhile", "Somebody else, or the experiment itself, "
+                   "was first. Look at it as it is now.")  # fmt: skip
 
 
 def _invalid(detail: str, *fields: str) -> Problem:

@@ -235,6 +235,28 @@ async def delete_links(pool: asyncpg.Pool) -> None:
     )
 
 
+async def delete_keys(pool: asyncpg.Pool, before: datetime, most: int) -> int:
+    """Delete who the people of experiments are that were decided earlier; how many identifiers. The counts stay."""
+    done = await pool.fetchval(
+        """
+        WITH gone AS (
+            DELETE FROM experiment_keys WHERE ctid = ANY (ARRAY(
+                SELECT held.ctid FROM experiments AS of CROSS JOIN LATERAL (
+                    SELECT ctid FROM experiment_keys WHERE experiment_id = of.experiment_id LIMIT $2
+                ) AS held WHERE of.decided_at < $1 LIMIT $2
+            )) RETURNING experiment_id, person
+        ), nameless AS (
+            UPDATE experiment_people AS held SET person = gen_random_uuid()
+            FROM (SELECT DISTINCT experiment_id, person FROM gone) AS of
+            WHERE held.experiment_id = of.experiment_id AND held.person = of.person
+        )
+        SELECT count(*) FROM gone
+        """,
+        before, most,
+    )  # fmt: skip
+    return int(done or 0)
+
+
 async def delete_signs(pool: asyncpg.Pool, before: datetime, most: int) -> int:
     """Delete what nobody is counted by any more; how many. What somebody is still to be counted by stays."""
     done = await pool.fetch(

@@ -26,6 +26,7 @@ from wabus_events import (
     fact_id,
 )
 from wabus_events.models.insights.experiments import ArmDay, ArmResult, DrawnSlice
+from wabus_events.models.topics import PERSONAL_RETENTION
 from wabus_runtime.kafka.clients import KafkaUnavailable, topic_name
 from wabus_runtime.kafka.end_offsets import Ends
 from wabus_runtime.kafka.publisher import Publisher
@@ -70,6 +71,7 @@ async def run(
                     await look_at_all(pool, publisher, clock.known_until, beat)
                 await counting.delete_signs(pool, datetime.now(UTC) - SIGNS_KEPT, DELETED_AT_ONCE)
                 await counting.delete_links(pool)
+                await counting.delete_keys(pool, datetime.now(UTC) - PERSONAL_RETENTION, DELETED_AT_ONCE)
                 await asyncio.sleep(LOOK_EVERY * random.uniform(0.8, 1))  # noqa: S311
         finally:
             await clock.stop()
@@ -241,7 +243,7 @@ async def _keep_look(
     ]
     changed = any(row[0] not in last or last[row[0]]["people"] != row[1] for row in rows)
     recent = any(now - each["at"] < LOOK_KEPT_EVERY for each in last.values())
-    if changed and not recent and any(people.values()):
+    if changed and not recent and any(people.values()) and not finding.is_imbalanced:
         await counting.write_look(connection, experiment.experiment_id, now, rows)
 
 
