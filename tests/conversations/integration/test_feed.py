@@ -14,10 +14,11 @@ import asyncpg
 import pytest
 from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 from conversations_world import Client, Inbox, Serve
-from threads import ANNA, ANNA_ID, BEN, BEN_ID, identity, imported, received
+from threads import ANNA, ANNA_ID, BEN, BEN_ID, ORG, facts, identity, imported, received
 from wabus_conversations.app import create_app
 from wabus_conversations.settings import ConversationsSettings
 from wabus_conversations.threads.ids import message_id
+from wabus_conversations.worker.changed import Changed, Marks
 from wabus_runtime.feed import doors
 from wabus_runtime.feed.changes import Change, Mark, begin_epoch, changed, write
 from wabus_runtime.feed.cursor import Cursor
@@ -268,6 +269,26 @@ async def test_who_follows_is_told_as_fast_on_a_day_of_many_changes(pool: asyncp
 
     assert len(found["shop"]) == 24
     assert read == 0
+
+
+async def test_a_conversation_that_a_batch_changes_often_is_one_change_for_whoever_has_some_of_it(
+    pool: asyncpg.Pool,
+) -> None:
+    place, marks, conversation_id = ("messages.v1", 3), Marks(), str(uuid4())
+    for offset, fact in enumerate(facts([received(str(number), number) for number in range(4)])):
+        marks.note(fact, Mark(*place, offset))
+    noted = Changed(marks)
+    for message in marks.of_messages:
+        noted.message(ORG, conversation_id, message)
+    async with pool.acquire() as connection, connection.transaction():
+        await noted.write(connection)
+
+    async def since(offset: int) -> int:
+        found = await changed(pool, {ORG: Cursor(datetime.now(UTC), {place: offset})}, {place: 4})
+        return sum(len(parts or ()) for _, parts in found.get(ORG, []))
+
+    assert await pool.fetchval("SELECT count(*) FROM changes") == 1
+    assert [await since(offset) for offset in (0, 2, 3, 4)] == [4, 4, 4, 0]
 
 
 async def test_a_process_that_stops_sends_all_away_and_they_go_on_elsewhere(inbox: Inbox) -> None:

@@ -14,29 +14,30 @@ from wabus_conversations.threads.facts import Fact, MediumFact, MessageFact, Sta
 PROJECTION: Final = "conversations"
 """Under whose offsets changes are known, and on whose channel they are announced."""
 
+_Last = dict[tuple[str, int], Mark]
+"""Of each partition the last of some records. Of those of one transaction that is enough: whoever has still to be told
+of any of them has not been told of the last."""
+
 
 @dataclass(slots=True)
 class Marks:
     """From which records a batch is: what follows from one is known by it."""
 
-    of_messages: dict[str, set[Mark]] = field(default_factory=dict[str, set[Mark]])
-    of_organisations: dict[str, dict[tuple[str, int], Mark]] = field(
-        default_factory=dict[str, dict[tuple[str, int], Mark]]
-    )
-    """The last of each partition."""
+    of_messages: dict[str, _Last] = field(default_factory=dict[str, _Last])
+    of_organisations: dict[str, _Last] = field(default_factory=dict[str, _Last])
 
     def note(self, fact: Fact, mark: Mark) -> None:
-        """A fact is in a record."""
+        """A fact is in a record; of a partition the first come first."""
         self.of_organisations.setdefault(fact.account.org_id, {})[mark[:2]] = mark
         if isinstance(fact, MessageFact | StatusFact | MediumFact):
-            self.of_messages.setdefault(fact.message_id, set()).add(mark)
+            self.of_messages.setdefault(fact.message_id, {})[mark[:2]] = mark
 
 
 @dataclass(slots=True)
 class _Thread:
     org_id: str
     messages: Parts = NO_PARTS
-    marks: set[Mark] | None = field(default_factory=set[Mark])
+    marks: _Last | None = field(default_factory=_Last)
     """None where it follows from other records than those of its messages."""
 
 
@@ -55,7 +56,8 @@ class Changed:
         if marks is None:
             thread.marks = None
         elif thread.marks is not None:
-            thread.marks |= marks
+            for place, mark in marks.items():
+                thread.marks[place] = max(mark, thread.marks.get(place, mark))
 
     def row(self, conversations: Mapping[str, str]) -> None:
         """What a list shows of conversations has changed; each is given with its organisation."""
@@ -73,8 +75,9 @@ class Changed:
         beside: Mark | None = None
         rows: list[Change] = []
         for conversation_id, thread in self._threads.items():
-            marks: Iterable[Mark] = thread.marks or self._marks.of_organisations.get(thread.org_id, {}).values()
-            if not marks:
+            last = thread.marks or self._marks.of_organisations.get(thread.org_id)
+            marks: Iterable[Mark] = last.values() if last else ()
+            if not last:
                 beside = beside or await changes.mark_beside(connection, PROJECTION)
                 marks = (beside,)
             rows.append(Change(thread.org_id, conversation_id, thread.messages, list(marks)))
