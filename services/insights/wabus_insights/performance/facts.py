@@ -111,7 +111,11 @@ def facts_of(event: WabaEvent, org_id: str, person: Person, day: Day) -> Iterato
             who = person(org_id, event.wa_id, event.user_id) if failed else NOBODY
             yield Reported(_status(event, org_id), who)
         return
-    match event:
+    match event:  # what there is most of comes first: to find that a model is no other takes long
+        case SendRequested(kind="template"):
+            yield _asked(event, org_id)
+        case MessageAccepted() | MessageReported() | SendSettled():
+            yield _taken(event, org_id, person, day)
         case MessageReceived(group_id=None):
             if clicked := _button_of(event.value):
                 identity = message_id(org_id, event.phone_number_id, clicked)
@@ -120,10 +124,6 @@ def facts_of(event: WabaEvent, org_id: str, person: Person, day: Day) -> Iterato
                 yield _acted(event, org_id, person, Bit.REPLIED)
         case MarketingPreferenceChanged(category="marketing_messages", choice="stop") | OptedOut():
             yield _acted(event, org_id, person, Bit.STOPPED)
-        case SendRequested(kind="template"):
-            yield _asked(event, org_id)
-        case MessageAccepted() | MessageReported() | SendSettled():
-            yield _taken(event, org_id, person, day)
         case _:
             return
 
@@ -201,9 +201,10 @@ def _taken(event: MessageAccepted | MessageReported | SendSettled, org_id: str, 
     kind = event.kind or "unknown"
     name, language = _template_in(event.message) if kind == "template" else ("", "")
     template_id = None
-    if isinstance(event, MessageReported) and kind == "template":
-        name, language = event.template_name or name, event.template_language or language
-        template_id = event.template_id
+    reported = event if type(event) is MessageReported else None
+    if reported and kind == "template":
+        name, language = reported.template_name or name, reported.template_language or language
+        template_id = reported.template_id
     message = Message(
         message_id(org_id, event.phone_number_id, event.wamid),
         org_id,
@@ -224,7 +225,7 @@ def _taken(event: MessageAccepted | MessageReported | SendSettled, org_id: str, 
         ),
         _place(event.wa_id, event.user_id),
     )
-    return Taken(message, None if isinstance(event, MessageReported) else event.send_id, who)
+    return Taken(message, event.send_id if isinstance(event, MessageAccepted | SendSettled) else None, who)
 
 
 def _template_in(message: Mapping[str, Any] | None) -> tuple[str, str]:
