@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from wabus_insights.api.costs.models import CostsView
 from wabus_insights.api.experiments.models import Experiments, ExperimentView, Looks, PeekingView, PlanView
 from wabus_insights.api.performance.models import FailuresView, TemplatePerformance, TemplatesView
-from wabus_insights.api.planning.models import AdvicesView, BudgetsView, Dismissed, ForecastsView
+from wabus_insights.api.planning.models import AdvicesView, BudgetsView, Dismissed, ForecastsView, ReconciliationView
 from wabus_insights.performance.counting import COUNTS
 from wabus_insights.performance.summary import rates
 from wabus_template_sync.api.models import TemplateList, TemplateView
@@ -159,6 +159,28 @@ def budgets(query: Mapping[str, str]) -> Any:
         "thresholds": [50, 80, 100], "state": state,
     }  # fmt: skip
     return BudgetsView.model_validate({"version": "v1", "budgets": [first], "as_of": NOW})
+
+
+def reconciliation(query: Mapping[str, str]) -> Any:
+    def part(day: int, **more: Any) -> dict[str, Any]:
+        usual = {
+            "day": TODAY - timedelta(days=day), "country": "DE", "category": "marketing", "pricing_type": "regular",
+            "volume": 10, "meta_volume": 10, "amount": "1.131", "meta_amount": "1.131", "difference": "0",
+            "unpriced": 0, "explained_by": "agrees", "explanation": "Both say the same.",
+        }  # fmt: skip
+        return usual | more
+
+    why = "Meta counts messages of which no status reached us: another system sends from this account."
+    missing = {"explained_by": "other_systems", "explanation": why}
+    first = {
+        "waba_id": "1", "currency": "EUR", "read_at": NOW, "error": None, "amounts_told": True,
+        "days": [part(3), part(2, meta_volume=12, meta_amount="1.3572", difference="0.2262", **missing),
+                 part(1, country="", meta_volume=50, meta_amount="5.655", difference="4.524", **missing)],
+    }  # fmt: skip
+    second = {
+        "waba_id": "2", "currency": "USD", "read_at": None, "error": "token_expired", "amounts_told": False, "days": [],
+    }  # fmt: skip
+    return ReconciliationView.model_validate({"accounts": [first, second], "as_of": NOW})
 
 
 def advice(query: Mapping[str, str]) -> Any:
@@ -317,6 +339,7 @@ def looks(query: Mapping[str, str]) -> Any:
 ANSWERS: dict[str, Any] = {
     "/costs": costs,
     "/costs/forecast": forecast,
+    "/costs/reconciliation": reconciliation,
     "/budgets": budgets,
     "/advice": advice,
     "/experiments": experiments,

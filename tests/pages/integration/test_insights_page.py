@@ -67,6 +67,7 @@ def test_templates_are_a_table_that_sorts_and_says_nothing_untrue(world: PageWor
         ("?template=101", "spring_sale", "An observation, not an experiment"),
         ("?template=101&by=hour&days=90", "By hour", "UTC"),
         ("?view=costs&group=campaign", "Cost by campaign", "3 messages without a known price"),
+        ("?view=costs", "Beside Meta's own numbers", "Meta's less ours€4.75"),
         ("?view=advice", "Advice", "Stop writing to them."),
         ("?view=experiments", "Experiments", "B is the winner."),
         ("?view=experiments&plan=yes", "Plan an experiment", "1 template with pictures, cards or codes is not here"),
@@ -112,7 +113,7 @@ def test_nothing_is_there_of_who_has_sent_nothing(world: PageWorld, page: Page) 
     def nothing(query: Any) -> Any:
         return {"templates": [], "costs": [], "totals": [], "forecasts": [], "budgets": [], "advice": [], "next": None,
                 "month": "2026-12", "from": query.get("from"), "to": query.get("to"), "as_of": None, "period": None,
-                "experiments": []}  # fmt: skip
+                "experiments": [], "accounts": []}  # fmt: skip
 
     opened(world, page, answers=dict.fromkeys(ANSWERS, nothing))
     expect(page.locator("#summary")).to_contain_text("Nothing was charged in December 2026.")

@@ -107,6 +107,23 @@ def test_what_an_address_can_not_mean_is_as_usual(call: Call, bad: dict[str, str
     assert call("insights/place.js", "placeOf", bad) == call("insights/place.js", "placeOf", {})
 
 
+def test_the_largest_difference_to_meta_comes_first_and_a_missing_amount_is_in_no_sum(call: Call) -> None:
+    def part(day: str, amount: str, metas: str | None, difference: str | None, **more: Any) -> dict[str, Any]:
+        usual = {"explained_by": "unknown", "volume": 1, "meta_volume": 1}
+        return {"day": day, "amount": amount, "meta_amount": metas, "difference": difference, **usual, **more}
+
+    days = [
+        part("2026-12-01", "1", "1", "0", explained_by="agrees"),
+        part("2026-12-01", "9007199254740993.000001", "9007199254740993.000003", "0.000002"),
+        part("2026-12-02", "0.5", "0.1", "-0.4"),
+        part("2026-12-02", "7", None, None, meta_volume=5),
+    ]
+    found = call("insights/reconciled.js", "compared", {"days": days})
+    assert (found["ours"], found["metas"]) == ("9007199254740994.500001", "9007199254740994.100003")
+    assert (found["difference"], found["toldAmounts"]) == ("-0.399998", True)
+    assert [one["difference"] for one in found["differing"]] == ["-0.4", "0.000002", None]
+
+
 def test_costs_of_a_number_are_asked_for_as_its_templates_are(call: Call) -> None:
     place = call("insights/place.js", "placeOf", {"number": "12"})
     needs = call("insights/place.js", "needsOf", place, TODAY)

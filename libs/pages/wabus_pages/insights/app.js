@@ -13,6 +13,7 @@ import * as budgets from "./budgets.js";
 import { costSections } from "./costs.js";
 import { choices, instead, linkTo } from "./parts.js";
 import { NAMES, PERIODS, VIEWS, isDay, needsOf, parametersOf, periodOf, placeOf } from "./place.js";
+import { reconciledSection } from "./reconciled.js";
 import { answer, answers, askAll, csvOf, forgetAll, onChange, onSignedOut, tell } from "./store.js";
 import { fewer, saidOrder, showMore, templatesTable } from "./table.js";
 import { country } from "./words.js";
@@ -389,7 +390,10 @@ function sections(accounts, numbers) {
   switch (place.view) {
     case "costs": {
       const templates = new Map((answer("templates").data?.templates ?? []).map(({ template_id, name }) => [template_id, upright(name) || template_id]));
-      return costSections(place, { byDay: answer("costs day"), byGroup: answer("costs group"), names: { numbers, templates } }, today());
+      return [
+        ...costSections(place, { byDay: answer("costs day"), byGroup: answer("costs group"), names: { numbers, templates } }, today()),
+        reconciledSection({ reconciliation: answer("reconciliation"), accounts }),
+      ];
     }
     case "advice":
       return [adviceSection(place, { advice: answer("advice"), accounts }, { isAdmin })];
@@ -422,7 +426,7 @@ function summary(accounts) {
 function drawTools(numbers) {
   const isTable = place.view === "templates" && !place.template && !place.experiment;
   const hasDays = isTable || Boolean(place.template) || (place.view === "costs" && !place.experiment);
-  const hasFilter = isTable || Boolean(place.template);
+  const hasFilter = hasDays;
   $("tools").hidden = !hasDays;
   set("days", PERIODS, place.days);
   for (const name of ["from", "to"]) {

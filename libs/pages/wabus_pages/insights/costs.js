@@ -84,7 +84,7 @@ function byGroups({ costs, next }, title, nameOf) {
     scrolled(title, h("table", {},
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, title), ["Messages", "Cost"].map((name) => h("th", { scope: "col", class: "figure-cell" }, name)), h("th", { scope: "col" }, "How it is known"))),
       h("tbody", {}, rows.map((row) => h("tr", { "data-key": `${row.key} ${row.currency}` }, h("th", { scope: "row" }, nameOf(row.key)), h("td", { class: "figure-cell" }, number(row.volume)),
-        h("td", { class: "figure-cell" }, row.amount === null ? "not known" : money(row.amount, row.currency)), h("td", {}, how(row))))))),
+        h("td", { class: "figure-cell" }, row.amount === null ? "not known" : money(row.amount, row.currency)), h("td", { class: "prose" }, how(row))))))),
     next ? h("p", { class: "muted" }, "There are more; the CSV has them all.") : null,
   ];
 }

@@ -88,7 +88,7 @@ export function needsOf(place, today) {
     const one = `/experiments/${encodeURIComponent(place.experiment)}`;
     return { ...always, experiment: one, looks: `${one}/looks?limit=1000` };
   }
-  if (place.view === "costs") return { ...always, ...money, "costs day": costs("day"), "costs group": costs(place.group) };
+  if (place.view === "costs") return { ...always, ...money, reconciliation: "/costs/reconciliation", "costs day": costs("day"), "costs group": costs(place.group) };
   if (place.view === "advice") return { ...always, advice: money.advice };
   if (place.view === "experiments") return { ...always, experiments: "/experiments?limit=200", ...(place.plan ? { sendable: `/templates${query({ limit: "500", fields: SENDABLE })}` } : {}) };
   return { ...always, ...money, templates: `/performance/templates${query({ ...filter, ...sorted(place), limit: "1000" })}`, "costs template": costs("template") };

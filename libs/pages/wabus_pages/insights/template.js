@@ -113,7 +113,7 @@ function metas({ state, sentence, days }, { waba_id }, isAdmin) {
 function metaDays(days) {
   const columns = [["sent", "Sent"], ["delivered", "Delivered"], ["read", "Read"], ["clicked", "Tapped"]];
   return [
-    h("p", { class: "fine" }, "Meta's own analytics, by days of its own; it forgets reads and taps after a week, what was read before is kept here. Its numbers and ours differ where days begin at other hours."),
+    h("p", { class: "fine" }, "Meta's own analytics, by the days of the account; it forgets reads and taps after a week, what was read before is kept here. It counts by rules of its own: taps on links too, and nothing from before it began."),
     h("details", { class: "behind", "data-key": "meta days" }, h("summary", {}, `${plural(days.length, "day")} as a table`), scrolled("As Meta counts", h("table", {},
       h("thead", {}, h("tr", {}, h("td", {}), columns.map(([, title]) => h("th", { scope: "col", class: "figure-cell" }, title)))),
       h("tbody", {}, days.map((day) => h("tr", { "data-key": day.day }, h("th", { scope: "row" }, dayOf(day.day)), columns.map(([key]) => h("td", { class: "figure-cell" }, day[key] === null ? "–" : number(day[key]))))))))),
