@@ -23,7 +23,11 @@ def line(kind: type[Forgotten], value: str, at: datetime, scope: str = "") -> Fo
 
 
 async def rows_with(connection: asyncpg.Pool | asyncpg.Connection, words: Iterable[str]) -> dict[str, list[str]]:
-    """The tables in any schema of ours that have one of some words in any row, with the rows."""
+    """The tables in any schema of ours that have one of some words in any row, with the rows.
+
+    Bytes are searched as well: PostgreSQL writes them in hexadecimal.
+    """
+    wanted = [needle for word in words for needle in (word, word.encode().hex())]
     tables = await connection.fetch(
         """
         SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) AS name FROM pg_tables
@@ -33,7 +37,7 @@ async def rows_with(connection: asyncpg.Pool | asyncpg.Connection, words: Iterab
     found: dict[str, list[str]] = {}
     for table in tables:
         for row in await connection.fetch(f"SELECT t::text AS text FROM {table['name']} AS t"):
-            if any(word in row["text"] for word in words):
+            if any(each in row["text"] for each in wanted):
                 found.setdefault(table["name"], []).append(row["text"])
     return found
 

@@ -74,11 +74,19 @@ class LastOwners:
         return sorted(waba_id for waba_id, (_, _, owner) in self._connected.items() if owner == org_id)
 
 
-def lines_for(asked: Asked, accounts: Iterable[str], identity_key: bytes, at: datetime) -> list[Forgotten]:
-    """The facts that say who is forgotten at that moment."""
+def lines_for(
+    asked: Asked,
+    accounts: Iterable[str],
+    identity_key: bytes,
+    at: datetime,
+    also: Iterable[Asked] = (),
+) -> list[Forgotten]:
+    """The facts that say who is forgotten at that moment; `also` is what else a contact is known by."""
     named: list[tuple[type[Forgotten], str, str]] = [(AccountForgotten, waba_id, "") for waba_id in accounts]
     if asked.contact is not None:
-        named.append((ContactForgotten, contact_id(asked.contact), asked.org_id or ""))
+        named += [
+            (ContactForgotten, contact_id(each.contact), each.org_id or "") for each in (asked, *also) if each.contact
+        ]
     elif asked.organisation is not None:
         named.append((OrganisationForgotten, asked.organisation, ""))
     return [line_at(kind, identity_of(identity_key, kind, value, scope), at) for kind, value, scope in named]

@@ -7,7 +7,7 @@ what was under way meanwhile. What is left is counted at last.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +26,16 @@ from wabus_runtime.settings import DatabaseSettings, IdentitySettings, KafkaSett
 
 from wabus_cli.event_records import read
 from wabus_cli.forgetting.asked import Asked, LastOwners, lines_for
-from wabus_cli.forgetting.holders import Pools, all_holdings, count, has_run, has_tables, opened_databases, tables_there
+from wabus_cli.forgetting.holders import (
+    Pools,
+    all_holdings,
+    count,
+    has_run,
+    has_tables,
+    known_as_well,
+    opened_databases,
+    tables_there,
+)
 
 SOURCE = "/wabus/forget"
 BEGINNING = datetime.fromtimestamp(0, UTC)
@@ -131,24 +140,27 @@ class _Forgetting:
     folded_within: float
 
     async def run(self) -> Done:
-        done = Done(accounts=len(self.accounts), rows_before=await self._counts())
+        done = Done(accounts=len(self.accounts), rows_before=await self._counts([self.asked]))
+        # Before the line, for whoever takes it in knows nothing of them any more.
+        also = await known_as_well(await tables_there(self.pools, self.holdings), self.asked)
         done.disconnected = await self._disconnect()
-        await self._draw(done)
+        await self._draw(done, also)
         if self.asked.organisation is not None:
             identity = key_identity(self.settings.identity_bytes, self.asked.organisation)
             await self.publisher.publish_records([Record(KEYS.name, identity.encode(), None, [])])
             done.key_destroyed = True
         # What was under way when the first line was drawn may have been told after it.
-        await self._draw(done)
-        await self._wait_for_rows()
+        await self._draw(done, also)
+        await self._wait_for_rows([self.asked, *also])
         return done
 
-    async def _counts(self) -> Mapping[str, int]:
+    async def _counts(self, whose: Sequence[Asked]) -> Mapping[str, int]:
         there = await tables_there(self.pools, self.holdings)
         # Of two databases that both have a table of a name, one may be what a service has left behind.
         counted: Counter[str] = Counter()
         for where in there:
-            counted[where.name] += await count(where, self.asked, self.accounts)
+            for each in whose:
+                counted[where.name] += await count(where, each, self.accounts)
         return counted
 
     async def _disconnect(self) -> int:
@@ -160,10 +172,13 @@ class _Forgetting:
                 number += connections is not None and await _end(connections, org_id, waba_id)
         return number
 
-    async def _draw(self, done: Done) -> None:
-        """Draw lines now, and wait until every service has folded them. Raises `Unfinished`."""
+    async def _draw(self, done: Done, also: Sequence[Asked]) -> None:
+        """Draw lines now, also of what else a contact is known by, and wait until every service has folded them.
+
+        Raises `Unfinished`.
+        """
         done.at = datetime.now(UTC)
-        lines = lines_for(self.asked, self.accounts, self.settings.identity_bytes, done.at)
+        lines = lines_for(self.asked, self.accounts, self.settings.identity_bytes, done.at, also)
         positions = await self.publisher.publish(lines)
         done.lines += len(lines)
         self.say("waiting until every service has taken it in")
@@ -182,11 +197,11 @@ class _Forgetting:
                 "its worker run, then run this again"
             )
 
-    async def _wait_for_rows(self) -> None:
+    async def _wait_for_rows(self, whose: Sequence[Asked]) -> None:
         """Return when no row is left; some may be folded by what no service must have. Raises `Unfinished`."""
         clock = asyncio.get_running_loop().time
         fewest, since = None, clock()
-        while left := {name: number for name, number in (await self._counts()).items() if number}:
+        while left := {name: number for name, number in (await self._counts(whose)).items() if number}:
             # What is deleted a little at a time may take longer than that, as long as it goes on.
             if fewest is None or sum(left.values()) < fewest:
                 fewest, since = sum(left.values()), clock()

@@ -117,6 +117,26 @@ async def count(where: Where, asked: Asked, accounts: Iterable[str]) -> int:
     return number
 
 
+async def known_as_well(there: Iterable[Where], asked: Asked) -> list[Asked]:
+    """What else a contact is known by in organisations, as services tell, and what is known together with that."""
+    if asked.contact is None:
+        return []
+    telling = [where for where in there if where.table.knows]
+    contact = contact_id(asked.contact)
+    look, found = [Asked(org_id=asked.org_id, contact=contact)], set[Asked]()
+    while look:
+        told: set[Asked] = set()
+        for where in telling:
+            statement = f"SELECT DISTINCT {where.table.knows} FROM {where.table.name} WHERE {where.table.contact}"  # noqa: S608
+            async with _inside(where) as connection:
+                for each in look:
+                    rows = await connection.fetch(statement, each.contact, each.org_id)
+                    told |= {Asked(org_id=row[0], contact=row[1]) for row in rows}
+        look = list(told - found)
+        found |= told
+    return [each for each in found if each.contact != contact]
+
+
 async def rows(where: Where, asked: Asked, accounts: Iterable[str]) -> AsyncGenerator[Row]:
     """The rows of a table that are theirs."""
     table = where.table

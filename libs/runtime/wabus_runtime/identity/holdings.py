@@ -25,6 +25,8 @@ class Table:
     """`$1` is the WABA. Without `organisation` an organisation has the rows of its accounts."""
     contact: str | None = None
     """`$1` is the contact's id, `$2` the organisation whose contact they are, NULL for all."""
+    knows: str | None = None
+    """The columns with an organisation and a contact's id, where a contact's rows tell what else they are known by."""
     own: Callable[[Row], Row] | None = None
     """What of a row is told to the organisation whose it is; None for all of it."""
 

@@ -59,11 +59,14 @@ _MESSAGES_OF_ORGANISATION = """
 """
 
 
-def _of_identifiers(name: str, *columns: str, organisation: str = "org_id = $1", account: str | None = None) -> Table:
+def _of_identifiers(
+    name: str, *columns: str, organisation: str = "org_id = $1", account: str | None = None, knows: str | None = None
+) -> Table:
     def among(whose: str) -> str:
         return " OR ".join(f"{column} IN ({whose})" for column in columns)
 
-    return Table(name, organisation or among(_OF_ORGANISATION), account or among(_OF_ACCOUNT), among(_CONTACT))
+    organisation, account = organisation or among(_OF_ORGANISATION), account or among(_OF_ACCOUNT)
+    return Table(name, organisation, account, among(_CONTACT), knows)
 
 
 def _is_among(*messages: str) -> str:
@@ -95,7 +98,7 @@ HOLDINGS = Holdings(
         Table("scopes", "org_id = $1", "waba_id = $1"),
         Table("retention", "org_id = $1"),
         Table("histories", "org_id = $1", "waba_id = $1"),
-        _of_identifiers("identifiers", "identifier_id"),
+        _of_identifiers("identifiers", "identifier_id", knows="org_id, value"),
         _of_identifiers("persons", "person_id"),
         _of_identifiers("identity_evidence", "first", "second", organisation=""),
         _of_identifiers("contact_facts", "identifier_id", account="waba_id = $1"),

@@ -37,7 +37,7 @@ HOLDINGS = Holdings(
         Table("known_accounts", _ORGANISATION, _ACCOUNT),
         Table("known_numbers", account=_ACCOUNT),
         Table("known_templates", account=_ACCOUNT),
-        Table("contacts", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
+        Table("contacts", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})", knows="org_id, value"),
         Table("windows", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
         Table("preferences", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
         Table("thread_owners", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
