@@ -190,7 +190,7 @@ async def test_requests_in_one_piece_are_answered_in_their_order(front: Any) -> 
 async def test_a_request_in_two_pieces_is_put_together(front: Any) -> None:
     receiver, _, writer, served = front
     writer.write(head())
-    await until(lambda: any(each._rest for each in served.connections))
+    await until(lambda: any(each.has_part for each in served.connections))
     writer.write(b"{}")
     await until(lambda: receiver.taken)
     assert receiver.taken[0][0] == b"{}"

@@ -288,6 +288,11 @@ class _Connection(asyncio.Protocol):
         if self._half_closed and not handler.eof_received():
             transport.close()
 
+    @property
+    def has_part(self) -> bool:
+        """Whether a part of a request has come and its rest has not."""
+        return bool(self._rest)
+
     def drain(self) -> None:
         """Close now, or after the answer that is due; aiohttp waits for what has only come in part."""
         if self._rest and not self._held:
