@@ -44,10 +44,21 @@ def test_an_answer_with_a_message_is_accepted() -> None:
         (500, {"error": {"code": "1"}}),
         (500, {"error": {"code": True}}),
         (500, {"messages": [{"id": "wamid.A"}]}),
+        (200, {"messages": [{"id": "wamid.A"}], "error": {"code": 2}}),
+        (500, {"messages": [{"id": "wamid.A"}], "error": {"code": 2}}),
+        (200, {"messages": [{"id": "wamid.\x00"}]}),
+        (200, {"messages": [{"id": "wamid.\ud83d"}]}),
+        (200, {"messages": [{"id": "A" * 100_000}]}),
+        (307, {"location": "https://elsewhere.example"}),
     ],
 )
 def test_an_answer_that_graph_did_not_give_says_nothing(status: int, content: dict[str, Any] | None) -> None:
     assert outcome(status, content) == Unknown("no_graph_answer")
+
+
+def test_what_can_not_be_kept_of_whom_it_went_to_does_not_make_it_unknown() -> None:
+    content = {"messages": [{"id": "wamid.A"}, {"id": "wamid.B"}], "contacts": [{"wa_id": "4\x009", "user_id": 7}]}
+    assert outcome(200, content) == Accepted("wamid.A")
 
 
 @pytest.mark.parametrize("code", sorted(ERRORS))

@@ -11,6 +11,8 @@ from typing import Any, Literal, cast
 
 from wabus_whatsapp.sending.errors import HANDLING, Kind, kind_of
 
+from wabus_sender.sending.requests import unstorable
+
 Scope = Literal["send", "pair", "number"]
 """Who waits: this send alone, everything to this person from this number, or everything from this number."""
 
@@ -28,6 +30,8 @@ WAITS: Mapping[Kind, float] = {
 }
 """Seconds until a send is tried again after an error of a class, at first. Meta raises a number's throughput in up to a
 minute."""
+
+LONGEST_TEXT = 1_000  # characters of an id; Meta's own have fewer than 200
 
 REFUSED_OTHERWISE = "refused_by_meta"
 """Why a send is refused with a code that is not known."""
@@ -82,9 +86,11 @@ ANSWER_LOST = Unknown("answer_lost")
 def outcome(status: int, content: Mapping[str, Any] | None) -> Outcome:
     """What an answer means: its HTTP status, and its body where that is a JSON object."""
     match content:
+        case {"error": _, "messages": _}:
+            return Unknown("no_graph_answer")  # it says both that it was sent and that it was not
         case {"error": {"code": int(code)}} if not isinstance(code, bool):
             return _of_error(status, code, _is_transient(content))
-        case {"messages": [{"id": str(wamid), **message}, *_], **others} if status < 300 and wamid:
+        case {"messages": [{"id": str(wamid), **message}, *_], **others} if status < 300 and _text(wamid):
             return _accepted(wamid, message, others)
         case _:
             return Unknown("no_graph_answer")
@@ -124,4 +130,5 @@ def _accepted(wamid: str, message: Mapping[str, Any], others: Mapping[str, Any])
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """A text that can be kept, and one that anybody could have meant."""
+    return value if isinstance(value, str) and 0 < len(value) <= LONGEST_TEXT and not unstorable(value) else None

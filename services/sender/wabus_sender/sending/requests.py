@@ -36,6 +36,8 @@ def unstorable(value: Any) -> bool:
     """Whether JSON has something in it that tables can't hold: NUL, half a character, a number out of range."""
     match value:
         case str():
+            if value.isascii():
+                return "\x00" in value
             return "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value)
         case bool() | None:
             return False
