@@ -39,6 +39,7 @@ from wabus_runtime.http.auth import make_token
 from wabus_runtime.kafka.clients import ensure_topics
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.settings import AuthSettings, CredentialSettings, KafkaSettings, load
+from wabus_sender.worker.telling import tell
 
 ORG = "org"
 NUMBERS = 9
@@ -307,7 +308,7 @@ async def main() -> int:
             await ensure_topics(load(KafkaSettings))
             publisher = Publisher(load(KafkaSettings), "/wabus/bench")
             await publisher.start()
-            await publisher.publish(connection(meta))
+            await tell(publisher, connection(meta))  # topics that are new may have no leader yet
             people = People()
             if "throughput" in parts:
                 print(f"calls a second, Meta answering after {asked.latency} ms")

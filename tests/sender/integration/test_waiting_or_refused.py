@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from sending_world import ORG, Client, Json, Sending, template, text
+import pytest
+from sending_world import ORG, Client, Json, Sending, received, template, text
 from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
 from wabus_events import Body, CapabilityChanged, Header, Template, TemplateChanged
 from wabus_events.testing import an
@@ -56,6 +57,84 @@ async def test_what_waits_for_a_paused_template_goes_once_it_is_approved_again(
     assert await sending.sent() == []
     await is_now(sending, "APPROVED", 2)
     await sending.until(sender, taken["send_id"], "accepted")
+
+
+async def test_a_template_that_meta_has_paused_is_not_asked_about_again_and_again(
+    sending: Sending, sender: Client
+) -> None:
+    fault = {"path": "/messages", "method": "POST", "code": 132015, "status": 400, "times": 99}
+    await sending.control("POST", "/faults", {"fail": fault})
+    first = (await sending.post(sender, template()))["send_id"]
+    found = await sending.until(sender, first, "refused")
+    assert (found["refusal"]["code"], found["refusal"]["error_code"]) == ("template_stopped", 132015)
+    others = [(await sending.post(sender, template(f"49151000001{each:02}")))["send_id"] for each in range(3)]
+    for each in others:
+        found = await sending.until(sender, each, "refused")
+        assert (found["refusal"]["code"], found["refusal"]["error_code"]) == ("template_stopped", None)
+    answer = await sending.post(sender, text())  # which is of no template
+    await sending.until(sender, answer["send_id"], "refused")
+    assert (await sending.control("GET", "/sending"))["counts"]["sent"] == 0
+
+
+async def test_marketing_that_the_one_interface_does_not_take_goes_by_the_other(
+    sending: Sending, sender: Client
+) -> None:
+    waba = f"/wabas/{DEMO_WABA}"
+    onboarded = {"disable_marketing_messages_on_cloud_api": True, "marketing_messages_onboarding_status": "ONBOARDED"}
+    await sending.control("PATCH", f"{waba}?webhook=false", onboarded)
+    await sending.control("POST", f"{waba}/templates?webhook=false", {"name": "spring", "category": "MARKETING"})
+    told = Template(
+        template_id="8", name="spring", language="en_US", category="MARKETING", status="APPROVED",
+        body=Body(text="Hello, this is spring.", variables=[], raw={}),
+    )  # fmt: skip
+    about: Json = {"waba_id": DEMO_WABA, "org_id": ORG, "time": datetime.now(UTC), "version_number": 1}
+    await sending.publisher.publish([an(TemplateChanged, template=told, added=True, **about)])
+    spring = template() | {"template": {"name": "spring", "language": {"code": "en_US"}}}
+
+    async def known() -> bool:
+        async with sender.post("/messages/check", json=spring, headers=sending.bearer(ORG, "agent")) as answer:
+            return answer.status == 200 and (await answer.json())["lane"] == "marketing"
+
+    await sending.eventually(known)
+    for to in ("4915100000201", "4915100000202"):
+        taken = await sending.post(sender, spring | {"to": to})
+        found = await sending.until(sender, taken["send_id"], "accepted", "refused", "unknown")
+        assert (found["state"], found["attempts"]) == ("accepted", 1)
+    assert {entry["edge"] for entry in await sending.sent()} == {"marketing_messages"}
+    # What it was refused for once is not asked again.
+    assert (await sending.control("GET", "/sending"))["counts"]["refused"] == {"131063": 1}
+
+
+async def test_who_meta_says_wants_no_marketing_is_not_asked_about_again(sending: Sending, sender: Client) -> None:
+    await is_now(sending, "APPROVED", 1, "MARKETING")
+
+    async def refusal() -> str | None:
+        async with sender.post("/messages/check", json=template(), headers=sending.bearer(ORG, "agent")) as answer:
+            told = await answer.json()
+            return told["lane"] if told["ok"] else told["refusal"]["code"]
+
+    async def is_marketing() -> bool:
+        return await refusal() == "marketing"
+
+    await sending.eventually(is_marketing)
+    fault = {"path": "/messages", "method": "POST", "code": 131050, "status": 400, "times": 1}
+    await sending.control("POST", "/faults", {"fail": fault})
+    found = await sending.until(sender, (await sending.post(sender, template()))["send_id"], "refused")
+    assert (found["refusal"]["code"], found["refusal"]["error_code"]) == ("not_wanted", 131050)
+    assert await refusal() == "wants_no_marketing"
+
+
+async def test_what_comes_in_is_left_to_those_who_write(sending: Sending, sender: Client) -> None:
+    async def how() -> Json:
+        return await sending.get(sender, f"/numbers/{DEMO_PHONE}/sending")
+
+    async def slower() -> bool:
+        told = await how()
+        assert (told["level"], told["rate"]) == (80, pytest.approx(76 - told["comes_in"]))
+        await sending.publisher.publish([received("4915100000301") for _ in range(20)])
+        return told["comes_in"] > 4
+
+    await sending.eventually(slower)
 
 
 async def test_what_waits_for_a_stopped_number_is_refused_if_that_is_wanted(sending: Sending, sender: Client) -> None:

@@ -59,7 +59,12 @@ HANDLING: Mapping[Kind, Handling] = {
         False, False, "message", "Refused: this kind of message needs another address of the person."
     ),
     "request_wrong": Handling(False, False, "message", "Refused: Meta does not take what was asked."),
-    "wrong_door": Handling(False, False, "template", "Refused here: it has to be sent through Meta's other interface."),
+    "wrong_door": Handling(
+        False,
+        False,
+        "template",
+        "Sent through Meta's interface for marketing messages; refused if that does not take it either.",
+    ),
     "identity_changed": Handling(False, False, "person", "Refused until somebody has confirmed who the person is."),
     "media": Handling(False, False, "message", "Refused: Meta can't use the file."),
     "account_stop": Handling(True, False, "number", "The number stops and its queue is kept until somebody has acted."),

@@ -354,6 +354,7 @@ class NumberView(BaseModel):
     phone_number_id: str
     level: float = Field(description="Messages a second that Meta allows it, as far as Graph says.")
     rate: float = Field(description="Messages a second that are sent at most.")
+    comes_in: float = Field(description="Messages a second that are left to what people write, who wrote just now.")
     lanes: list[LaneView]
     paused: PauseView | None
     reach: ReachView

@@ -12,7 +12,7 @@ from wabus_runtime.http.auth import authorise
 from wabus_whatsapp.sending.errors import ERRORS, meaning
 
 from wabus_sender.api.models import NumberPath
-from wabus_sender.sending.budgets import USED, level_of
+from wabus_sender.sending.budgets import NumberBudget, level_of, set_aside
 from wabus_sender.sending.reach import Reach
 from wabus_sender.tables import facts, numbers, reach
 
@@ -34,12 +34,15 @@ class NumbersApi:
         known = await facts.levels(pool, [phone_number_id])
         throughput, coexistence = known.get(phone_number_id, (None, False))
         level = level_of(throughput, coexistence=coexistence)
+        came_in = await numbers.arrived_lately(pool, [phone_number_id], now)
+        comes_in = set_aside(came_in.get(phone_number_id, 0), numbers.ARRIVAL_SPAN)
         lanes = await numbers.waiting(pool, phone_number_id, caller.org_id)
         paused = await numbers.paused(pool, phone_number_id, now)
         content = {
             "phone_number_id": phone_number_id,
             "level": level,
-            "rate": level * USED,
+            "rate": NumberBudget(level, comes_in).rate(0),
+            "comes_in": comes_in,
             "lanes": [{"lane": row["lane"], "waiting": row["number"], "oldest": row["oldest"]} for row in lanes],
             "paused": _pause(paused) if paused else None,
             "reach": _reach(await reach.reach(pool, [phone_number_id], now), phone_number_id),

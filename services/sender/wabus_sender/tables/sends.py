@@ -264,6 +264,8 @@ class Checked(NamedTuple):
     """Whether somebody has paused its label."""
     owner: str | None
     """Whose the number is now; the organisation's own where that is not known."""
+    template_name: str | None
+    template_language: str | None
     template_status: str | None
     template_waits: bool
     """Whether the organisation wants its sends to wait while their template is paused."""
@@ -293,7 +295,7 @@ async def to_check(pool: asyncpg.Pool, send_ids: Iterable[str]) -> list[Checked]
         SELECT send_id::text, sends.org_id, sends.waba_id, sends.phone_number_id, lane, kind, wa_id,
             claimed, sends.label, coalesce(labels.paused, false),
             CASE WHEN accounts.waba_id IS NULL THEN sends.org_id ELSE accounts.org_id END,
-            templates.status, coalesce(policies.paused_template = 'wait', false),
+            template_name, template_language, templates.status, coalesce(policies.paused_template = 'wait', false),
             coalesce(policies.country_rules = 'ask_meta', false),
             wrote.user_last_at, wrote.maybe_at, coalesce(chosen.stopped, false),
             coalesce(told.opted_out, false),
@@ -441,15 +443,21 @@ async def settled(
 
 async def stopped(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, most: int) -> list[asyncpg.Record]:
     """Sends that are due of numbers that Meta has stopped, of organisations that want these refused."""
+    # Mostly no number is stopped, and the others' sends are many: whatever the planner believes, it begins with those.
     return await pool.fetch(
         """
-        SELECT send_id::text, sends.org_id, waba_id, sends.phone_number_id, label, claimed, number_pauses.error_code
-        FROM number_pauses
-        JOIN queues USING (phone_number_id)
-        JOIN sends ON sends.phone_number_id = queues.phone_number_id AND sends.lane = queues.lane
-        JOIN policies ON policies.org_id = sends.org_id AND stopped_number = 'refuse'
-        WHERE until > $2 AND reason IN ('account_stop', 'no_access') AND queues.partition = ANY($1)
-            AND state = 'queued' AND next_at <= until + interval '5 seconds' AND due_at IS NULL AND expires_at > $2
+        WITH stopped AS MATERIALIZED (
+            SELECT phone_number_id, lane, until, error_code FROM number_pauses JOIN queues USING (phone_number_id)
+            WHERE until > $2 AND reason IN ('account_stop', 'no_access') AND queues.partition = ANY($1)
+        )
+        SELECT send_id::text, found.org_id, waba_id, phone_number_id, label, claimed, error_code
+        FROM stopped CROSS JOIN LATERAL (
+            SELECT send_id, sends.org_id, waba_id, label, claimed FROM sends
+            JOIN policies ON policies.org_id = sends.org_id AND stopped_number = 'refuse'
+            WHERE sends.phone_number_id = stopped.phone_number_id AND sends.lane = stopped.lane AND state = 'queued'
+                AND next_at <= until + interval '5 seconds' AND due_at IS NULL AND expires_at > $2
+            ORDER BY next_at, sequence LIMIT $3
+        ) AS found
         LIMIT $3
         """,
         partitions,

@@ -1,7 +1,7 @@
 """One call to Meta for a send that is claimed, and what comes of it."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import SecretStr
@@ -14,6 +14,7 @@ from wabus_sender.sending.answers import (
     ANSWER_LOST,
     NOT_CONNECTED,
     STOP_WAIT,
+    Accepted,
     Again,
     Outcome,
     Refused,
@@ -29,6 +30,7 @@ from wabus_sender.tables.people.read_marks import Mark
 from wabus_sender.tables.sends import Claimed
 from wabus_sender.tables.uploads import Upload
 
+TEMPLATES_KEPT = 10_000
 NO_ACCESS = Again("no_access", STOP_WAIT, "number")
 
 
@@ -39,14 +41,34 @@ class Calls:
     graph: Graph
     credentials: CredentialCache
     keyring: Keyring
+    by_marketing: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """Templates, each with its account, that Meta takes by its interface for marketing messages only."""
 
     async def call(self, send: Claimed) -> Outcome:
-        """What came of asking Meta once."""
+        """What came of asking Meta once; and once more by its other interface, where it says that nothing goes by this.
+
+        Source: Meta, "Marketing Messages API", Error codes (131061, 131063).
+        """
         token = self._token(send.waba_id, send.org_id)
         if token is None:
             return NO_ACCESS
+        name = marketing_template(send)
+        template = (send.waba_id, name) if name else None
+        if template in self.by_marketing:
+            return await self._post(send, token, "marketing_messages")
+        found = await self._post(send, token, "messages")
+        if template is None or not isinstance(found, Refused) or found.code != "wrong_door":
+            return found
+        found = await self._post(send, token, "marketing_messages")
+        if isinstance(found, Accepted):
+            if len(self.by_marketing) >= TEMPLATES_KEPT:
+                self.by_marketing.clear()  # they are learnt anew
+            self.by_marketing.add(template)
+        return found
+
+    async def _post(self, send: Claimed, token: SecretStr, edge: str) -> Outcome:
         try:
-            answer = await self.graph.post_once(f"{send.phone_number_id}/messages", token, body_of(send))
+            answer = await self.graph.post_once(f"{send.phone_number_id}/{edge}", token, body_of(send))
         except AnswerLost:
             return ANSWER_LOST
         except MetaOutage as outage:
@@ -103,6 +125,15 @@ class Calls:
         try:
             return self.keyring.open(credential)
         except CannotOpen:
+            return None
+
+
+def marketing_template(send: Claimed) -> str | None:
+    """The name of the marketing template that a send is of; None of anything else."""
+    match send.message:
+        case {"template": {"name": str(name)}} if send.lane == "marketing":
+            return name
+        case _:
             return None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -39,7 +39,7 @@ from wabus_runtime.settings import KafkaSettings
 
 from wabus_sender.sending import checks
 from wabus_sender.sending.answers import ANSWER_LOST, Accepted, Again, Outcome, Refused, Unknown, after_tries
-from wabus_sender.sending.budgets import PAIR_SPAN, level_of
+from wabus_sender.sending.budgets import PAIR_SPAN, Window, level_of, set_aside
 from wabus_sender.sending.checks import Facts
 from wabus_sender.sending.queue import HOLD, LANES, NumberQueue, Waiting
 from wabus_sender.sending.reach import Reach
@@ -49,22 +49,25 @@ from wabus_sender.worker import blocking, marking, projector, settling
 from wabus_sender.worker.calling import Calls
 from wabus_sender.worker.telling import made, tell
 
-IN_MEMORY = 200  # sends of a lane of a number that are read at once
-REFILL_BELOW = 50  # of them, fewer of which wait
+IN_MEMORY = 400  # sends of a lane of a number that are read at once
+REFILL_BELOW = 150  # of them, fewer of which wait
 AHEAD = 0.1  # seconds: so long before its call a send is claimed, beside what a claim takes
 AHEAD_MOST = 0.5  # seconds: what is more urgent waits behind what is claimed
 LATEST_CLAIM = 0.2  # the weight of the latest claim in how long one takes
-CLAIMED_MOST = 2  # sends for each call that may be under way: the others wait for Kafka, before their call or after it
+CLAIMED_MOST = 3  # sends for each call that may be under way: the others wait for Kafka, before their call or after it
 MARKETING_SHARE = 0.75  # of the sends that may be claimed
 LOOK_EVERY = 1.0  # seconds until it is looked without being told
 LOOK_PAUSE = 0.005  # seconds between two looks
+LOOK_PAUSE_BUSY = 0.02  # the same while enough is claimed for what may be called meanwhile
 CATCH_UP_WAIT = 3.0  # seconds for one wait until the fold has read what was there; it is waited again
 DRAIN_TIMEOUT = 5.0  # seconds after SIGTERM for calls under way; less than the process has
 TRIES_KEPT = 20_000  # sends
 TEMPLATE_LOOK = timedelta(seconds=60)
 """Until it is tried again with a template that Meta has paused, if nothing is known of that by then."""
 TEMPLATE_PAUSED = 132015  # Meta: "WhatsApp error codes"
+STOPPED_TEMPLATES_KEPT = 1_000
 REACH_EVERY = 5.0  # seconds between two looks at how many people portfolios have written to first
+COMES_IN_EVERY = 1.0  # seconds between two looks at what comes in
 LEVELS_EVERY = 60.0  # seconds between two looks at what Graph says of numbers
 
 CALLED = Counter("wabus_sender_calls_total", "Calls to Meta for a send, by what came of them.", ["lane", "outcome"])
@@ -77,6 +80,18 @@ NEAR = Gauge("wabus_sender_numbers_near_reach", "Numbers with marketing that hav
 PAUSED = Gauge("wabus_sender_numbers_paused", "Numbers of this process for which nothing is sent for now.")
 
 log = structlog.get_logger()
+
+
+Named = tuple[str, str | None, str | None]
+"""A template: of which account, its name, and its language."""
+
+
+class Stopped(NamedTuple):
+    """A template that Meta does not send."""
+
+    status: str
+    until: float
+    """When it is asked again."""
 
 
 @dataclass
@@ -109,11 +124,14 @@ class Dispatcher:
     """Of each number, who waits for its next turn."""
     _claim_takes: float = 0.0
     """Seconds from looking at what is due to Kafka having the claims, lately."""
+    _stopped_templates: dict[Named, Stopped] = field(default_factory=dict[Named, Stopped])
+    """Templates that Meta has just said not to send; the fold learns of it later."""
     _tries: dict[str, int] = field(default_factory=dict[str, int])
     """How often Meta was in trouble for a send."""
     _full: set[tuple[str, Lane]] = field(default_factory=set[tuple[str, Lane]])
     """Lanes of which there may be more than is in memory."""
     _levels_at: float = 0.0
+    _comes_in_at: float = 0.0
     _people_left: dict[str, float] = field(default_factory=dict[str, float])
     """Of numbers that have marketing, to how many people more it may be sent."""
     _reach_at: float = 0.0
@@ -221,7 +239,7 @@ class Dispatcher:
 
     async def _pause(self, partitions: Sequence[int]) -> None:
         """Until something may be due, be it that nobody tells of it."""
-        await asyncio.sleep(LOOK_PAUSE)
+        await asyncio.sleep(LOOK_PAUSE if len(self._claimed) < self.most else LOOK_PAUSE_BUSY)
         wait = LOOK_EVERY
         if not self._wake.is_set():
             now = datetime.now(UTC)
@@ -243,6 +261,7 @@ class Dispatcher:
     async def _cycle(self, owner: UUID, partitions: Sequence[int]) -> None:
         """Take those whose turn it is, look at them once more, and claim them."""
         await self._refill(partitions)
+        await self._look_what_comes_in()
         await self._look_how_far_it_reaches()
         now = _now()
         going: list[Waiting] = []
@@ -312,6 +331,14 @@ class Dispatcher:
             queue.budget.level = level_of(throughput, coexistence=coexistence)
             queue.level_known = True
 
+    async def _look_what_comes_in(self) -> None:
+        if not self._queues or (now := _now()) < self._comes_in_at:
+            return
+        self._comes_in_at = now + COMES_IN_EVERY
+        found = await numbers.arrived_lately(self.pool, self._queues, datetime.now(UTC))
+        for number, queue in self._queues.items():
+            queue.budget.comes_in = set_aside(found.get(number, 0), numbers.ARRIVAL_SPAN)
+
     async def _look_how_far_it_reaches(self) -> None:
         is_due = _now() >= self._reach_at
         wanted = [
@@ -337,14 +364,19 @@ class Dispatcher:
             if paused := [each.send_id for each in checked if each.paused]:
                 await labels.hold(self.pool, paused)
                 checked = [each for each in checked if not each.paused]
+            known = {each.send_id: self._facts(each, begun) for each in checked}
             refused = {
-                each.send_id: why.code for each in checked if (why := checks.refusal(each.org_id, _facts(each), now))
+                each.send_id: why.code
+                for each in checked
+                if (why := checks.refusal(each.org_id, known[each.send_id], now))
             }
             wanted = [each.send_id for each in checked if each.send_id not in refused]
-            if waiting := {each.send_id for each in checked if checks.must_wait(_facts(each))} - refused.keys():
-                await labels.hold(self.pool, waiting)
+            if waiting := {each.send_id for each in checked if checks.must_wait(known[each.send_id])} - refused.keys():
+                by_fold = {each.send_id for each in checked if each.template_status == checks.PAUSED} & waiting
+                await labels.hold(self.pool, by_fold)
+                await sends.put_off(self.pool, dict.fromkeys(waiting - by_fold, now + TEMPLATE_LOOK))
                 wanted = [send_id for send_id in wanted if send_id not in waiting]
-            first = {each.send_id for each in checked if checks.writes_first(_facts(each), now)}
+            first = {each.send_id for each in checked if checks.writes_first(known[each.send_id], now)}
             claimed = await sends.claim(self.pool, owner, wanted, first, now) if wanted else []
             for send_id in by_id.keys() - {each.send_id for each in claimed} - refused.keys():
                 # It was cancelled or has expired, its label is paused, or the partition is somebody else's.
@@ -411,10 +443,7 @@ class Dispatcher:
         self._ahead[send.phone_number_id] -= 1
         self._wake.set()
         if outcome is None:
-            try:
-                outcome = await self._called(send)
-            finally:
-                self._room.release()
+            outcome = await self._called(send, queue.budget.window)
         CALLED.labels(send.lane, _word(outcome)).inc()
         try:
             await self._conclude(send, waiting, queue, outcome)
@@ -425,7 +454,7 @@ class Dispatcher:
             self._wake.set()
 
     async def _turn(self, phone_number_id: str, queue: NumberQueue) -> Again | None:
-        """Wait for the number's next turn and for room among the calls, which the caller gives back.
+        """Wait for the number's next turn and for room among the calls, which `_called` gives back.
 
         Why it is not called after all, if so: then there is nothing to give back. One send of a number waits at a
         time, so that a turn is counted from when the one before was used: who wakes up late uses up no second one.
@@ -434,10 +463,21 @@ class Dispatcher:
             if why := self._not_now(queue):
                 return why
             await asyncio.sleep(max(0.0, queue.budget.slot(_now()) - _now()))
+            while True:
+                pause = self._until_room(queue)
+                if not pause:
+                    break
+                await asyncio.sleep(pause)
             await self._room.acquire()
             if why := self._not_now(queue):
                 self._room.release()
-            return why
+                return why
+            queue.budget.window.begun()
+            return None
+
+    def _until_room(self, queue: NumberQueue) -> float:
+        """Seconds until it is worth asking again whether Meta can't count too many; 0 if there is room."""
+        return 0.0 if self._stopping else max(0.0, queue.budget.room_at(now := _now()) - now)
 
     def _not_now(self, queue: NumberQueue) -> Again | None:
         if self._stopping:
@@ -446,13 +486,19 @@ class Dispatcher:
             return Again(queue.budget.pause_reason or "paused", queue.budget.paused_until - _now())
         return None
 
-    async def _called(self, send: Claimed) -> Outcome:
+    async def _called(self, send: Claimed, window: Window) -> Outcome:
+        began = _now()
+        outcome: Outcome = ANSWER_LOST
         try:
-            return await self.calls().call(send)
+            outcome = await self.calls().call(send)
         except Exception:
             # Whatever it was: it may have been sent.
             log.exception("a call has failed", action="call_failed", send_id=send.send_id)
-            return ANSWER_LOST
+        finally:
+            self._room.release()
+            # What Meta itself has not answered to try again was not asked of it.
+            window.ended(began, _now(), made=not isinstance(outcome, Again) or outcome.error_code is not None)
+        return outcome
 
     async def _conclude(self, send: Claimed, waiting: Waiting, queue: NumberQueue, outcome: Outcome) -> None:
         """Tell what came of it, and let those who wait for it go on."""
@@ -461,12 +507,10 @@ class Dispatcher:
                 self._tries.clear()
             tries = self._tries[send.send_id] = self._tries.get(send.send_id, 0) + 1
             outcome = after_tries(outcome, tries)
-        if (
-            isinstance(outcome, Refused)
-            and outcome.error_code == TEMPLATE_PAUSED
-            and await self._lets_wait(send.org_id)
-        ):
-            outcome = Again("template_paused", TEMPLATE_LOOK.total_seconds(), error_code=outcome.error_code)
+        if isinstance(outcome, Refused) and outcome.code == "template_stopped":
+            self._stop_template(send, outcome)
+            if outcome.error_code == TEMPLATE_PAUSED and await self._lets_wait(send.org_id):
+                outcome = Again("template_paused", TEMPLATE_LOOK.total_seconds(), error_code=outcome.error_code)
         wait, hold = 0.0, HOLD
         if isinstance(outcome, Again):
             wait = outcome.wait
@@ -487,6 +531,22 @@ class Dispatcher:
             queue.again(waiting, _now(), wait, hold)
         else:
             queue.ended(waiting)
+
+    def _stop_template(self, send: Claimed, refused: Refused) -> None:
+        """Ask Meta no more for a while about what else has this template: it says the same each time."""
+        now = _now()
+        if len(self._stopped_templates) >= STOPPED_TEMPLATES_KEPT:
+            self._stopped_templates = {name: kept for name, kept in self._stopped_templates.items() if kept.until > now}
+        status = checks.PAUSED if refused.error_code == TEMPLATE_PAUSED else "DISABLED"
+        self._stopped_templates[template_of(send)] = Stopped(status, now + TEMPLATE_LOOK.total_seconds())
+
+    def _facts(self, each: Checked, now: float) -> Facts:
+        """What is known of a send just before its call."""
+        found = _facts(each)
+        stopped = self._stopped_templates.get((each.waba_id, each.template_name, each.template_language))
+        if stopped and now < stopped.until and (found.template_status or "APPROVED") in checks.SENDABLE:
+            return found._replace(template_status=stopped.status)
+        return found
 
     async def _lets_wait(self, org_id: str) -> bool:
         """Whether an organisation wants its sends to wait while their template is paused."""
@@ -510,8 +570,17 @@ class Dispatcher:
         return queue
 
 
+def template_of(send: Claimed) -> Named:
+    """The template that a send is of; without a name where it is of none."""
+    match send.message:
+        case {"template": {"name": str(name), "language": {"code": str(language)}}}:
+            return send.waba_id, name, language
+        case _:
+            return send.waba_id, None, None
+
+
 def _facts(each: Checked) -> Facts:
-    """What is known of a send just before its call."""
+    """The same as far as the tables have it."""
     return Facts(
         is_template=each.kind == "template",
         read_until=each.read_until,

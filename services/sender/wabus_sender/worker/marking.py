@@ -20,6 +20,7 @@ async def run(pool: asyncpg.Pool, partitions: Sequence[int], calls: Callable[[],
         now = datetime.now(UTC)
         marks = await read_marks.due(pool, partitions, now, now + AGAIN_AFTER, AT_ONCE)
         told = await asyncio.gather(*(calls().mark(mark) for mark in marks))
-        await read_marks.done(pool, [mark for mark, done in zip(marks, told, strict=True) if done])
+        if any(told):
+            await read_marks.done(pool, [mark for mark, done in zip(marks, told, strict=True) if done])
         if len(marks) < AT_ONCE:
             await asyncio.sleep(LOOK_EVERY)

@@ -23,10 +23,12 @@ from wabus_events import (
     Event,
     LabelPaused,
     LabelResumed,
+    MessageReceived,
     OptedIn,
     OptedOut,
     PersonDrawn,
     ReadMarkRequested,
+    SendRefused,
     SendRequested,
     WabaEvent,
     contact_id,
@@ -45,10 +47,10 @@ from wabus_whatsapp.ids import Ids, Kind
 from wabus_whatsapp.joins import latest
 from wabus_whatsapp.window import Opens
 
-from wabus_sender.sending.reading import Handed, Preferred, Seen, ShortText, StatusOfSend, facts_of
+from wabus_sender.sending.reading import STOPPED, Handed, Preferred, Seen, ShortText, StatusOfSend, facts_of
 from wabus_sender.sending.states import fold
 from wabus_sender.settings import SenderFoldSettings
-from wabus_sender.tables import experiments, facts, heard, labels, sends
+from wabus_sender.tables import experiments, facts, heard, labels, numbers, sends
 from wabus_sender.tables.experiments import InArm, Link
 from wabus_sender.tables.people import blocks, contacts, opt_outs, read_marks, thread_owners
 from wabus_sender.tables.people.contacts import Choice, Contact, Wrote
@@ -174,25 +176,34 @@ class _Folding:
             for named in self._values(record.event.org_id or "", record.event.wa_id, record.event.user_id)[:1]
         ]
         persons, wrote, conversations = self._persons(seen, of_sends)
+        came_in = [record.event for record in records if isinstance(record.event, MessageReceived)]
         of_experiments = [record.event for record in records if record.topic == INSIGHTS.name]
         drawn = [each for record in records for each in self._drawn(record.event)]
         links = [*self._moves(records), *self._links(persons)]
 
+        # A batch has mostly a few kinds of events: what asks PostgreSQL for nothing would still wait for its answer.
         async def write(connection: Connection) -> None:
             await facts.write(connection, of_facts, over=self._over)
             await experiments.write(connection, of_experiments)
-            await experiments.write_arms(connection, drawn, links)
+            if drawn or links:
+                await experiments.write_arms(connection, drawn, links)
             await contacts.write(connection, persons, wrote, conversations)
-            await contacts.write_choices(connection, choices)
-            await thread_owners.write(connection, owners)
+            if choices:
+                await contacts.write_choices(connection, choices)
+            if owners:
+                await thread_owners.write(connection, owners)
             await opt_outs.hear(connection, said, tells=not self._over)
-            await opt_outs.write(connection, opted)
+            if opted:
+                await opt_outs.write(connection, opted)
             await blocks.write(connection, of_blocks, over=self._over)
             await heard.write(connection, statuses)
             await _write_sends(connection, of_sends, over=self._over)
-            await labels.write(connection, of_labels)
-            if not self._over:  # nobody waits for one of then
-                await read_marks.insert(connection, of_marks)
+            if of_labels:
+                await labels.write(connection, of_labels)
+            if not self._over:  # nobody waits for one of then, and what came in is counted already
+                await numbers.count_arrivals(connection, came_in)
+                if of_marks:
+                    await read_marks.insert(connection, of_marks)
 
         return write
 
@@ -310,8 +321,8 @@ async def _write_sends(connection: Connection, records: Sequence[Recorded], *, o
     await sends.insert(connection, asked, over=over)
     others = [record.event for record in records if not isinstance(record.event, SendRequested)]
     await _fold_events(connection, others)
-    numbers = {event.phone_number_id for record in records if isinstance(event := record.event, SendEvent)}
-    await connection.executemany("SELECT pg_notify($1, $2)", [(DUE, number) for number in sorted(numbers)])
+    of_numbers = {event.phone_number_id for record in records if isinstance(event := record.event, SendEvent)}
+    await connection.execute("SELECT pg_notify($1, number) FROM unnest($2::text[]) AS number", DUE, sorted(of_numbers))
 
 
 async def _fold_events(connection: Connection, events: Sequence[Event]) -> None:
@@ -330,3 +341,8 @@ async def _fold_events(connection: Connection, events: Sequence[Event]) -> None:
         after = {send_id: reduce(fold, told[send_id], send) for send_id, send in before.items()}
         newest = {send_id: max(event.time for event in told[send_id]) for send_id in after}
         await sends.update(connection, {send_id: (send, newest[send_id]) for send_id, send in after.items()})
+    unwanted = {
+        event.send_id: event.time for event in events if isinstance(event, SendRefused) and event.error_code == STOPPED
+    }
+    if unwanted:
+        await contacts.take_refusals(connection, unwanted)

@@ -154,6 +154,23 @@ async def write_choices(connection: Connection, choices: Iterable[Choice]) -> No
     )
 
 
+async def take_refusals(connection: Connection, refused: Mapping[str, datetime]) -> None:
+    """Write down that whom these sends were to want no marketing, as Meta has said at these moments."""
+    await connection.execute(
+        """
+        INSERT INTO preferences AS known (org_id, phone_number_id, value, stopped, at)
+        SELECT org_id, phone_number_id, value, true, max(refused.at)
+        FROM unnest($1::uuid[], $2::timestamptz[]) AS refused(send_id, at) JOIN sends USING (send_id)
+        CROSS JOIN unnest(ARRAY[wa_id, user_id]) AS value
+        WHERE value IS NOT NULL GROUP BY org_id, phone_number_id, value ORDER BY 1, 2, 3
+        ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET stopped = true, at = excluded.at
+        WHERE (excluded.at, true) > (known.at, known.stopped)
+        """,
+        list(map(UUID, refused)),
+        list(refused.values()),
+    )
+
+
 async def stopped(
     connection: asyncpg.Pool | Connection, persons: Sequence[tuple[str, str, str]]
 ) -> set[tuple[str, str, str]]:
