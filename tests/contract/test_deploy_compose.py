@@ -24,7 +24,8 @@ OTHERS = sorted(set(SETTINGS) - {"gateway"})
 OF_ONE_PROCESS: dict[str, tuple[Role, list[str]]] = {
     "gateway": ("all", ["gateway"]),
     "api": ("api", OTHERS),
-    "worker": ("worker", OTHERS),
+    "worker": ("worker", sorted({*OTHERS} - {"sender"})),
+    "sender": ("worker", ["sender"]),
 }
 """The role in which a process of Compose runs, and the services that it runs."""
 FROM_THE_IMAGE = {"HTTP_HOST", "HTTP_PORT"}
@@ -106,7 +107,7 @@ def test_each_process_is_told_what_its_services_need_and_nothing_else(services: 
     assert "DATABASE_URL" not in services["gateway"]["environment"]
     assert {name for name in OF_ONE_PROCESS if "READ_DATABASE_URL" in services[name]["environment"]} == {"api"}
     assert {name for name in OF_ONE_PROCESS if "CREDENTIAL_KEYS" in services[name]["environment"]} == {
-        "gateway", "worker",
+        "gateway", "worker", "sender",
     }  # fmt: skip
     assert set(services["migrate"]["environment"]) == {"DATABASE_URL"}
 

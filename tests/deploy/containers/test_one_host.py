@@ -13,7 +13,7 @@ from simulated_meta.seed import DEMO_TEMPLATE
 from waiting import Eventually
 from webhooks import conversation, encoded, signed, text, webhook
 
-PROCESSES = ("gateway", "api", "worker")
+PROCESSES = ("gateway", "api", "worker", "sender")
 AS_NOBODY = """
 import os, pathlib
 print(os.getuid())
@@ -115,7 +115,7 @@ def test_everything_fits_into_the_memory_that_the_documentation_promises(one_hos
     assert sum(limits) < 8 * 1024
 
 
-@pytest.mark.parametrize("victim", ["gateway", "api", "worker", "front", "postgres", "kafka"])
+@pytest.mark.parametrize("victim", ["gateway", "api", "worker", "sender", "front", "postgres", "kafka"])
 async def test_a_container_that_is_killed_under_load_comes_back_and_nothing_acknowledged_is_lost(
     one_host: Checkout, url: str, headers: dict[str, str], image: str, victim: str, eventually: Eventually
 ) -> None:

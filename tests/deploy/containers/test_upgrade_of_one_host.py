@@ -8,6 +8,7 @@ import pytest
 from one_host import DEPLOY, STORES_LATE, Checkout, Load, blocks, git, received, refusals, refused_for
 from waiting import Eventually
 
+PROCESSES = ("gateway", "api", "worker", "sender")
 HOLE = 3.0  # seconds; none is expected
 NEXT = "0.2.1"
 PLACES = {"libs/runtime/pyproject.toml": "version = ", "deploy/images/Dockerfile": "version="}
@@ -16,7 +17,7 @@ PLACES = {"libs/runtime/pyproject.toml": "version = ", "deploy/images/Dockerfile
 
 def versions(one_host: Checkout) -> dict[str, str]:
     """The release that each process runs, by its own word."""
-    return {each: one_host.inside(each, "wabus", "--version").split()[-1] for each in ("gateway", "api", "worker")}
+    return {each: one_host.inside(each, "wabus", "--version").split()[-1] for each in PROCESSES}
 
 
 def containers(one_host: Checkout) -> dict[str, str]:
@@ -70,7 +71,7 @@ async def test_releases_change_places_under_load_and_back_without_a_hole(
         before = await received(url, headers)
         load, said = await under_load(one_host, url, headers, prefix, script)
 
-        assert versions(one_host) == dict.fromkeys(("gateway", "api", "worker"), release)
+        assert versions(one_host) == dict.fromkeys(PROCESSES, release)
         assert f"to {release}" in said
         await assert_kept_and_counted_once(one_host, url, headers, load, before, eventually)
 
