@@ -267,7 +267,9 @@ async def test_a_plan_says_what_it_costs_and_who_is_held_out_gets_no_marketing(
     other = next(each for each in PEOPLE if not is_held_out(500, salt, each, "marketing"))
     # Whoever is held out gets no marketing, by an experiment, by its name, or from a platform that sends by itself.
     asked = await insights.call("POST", f"/experiments/{defined['experiment_id']}/assign", {"to": hers})
-    assert asked == {"arm": None, "sends": False, "template": None, "withheld": "holdout"}
+    assert asked == {
+        "arm": None, "sends": False, "template": None, "withheld": "holdout", "biz_opaque_callback_data": None
+    }  # fmt: skip
     assert (await insights.call("POST", f"/experiments/{defined['experiment_id']}/assign", {"to": other}))["arm"]
     by_name = {"from": DEMO_PHONE, "to": hers, "type": "template",
                "template": {"name": "plain", "language": {"code": "de"}}}  # fmt: skip

@@ -29,9 +29,9 @@ from wabus_events import (
     SendRequested,
     identity_of,
 )
-from wabus_events.models.insights.experiments import DrawnSlice, PlannedArm
+from wabus_events.models.insights.experiments import DrawnSlice, Metric, PlannedArm
 from wabus_events.testing import an
-from wabus_insights.experiments.reading import Whom
+from wabus_insights.experiments.reading import OPAQUE_OF_A_DRAW, Whom, draw_id
 from wabus_insights.tables.erasing import erase
 from wabus_insights.tables.experiments import counting
 from wabus_insights.tables.experiments.people import arm_of as arm_of_keys
@@ -98,10 +98,10 @@ async def fold(pool: asyncpg.Pool, batches: Sequence[Sequence[Event]]) -> None:
                 await by.fold(connection, records)
 
 
-async def count(pool: asyncpg.Pool, hours: float) -> None:
+async def count(pool: asyncpg.Pool, hours: float, metric: Metric = "replied") -> None:
     async with pool.acquire() as connection, connection.transaction():
         await counting.count_harm(connection, UUID(ID), timedelta(hours=1), at(hours - 1), at(hours), 100)
-        await counting.count(connection, UUID(ID), "replied", OUTCOME, at(hours) - OUTCOME, at(hours), 100)
+        await counting.count(connection, UUID(ID), metric, OUTCOME, at(hours) - OUTCOME, at(hours), 100)
 
 
 async def tallies(pool: asyncpg.Pool) -> list[counting.Tally]:
@@ -223,7 +223,8 @@ async def test_who_hides_their_number_keeps_their_arm_when_a_platform_asks_by_th
     async def arm_of(**known_by: str) -> str | None:
         by = ExperimentFolding(KEY, Directory(KafkaSettings(kafka_bootstrap_servers="nowhere:1")))
         keys = by.keys(ORG, Whom(known_by.get("number"), known_by.get("user")))
-        return await arm_of_keys(insights_tables, UUID(ID), [each.key for each in keys])
+        found = await arm_of_keys(insights_tables, UUID(ID), [each.key for each in keys])
+        return found and found[0]
 
     history = [asked(1, "B", 1, "491"), wrote(2, "491", "DE.1")]
     moved = an(ContactIdentityChanged, org_id=ORG, waba_id=WABA, previous_wa_id=None, previous_user_id="DE.1",
@@ -234,6 +235,26 @@ async def test_who_hides_their_number_keeps_their_arm_when_a_platform_asks_by_th
     assert await arm_of(user="DE.9") == "B"
     assert await arm_of(number="499") == "B"
     assert await arm_of(user="DE.7") is None
+
+
+async def test_what_a_platform_sends_by_itself_is_counted_by_what_it_gives_meta_along(
+    insights_tables: asyncpg.Pool,
+) -> None:
+    person = UUID(Ids(KEY).identifier(ORG, "wa_id", "491"))
+    opaque = f"{OPAQUE_OF_A_DRAW}{draw_id(UUID(ID), person)}"
+    drawn = an(PersonDrawn, org_id=ORG, experiment_id=ID, arm="A", epoch=1, to="491", recipient=None, time=at(1))
+    about: dict[str, Any] = {"org_id": ORG, "waba_id": WABA, "phone_number_id": PHONE, "group_id": None}
+    status = an(MessageStatusChanged, wamid="own", contact="491", user_id="DE.1", status="failed", time=at(1.1),
+                error_codes=[131049], value={"statuses": [{"biz_opaque_callback_data": opaque}]}, **about)  # fmt: skip
+    tapped = an(MessageReceived, wamid="in", contact="491", user_id=None, message_type="button", time=at(2),
+                value={"messages": [{"context": {"id": "own"}}]}, **about)  # fmt: skip
+    for batches in ([[drawn, status, tapped]], [[tapped], [status], [drawn]]):
+        await insights_tables.execute(
+            "TRUNCATE experiments, experiment_people, experiment_keys, experiment_links, experiment_signs"
+        )
+        await fold(insights_tables, [begun(), *batches])
+        await count(insights_tables, 200, "clicked")
+        assert await people(insights_tables) == [("A", [1], False, True, True, True, False, True)]
 
 
 async def test_what_messages_of_an_arm_cost_is_added_up_once_and_by_what_is_known(
@@ -312,7 +333,7 @@ async def test_who_people_were_is_not_kept_once_an_experiment_is_long_decided(in
     before = await people(insights_tables)
     assert await counting.delete_keys(insights_tables, at(200), 100) == 0
     assert await counting.delete_keys(insights_tables, at(201), 3) == 3
-    assert await counting.delete_keys(insights_tables, at(201), 3) == 1
+    assert await counting.delete_keys(insights_tables, at(201), 3) == 3
     assert await people(insights_tables) == before
     assert await insights_tables.fetchval("SELECT count(*) FROM experiment_keys") == 0
     named = [UUID(Ids(KEY).identifier(ORG, "wa_id", each)) for each in ("491", "492")]

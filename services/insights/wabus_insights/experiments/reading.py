@@ -19,6 +19,7 @@ from wabus_events import (
     SendRequested,
     SendSettled,
     contact_id,
+    fact_id,
 )
 from wabus_whatsapp.ids import message_id
 
@@ -33,6 +34,8 @@ HELD = "held_for_quality_assessment"
 """Meta: "Template pacing"."""
 _OPAQUE = "w1:"
 """What the sender gives Meta along with a message begins with it; the send's id follows."""
+OPAQUE_OF_A_DRAW = "x1:"
+"""The same of a message that a platform sends by itself; `draw_id` follows."""
 _SAYS_NOTHING = frozenset(("system", "request_welcome", "reaction", "edit", "revoke", "unsupported"))
 
 
@@ -74,6 +77,14 @@ class BecameMessage(NamedTuple):
     message_id: UUID
 
 
+class SentOutside(NamedTuple):
+    """What a platform has sent by itself to somebody who was drawn is this message."""
+
+    draw_id: UUID
+    message_id: UUID
+    at: datetime
+
+
 class Did(NamedTuple):
     """Somebody did something, or it happened to a message to them."""
 
@@ -84,7 +95,7 @@ class Did(NamedTuple):
     """A send or a message, where it is about one."""
 
 
-Fact = Drawn | Same | BecameMessage | Did
+Fact = Drawn | Same | BecameMessage | SentOutside | Did
 
 
 def facts_of(event: Event) -> Iterator[Fact]:
@@ -130,7 +141,11 @@ def facts_of(event: Event) -> Iterator[Fact]:
 def _of_status(event: MessageStatusChanged) -> Iterator[Fact]:
     whom = Whom(event.wa_id, event.user_id)
     yield from _same(whom, event.time)
-    key = _send_in(event.value) or UUID(message_id(event.org_id or "", event.phone_number_id, event.wamid))
+    of_message = UUID(message_id(event.org_id or "", event.phone_number_id, event.wamid))
+    key = _id_in(event.value, _OPAQUE) or of_message
+    if drawn := _id_in(event.value, OPAQUE_OF_A_DRAW):
+        key = drawn
+        yield SentOutside(drawn, of_message, event.time)  # for whoever taps a button of it names the message
     match event.status:
         case "read" | "played":
             yield Did("read", event.time, key=key)
@@ -163,12 +178,17 @@ def _replied_to(value: dict[str, Any]) -> str | None:
             return None
 
 
-def _send_in(value: dict[str, Any]) -> UUID | None:
+def _id_in(value: dict[str, Any], prefix: str) -> UUID | None:
     match value:
-        case {"statuses": [{"biz_opaque_callback_data": str(opaque)}]} if opaque.startswith(_OPAQUE):
+        case {"statuses": [{"biz_opaque_callback_data": str(opaque)}]} if opaque.startswith(prefix):
             try:
-                return UUID(opaque.removeprefix(_OPAQUE))
+                return UUID(opaque.removeprefix(prefix))
             except ValueError:
                 return None
         case _:
             return None
+
+
+def draw_id(experiment_id: UUID, person: UUID) -> UUID:
+    """By what a platform that sends by itself lets Meta tell whom a message is to: of a person as they were drawn."""
+    return UUID(fact_id("draw", str(experiment_id), str(person)))

@@ -55,6 +55,7 @@ from wabus_insights.api.experiments.models import (
 from wabus_insights.experiments.decision import findings
 from wabus_insights.experiments.evidence import p_value, threshold
 from wabus_insights.experiments.plan import SENDABLE, digest_of, in_slots, problems
+from wabus_insights.experiments.reading import OPAQUE_OF_A_DRAW, draw_id
 from wabus_insights.experiments.sizes import PEEKS, peeking, sizes
 from wabus_insights.tables.experiments import counting, definitions, people
 from wabus_insights.tables.experiments.definitions import Experiment
@@ -231,8 +232,12 @@ class ExperimentsApi:
         keys = [UUID(self.ids.identifier(caller.org_id, kind, value)) for kind, value in named if value]
         now = datetime.now(UTC)
         if await self._is_held_out(experiment, person):
-            return json_response(AssignView(arm=None, sends=False, template=None, withheld="holdout"))
-        arm = experiment.winner_for_all or await people.arm_of(self.pool(), experiment.experiment_id, keys)
+            return json_response(
+                AssignView(arm=None, sends=False, template=None, withheld="holdout", biz_opaque_callback_data=None)
+            )
+        known = await people.arm_of(self.pool(), experiment.experiment_id, keys)
+        arm, kept_as = known or (None, keys[0])
+        arm = experiment.winner_for_all or arm
         if arm is None:
             if experiment.state(now) != "running" or not experiment.slices:
                 raise _ended()
@@ -252,7 +257,11 @@ class ExperimentsApi:
         planned = next(each for each in experiment.plan.arms if each.arm == arm)
         template = views.template_of(planned)
         withheld = None if template else "experiment"
-        return json_response(AssignView(arm=arm, sends=template is not None, template=template, withheld=withheld))
+        told_by = f"{OPAQUE_OF_A_DRAW}{draw_id(experiment.experiment_id, kept_as)}"
+        view = AssignView(
+            arm=arm, sends=template is not None, template=template, withheld=withheld, biz_opaque_callback_data=told_by
+        )
+        return json_response(view)
 
     async def plan(self, request: web.Request) -> web.Response:
         """POST /experiments/plan: how many people an effect needs, and what peeking would cost."""

@@ -107,6 +107,9 @@ class AssignView(BaseModel):
     withheld: Literal["experiment", "holdout"] | None = Field(
         description="Why nothing is to be sent: the arm is that of people who get nothing, or your holdout."
     )
+    biz_opaque_callback_data: str | None = Field(
+        description="Give it to Meta with the message: by it what is read, tapped and fails is counted for the person."
+    )
 
 
 class PlanRequest(_Body):

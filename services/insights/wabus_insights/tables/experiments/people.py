@@ -32,6 +32,8 @@ class Draw(NamedTuple):
     """None where they were in it before."""
     at: datetime
     send_id: UUID | None
+    draw_id: UUID
+    """By which Meta tells what a platform has sent by itself."""
 
 
 class SignRow(NamedTuple):
@@ -95,8 +97,7 @@ async def _write_new(connection: Connection, draws: Sequence[Draw]) -> None:
         for key in each.keys:
             drawn = key is each.keys[0]
             keys.append((key.key, *about, drawn, key.forgotten_as, key.forgotten_everywhere_as, each.at))
-        if each.send_id:
-            keys.append((each.send_id, *about, False, None, None, each.at))
+        keys.extend((of, *about, False, None, None, each.at) for of in (each.send_id, each.draw_id) if of)
     if people:
         await connection.execute(
             """
@@ -198,15 +199,18 @@ async def sign(connection: Connection, signs: Sequence[SignRow]) -> None:
         )
 
 
-async def arm_of(pool: asyncpg.Pool, experiment_id: UUID, keys: Sequence[UUID]) -> str | None:
-    """The arm that a person is in, by any of their identifiers and what is linked with these; None if in none."""
-    return await pool.fetchval(
+async def arm_of(pool: asyncpg.Pool, experiment_id: UUID, keys: Sequence[UUID]) -> tuple[str, UUID] | None:
+    """The arm that a person is in, and what they are kept as there; None if they are in none.
+
+    By any of their identifiers and what is linked with these.
+    """
+    row = await pool.fetchrow(
         """
         WITH RECURSIVE known AS (
             SELECT unnest($2::uuid[]) AS key
             UNION SELECT link.other FROM known JOIN experiment_links AS link USING (key)
         )
-        SELECT arm FROM (SELECT key FROM known LIMIT $3) AS named
+        SELECT arm, held.person FROM (SELECT key FROM known LIMIT $3) AS named
         JOIN experiment_keys AS keys ON keys.key = named.key AND keys.experiment_id = $1
         JOIN experiment_people AS held ON held.experiment_id = $1 AND held.person = keys.person
         ORDER BY drawn_at LIMIT 1
@@ -215,6 +219,7 @@ async def arm_of(pool: asyncpg.Pool, experiment_id: UUID, keys: Sequence[UUID]) 
         keys,
         MOST_LINKED,
     )
+    return (row["arm"], row["person"]) if row else None
 
 
 async def _draw(connection: Connection, drawn: Draw) -> None:
@@ -240,6 +245,7 @@ async def _draw(connection: Connection, drawn: Draw) -> None:
             """,
             unit, drawn.experiment_id, drawn.keys[0].forgotten_as, drawn.keys[0].forgotten_everywhere_as, drawn.at,
         )  # fmt: skip
+        await _add_key(connection, drawn.draw_id, drawn.experiment_id, unit, None, drawn.at)
         persons = [*persons, unit]
     if not persons:
         return

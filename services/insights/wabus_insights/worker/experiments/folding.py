@@ -11,7 +11,7 @@ from wabus_runtime.postgres.database import Connection
 from wabus_runtime.projection.recorded import Recorded
 from wabus_whatsapp.ids import Ids, Kind
 
-from wabus_insights.experiments.reading import BecameMessage, Did, Drawn, Same, Whom, facts_of
+from wabus_insights.experiments.reading import BecameMessage, Did, Drawn, Same, SentOutside, Whom, draw_id, facts_of
 from wabus_insights.tables.experiments import definitions, people
 from wabus_insights.tables.experiments.people import Draw, Key, SignRow
 
@@ -38,7 +38,15 @@ class ExperimentFolding:
         if not of_open:
             return
         draws = [
-            Draw(fact.experiment_id, keys, fact.arm, fact.epoch, fact.at, fact.send_id)
+            Draw(
+                fact.experiment_id,
+                keys,
+                fact.arm,
+                fact.epoch,
+                fact.at,
+                fact.send_id,
+                draw_id(fact.experiment_id, keys[0].key),
+            )
             for org_id, fact in of_open
             if isinstance(fact, Drawn) and (keys := self.keys(org_id, fact.whom))
         ]
@@ -48,6 +56,10 @@ class ExperimentFolding:
             if isinstance(fact, Same):
                 keys = [*self.keys(org_id, fact.one), *self.keys(org_id, fact.other)]
                 links.setdefault(org_id, []).extend((keys[0], key, fact.at) for key in keys[1:])
+            elif isinstance(fact, SentOutside):
+                # Not by the draw's row, which may be folded later.
+                pair = Key(fact.draw_id, "", ""), Key(fact.message_id, "", "")
+                links.setdefault(org_id, []).append((*pair, fact.at))
         for org_id, pairs in sorted(links.items()):
             await people.link(connection, org_id, pairs)
         became = [(fact.send_id, fact.message_id) for _, fact in of_open if isinstance(fact, BecameMessage)]
