@@ -16,6 +16,7 @@ from wabus_subscriptions.settings import SubscriptionsSettings
 from waiting import Eventually
 
 pytest_plugins = ["sending_world"]
+pytestmark = pytest.mark.long
 
 DOCS = Path(__file__).parents[2] / "docs"
 ANSWER = "We have got your message."

@@ -29,6 +29,8 @@ def host_and_port(url: str, *, private: bool) -> tuple[str, int]:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise RefusedAddress("This is no address.") from None
+    if port == 0:
+        raise RefusedAddress("This is no address.")
     if parts.scheme not in (("https", "http") if private else ("https",)) or not host:
         raise RefusedAddress("The address must begin with https:// and name a host.")
     if parts.username is not None or parts.password is not None or parts.fragment:
