@@ -83,3 +83,8 @@ def test_no_page_sends_anybody_to_a_file_that_is_not_there() -> None:
         for page, path in named
         if not any(file.endswith("/" + path.replace("wabus_", "").replace("-", "_")) for file in files)
     ) == []  # fmt: skip
+
+
+def test_the_index_of_the_documentation_leaves_no_page_out() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"({page.name})" not in index] == ["README.md"]
