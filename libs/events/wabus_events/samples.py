@@ -488,6 +488,7 @@ SAMPLES: dict[str, Any] = {
     "PricingRead.time_zone": "Asia/Kolkata",
     "PricingRead.currency": "USD",
     "BudgetLine.budget_id": "7b0e0d1c-52f5-5a35-9d1a-4a1f5c1f7a10",
+    "BudgetsSet.replaces": "0d6f3f0e-7a55-4d0c-9d63-3a3f9f2f7d11",
     "BudgetLine.month": "2026-12",
     "BudgetLine.currency": "EUR",
     "BudgetLine.amount": "500",
