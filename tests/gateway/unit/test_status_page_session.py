@@ -5,6 +5,7 @@ import gzip
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from posixpath import normpath
 from typing import Any
 
@@ -116,6 +117,17 @@ def test_a_first_load_is_small(page: str) -> None:
     assert {f"{page}/app.js", "shared/base.css", f"{page}/{page}.css", "shared/icon.svg"} <= asked
     assert sum(len(assets.files[name].compressed) for name in asked) < FIRST_LOAD_MAX[page]
     assert all(gzip.decompress(asset.compressed) == asset.plain for asset in assets.files.values())
+
+
+def test_comments_are_not_sent_and_all_else_is_in_its_line() -> None:
+    for name, asset in read_assets().files.items():
+        if not name.endswith((".js", ".css")):
+            continue
+        source = files("wabus_pages").joinpath(name).read_text().split("\n")
+        sent = asset.plain.decode().split("\n")
+        assert len(sent) == len(source), name
+        for line, was in zip(sent, source, strict=True):
+            assert line == was or (not line and was.strip().startswith(("//", "/*", "*"))), f"{name}: {was}"
 
 
 @pytest.mark.parametrize("page", PAGES.values())

@@ -28,7 +28,6 @@ const LIVE = {
 };
 const SHOWS = [["all", "All"], ["mine", "Mine"], ["unassigned", "Unassigned"], ["unread", "Unread"]];
 const MORE_SHOWS = [["closing", "Window closing soon"], ["closed", "Templates only"], ["snoozed", "Put off"], ["done", "Closed"]];
-const OF_WORK = new Set(["mine", "unassigned", "snoozed", "done"]);
 const CLOCK = 15_000; // ms until times and windows are written anew
 const BUSY = 50; // ms between two drawings
 const SHARE = 4; // parts of the time that are for whoever types, for each that is for drawing
@@ -668,9 +667,8 @@ function healthLink({ status, wabas }) {
 }
 
 function drawFilters(all) {
-  const has = ([name]) => state.filter.hasWork || !OF_WORK.has(name);
-  show($("filters"), SHOWS.filter(has).map(([name, text]) => h("button", { class: "chip", type: "button", "data-key": name, "data-action": "show", "data-show": name, "aria-pressed": String(state.filter.show === name) }, text)));
-  show($("more-shows"), h("option", { value: "", "data-key": "none" }, "More…"), MORE_SHOWS.filter(has).map(([name, text]) => h("option", { value: name, "data-key": name }, text)));
+  show($("filters"), SHOWS.map(([name, text]) => h("button", { class: "chip", type: "button", "data-key": name, "data-action": "show", "data-show": name, "aria-pressed": String(state.filter.show === name) }, text)));
+  show($("more-shows"), h("option", { value: "", "data-key": "none" }, "More…"), MORE_SHOWS.map(([name, text]) => h("option", { value: name, "data-key": name }, text)));
   const more = MORE_SHOWS.some(([name]) => name === state.filter.show) ? state.filter.show : "";
   if ($("more-shows").value !== more) $("more-shows").value = more;
   const is = all.size > 1 || state.filter.number !== "";

@@ -2,11 +2,11 @@
 
 import { SOON, windowAt } from "./words.js";
 
-export const EVERYTHING = { show: "all", number: "", me: null, hasWork: false };
+export const EVERYTHING = { show: "all", number: "", me: null };
 
 /** What the server is asked for a filter. */
-export function query({ show, number, hasWork }) {
-  const open = hasWork ? { state: "open" } : {};
+export function query({ show, number }) {
+  const open = { state: "open" };
   const asked = {
     all: open,
     mine: { ...open, assignee: "me" },

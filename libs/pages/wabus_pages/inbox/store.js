@@ -86,11 +86,6 @@ export function take(conversation) {
   const before = conversations.get(conversation.conversation_id) ?? null;
   if (before && before.version > conversation.version) return before;
   conversations.set(conversation.conversation_id, { ...conversation, sorted: Date.parse(conversation.sorted_at) });
-  if (conversation.work && !state.filter.hasWork) {
-    // Only now is it known that conversations are worked on, and so that those that are done need not be asked for.
-    state.filter = { ...state.filter, hasWork: true };
-    if (state.list !== "loading" || state.filter.show === "all") queueMicrotask(loadList);
-  }
   if (conversations.size > KEPT) conversations.delete(conversations.keys().find((id) => id !== state.selected));
   return before;
 }
