@@ -56,6 +56,8 @@ HOLDINGS = Holdings(
         # Which numbers and lanes have ever had anything to send.
         Table("queues", _NUMBERS.format(_OF_ACCOUNTS), _NUMBERS.format(_ACCOUNT)),
         Table("number_pauses", _NUMBERS.format(_OF_ACCOUNTS), _NUMBERS.format(_ACCOUNT)),
+        # How many messages came in within each of the last seconds.
+        Table("arrivals", _NUMBERS.format(_OF_ACCOUNTS), _NUMBERS.format(_ACCOUNT)),
         # Which processes claim sends.
         Table("owners"),
         # Up to when the log was read.

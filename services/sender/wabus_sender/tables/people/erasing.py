@@ -69,6 +69,11 @@ _BY_ACCOUNT = (
         AND NOT EXISTS (SELECT FROM sends WHERE sends.phone_number_id = queues.phone_number_id)
     """,
     """
+    DELETE FROM arrivals USING known_numbers
+    WHERE arrivals.phone_number_id = known_numbers.phone_number_id AND waba_id = $1
+        AND second <= extract(epoch FROM $2::timestamptz)
+    """,
+    """
     DELETE FROM number_pauses USING known_numbers
     WHERE number_pauses.phone_number_id = known_numbers.phone_number_id AND waba_id = $1 AND at <= $2 AND until <= $2
     """,
