@@ -64,6 +64,7 @@ REFUSED = {
     "/performance/templates/{template_id}",
     "/performance/templates/{template_id}/failures",
     "/performance/enable",
+    "/budgets",  # a version that there is not
     "/conversations",
     "/conversations/search",
     "/conversations/ws",
