@@ -195,7 +195,7 @@ async def test_an_experiment_from_its_plan_to_its_decision(
 
 
 async def test_a_template_that_is_edited_stops_its_arm_and_the_others_go_on(
-    sending: Sending, insights: Insights, events_in: EventsIn
+    sending: Sending, sender: Client, insights: Insights, events_in: EventsIn
 ) -> None:
     defined = await insights.call("POST", "/experiments", plan(), 201)
     path = f"/experiments/{defined['experiment_id']}"
@@ -215,6 +215,9 @@ async def test_a_template_that_is_edited_stops_its_arm_and_the_others_go_on(
     )
     assert 200 in {status for status, _ in answers}
     await insights.call("POST", f"{path}/start", {"weights": {"A": 0.5, "B": 0.4, "none": 0.1}})
+    drawn = {each: await insights.call("POST", f"{path}/assign", {"to": each}) for each in PEOPLE}
+    hers = next(each for each, got in drawn.items() if got["arm"] == "B")
+    assert drawn[hers]["template"]["name"] == "picture"
     await sending.publisher.publish([template("picture", "Ten per cent off")])
     async with migrated_pool(load(InsightsDatabaseSettings), "wabus_insights") as tables:
 
@@ -230,6 +233,20 @@ async def test_a_template_that_is_edited_stops_its_arm_and_the_others_go_on(
     assert [arm["weight"] for arm in shown["arms"]] == [0.8333, 0, 0.1667]
     told = [each for each in await events_in(INSIGHTS) if isinstance(each, ExperimentStopped)]
     assert [(each.arm, each.reason) for each in told] == [("B", "template_edited")]
+    # Who is in that arm stays there to be counted, and gets what the control gets.
+    asked = await insights.call("POST", f"{path}/assign", {"to": hers})
+    assert (asked["arm"], asked["template"]["name"]) == ("B", "plain")
+
+    async def gets_the_control() -> bool:
+        headers = sending.bearer(ORG, "agent")
+        async with sender.post("/messages", json=send(hers, defined), headers=headers) as answer:
+            content = await answer.json()
+            if answer.status != 202 or content["arm"] != "B":
+                return False
+        requested = [each for each in await events_in(SENDS) if isinstance(each, SendRequested)]
+        return requested[-1].message["template"]["name"] == "plain"
+
+    await sending.eventually(gets_the_control)
     refused = await insights.call("POST", f"{path}/start", {"weights": {"A": 0.5, "B": 0.5}}, 422)
     assert refused["fields"] == ["weights"]
     await insights.call("POST", f"{path}/stop", {})

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from wabus_events.models.insights.experiments import ExperimentPlan, PlannedArm
-from wabus_sender.sending.experiments import Chosen, Experiment, chosen, message_of, missing_values, planned
+from wabus_sender.sending.experiments import Chosen, Experiment, chosen, given, message_of, missing_values
 from wabus_whatsapp.assignment import slices_of
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
@@ -76,11 +76,26 @@ def test_once_there_is_a_winner_that_all_are_to_get_all_get_it() -> None:
     assert chosen(experiment(plan=plan, decided_at=NOW), "A", "4915123456789", NOW) is None
 
 
+def told(experiment: Experiment, arm: str) -> PlannedArm:
+    found = given(experiment, arm)
+    assert found
+    return found
+
+
+def test_nobody_gets_once_more_what_was_stopped_for_its_harm_but_what_the_control_gets() -> None:
+    stopped = experiment(stopped_arms=["B"], slices=slices_of({"A": 9_000, "none": 1_000}))
+    assert chosen(stopped, "B", "4915123456789", NOW) == Chosen("e1", "B", None)  # and is counted there
+    assert told(stopped, "B").template_name == "plain"
+    assert told(stopped, "none").template_name is None
+    assert given(experiment(stopped_arms=["B", "A"]), "B") is None
+    assert told(experiment(stopped_arms=["A"]), "B").template_name == "named"
+
+
 def test_texts_are_filled_in_with_what_is_given_of_the_person() -> None:
-    message = message_of(planned(experiment(), "B"), {"first_name": "Anna"})
+    message = message_of(told(experiment(), "B"), {"first_name": "Anna"})
     texts = [each["text"] for each in message["template"]["components"][0]["parameters"]]
     assert (message["type"], message["template"]["name"], texts) == ("template", "named", ["Anna", "5 %"])
-    assert message_of(planned(experiment(), "none"), {}) == {}
+    assert message_of(told(experiment(), "none"), {}) == {}
 
 
 def test_values_are_asked_of_everybody_whichever_arm_they_are_in() -> None:

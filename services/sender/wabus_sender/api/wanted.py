@@ -20,7 +20,7 @@ from wabus_whatsapp.window import window
 from wabus_sender.api.models import MessageBody, SendRequest, Whom
 from wabus_sender.sending import checks
 from wabus_sender.sending.checks import Facts, Refusal
-from wabus_sender.sending.experiments import Chosen, Experiment, Withheld, chosen, missing_values, planned
+from wabus_sender.sending.experiments import Chosen, Experiment, Withheld, chosen, given, missing_values
 from wabus_sender.sending.experiments import message_of as experiment_message
 from wabus_sender.sending.requests import lane_of, unstorable
 from wabus_sender.tables import experiments, facts, policies
@@ -162,10 +162,11 @@ async def _chosen(
         known = [value for value in (wish.wa_id, wish.user_id) if value]
         arm = await experiments.arm(pool, org_id, experiment_id, known)
         found = chosen(experiment, arm, wish.value, now)
-    if found is None:
+    arm_given = found and given(experiment, found.arm)
+    if found is None or arm_given is None:
         raise Problem(422, "experiment_not_running", "The experiment does not run", "It has not begun, or has ended: "
                       "send a template by its name.", fields=["template.experiment"])  # fmt: skip
-    message = experiment_message(planned(experiment, found.arm), values)
+    message = experiment_message(arm_given, values)
     return replace(wish, message=message, chosen=found, experiment=experiment, values=values)
 
 

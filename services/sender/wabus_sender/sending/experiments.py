@@ -1,7 +1,7 @@
 """What an experiment sends to a person: the template of their arm, filled in, or nothing. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast
 
@@ -25,6 +25,8 @@ class Experiment(NamedTuple):
     stopped_at: datetime | None
     winner: str | None
     decided_at: datetime | None
+    stopped_arms: Collection[str] = ()
+    """Arms that nobody is drawn into any more for the harm they did."""
 
 
 class Chosen(NamedTuple):
@@ -55,9 +57,9 @@ def chosen(experiment: Experiment, known_arm: str | None, person: str, now: date
     return Chosen(experiment.experiment_id, arm_of(experiment.slices, experiment.salt, person), experiment.epoch)
 
 
-def planned(experiment: Experiment, arm: str) -> PlannedArm:
-    """What the people of an arm get."""
-    return next(each for each in experiment.plan.arms if each.arm == arm)
+def given(experiment: Experiment, arm: str) -> PlannedArm | None:
+    """What the people of an arm get; None where theirs and the control are stopped."""
+    return experiment.plan.given(arm, experiment.stopped_arms)
 
 
 def message_of(arm: PlannedArm, values: Mapping[str, str]) -> dict[str, Any]:

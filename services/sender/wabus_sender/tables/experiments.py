@@ -74,6 +74,14 @@ async def write(connection: Connection, events: Iterable[Event]) -> None:
                     """,
                     UUID(event.experiment_id), event.time, event.org_id,
                 )  # fmt: skip
+            case ExperimentStopped(arm=str(arm)):
+                await connection.execute(
+                    """
+                    UPDATE known_experiments SET stopped_arms = stopped_arms || $2::text
+                    WHERE experiment_id = $1 AND org_id = $3 AND $2 <> ALL (stopped_arms)
+                    """,
+                    UUID(event.experiment_id), arm, event.org_id,
+                )  # fmt: skip
             case ExperimentDecided():
                 await connection.execute(
                     """
@@ -123,7 +131,8 @@ async def experiment(pool: asyncpg.Pool, org_id: str, experiment_id: str) -> Exp
     """An experiment of an organisation."""
     row = await pool.fetchrow(
         """
-        SELECT experiment_id::text, waba_id, plan, salt, epoch, slices, ends_at, stopped_at, winner, decided_at
+        SELECT experiment_id::text, waba_id, plan, salt, epoch, slices, ends_at, stopped_at, winner, decided_at,
+            stopped_arms
         FROM known_experiments WHERE experiment_id = $1 AND org_id = $2
         """,
         UUID(experiment_id), org_id,

@@ -5,6 +5,7 @@ They are kept for ever, and hold no person's data: who is in which arm is in the
 
 import hashlib
 import json
+from collections.abc import Collection
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -90,6 +91,11 @@ class ExperimentPlan(_Part):
     """What stops an arm."""
     auto_ramp: bool = False
     """Whether everybody gets the winner once there is one."""
+
+    def given(self, arm: str, stopped: Collection[str]) -> PlannedArm | None:
+        """What the people of an arm get: what the control gets where theirs is `stopped`, and None where both are."""
+        gets = arm if arm not in stopped else self.control
+        return None if gets in stopped else next(each for each in self.arms if each.arm == gets)
 
     def digest(self) -> str:
         """The SHA-256 of the whole plan, in hex: the same for the same plan."""

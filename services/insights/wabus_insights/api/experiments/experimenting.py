@@ -238,10 +238,15 @@ class ExperimentsApi:
         known = await people.arm_of(self.pool(), experiment.experiment_id, keys)
         arm, kept_as = known or (None, keys[0])
         arm = experiment.winner_for_all or arm
+        is_drawn_now = arm is None
         if arm is None:
             if experiment.state(now) != "running" or not experiment.slices:
                 raise _ended()
             arm = arm_of([SliceOfArm(**each) for each in experiment.slices], experiment.salt, person)
+        given = experiment.plan.given(arm, experiment.stops)
+        if given is None:
+            raise _ended()
+        if is_drawn_now:
             event = PersonDrawn(
                 id=fact_id(PersonDrawn.type, str(experiment.experiment_id), str(keys[0])),
                 time=now,
@@ -254,8 +259,7 @@ class ExperimentsApi:
                 requested_by=await self.pseudonyms.of(caller.org_id, caller.subject),
             )
             await self.publisher.publish([event])
-        planned = next(each for each in experiment.plan.arms if each.arm == arm)
-        template = views.template_of(planned)
+        template = views.template_of(given)
         withheld = None if template else "experiment"
         told_by = f"{OPAQUE_OF_A_DRAW}{draw_id(experiment.experiment_id, kept_as)}"
         view = AssignView(
