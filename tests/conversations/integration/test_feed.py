@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import os
+import shutil
 import socket as sockets
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,18 +17,21 @@ import asyncpg
 import pytest
 from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 from conversations_world import Client, Inbox, Serve
+from local_stack import free_ports
+from standby import Standby
 from threads import ANNA, ANNA_ID, BEN, BEN_ID, ORG, facts, identity, imported, received
 from wabus_conversations.app import create_app
 from wabus_conversations.settings import ConversationsSettings
 from wabus_conversations.threads.ids import message_id
 from wabus_conversations.worker.changed import Changed, Marks
+from wabus_local.postgres import EmbeddedPostgres
 from wabus_runtime.feed import doors
 from wabus_runtime.feed.changes import Change, Mark, begin_epoch, changed, write
 from wabus_runtime.feed.cursor import Cursor
 from wabus_runtime.http.auth import make_token
 from wabus_runtime.service.process import serving
 from wabus_runtime.settings import AuthSettings, load
-from waiting import Eventually
+from waiting import WAIT, Eventually
 
 pytest_plugins = ["conversations_world"]
 
@@ -289,6 +295,48 @@ async def test_a_conversation_that_a_batch_changes_often_is_one_change_for_whoev
 
     assert await pool.fetchval("SELECT count(*) FROM changes") == 1
     assert [await since(offset) for offset in (0, 2, 3, 4)] == [4, 4, 4, 0]
+
+
+@pytest.mark.long
+async def test_what_people_decide_is_told_at_once_where_a_replica_lags(
+    inbox: Inbox,
+    serve: Serve,
+    postgres: EmbeddedPostgres,
+    stack_home: Path,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
+) -> None:
+    """It is no record of messages: how far the replica has those says nothing of it."""
+    home = stack_home / "postgres" / "of the feed"
+    home.mkdir()
+    shutil.copystat(home.parent, home)
+    os.chown(home, home.parent.stat().st_uid, home.parent.stat().st_gid)
+    standby = Standby(postgres, home, free_ports(1)[0])
+    await standby.make()
+    await standby.start()
+    try:
+        monkeypatch.setenv("READ_DATABASE_URL", standby.url_of(database_url.rpartition("/")[2]))
+        reading = await serve(create_app(load(ConversationsSettings), "api"))
+
+        async def by_the_replica() -> bool:
+            await reading.get("/conversations", headers=inbox.bearer("shop", "agent"))
+            metrics = await (await reading.get("/metrics")).text()
+            return 'wabus_read_replica_used{projection="conversations"} 1.0' in metrics
+
+        async with following(inbox, reading) as events:
+            await events.next()
+            await eventually(by_the_replica)
+            await standby.pause()
+            await inbox.fold(received("while it lags", 1, ANNA))
+            told = await asyncio.wait_for(events.until("change"), WAIT)
+            assert [each["text"] for each in told["messages"]] == ["while it lags"]
+            await standby.resume()
+            await inbox.fold(received("afterwards", 2, ANNA))
+            told = await asyncio.wait_for(events.until("change"), WAIT)
+            assert [each["text"] for each in told["messages"]] == ["afterwards"]
+    finally:
+        await standby.kill()
 
 
 async def test_a_process_that_stops_sends_all_away_and_they_go_on_elsewhere(inbox: Inbox) -> None:

@@ -13,7 +13,7 @@ from wabus_runtime.feed.cursor import Cursor, Reached, moved
 from wabus_runtime.feed.pending import PARTS_MOST, SUBJECTS_MOST, Parts, few
 from wabus_runtime.postgres.database import Connection
 from wabus_runtime.postgres.day_partitions import drop_days, make_days
-from wabus_runtime.postgres.offsets import channel
+from wabus_runtime.postgres.offsets import beside, channel
 
 BESIDE = "beside"
 """The topic of what changes beside the log, such as what is deleted because its time is over."""
@@ -72,7 +72,7 @@ async def mark_beside(connection: Connection, projection: str) -> Mark:
         ON CONFLICT (projection, topic, partition) DO UPDATE SET next_offset = held.next_offset + 1
         RETURNING next_offset - 1 AS log_offset
         """,
-        _beside(projection),
+        beside(projection),
         BESIDE,
     )
     if row is None:
@@ -105,7 +105,7 @@ async def position(
         """,
         projection,
         list(topics),
-        _beside(projection),
+        beside(projection),
     )
     reached = {(row["topic"], row["partition"]): row["next_offset"] for row in rows if row["topic"] is not None}
     return Cursor(rows[0]["at"], reached), rows[0]["key"]
@@ -170,7 +170,3 @@ async def keep(pool: asyncpg.Pool, today: date, days: int) -> None:
     await make_days(pool, "changes", today, today + timedelta(days=DAYS_AHEAD))
     # What was written in the first hours of a day is as old as its last when that day's partition goes.
     await drop_days(pool, "changes", today - timedelta(days=days + 1))
-
-
-def _beside(projection: str) -> str:
-    return f"{projection}-beside"

@@ -19,10 +19,15 @@ class NotCaughtUp(Exception):
     """The tables did not get in time to the offsets without which their reader can't go on."""
 
 
-async def offsets(connection: asyncpg.Pool | Connection, name: str) -> dict[tuple[str, int], int]:
-    """How far a projection has got in each partition."""
+def beside(name: str) -> str:
+    """The name under which counts what changes in a projection's tables beside its log, such as what people decide."""
+    return f"{name}-beside"
+
+
+async def offsets(connection: asyncpg.Pool | Connection, *names: str) -> dict[tuple[str, int], int]:
+    """How far projections have got in each partition, no partition being of two of them."""
     rows = await connection.fetch(
-        "SELECT topic, partition, next_offset FROM projection_offsets WHERE projection = $1", name
+        "SELECT topic, partition, next_offset FROM projection_offsets WHERE projection = ANY($1)", names
     )
     return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 

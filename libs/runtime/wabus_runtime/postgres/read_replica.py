@@ -17,7 +17,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from wabus_runtime.postgres.database import REPLICA_TIMEOUT, close_pool, open_replica
-from wabus_runtime.postgres.offsets import has_reached, offsets
+from wabus_runtime.postgres.offsets import beside, has_reached, offsets
 from wabus_runtime.settings import DatabaseSettings
 
 ANSWERED_WITHIN = 10.0  # seconds for an answer of the primary
@@ -108,15 +108,16 @@ class Reads:
                     await self._wanted.wait()
 
     async def _compare(self, replica: asyncpg.Pool) -> None:
+        names = self._projection, beside(self._projection)
         try:
             async with asyncio.timeout(REPLICA_TIMEOUT):
-                wanted = await offsets(self.primary, self._projection)
+                wanted = await offsets(self.primary, *names)
         except AWAY:
             return
         pause, longest = LOOK_PAUSES
         try:
             async with asyncio.timeout(LAG_MOST):
-                while not has_reached(await offsets(replica, self._projection), wanted):
+                while not has_reached(await offsets(replica, *names), wanted):
                     await asyncio.sleep(pause)
                     pause = min(1.5 * pause, longest)
         except AWAY as error:
