@@ -6,6 +6,7 @@ between, whoever owns the partition next finds a claim without an answer, and sa
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -55,6 +56,7 @@ AHEAD = 0.1  # seconds: so long before its call a send is claimed, beside what a
 AHEAD_MOST = 0.5  # seconds: what is more urgent waits behind what is claimed
 LATEST_CLAIM = 0.2  # the weight of the latest claim in how long one takes
 CLAIMED_MOST = 3  # sends for each call that may be under way: the others wait for Kafka, before their call or after it
+TURN_GRAIN = 0.002  # seconds that a call may be early: for less it is not worth sleeping
 MARKETING_SHARE = 0.75  # of the sends that may be claimed
 LOOK_EVERY = 1.0  # seconds until it is looked without being told
 LOOK_PAUSE = 0.005  # seconds between two looks
@@ -81,6 +83,9 @@ PAUSED = Gauge("wabus_sender_numbers_paused", "Numbers of this process for which
 
 log = structlog.get_logger()
 
+
+Turn = asyncio.Future[Again | None]
+"""A turn of a number to call, or why there is none."""
 
 Named = tuple[str, str | None, str | None]
 """A template: of which account, its name, and its language."""
@@ -120,8 +125,10 @@ class Dispatcher:
     _marketing_under_way: int = 0
     _ahead: dict[str, int] = field(default_factory=dict[str, int])
     """Of each number, the sends that are claimed and not called yet."""
-    _turns: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
-    """Of each number, who waits for its next turn."""
+    _turns: dict[str, deque[tuple[NumberQueue, Turn]]] = field(
+        default_factory=dict[str, deque[tuple[NumberQueue, Turn]]]
+    )
+    """Of each number, those who wait for a turn, while somebody gives turns."""
     _claim_takes: float = 0.0
     """Seconds from looking at what is due to Kafka having the claims, lately."""
     _stopped_templates: dict[Named, Stopped] = field(default_factory=dict[Named, Stopped])
@@ -456,24 +463,52 @@ class Dispatcher:
     async def _turn(self, phone_number_id: str, queue: NumberQueue) -> Again | None:
         """Wait for the number's next turn and for room among the calls, which `_called` gives back.
 
-        Why it is not called after all, if so: then there is nothing to give back. One send of a number waits at a
-        time, so that a turn is counted from when the one before was used: who wakes up late uses up no second one.
+        Why it is not called after all, if so: then there is nothing to give back.
         """
-        async with self._turns.setdefault(phone_number_id, asyncio.Lock()):
-            if why := self._not_now(queue):
-                return why
-            await asyncio.sleep(max(0.0, queue.budget.slot(_now()) - _now()))
-            while True:
-                pause = self._until_room(queue)
-                if not pause:
-                    break
-                await asyncio.sleep(pause)
-            await self._room.acquire()
-            if why := self._not_now(queue):
-                self._room.release()
-                return why
-            queue.budget.window.begun()
-            return None
+        turn: Turn = asyncio.get_running_loop().create_future()
+        waiting = self._turns.get(phone_number_id)
+        if waiting is None:
+            waiting = self._turns[phone_number_id] = deque()
+            self._start(self._give_turns(phone_number_id, waiting))
+        waiting.append((queue, turn))
+        return await turn
+
+    async def _give_turns(self, phone_number_id: str, waiting: deque[tuple[NumberQueue, Turn]]) -> None:
+        """Give a number's turns, one after the other, to those who wait for them.
+
+        One for all of them: who are late get their turns at once, and not each when the loop comes to it.
+        """
+        try:
+            while waiting:
+                queue, turn = waiting[0]
+                why = self._not_now(queue) or await self._next_turn(queue)
+                waiting.popleft()
+                if not turn.done():
+                    turn.set_result(why)
+                elif why is None:
+                    self._room.release()
+                    queue.budget.window.ended(_now(), _now(), made=False)
+        finally:
+            del self._turns[phone_number_id]
+            for _, turn in waiting:
+                turn.cancel()
+
+    async def _next_turn(self, queue: NumberQueue) -> Again | None:
+        """The number's next turn, with room among the calls; why there is none, if so."""
+        pause = queue.budget.slot(_now()) - _now()
+        if pause > TURN_GRAIN:
+            await asyncio.sleep(pause)
+        while True:
+            pause = self._until_room(queue)
+            if not pause:
+                break
+            await asyncio.sleep(pause)
+        await self._room.acquire()
+        if why := self._not_now(queue):
+            self._room.release()
+            return why
+        queue.budget.window.begun()
+        return None
 
     def _until_room(self, queue: NumberQueue) -> float:
         """Seconds until it is worth asking again whether Meta can't count too many; 0 if there is room."""
