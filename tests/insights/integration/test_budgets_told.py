@@ -63,7 +63,8 @@ async def test_what_a_month_will_cost_is_expected_from_the_weeks_before(world: W
 
     # It is not spent yet, and will be.
     amount = (Decimal(forecast["spent"]) + expected) / 2
-    asked = {"budgets": [{"currency": "EUR", "amount": f"{amount:.6f}", "thresholds": [100]}]}
+    budget = {"currency": "EUR", "month": f"{today:%Y-%m}", "amount": f"{amount:.6f}", "thresholds": [100]}
+    asked = {"budgets": [budget]}
     await world.asked("PUT", "/budgets", body=asked)
     await world.look_now()
     await world.until_told([("projected", 100)])

@@ -31,7 +31,11 @@ def rules() -> None:
 
 @rules.command()
 def show() -> None:
-    """All rules, the oldest first; each holds until the next."""
+    """All rules, the oldest first; each holds until the next.
+
+    \b
+    wabus rates rules show
+    """
     for one in asyncio.run(_book()).rules:
         click.echo(f"from {one.effective}: {_said(one)}\n  {one.source}")
 
@@ -42,6 +46,9 @@ def show() -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what is in it.")
 def import_rules(file: Path, confirm: bool, dry_run: bool) -> None:
     """Publish rules out of a JSON file: an object, or a list of them, each with the day from which it holds.
+
+    \b
+    wabus rates rules import rules.json --dry-run
 
     \b
     {"effective": "2027-01-01", "source": "Meta: Pricing on the WhatsApp Business Platform, updated 1 December 2026",
