@@ -161,7 +161,9 @@ def test_what_was_counted_shows_for_a_day_a_week_and_a_month(world: PageWorld, p
 
 def test_what_happened_shows_as_bars_and_as_changes(world: PageWorld, page: Page) -> None:
     world.connect()
-    world.remember([("healthy", 3), ("failing", 3.1), ("healthy", 10), (None, 10)])
+    of_today = datetime.now(UTC).hour / 24
+    ended = 3 if of_today > 0.12 else 3.2  # days ago, so that it began on the same day
+    world.remember([("healthy", ended), ("failing", ended + 0.1), ("healthy", 10), (None, 10)])
     open_connected(world, page)
     card = page.get_by_role("region", name="Last 30 days")
     expect(card.get_by_role("img")).to_have_attribute("aria-label", re.compile("1 day with something not working"))

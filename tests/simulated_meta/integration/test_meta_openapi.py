@@ -121,6 +121,11 @@ async def test_every_deviation_listed_is_needed(meta: Client, store: Store, bear
     template = to | {"recipient_type": "individual", "type": "template", "template": sale}
     await meta.post("/_control/wabas/102290129340398/templates", json={"name": "bulk", "category": "MARKETING"})
     await meta.post(f"/v23.0/{DEMO_PHONE}/marketing_messages", json=template | bid, headers=bearer)
+    of_ours = template | {
+        "template": {"name": "bulk", "language": {"code": "en_US"}},
+        "biz_opaque_callback_data": "w1:8",
+    }
+    await meta.post(f"/v23.0/{DEMO_PHONE}/marketing_messages", json=of_ours, headers=bearer)
     await meta.get(f"/v23.0/{store.world.app_id}/subscriptions", headers={"Authorization": f"Bearer {app}"})
 
     unused = [each for each in meta_openapi.deviations() if each not in meta_openapi.USED]
