@@ -20,6 +20,7 @@ def test_what_was_looked_at_is_read_and_can_be_unread_again(world: InboxWorld, p
     expect(row(page, "Read Ruth").locator(".row-unread")).to_contain_text("1")
     open_thread(world, page, "Read Ruth")
     expect(row(page, "Read Ruth").locator(".row-unread")).to_have_count(0)
+    until(lambda: world.api("/conversations?named=Read%20Ruth&unread=true")["conversations"] == [])
     page.reload()
     expect(page.locator("select[data-work=assign]")).to_be_visible()
     # Of what was read long ago WhatsApp need not be told, and to mark it as unread is no reason to.

@@ -89,7 +89,7 @@ async def test_whoever_follows_the_page_line_by_line_has_a_system_that_answers_t
     assert operator.inside("gateway", "printenv", "GATEWAY_MAX_IN_FLIGHT") == "4000\n"
     shown = operator.sh(look)
     assert '"action": "starting"' in shown or '"action":"starting"' in shown
-    assert shown.count("(healthy)") == 6
+    assert shown.count("(healthy)") == 7
     assert operator.sh("git status --porcelain") == ""
 
 

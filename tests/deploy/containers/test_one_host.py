@@ -35,7 +35,9 @@ async def test_a_connected_account_turns_green_and_what_happens_to_it_is_told(
 ) -> None:
     async def green() -> bool:
         health = await get(f"{url}/webhook/health", headers)
-        return health["status"] == "healthy" and health["template_sync_status"] == "synced"
+        codes = [reason["code"] for reason in health["reasons"]]
+        assert (health["status"], health["template_sync_status"], codes) == ("healthy", "synced", [])
+        return True
 
     await eventually(green)
     listed = await get(f"{url}/templates", headers)

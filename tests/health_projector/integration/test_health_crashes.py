@@ -42,7 +42,7 @@ POINTS = [
     ("UPDATE waba_health", "after", 1),
     ("INSERT INTO counted_messages", "after", 2),
     ("INSERT INTO message_counts", "after", 2),
-    ("SELECT pg_notify($1, '')", "after", 1),
+    ("UPDATE projection_offsets", "after", 2),
     ("COMMIT", "before", 2),
     ("COMMIT", "after", 2),
 ]

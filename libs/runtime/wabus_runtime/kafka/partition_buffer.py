@@ -1,4 +1,4 @@
-"""What waits to be published to one partition, and what of it is at the broker. Pure.
+"""What waits to be published to one partition, and what of it is at the broker. It knows no client of Kafka.
 
 A batch is at the broker until its outcome is known, and no other one of its partition beside it; so the order of a
 partition holds whatever becomes of a batch. A publish ends when the last of its records has.
