@@ -1,5 +1,6 @@
 """The prices that the log has, and how another is put into it: for the commands, which have no database."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -39,11 +40,11 @@ async def published(settings: KafkaSettings) -> Published:
         return found
 
 
-async def publish(settings: KafkaSettings, event: Event) -> None:
-    """Put it into the log; returns when Kafka has it."""
+async def publish(settings: KafkaSettings, events: Sequence[Event]) -> None:
+    """Put them into the log; returns when Kafka has them."""
     publisher = Publisher(settings, SOURCE)
     await publisher.start()
     try:
-        await publisher.publish([event])
+        await publisher.publish(events)
     finally:
         await publisher.stop()

@@ -125,7 +125,7 @@ async def _import(
     if (before := known.get((currency, effective))) and before.rates == event.rates:
         click.echo("it is published already")
         return
-    await publish(settings, event)
+    await publish(settings, [event])
     click.echo("published")
 
 
@@ -138,7 +138,7 @@ async def _withdraw(currency: str, effective: date) -> None:
     gone = card.model_copy(
         update={"id": fact_id(RateCardPublished.type, card.key, "withdrawn", str(now)), "time": now, "rates": []}
     )
-    await publish(settings, gone)
+    await publish(settings, [gone])
     click.echo("withdrawn")
 
 

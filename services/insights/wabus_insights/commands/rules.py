@@ -36,7 +36,7 @@ def show() -> None:
     \b
     wabus rates rules show
     """
-    for one in asyncio.run(_book()).rules:
+    for one in _book(asyncio.run(published(load(KafkaSettings))).rules.values()).rules:
         click.echo(f"from {one.effective}: {_said(one)}\n  {one.source}")
 
 
@@ -80,16 +80,15 @@ async def _import(found: Iterable[PriceRules], *, confirm: bool, dry_run: bool) 
     settings = load(KafkaSettings)
     known = (await published(settings)).rules
     today = datetime.now(UTC).date()
-    strange, changed = list[str](), list[PriceRules]()
+    strange, changed = list[str](), list[PriceRulesPublished]()
     for one in found:
-        others = PriceBook(rules=(rules_of(each.model_dump(mode="json")) for each in known.values()))
-        strange += doubts_about(one, others.rules, today)
+        strange += doubts_about(one, _book(known.values()).rules, today)
         click.echo(f"from {one.effective}: {_said(one)}")
         event = _event(one)
         if (before := known.get(one.effective)) and _same(before, event):
             click.echo("it is published already")
         else:
-            changed.append(one)
+            changed.append(event)
         known[one.effective] = event
     for line in strange:
         click.echo(line, err=True)
@@ -97,8 +96,7 @@ async def _import(found: Iterable[PriceRules], *, confirm: bool, dry_run: bool) 
         raise click.ClickException("not published: look at what is said above, and give --confirm if it is right")
     if dry_run or not changed:
         return
-    for one in changed:
-        await publish(settings, _event(one))
+    await publish(settings, changed)
     click.echo("published")
 
 
@@ -107,18 +105,16 @@ async def _withdraw(effective: date) -> None:
     known = (await published(settings)).rules
     if effective not in known:
         raise click.ClickException(f"no rules from {effective} are published")
-    others = PriceBook(rules=(rules_of(one.model_dump(mode="json")) for day, one in known.items() if day != effective))
-    without = others.rules_on(effective)
+    without = _book(one for day, one in known.items() if day != effective).rules_on(effective)
     event = _event(without).model_copy(update={"effective": effective})
     if _same(known[effective], event):
         raise click.ClickException(f"those from {effective} are withdrawn already: they say what holds without them")
-    await publish(settings, event)
+    await publish(settings, [event])
     click.echo(f"withdrawn: from {effective} on {_said(without)}")
 
 
-async def _book() -> PriceBook:
-    known = (await published(load(KafkaSettings))).rules
-    return PriceBook(rules=(rules_of(one.model_dump(mode="json")) for one in known.values()))
+def _book(known: Iterable[PriceRulesPublished]) -> PriceBook:
+    return PriceBook(rules=(rules_of(one.model_dump(mode="json")) for one in known))
 
 
 def _event(found: PriceRules) -> PriceRulesPublished:

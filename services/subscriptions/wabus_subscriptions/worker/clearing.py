@@ -5,13 +5,13 @@ outbox looks at the lines before each delivery.
 """
 
 import asyncio
-import random
 from collections.abc import Callable
+from datetime import datetime
 
 import asyncpg
 from wabus_events import OrganisationForgotten
-from wabus_runtime.observe.liveness import watched
 from wabus_runtime.outbox import rows
+from wabus_runtime.scheduler.deleting import look_after
 from wabus_runtime.settings import IdentitySettings
 from wabus_whatsapp.forgetting import Lines
 from wabus_whatsapp.forgotten_records import record_respecting
@@ -25,12 +25,11 @@ DELETED_AT_ONCE = 2_000  # deliveries
 
 async def run(settings: IdentitySettings, pool: asyncpg.Pool, ready: Callable[[], None]) -> None:
     """Do so for ever, as one of any number of workers: only one of them is at it."""
-    with watched("subscriptions clearing", 60.0) as beat:
-        ready()
-        while True:
-            beat()
-            await clear(settings, pool, beat)
-            await asyncio.sleep(LOOK_EVERY * random.uniform(0.8, 1))  # noqa: S311
+
+    async def look(_now: datetime, beat: Callable[[], None]) -> None:
+        await clear(settings, pool, beat)
+
+    await look_after("subscriptions clearing", LOOK_EVERY, look, ready)
 
 
 async def clear(settings: IdentitySettings, pool: asyncpg.Pool, beat: Callable[[], None]) -> None:

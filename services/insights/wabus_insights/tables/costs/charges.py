@@ -13,6 +13,7 @@ from wabus_whatsapp.prices.markets import Place
 from wabus_whatsapp.prices.message import Pricing
 
 from wabus_insights.costs.charges import Charge
+from wabus_insights.tables.older import delete_older
 
 
 class Held(NamedTuple):
@@ -86,22 +87,12 @@ async def templates_of(connection: Connection, send_ids: Iterable[str]) -> dict[
 
 async def delete_old(pool: asyncpg.Pool, before: datetime, most: int) -> int:
     """Messages that were heard of last earlier: what they count for stays."""
-    done = await pool.execute(
-        "DELETE FROM charges WHERE charge_id IN (SELECT charge_id FROM charges WHERE seen_at < $1 LIMIT $2)",
-        before,
-        most,
-    )
-    return int(done.removeprefix("DELETE "))
+    return await delete_older(pool, "charges", "seen_at", before, most)
 
 
 async def delete_old_sends(pool: asyncpg.Pool, before: datetime, most: int) -> int:
     """Sends that were asked for earlier."""
-    done = await pool.execute(
-        "DELETE FROM charge_sends WHERE send_id IN (SELECT send_id FROM charge_sends WHERE at < $1 LIMIT $2)",
-        before,
-        most,
-    )
-    return int(done.removeprefix("DELETE "))
+    return await delete_older(pool, "charge_sends", "at", before, most)
 
 
 def _row(row: asyncpg.Record) -> Row:

@@ -11,6 +11,7 @@ from wabus_runtime.postgres.database import Connection
 from wabus_whatsapp.prices.message import Known
 
 from wabus_insights.costs.cells import Cell
+from wabus_insights.tables.older import delete_older
 
 _CELL = (
     "org_id, waba_id, phone_number_id, country, sure, category, pricing_type, template_id, campaign, day, currency, "
@@ -146,14 +147,7 @@ async def reprice(
 
 async def delete_old(pool: asyncpg.Pool, before: date, most: int) -> int:
     """Days that are older."""
-    done = await pool.execute(
-        """
-        DELETE FROM cost_days WHERE (cell_id, band) IN (SELECT cell_id, band FROM cost_days WHERE day < $1 LIMIT $2)
-        """,
-        before,
-        most,
-    )
-    return int(done.removeprefix("DELETE "))
+    return await delete_older(pool, "cost_days", "day", before, most)
 
 
 def _kept(rows: Iterable[asyncpg.Record]) -> dict[UUID, Kept]:

@@ -11,6 +11,8 @@ from wabus_runtime.postgres.database import Connection
 from wabus_whatsapp.prices.book import PriceBook
 from wabus_whatsapp.prices.published import card_of, rules_of
 
+from wabus_insights.tables.older import delete_older
+
 LOOKED_BACK = timedelta(days=30)
 """So many days of Meta's numbers an average is of."""
 
@@ -130,18 +132,7 @@ async def write_reading(connection: Connection, event: PricingRead) -> bool:
 
 async def delete_old_readings(pool: asyncpg.Pool, before: date, most: int) -> int:
     """Some of what Meta said that messages cost on earlier days."""
-    gone = 0
-    for table, key in (
-        ("meta_averages", "waba_id, day, country, category, currency"),
-        ("meta_readings", "waba_id, day"),
-    ):
-        done = await pool.execute(
-            f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE day < $1 LIMIT $2)",  # noqa: S608
-            before,
-            most,
-        )
-        gone += int(done.removeprefix("DELETE "))
-    return gone
+    return sum([await delete_older(pool, table, "day", before, most) for table in ("meta_averages", "meta_readings")])
 
 
 async def averages(connection: Connection, wanted: Iterable[Average]) -> dict[Average, Decimal]:

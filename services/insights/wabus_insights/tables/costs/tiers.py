@@ -10,6 +10,7 @@ from wabus_runtime.postgres.database import Connection
 
 from wabus_insights.costs.cells import Tier
 from wabus_insights.costs.tiers import Floor, Placed, Reached
+from wabus_insights.tables.older import delete_older
 
 
 class Month(NamedTuple):
@@ -132,26 +133,9 @@ async def floors(connection: Connection, scopes: Collection[str], since: date) -
 
 async def delete_old_months(pool: asyncpg.Pool, before: date, most: int) -> int:
     """Some months that are over longer: how many were charged, and which tiers Meta says were reached."""
-    gone = 0
-    for table, key in (("tier_months", "tier_id"), ("tier_floors", "scope, market, category, month, first")):
-        done = await pool.execute(
-            f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE month < $1 LIMIT $2)",  # noqa: S608
-            before,
-            most,
-        )
-        gone += int(done.removeprefix("DELETE "))
-    return gone
+    return sum([await delete_older(pool, table, "month", before, most) for table in ("tier_months", "tier_floors")])
 
 
 async def delete_old(pool: asyncpg.Pool, before: datetime, most: int) -> int:
     """The order of messages that were delivered earlier."""
-    done = await pool.execute(
-        """
-        DELETE FROM tier_seconds WHERE (tier_id, at, cell_id, band) IN (
-            SELECT tier_id, at, cell_id, band FROM tier_seconds WHERE at < $1 LIMIT $2
-        )
-        """,
-        before,
-        most,
-    )
-    return int(done.removeprefix("DELETE "))
+    return await delete_older(pool, "tier_seconds", "at", before, most)

@@ -6,6 +6,7 @@ import asyncpg
 from wabus_runtime.postgres.database import Connection
 
 from wabus_insights.performance.counting import Tally
+from wabus_insights.tables.older import delete_older
 from wabus_insights.tables.performance import counts, messages, since
 
 FARTHEST_BEHIND = timedelta(days=1)
@@ -32,15 +33,15 @@ async def count_from(pool: asyncpg.Pool, at: datetime) -> None:
 
 async def delete_messages(pool: asyncpg.Pool, before: datetime, most: int) -> int:
     """Some messages, and what people did, from before a moment. Only what is counted no more may go."""
-    return sum([await _delete(pool, table, column, before, most) for table, column in _MESSAGES])
+    return sum([await delete_older(pool, table, column, before, most) for table, column in _MESSAGES])
 
 
 async def delete_counts(pool: asyncpg.Pool, before: date, most: int) -> int:
     """Some counts of days before this one."""
-    gone = sum([await _delete(pool, table, column, before, most) for table, column in _COUNTS])
+    gone = sum([await delete_older(pool, table, column, before, most) for table, column in _COUNTS])
     # A month whose days are partly gone has what is left of them, so that sums over days and over months agree.
     month = before.replace(day=1)
-    gone += await _delete(pool, "template_months", "month", month, most)
+    gone += await delete_older(pool, "template_months", "month", month, most)
     if gone == 0 and before != month and await _months_are_more(pool, month):
         async with pool.acquire() as connection, connection.transaction():
             await since.lock(connection)
@@ -86,12 +87,3 @@ async def _sum_up_month(connection: Connection, month: date) -> None:
     await connection.execute("DELETE FROM template_months WHERE month = $1", month)
     of_it = "day >= $1 AND day < ($1 + interval '1 month')"
     await connection.execute(counts.SUM_UP_MONTHS.format(of_it), month)
-
-
-async def _delete(pool: asyncpg.Pool, table: str, column: str, before: datetime | date, most: int) -> int:
-    done = await pool.execute(
-        f"DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE {column} < $1 LIMIT $2))",  # noqa: S608
-        before,
-        most,
-    )
-    return int(done.removeprefix("DELETE "))

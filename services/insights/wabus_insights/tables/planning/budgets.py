@@ -9,6 +9,7 @@ from wabus_runtime.postgres.database import Connection
 
 from wabus_insights.costs.budget import Alerted, Budget, Month
 from wabus_insights.tables import leases
+from wabus_insights.tables.older import delete_older
 
 
 async def replace(connection: Connection, event: BudgetsSet) -> None:
@@ -70,15 +71,7 @@ async def version(pool: asyncpg.Pool | Connection, org_id: str) -> str | None:
 
 async def delete_old_alerts(pool: asyncpg.Pool, before: datetime, most: int) -> int:
     """Some of what was told earlier."""
-    done = await pool.execute(
-        """
-        DELETE FROM budget_alerts
-        WHERE event_id IN (SELECT event_id FROM budget_alerts WHERE alerted_at < $1 LIMIT $2)
-        """,
-        before,
-        most,
-    )
-    return int(done.removeprefix("DELETE "))
+    return await delete_older(pool, "budget_alerts", "alerted_at", before, most)
 
 
 async def of_organisation(pool: asyncpg.Pool | Connection, org_id: str) -> list[Budget]:

@@ -10,6 +10,7 @@ from wabus_runtime.postgres.database import Connection
 
 from wabus_insights.costs.pricing_analytics import Read, digest
 from wabus_insights.tables import leases
+from wabus_insights.tables.older import delete_older
 
 
 class Turn(NamedTuple):
@@ -145,16 +146,7 @@ async def states(pool: asyncpg.Pool | Connection, org_id: str) -> dict[str, asyn
 
 async def delete_old(pool: asyncpg.Pool, before: date, most: int) -> int:
     """Some readings of earlier days, with what they say."""
-    done = await pool.execute(
-        """
-        DELETE FROM pricing_readings WHERE (waba_id, priced_on) IN (
-            SELECT waba_id, priced_on FROM pricing_readings WHERE priced_on < $1 LIMIT $2
-        )
-        """,
-        before,
-        most,
-    )
-    return int(done.removeprefix("DELETE "))
+    return await delete_older(pool, "pricing_readings", "priced_on", before, most)
 
 
 async def read_days(pool: asyncpg.Pool | Connection, org_id: str, waba_id: str, first: date, last: date) -> set[date]:
