@@ -1,7 +1,7 @@
 """What waits to be delivered, in PostgreSQL. Whoever takes a row has it for a while; then it is anybody's again."""
 
 from collections import Counter as Multiset
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -151,7 +151,7 @@ async def erase(connection: Connection, lines: Lines, *, outbox: str) -> None:
     """Let nothing wait that is of somebody who was forgotten. A delivery that is under way may still be made."""
     rows = connection.cursor("SELECT * FROM outbox WHERE outbox = $1 ORDER BY id", outbox, prefetch=ERASED_AT_ONCE)
     async for row in rows:
-        await _erase_one(connection, _waiting(row), lambda record: record_respecting(record, lines))
+        await _erase_one(connection, _waiting(row), lines)
 
 
 async def last_id(connection: asyncpg.Pool | Connection, outbox: str) -> int:
@@ -159,10 +159,8 @@ async def last_id(connection: asyncpg.Pool | Connection, outbox: str) -> int:
     return int(await connection.fetchval("SELECT coalesce(max(id), 0) FROM outbox WHERE outbox = $1", outbox) or 0)
 
 
-async def erase_some(
-    connection: Connection, left_of: Callable[[Record], Record | None], *, outbox: str, after: int, until: int
-) -> int:
-    """Let nothing wait that nothing is left of, among the next few entries up to an id; the last that was looked at.
+async def erase_some(connection: Connection, lines: Lines, *, outbox: str, after: int, until: int) -> int:
+    """Do as `erase` does with the next few entries behind an id, up to another; returns the last that was looked at.
 
     For an outbox in which so much may wait that one transaction would take too long.
     """
@@ -174,13 +172,13 @@ async def erase_some(
         ERASED_AT_ONCE,
     )
     for row in rows:
-        await _erase_one(connection, _waiting(row), left_of)
+        await _erase_one(connection, _waiting(row), lines)
     return rows[-1]["id"] if len(rows) == ERASED_AT_ONCE else until
 
 
-async def _erase_one(connection: Connection, waiting: Waiting, left_of: Callable[[Record], Record | None]) -> None:
+async def _erase_one(connection: Connection, waiting: Waiting, lines: Lines) -> None:
     record = waiting.entry.record
-    left = left_of(record)
+    left = record_respecting(record, lines)
     if left is None:
         await connection.execute("DELETE FROM outbox WHERE id = $1", waiting.id)
     elif left is not record:

@@ -14,7 +14,6 @@ from wabus_runtime.outbox import rows
 from wabus_runtime.scheduler.deleting import look_after
 from wabus_runtime.settings import IdentitySettings
 from wabus_whatsapp.forgetting import Lines
-from wabus_whatsapp.forgotten_records import record_respecting
 
 from wabus_subscriptions.tables import cleared, deliveries, subscriptions
 
@@ -44,13 +43,7 @@ async def clear(settings: IdentitySettings, pool: asyncpg.Pool, beat: Callable[[
         async with pool.acquire() as connection, connection.transaction():
             if not await cleared.take_turn(connection):
                 return
-            reached = await rows.erase_some(
-                connection,
-                lambda record: record_respecting(record, lines),
-                outbox=subscriptions.NAME,
-                after=reached,
-                until=until,
-            )
+            reached = await rows.erase_some(connection, lines, outbox=subscriptions.NAME, after=reached, until=until)
         beat()
         await asyncio.sleep(PAUSE)
     known = {*await subscriptions.organisations(pool), *await deliveries.organisations(pool)}
