@@ -11,7 +11,6 @@ from profiles import examples
 from threads import ANNA, ANNA_ID, BEN, BEN_ID, called, echoed, identity, imported, in_book, received, standby, status
 from wabus_conversations.app import create_app
 from wabus_conversations.settings import ConversationsSettings
-from wabus_conversations.tables import reading
 from wabus_conversations.threads.ids import message_id
 from wabus_runtime.http.paging import cursor_of
 from wabus_runtime.settings import load
@@ -356,21 +355,18 @@ async def test_conversations_are_found_by_names_and_numbers_whoever_gave_them(in
     assert [each["contact"]["numbers"][0] for each in rest["conversations"]] == [ANNA]
 
 
-@pytest.mark.parametrize(("looked_at", "often"), [(500, 5), (4, 1), (4, 5)])
-async def test_what_many_say_and_what_few_say_is_found_alike_the_newest_first(
-    inbox: Inbox, monkeypatch: pytest.MonkeyPatch, looked_at: int, often: int
-) -> None:
-    monkeypatch.setattr(reading, "LOOKED_AT_FIRST", looked_at)
-    monkeypatch.setattr(reading, "OFTEN", often)
+async def test_what_many_say_and_what_few_say_is_found_alike_the_newest_first(inbox: Inbox) -> None:
     people = (ANNA, ANNA_ID), (BEN, BEN_ID)
-    said = [f"order {number}" if number % 4 else f"rare {number}" for number in range(24)]
+    # Most are newer than whatever a search may look at first, and two newer ones say what had been said before.
+    said = [f"rare {number}" if number < 40 or number > 617 else f"order {number}" for number in range(620)]
+    said[20] = "order 20"
     await inbox.fold(*(received(text, number, *people[number % 2]) for number, text in enumerate(said)))
-    await inbox.fold(received("order of theirs", 30), org_id="rival")
+    await inbox.fold(received("order of theirs", 700), org_id="rival")
 
     async def found(q: str, **params: str) -> list[str]:
         pages: list[str] = []
         while True:
-            answer = await inbox.ask("/conversations/search", params, q=q, limit="4")
+            answer = await inbox.ask("/conversations/search", params, q=q, limit="100")
             pages += [each["text"] for each in answer["messages"]]
             if not answer["next"]:
                 return pages
@@ -378,10 +374,10 @@ async def test_what_many_say_and_what_few_say_is_found_alike_the_newest_first(
 
     assert await found("order") == [text for text in reversed(said) if text.startswith("order")]
     assert await found("rare") == [text for text in reversed(said) if text.startswith("rare")]
-    assert await found("order 5") == ["order 5"]
+    assert await found("order 20") == ["order 20"]
     conversation = next(each for each in await inbox.conversations() if each["contact"]["numbers"] == [BEN])
     assert await found("order", conversation_id=conversation["conversation_id"]) == [
-        f"order {number}" for number in range(23, 0, -2)
+        text for number, text in reversed([*enumerate(said)]) if number % 2 and text.startswith("order")
     ]
 
 

@@ -25,7 +25,6 @@ from wabus_conversations.settings import ConversationsSettings
 from wabus_conversations.threads.ids import message_id
 from wabus_conversations.worker.changed import Changed, Marks
 from wabus_local.postgres import EmbeddedPostgres
-from wabus_runtime.feed import doors
 from wabus_runtime.feed.changes import Change, Mark, begin_epoch, changed, write
 from wabus_runtime.feed.cursor import Cursor
 from wabus_runtime.http.auth import make_token
@@ -214,15 +213,19 @@ async def test_a_socket_goes_on_with_another_token_of_the_same_caller_and_no_oth
             assert socket.close_code == 1008
 
 
-async def test_a_token_that_ends_sooner_than_the_one_before_ends_the_socket_sooner(
-    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doors, "HEARTBEAT", 3_600.0)
+async def test_a_token_that_ends_sooner_than_the_one_before_ends_the_socket_sooner(inbox: Inbox) -> None:
     headers = {"Authorization": f"Bearer {token(inbox, 3_600)}"}
-    async with asyncio.timeout(60), inbox.client.ws_connect("/conversations/ws", headers=headers) as socket:
-        assert (await next_frame(socket))["type"] == "hello"
+    async with (
+        asyncio.timeout(60),
+        inbox.client.ws_connect("/conversations/ws", headers=headers) as opened_before,
+        inbox.client.ws_connect("/conversations/ws", headers=headers) as socket,
+    ):
+        assert (await next_frame(opened_before))["type"] == (await next_frame(socket))["type"] == "hello"
         await socket.send_json({"type": "auth", "token": token(inbox, 3)})
+        beat = asyncio.create_task(next_frame(opened_before))
         frames = [await next_frame(socket), await next_frame(socket)]
+        assert not beat.done()  # not only when the socket would have shown that it is alive
+        beat.cancel()
     assert [frame["type"] for frame in frames] == ["authorised", "bye"]
     assert frames[-1]["reason"] == "token_expired"
 
