@@ -4,6 +4,7 @@ import * as address from "../shared/address.js";
 import { announce, fallSilent } from "../shared/announce.js";
 import { Refused, SignedOut, Unreachable } from "../shared/api.js";
 import { copy } from "../shared/copy.js";
+import { askToReplace, confirmed } from "../shared/dialog.js";
 import { focusOn, h, icon, keepingFocus, show } from "../shared/dom.js";
 import * as session from "../shared/session.js";
 import { clock, showExact } from "../shared/time.js";
@@ -167,11 +168,6 @@ function signOut() {
   session.signOut();
   address.write({ c: null, m: null, pane: null });
   askToSignIn("You are signed out. Paste an access token of your organisation to see its conversations.", { kept: false });
-}
-
-function askToReplace(here, there) {
-  const other = there === null ? "with an access token that can't be read" : ["to the organisation “", named(there), "”"];
-  return confirmed("replace", ["This tab is signed in to the organisation “", named(here), "”. The link that you have opened would sign it in ", other, "."]);
 }
 
 /* ---- where in the page ---- */
@@ -480,17 +476,6 @@ async function askToForget(contact_id) {
 async function copyFrom(button, text) {
   if (text !== undefined) button.dataset.text = text;
   if (!(await copy(button))) toast("bad", "This browser does not let the page copy. Select the text and copy it yourself.");
-}
-
-/** Open a dialog with these words; returns whether the person says yes. */
-async function confirmed(id, words) {
-  show($(`${id}-text`), words);
-  const dialog = $(id);
-  dialog.returnValue = "";
-  dialog.showModal();
-  await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-  $(`${id}-text`).replaceChildren();
-  return dialog.returnValue === "yes";
 }
 
 function showKeys() {

@@ -3,6 +3,7 @@
 import * as address from "../shared/address.js";
 import { announce, fallSilent } from "../shared/announce.js";
 import { Refused, SignedOut, Unreachable, call } from "../shared/api.js";
+import { askToReplace, confirmed } from "../shared/dialog.js";
 import { focusOn, h, keepingFocus, show } from "../shared/dom.js";
 import * as session from "../shared/session.js";
 import { ago, showExact } from "../shared/time.js";
@@ -255,7 +256,7 @@ async function dismissAdvice(id, dismissed) {
 }
 
 async function letMetaCount(waba_id) {
-  if (!(await confirmed("enable", null))) return;
+  if (!(await confirmed("enable"))) return;
   await tell("POST", "/performance/enable", { waba_id, confirm: true });
   toast("good", "Meta is asked to count. What it tells shows here from the next day on.");
 }
@@ -295,7 +296,7 @@ async function planExperiment() {
 
 /** Start or stop an experiment, once that is confirmed. */
 async function change(id, what, done) {
-  if (!(await confirmed(`${what}-experiment`, null))) return;
+  if (!(await confirmed(`${what}-experiment`))) return;
   const now = await tell("POST", `/experiments/${encodeURIComponent(id)}/${what}`, {});
   const known = answer("experiment");
   if (now && known.data?.experiment_id === id) answers.set("experiment", { ...known, data: now, at: Date.now() });
@@ -308,22 +309,6 @@ const isShown = () => document.hidden || !$("sign-in").hidden;
 
 /** A currency to begin a budget with: the one that was charged in. */
 const currencyHere = () => answer("forecast").data?.forecasts[0]?.currency ?? answer("budgets").data?.budgets[0]?.currency ?? null;
-
-/** A link may sign this tab in to another organisation only if its person wants that. */
-function askToReplace(here, there) {
-  const other = there === null ? "with an access token that can't be read" : ["to the organisation “", named(there), "”"];
-  return confirmed("replace", ["This tab is signed in to the organisation “", named(here), "”. The link that you have opened would sign it in ", other, "."]);
-}
-
-/** Open a dialog, with these words where it has none; returns whether the person says yes. */
-async function confirmed(id, words) {
-  if (words) show($(`${id}-text`), words);
-  const dialog = $(id);
-  dialog.returnValue = "";
-  dialog.showModal();
-  await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-  return dialog.returnValue === "yes";
-}
 
 let waiting = false;
 

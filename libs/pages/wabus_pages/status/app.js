@@ -4,6 +4,7 @@ import * as address from "../shared/address.js";
 import { announce, fallSilent } from "../shared/announce.js";
 import { Refused, SignedOut, Unreachable } from "../shared/api.js";
 import { copy } from "../shared/copy.js";
+import { askToReplace, confirmed } from "../shared/dialog.js";
 import { focusOn, h, icon, keepingFocus, show } from "../shared/dom.js";
 import * as session from "../shared/session.js";
 import { follow, tryNow } from "../shared/stream.js";
@@ -260,23 +261,6 @@ async function askToDisconnect(waba_id) {
   ending.set(waba_id, name);
   change({ welcome: null });
   tryNow();
-}
-
-/** Open a dialog with these words; returns whether the person says yes. */
-async function confirmed(id, words) {
-  show($(`${id}-text`), words);
-  const dialog = $(id);
-  dialog.returnValue = "";
-  dialog.showModal();
-  await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-  $(`${id}-text`).replaceChildren();
-  return dialog.returnValue === "yes";
-}
-
-/** A link may sign this tab in to another organisation only if its person wants that. */
-function askToReplace(here, there) {
-  const other = there === null ? "with an access token that can't be read" : ["to the organisation “", named(there), "”"];
-  return confirmed("replace", ["This tab is signed in to the organisation “", named(here), "”. The link that you have opened would sign it in ", other, "."]);
 }
 
 /** Whoever was signed in by a link is told to whom an account would go. */
