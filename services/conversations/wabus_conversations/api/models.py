@@ -102,7 +102,9 @@ class SearchQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    q: Words = Field(description="Words that are all in a message.")
+    q: Words = Field(
+        description="Words that are all in a message. Of a language without spaces, such as Chinese or Thai, any part."
+    )
     waba_id: Text | None = None
     phone_number_id: Text | None = None
     conversation_id: Id | None = None

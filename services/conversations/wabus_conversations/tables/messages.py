@@ -1,12 +1,14 @@
 """Rows of messages and of their statuses: where they are, what is stored, what is new."""
 
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
+import asyncpg
 import orjson
 from wabus_runtime.postgres.database import Connection
 from wabus_whatsapp.joins import MessageState
+from wabus_whatsapp.text.unspaced import pieces
 from wabus_whatsapp.window import Opens
 
 from wabus_conversations.threads.facts import Account, MessageFact, Source, StatusFact, Whose
@@ -24,7 +26,7 @@ _COLUMNS = (
     "month", "message_id", "wamid", "org_id", "waba_id", "phone_number_id", "conversation_id", "at", "tie", "source",
     "outgoing", "kind", "type", "wa_id", "user_id", "group_id", "name", "username", "content", "altered", "text",
     "about_id", "context_id", "opens", "unread", "referred", "standby", "state", "sent_at", "delivered_at", "read_at",
-    "played_at", "failed_at", "refused_at", "free_until",
+    "played_at", "failed_at", "refused_at", "free_until", "pieces",
 )  # fmt: skip
 
 
@@ -35,7 +37,7 @@ _REPLACE = """
         tie = $9, source = $10, outgoing = $11, kind = $12, type = $13, wa_id = $14, user_id = $15, group_id = $16,
         name = $17, username = $18, content = $19, altered = $20, text = $21, about_id = $22, context_id = $23,
         opens = $24, unread = $25, referred = $26, standby = $27, state = $28, sent_at = $29, delivered_at = $30,
-        read_at = $31, played_at = $32, failed_at = $33, refused_at = $34, free_until = $35
+        read_at = $31, played_at = $32, failed_at = $33, refused_at = $34, free_until = $35, pieces = $36
     WHERE month = $1 AND message_id = $2
 """
 
@@ -225,6 +227,35 @@ async def write_statuses(
     )
 
 
+async def make_pieces(pool: asyncpg.Pool, written_before: datetime, limit: int) -> bool:
+    """Make the pieces of some texts that were written before there were any; whether more are left to look at.
+
+    Nothing is, as long as the tables have had pieces only since `written_before`: workers of before may still write.
+    """
+    last = await pool.fetchrow("SELECT month, message_id FROM texts_without_pieces WHERE since < $1", written_before)
+    if last is None:
+        return False
+    rows = await pool.fetch(
+        """
+        SELECT month, message_id, CASE WHEN pieces IS NULL AND octet_length(text) > length(text) THEN text END AS text
+        FROM messages WHERE (month, message_id) > ($1, $2) ORDER BY month, message_id LIMIT $3
+        """,
+        *last,
+        limit,
+    )
+    made = [(row["message_id"], row["month"], row["text"], pieces(row["text"])) for row in rows if row["text"]]
+    # In the order in which those who fold lock them.
+    await pool.executemany(
+        "UPDATE messages SET pieces = $4 WHERE message_id = $1 AND month = $2 AND text = $3",
+        sorted(each for each in made if each[3]),
+    )
+    if len(rows) < limit:
+        await pool.execute("DELETE FROM texts_without_pieces")
+        return False
+    await pool.execute("UPDATE texts_without_pieces SET month = $1, message_id = $2", *rows[-1][:2])
+    return True
+
+
 async def _update(connection: Connection, moved: Sequence[tuple[Any, ...]]) -> None:
     await connection.execute(
         """
@@ -285,6 +316,7 @@ def _row(message: Message, told: MessageFact | StatusFact, month: date, conversa
         message.source == Source.STANDBY,
         message.state,
         *_times(message),
+        pieces(told.text) if described and told.text else None,
     )
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 import asyncpg
+from wabus_whatsapp.text.unspaced import IGNORED, Asked, asked
 from wabus_whatsapp.window import OPEN_FOR
 
 from wabus_conversations.threads.facts import Source
@@ -207,26 +208,41 @@ _FOUND = """
     AND ($5::uuid IS NULL OR m.conversation_id = $5)
 """
 
+_HAS_RUNS = """
+    ($11::text[] = '{}' OR m.pieces IS NULL OR (
+        SELECT bool_and(strpos(regexp_replace(normalize(m.text, NFKC), $10, '', 'g'), run) > 0)
+        FROM unnest($11::text[]) AS run
+    ))
+"""
+"""Where all bigrams of a run are, it may still not be. The text is compared as `wabus_whatsapp.text.unspaced.plain`."""
+
 _SEARCH_BY_WORDS = f"""
     SELECT {_MESSAGE} FROM messages AS m
-    WHERE m.text IS NOT NULL AND m.org_id = $1
-        AND (to_tsvector('simple', m.text) || array_to_tsvector(ARRAY['org ' || m.org_id]))
-            @@ (plainto_tsquery('simple', $2) && $9::text::tsquery)
-        AND {_FOUND}
+    WHERE m.org_id = $1 AND (
+        m.text IS NOT NULL
+            AND (to_tsvector('simple', m.text) || array_to_tsvector(ARRAY['org ' || m.org_id]))
+                @@ ($2::text::tsquery && $12::text::tsquery)
+        OR m.pieces IS NOT NULL
+            AND (array_to_tsvector(string_to_array(m.pieces, ' ')) || array_to_tsvector(ARRAY['org ' || m.org_id]))
+                @@ ($9::text::tsquery && $12::text::tsquery)
+    ) AND {_HAS_RUNS} AND {_FOUND}
     ORDER BY m.at DESC, m.message_id DESC LIMIT $8
 """  # noqa: S608
 
 _SEARCH_BY_TIME = f"""
     SELECT {_MESSAGE} FROM (
         SELECT * FROM messages AS m WHERE m.text IS NOT NULL AND m.org_id = $1 AND (m.at, m.message_id) < ($6, $7)
-        ORDER BY m.at DESC, m.message_id DESC LIMIT $9
+        ORDER BY m.at DESC, m.message_id DESC LIMIT $12
     ) AS m
-    WHERE to_tsvector('simple', m.text) @@ plainto_tsquery('simple', $2) AND {_FOUND}
+    WHERE (
+        to_tsvector('simple', m.text) @@ $2::text::tsquery
+        OR array_to_tsvector(string_to_array(m.pieces, ' ')) @@ $9::text::tsquery
+    ) AND {_HAS_RUNS} AND {_FOUND}
     ORDER BY m.at DESC, m.message_id DESC LIMIT $8
 """  # noqa: S608
 
 _DIGITS_LEAST = 4  # of a number, for whom it is to be found by
-_NO_WORDS = "'no name has this' & !'no name has this'"
+_NO_WORDS = "'nothing has this' & !'nothing has this'"
 LOOKED_AT_FIRST = 500  # texts, the newest, that show whether many say what is searched
 OFTEN = 5  # of these; then 50 are found among some 5,000, and else there are few by the index of words
 
@@ -466,21 +482,26 @@ async def holders(pool: asyncpg.Pool, identifiers: Iterable[str]) -> dict[str, s
 async def search(pool: asyncpg.Pool, wanted: WantedTexts) -> list[asyncpg.Record]:
     """Messages and edits with all of the words, the newest first, and one more if there is another page.
 
-    The index of words has no order in time, so all that it finds are sorted. What many say is looked for from the
-    newest on instead, and which it is show the newest.
+    Of what is written without spaces any part is a word. The index of words has no order in time, so all that it finds
+    are sorted. What many say is looked for from the newest on instead, and which it is show the newest.
     """
-    arguments = (
-        wanted.org_id,
-        wanted.words,
-        wanted.waba_id,
-        wanted.phone_number_id,
-        wanted.conversation_id,
-        *(wanted.after or (_EVER, _LAST_ID)),
-        wanted.limit + 1,
-    )
     async with pool.acquire() as connection, connection.transaction():
-        if not await connection.fetchval("SELECT numnode(plainto_tsquery('simple', $1)) > 0", wanted.words):
+        words = await connection.fetchval("SELECT plainto_tsquery('simple', $1)::text", wanted.words)
+        parts = asked(wanted.words)
+        if not words and not parts.beginnings:
             return []
+        arguments = (
+            wanted.org_id,
+            words or _NO_WORDS,
+            wanted.waba_id,
+            wanted.phone_number_id,
+            wanted.conversation_id,
+            *(wanted.after or (_EVER, _LAST_ID)),
+            wanted.limit + 1,
+            _query_of(parts),
+            IGNORED,
+            list(parts.runs),
+        )
         await connection.execute(_PLAN_NOW, "off")
         found = await connection.fetch(_SEARCH_BY_TIME, *arguments, LOOKED_AT_FIRST)
         if len(found) > wanted.limit:
@@ -489,6 +510,12 @@ async def search(pool: asyncpg.Pool, wanted: WantedTexts) -> list[asyncpg.Record
             return await connection.fetch(_SEARCH_BY_TIME, *arguments, None)
         await connection.execute(_PLAN_NOW, "on")
         return await connection.fetch(_SEARCH_BY_WORDS, *arguments, _quoted(f"org {wanted.org_id}"))
+
+
+def _query_of(parts: Asked) -> str:
+    """What to find among the pieces of texts, as a `tsquery`."""
+    wanted = [*map(_quoted, parts.words), *(f"{_quoted(beginning)}:*" for beginning in parts.beginnings)]
+    return " & ".join(wanted) or _NO_WORDS
 
 
 def _columns(wanted: Ids) -> tuple[list[str], list[str]]:

@@ -11,7 +11,7 @@ from wabus_runtime.feed import changes
 from wabus_runtime.feed.changes import begin_epoch
 from wabus_runtime.scheduler.deleting import delete_all, look_after
 
-from wabus_conversations.tables import conversations, months, retention
+from wabus_conversations.tables import conversations, messages, months, retention
 from wabus_conversations.tables.locks import lock_everything
 from wabus_conversations.tables.work import events, presence, state
 from wabus_conversations.worker.changed import PROJECTION, Changed
@@ -21,6 +21,9 @@ LOOK_EVERY = 600.0  # seconds between two passes
 PAUSE = 0.2  # seconds between two deletions: those who fold wait for each
 DELETED_AT_ONCE = 1_000  # messages
 MENDED_AT_ONCE = 200  # conversations
+PIECED_AT_ONCE = 1_000  # messages
+PIECED_IN_A_PASS = 500_000  # messages: retention waits for that
+BESIDE_MOST = timedelta(hours=1)  # that workers of before an upgrade run beside those of after it
 NO_ID = "00000000-0000-0000-0000-000000000000"
 AHEAD = timedelta(days=20)  # a month has its partition so long before it begins
 BEHIND = timedelta(days=40)  # and so far back: what a first start folds
@@ -61,11 +64,25 @@ async def look(
     gone_before = months.month_of((now - LATE_MOST).date())
     await delete_all(lambda: retention.forget_places(pool, gone_before), beat, PAUSE)
     await months.drop_empty(pool, months.month_of((oldest - LATE_MOST).date()))
+    await make_pieces(pool, now, beat)
 
 
 async def make_months(pool: asyncpg.Pool, now: datetime) -> None:
     """Make the partitions that what comes now goes into."""
     await months.make(pool, (now - BEHIND).date(), (now + AHEAD).date())
+
+
+async def make_pieces(
+    pool: asyncpg.Pool, now: datetime, beat: Callable[[], None], at_once: int = PIECED_AT_ONCE
+) -> None:
+    """Make what texts without spaces are found by, of those that were written before there was that; not all at once:
+    the next pass goes on.
+    """
+    for _ in range(PIECED_IN_A_PASS // at_once):
+        if not await messages.make_pieces(pool, now - BESIDE_MOST, at_once):
+            return
+        beat()
+        await asyncio.sleep(PAUSE)
 
 
 async def mend(pool: asyncpg.Pool) -> None:
