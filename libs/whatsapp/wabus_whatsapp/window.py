@@ -4,10 +4,13 @@ Sources: Meta, "Send messages" (customer service windows), "Pricing" (free entry
 moments are Meta's: what counts is when Meta got the person's message, not when we did.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
+
+from wabus_events.webhooks.values import moment
 
 OPEN_FOR = timedelta(hours=24)
 FREE_IF_ANSWERED_WITHIN = timedelta(hours=24)
@@ -38,6 +41,26 @@ def opened_by(message_type: str) -> Opens:
     if message_type in _MAYBE_TYPES:
         return Opens.MAYBE
     return Opens.NO if message_type in _NO_TYPES else Opens.YES
+
+
+def came_by_ad(message: Mapping[str, Any]) -> bool:
+    """Whether a person's message says that they came by an ad, or by a button of a page.
+
+    Source: Meta, "Messages webhook reference", `referral`.
+    """
+    return isinstance(message.get("referral"), dict)
+
+
+def free_until_in(status: Mapping[str, Any]) -> datetime | None:
+    """Until when a status says that messages are free; None where it does not say.
+
+    Meta names the end of a conversation's window only where an ad began it, since version 24; before, of any.
+    """
+    match status.get("conversation"):
+        case {"origin": {"type": "referral_conversion"}, "expiration_timestamp": seconds}:
+            return moment(seconds)
+        case _:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

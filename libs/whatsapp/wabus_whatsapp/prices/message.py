@@ -111,14 +111,25 @@ def price(
 
 
 def expected(
-    category: str, book: PriceBook, place: Place, currency: str | None, day: date, *, window_open: bool
+    category: str,
+    book: PriceBook,
+    place: Place,
+    currency: str | None,
+    day: date,
+    *,
+    window_open: bool,
+    free_entry: Literal["reported", "computed"] | None = None,
 ) -> Expected:
     """What a message of a category costs that is sent on a day of the account's, at the list rate.
 
-    `category` is that of the template, or `service`; `window_open` whether the customer service window is surely open.
+    `category` is that of the template, or `service`; `window_open` whether the customer service window is surely open;
+    `free_entry` how it is known that a free entry point window is, in which everything is free. One that is computed is
+    not sure: for whoever came by WhatsApp Web Meta opens none.
     """
     column, rules = column_of(category), book.rules_on(day)
     market = book.market(place.country, currency, day) if place.country else ""
+    if free_entry:
+        return Expected(Decimal(0), currency, "free" if free_entry == "reported" else "estimated", market, ())
     is_service = column is not None and column.category == "service"
     in_window = column is not None and column.category == "utility" and window_open
     if (is_service and not rules.service_charged) or (in_window and not rules.utility_in_window_charged):

@@ -41,11 +41,6 @@ def context(item: Json) -> str | None:
             return None
 
 
-def is_referred(item: Json) -> bool:
-    """Whether the person came by an ad, or by a button of a page. Meta: "Messages webhook reference", `referral`."""
-    return isinstance(item.get("referral"), dict)
-
-
 def shared_numbers(item: Json) -> list[str]:
     """The numbers of their own that somebody has shared when asked to; a card of somebody else has none.
 

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 import orjson
@@ -33,7 +33,7 @@ from wabus_events.webhooks.messages import RENUMBERED
 from wabus_events.webhooks.unrecognised import from_unrecognised
 from wabus_whatsapp.joins import STATE_OF_HISTORY, STATE_OF_STATUS, MessageState
 from wabus_whatsapp.text.stored import storable
-from wabus_whatsapp.window import REFUSED, Opens, opened_by
+from wabus_whatsapp.window import REFUSED, Opens, came_by_ad, free_until_in, opened_by
 
 from wabus_conversations.media.reading import medium_in
 from wabus_conversations.threads import content
@@ -314,7 +314,7 @@ def _message(
         context_id=_message_id(account, context) if context else None,
         opens=opened_by(message_type) if theirs and not group else Opens.NO,
         unread=theirs and kind == "message" and source == Source.RECEIVED,
-        referred=theirs and not group and content.is_referred(item),
+        referred=theirs and not group and came_by_ad(item),
         state=MessageState.NONE if theirs else _state(event),
         medium=medium_in(item, message_type),
     )
@@ -383,17 +383,8 @@ def _status_fact(
         content=content.storable_json(item)[0],
         state=state,
         refused=REFUSED in codes,
-        free_until=_free_until(item),
+        free_until=free_until_in(item),
     )
-
-
-def _free_until(item: Json) -> datetime | None:
-    """Meta names the end of a conversation's window only where an ad began it, since version 24; before, of any."""
-    match item.get("conversation"):
-        case {"origin": {"type": "referral_conversion"}, "expiration_timestamp": seconds}:
-            return _moment(seconds)
-        case _:
-            return None
 
 
 def _call(event: CallReported, account: Account, tie: int) -> MessageFact:
@@ -460,11 +451,3 @@ def _objects(part: Any) -> list[Json]:
 
 def _text(part: Any) -> str | None:
     return storable(part) if isinstance(part, str) and part else None
-
-
-def _moment(seconds: Any) -> datetime | None:
-    try:
-        found = int(seconds)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return datetime.fromtimestamp(found, UTC) if 0 < found <= _LATEST_SECONDS else None

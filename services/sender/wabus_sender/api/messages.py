@@ -29,6 +29,7 @@ from wabus_sender.sending.experiments import Chosen
 from wabus_sender.sending.requests import LONGEST, expires
 from wabus_sender.tables import keys, reading
 from wabus_sender.tables.keys import Reserved
+from wabus_sender.tables.people import free_entries
 
 BATCH_BYTES = 2 * 1024 * 1024
 
@@ -117,7 +118,8 @@ class MessagesApi:
         wish = await wish_of(self.pool(), caller.org_id, asked, now)
         known = await known_of(self.pool(), caller.org_id, wish, now)
         refusal = views.refused(known.refusal.code, "check") if known.refusal else None
-        price = self.pricing.price(known, now)
+        free = await free_entries.of(self.pool(), caller.org_id, wish.phone_number_id, wish.value)
+        price = self.pricing.price(known, free, now)
         return json_response({"ok": refusal is None, "lane": known.lane, "refusal": refusal, "price": price})
 
     def _wish(self, caller: Caller, asked: SendRequest, now: datetime) -> WishFor:

@@ -360,16 +360,27 @@ class NumberView(BaseModel):
     reach: ReachView
 
 
+class FreeEntryPointView(BaseModel):
+    """Until when messages cost nothing to somebody who came by an ad or a button of a page."""
+
+    until: AwareDatetime
+    source: Literal["reported", "computed"] = Field(
+        description="Whether WhatsApp said so, or it follows from when they came and were answered: then it is not "
+        "sure, and `known` of the price is `estimated`."
+    )
+
+
 class PriceView(BaseModel):
-    """What a message costs at most, if it is delivered now."""
+    """What a message costs at most, if it is delivered now, or at its `not_before`."""
 
     amount: Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?$")] | None = Field(
-        description="The list rate; null where it is not known, which is never nothing."
+        description="The list rate, or 0 where it is free; null where it is not known, which is never nothing."
     )
     currency: str | None = Field(description="That of the account.")
     known: Known
     market: str | None = Field(description="In which WhatsApp charges it.")
     cheaper: list[Cheaper] = Field(description="Why it may cost less.")
+    free_entry_point: FreeEntryPointView | None = Field(description="Null where none is known to be open then.")
 
 
 class CheckView(BaseModel):

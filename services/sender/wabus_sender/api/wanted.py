@@ -15,7 +15,6 @@ from wabus_whatsapp.assignment import is_held_out
 from wabus_whatsapp.sending.message import check
 from wabus_whatsapp.sending.template_parameters import check_parameters
 from wabus_whatsapp.templates.render import CannotRender
-from wabus_whatsapp.window import window
 
 from wabus_sender.api.models import MessageBody, SendRequest, Whom
 from wabus_sender.sending import checks
@@ -81,8 +80,8 @@ class KnownWish:
     lane: Lane
     template: Template | None
     refusal: Refusal | None
-    window_open: bool = False
-    """Whether the customer service window is surely open."""
+    user_last_at: datetime | None = None
+    """When the person last wrote to the number."""
     withheld: Withheld | None = None
     """Why nothing is sent, though nothing is in its way."""
 
@@ -205,9 +204,8 @@ async def known_of(pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime) -
     refusal = checks.refusal(org_id, known_facts, now)
     lane = lane_of(wish.kind, template and template.category)
     refusal = refusal or (checks.TEMPLATE_UNKNOWN if unknown else None)
-    is_open = window(now, user_last_at=user_last_at).state == "open"
     withheld = await _held_out(pool, org_id, wish, lane)
-    return KnownWish(wish, number.waba_id, lane, template, refusal, is_open, withheld)
+    return KnownWish(wish, number.waba_id, lane, template, refusal, user_last_at, withheld)
 
 
 async def _of_experiment(
@@ -234,13 +232,12 @@ async def _of_experiment(
         refusal = refusal or checks.refusal(org_id, each, now)
     categories = [arm.category for arm in experiment.plan.arms if arm.category]
     lane = lane_of("template", categories[0] if categories else None)
-    is_open = window(now, user_last_at=known.user_last_at).state == "open"
     withheld = await _held_out(pool, org_id, wish, lane)
     if withheld:  # before any experiment: they are in none
-        return KnownWish(replace(wish, chosen=None), waba_id, lane, None, refusal, is_open, withheld)
+        return KnownWish(replace(wish, chosen=None), waba_id, lane, None, refusal, known.user_last_at, withheld)
     arm = wish.chosen.arm if wish.chosen else ""
     withheld = None if wish.message else "experiment"
-    return KnownWish(wish, waba_id, lane, templates.get(arm), refusal, is_open, withheld)
+    return KnownWish(wish, waba_id, lane, templates.get(arm), refusal, known.user_last_at, withheld)
 
 
 async def _held_out(pool: asyncpg.Pool, org_id: str, wish: Wish, lane: Lane) -> Withheld | None:

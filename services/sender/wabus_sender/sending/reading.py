@@ -15,7 +15,7 @@ from wabus_events import (
     ThreadControlChanged,
 )
 from wabus_whatsapp.joins import STATE_OF_STATUS
-from wabus_whatsapp.window import Opens, opened_by
+from wabus_whatsapp.window import Opens, came_by_ad, free_until_in, opened_by
 
 from wabus_sender.sending.people.opting import written_in
 
@@ -59,6 +59,17 @@ class Handed(NamedTuple):
     ours: bool
 
 
+class FreeEntry(NamedTuple):
+    """Somebody came by an ad or a button of a page, or Meta tells until when messages to them are free for that."""
+
+    phone_number_id: str
+    wa_id: str | None
+    user_id: str | None
+    at: datetime
+    until: datetime | None
+    """None where they came: until when depends on when they are answered."""
+
+
 class ShortText(NamedTuple):
     """Somebody wrote something so short that it may be a word by which they choose."""
 
@@ -84,12 +95,14 @@ class StatusOfSend(NamedTuple):
     user_id: str | None
 
 
-def facts_of(event: Event) -> Iterator[Seen | StatusOfSend | Preferred | ShortText | Handed]:
+def facts_of(event: Event) -> Iterator[Seen | StatusOfSend | Preferred | ShortText | Handed | FreeEntry]:
     """What an event says; of most events nothing."""
     match event:
         case MessageReceived(group_id=None):
             opens = opened_by(event.message_type)
             yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, opens, event.wamid)
+            if _has_referral(event.value):
+                yield FreeEntry(event.phone_number_id, event.wa_id, event.user_id, event.time, None)
             if text := written_in(event):
                 yield ShortText(event.phone_number_id, event.wa_id, event.user_id, event.time, event.wamid, text)
         case CallReported(event="connect", direction="USER_INITIATED"):
@@ -104,6 +117,8 @@ def facts_of(event: Event) -> Iterator[Seen | StatusOfSend | Preferred | ShortTe
         case MessageStatusChanged():
             if event.group_id is None:
                 yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.NO)
+                if until := _free_until(event.value):
+                    yield FreeEntry(event.phone_number_id, event.wa_id, event.user_id, event.time, until)
                 if STOPPED in event.error_codes:
                     yield Preferred(event.phone_number_id, event.wa_id, event.user_id, event.time, stopped=True)
             state = STATE_OF_STATUS.get(event.status)
@@ -132,3 +147,19 @@ def send_id_in(value: Mapping[str, Any]) -> str | None:
 def opaque_of(send_id: str) -> str:
     """What is given to Meta along with a message."""
     return OPAQUE + send_id
+
+
+def _has_referral(value: Mapping[str, Any]) -> bool:
+    match value:
+        case {"messages": [{**message}]}:
+            return came_by_ad(message)
+        case _:
+            return False
+
+
+def _free_until(value: Mapping[str, Any]) -> datetime | None:
+    match value:
+        case {"statuses": [{**status}]}:
+            return free_until_in(status)
+        case _:
+            return None

@@ -46,6 +46,7 @@ async def delete_contacts(pool: asyncpg.Pool, before: datetime, most: int) -> in
             "DELETE FROM windows WHERE org_id = $1 AND value = $2",
             "DELETE FROM preferences WHERE org_id = $1 AND value = $2",
             "DELETE FROM thread_owners WHERE org_id = $1 AND value = $2",
+            "DELETE FROM free_entries WHERE org_id = $1 AND value = $2",
             "DELETE FROM conversation_ids WHERE org_id = $1 AND value = $2",
         ):
             await connection.executemany(statement, [(row["org_id"], row["value"]) for row in rows])

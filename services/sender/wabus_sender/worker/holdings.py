@@ -41,6 +41,7 @@ HOLDINGS = Holdings(
         Table("windows", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
         Table("preferences", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
         Table("thread_owners", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
+        Table("free_entries", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
         Table("conversation_ids", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
         # A person is known by it for longer than as a contact.
         Table("opt_outs", _ORGANISATION, contact="value = $1 AND ($2::text IS NULL OR org_id = $2)"),

@@ -23,6 +23,7 @@ from wabus_events import (
     Event,
     LabelPaused,
     LabelResumed,
+    MessageAccepted,
     MessageReceived,
     OptedIn,
     OptedOut,
@@ -47,12 +48,12 @@ from wabus_whatsapp.ids import Ids, Kind
 from wabus_whatsapp.joins import latest
 from wabus_whatsapp.window import Opens
 
-from wabus_sender.sending.reading import STOPPED, Handed, Preferred, Seen, ShortText, StatusOfSend, facts_of
+from wabus_sender.sending.reading import STOPPED, FreeEntry, Handed, Preferred, Seen, ShortText, StatusOfSend, facts_of
 from wabus_sender.sending.states import fold
 from wabus_sender.settings import SenderFoldSettings
 from wabus_sender.tables import experiments, facts, heard, labels, numbers, sends
 from wabus_sender.tables.experiments import InArm, Link
-from wabus_sender.tables.people import blocks, contacts, opt_outs, read_marks, thread_owners
+from wabus_sender.tables.people import blocks, contacts, free_entries, opt_outs, read_marks, thread_owners
 from wabus_sender.tables.people.contacts import Choice, Contact, Wrote
 from wabus_sender.tables.people.erasing import erase
 from wabus_sender.tables.sends import Asked
@@ -139,6 +140,7 @@ class _Folding:
         choices: list[Choice] = []
         said: list[opt_outs.PossibleChoice] = []
         owners: list[thread_owners.Owner] = []
+        entries: list[free_entries.Entry] = []
         for record in records:
             if record.topic != MESSAGES.name or not isinstance(record.event, WabaEvent):
                 continue
@@ -159,6 +161,12 @@ class _Folding:
                         for value in (fact.wa_id and contact_id(fact.wa_id), fact.user_id)
                         if value
                     ]
+                elif org_id and isinstance(fact, FreeEntry):
+                    entries += [
+                        free_entries.Entry(org_id, fact.phone_number_id, value, fact.at, fact.until)
+                        for value in (fact.wa_id and contact_id(fact.wa_id), fact.user_id)
+                        if value
+                    ]
                 elif org_id and isinstance(fact, ShortText):
                     said.append(self._possible_choice(org_id, record.event.waba_id, fact))
                 elif org_id and isinstance(fact, Seen):
@@ -174,6 +182,13 @@ class _Folding:
             for record in records
             if isinstance(record.event, BlockRequested | ContactBlocked | ContactUnblocked | BlockRefused)
             for named in self._values(record.event.org_id or "", record.event.wa_id, record.event.user_id)[:1]
+        ]
+        answers = [
+            free_entries.Answer(event.org_id, event.phone_number_id, value, event.time)
+            for event in (record.event for record in of_sends)
+            if isinstance(event, MessageAccepted) and event.org_id
+            for value in (event.wa_id and contact_id(event.wa_id), event.user_id)
+            if value
         ]
         persons, wrote, conversations = self._persons(seen, of_sends)
         came_in = [record.event for record in records if isinstance(record.event, MessageReceived)]
@@ -192,6 +207,8 @@ class _Folding:
                 await contacts.write_choices(connection, choices)
             if owners:
                 await thread_owners.write(connection, owners)
+            if entries or answers:
+                await free_entries.write(connection, entries, answers)
             await opt_outs.hear(connection, said, tells=not self._over)
             if opted:
                 await opt_outs.write(connection, opted)

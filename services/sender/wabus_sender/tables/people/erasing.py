@@ -27,6 +27,10 @@ _BY_ORGANISATION = (
         AND (thread_owners.org_id, thread_owners.value) = (contacts.org_id, contacts.value)
     """,
     """
+    DELETE FROM free_entries USING contacts WHERE contacts.org_id = $1 AND seen_at <= $2
+        AND (free_entries.org_id, free_entries.value) = (contacts.org_id, contacts.value)
+    """,
+    """
     DELETE FROM conversation_ids USING contacts WHERE contacts.org_id = $1 AND seen_at <= $2
         AND (conversation_ids.org_id, conversation_ids.value) = (contacts.org_id, contacts.value)
     """,
@@ -57,6 +61,10 @@ _BY_ACCOUNT = (
     """,
     """
     DELETE FROM thread_owners WHERE phone_number_id IN (SELECT phone_number_id FROM known_numbers WHERE waba_id = $1)
+        AND at <= $2
+    """,
+    """
+    DELETE FROM free_entries WHERE phone_number_id IN (SELECT phone_number_id FROM known_numbers WHERE waba_id = $1)
         AND at <= $2
     """,
     """
@@ -91,6 +99,7 @@ _BY_CONTACT = (
     "DELETE FROM windows WHERE org_id = $1 AND value = $2 AND greatest(user_last_at, maybe_at) <= $3",
     "DELETE FROM preferences WHERE org_id = $1 AND value = $2 AND at <= $3",
     "DELETE FROM thread_owners WHERE org_id = $1 AND value = $2 AND at <= $3",
+    "DELETE FROM free_entries WHERE org_id = $1 AND value = $2 AND at <= $3",
     "DELETE FROM blocks WHERE org_id = $1 AND value = $2 AND changed_at <= $3",
     "DELETE FROM opt_outs WHERE org_id = $1 AND value = $2 AND at <= $3",
     "DELETE FROM opt_outs_untold WHERE org_id = $1 AND $2 IN (wa_id, user_id) AND at <= $3",
