@@ -10,6 +10,7 @@ import asyncpg
 from hypothesis import strategies as st
 from naive_costs import CURRENCIES, NUMBERS, PORTFOLIO, ZONES, Totals
 from wabus_events import (
+    AccountChecked,
     AccountConnected,
     AccountUpdated,
     Event,
@@ -32,7 +33,7 @@ from wabus_runtime.projection.recorded import Recorded
 ORG = "shop"
 TABLES = (
     "rate_cards", "price_rules", "meta_averages", "meta_readings", "charge_sends", "charges", "cost_days",
-    "tier_months", "tier_seconds", "tier_floors",
+    "tier_months", "tier_seconds", "tier_floors", "account_billings",
 )  # fmt: skip
 DAYS = (
     datetime(2026, 9, 30, 18, 25, tzinfo=UTC),
@@ -44,22 +45,45 @@ DAYS = (
 """Around the ends of months in both zones."""
 
 
-def accounts() -> Connections:
-    """Two accounts of one portfolio."""
-    found = Connections()
-    for waba, zone in ZONES.items():
-        found.tell(
-            an(
-                AccountConnected,
-                org_id=ORG,
-                waba_id=waba,
-                time=datetime(2026, 1, 1, tzinfo=UTC),
-                portfolio_id=PORTFOLIO,
-                time_zone=zone,
-                currency=CURRENCIES[waba],
-            )
-        )
-    return found
+def connected(waba: str) -> Event:
+    """An account that is connected, of which all is known."""
+    return an(
+        AccountConnected,
+        org_id=ORG,
+        waba_id=waba,
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+        portfolio_id=PORTFOLIO,
+        time_zone=ZONES[waba],
+        currency=CURRENCIES[waba],
+    )
+
+
+def told_of(waba: str, at: datetime, **what: str) -> Event:
+    """Something that Graph says of an account when it is asked."""
+    return an(AccountChecked, org_id=ORG, waba_id=waba, time=at, **what)
+
+
+BOTH = [connected(waba) for waba in ZONES]
+"""Two accounts of one portfolio."""
+
+
+@st.composite
+def descriptions(draw: st.DrawFn) -> list[list[Event]]:
+    """What is told of the two accounts: all at once, or bit by bit and late; one of them perhaps moves, and back."""
+    runs: list[list[Event]] = []
+    for waba in ZONES:
+        if draw(st.booleans()):
+            runs.append([connected(waba)])
+        else:
+            late = datetime(2026, 11, 9, tzinfo=UTC)
+            runs += [
+                [told_of(waba, late, portfolio_id=PORTFOLIO)],
+                [told_of(waba, late, time_zone=ZONES[waba])],
+                [told_of(waba, late + timedelta(days=1), currency=CURRENCIES[waba])],
+            ]
+    for at, portfolio in zip(draw(st.sets(st.sampled_from(DAYS), max_size=2)), ("q", PORTFOLIO), strict=False):
+        runs.append([told_of("b", at + timedelta(minutes=5), portfolio_id=portfolio)])
+    return runs
 
 
 def status(
@@ -195,6 +219,7 @@ READINGS = [
 def histories(draw: st.DrawFn) -> list[list[Event]]:
     """What may happen, as runs of events that come in their order: others may come between."""
     runs: list[list[Event]] = [[event] for event in draw(st.lists(st.sampled_from([*CARDS, *FLOORS, *READINGS])))]
+    runs += draw(descriptions())
     for n in range(draw(st.integers(1, 14))):
         waba = draw(st.sampled_from(("a", "b")))
         wamid, country = f"wamid.{n}", draw(st.sampled_from(("DE", "DE", "IN", "MA", "KR")))
@@ -238,8 +263,12 @@ async def clear(pool: asyncpg.Pool) -> None:
 
 
 async def fold(pool: asyncpg.Pool, *batches: Sequence[Event]) -> None:
-    """Fold batches as one worker does."""
-    costs = Costs(accounts())
+    """Fold batches as one worker does, that knows the accounts."""
+    await _fold(pool, BOTH, *batches)
+
+
+async def _fold(pool: asyncpg.Pool, *batches: Sequence[Event]) -> None:
+    costs = Costs(Connections())
     for batch in batches:
         async with pool.acquire() as connection, connection.transaction():
             await costs.fold(connection, [Recorded(event, ACCOUNTS.name, 0, 0, event.time) for event in batch])
@@ -247,7 +276,7 @@ async def fold(pool: asyncpg.Pool, *batches: Sequence[Event]) -> None:
 
 async def fold_beside(pool: asyncpg.Pool, *workers: Sequence[Sequence[Event]]) -> None:
     """Fold as several workers at once."""
-    await asyncio.gather(*(fold(pool, *batches) for batches in workers))
+    await asyncio.gather(*(_fold(pool, *batches) for batches in workers))
 
 
 async def totals(pool: asyncpg.Pool) -> Totals:

@@ -13,6 +13,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from wabus_events import (
+    AccountChecked,
+    AccountConnected,
     AccountUpdated,
     Event,
     MessageAccepted,
@@ -69,12 +71,18 @@ def naive(events: Sequence[Event]) -> Totals:
             had = readings.get((event.waba_id, event.priced_on))
             if had is None or event.time > had.time:
                 readings[event.waba_id, event.priced_on] = event
-    floors = [floor for event in events if isinstance(event, AccountUpdated) and (floor := _floor(event))]
+    told = [event for event in events if isinstance(event, AccountConnected | AccountChecked)]
+    floors = [
+        (_portfolio(told, event.waba_id, floor[3]), *floor)
+        for event in events
+        if isinstance(event, AccountUpdated) and (floor := _floor(event))
+    ]
     charged = [found for message in _messages(events).values() if (found := _charged(message))]
     charged.sort(key=lambda each: each["at"])
     totals: dict[tuple[Any, ...], list[Any]] = defaultdict(lambda: [0, Decimal(0)])
     counts: dict[tuple[Any, ...], int] = defaultdict(int)
     for each in charged:
+        each["scope"] = _portfolio(told, each["waba"], each["at"])
         card = _card(cards, each["currency"], each["day"])
         each["market"] = _market(each["country"], each["day"], card)
         amount, known = _price(each, card, counts, floors, readings)
@@ -88,6 +96,12 @@ def naive(events: Sequence[Event]) -> Totals:
         total[0] += 1
         total[1] = None if amount is None else total[1] + amount
     return {key: (volume, amount) for key, (volume, amount) in totals.items()}
+
+
+def _portfolio(told: Sequence[AccountConnected | AccountChecked], waba: str, at: datetime) -> str:
+    """Of what was told by then the last, else what was told first."""
+    own = sorted((event.time, event.portfolio_id) for event in told if event.waba_id == waba and event.portfolio_id)
+    return next((portfolio for time, portfolio in reversed(own) if time <= at), own[0][1])
 
 
 def _messages(events: Sequence[Event]) -> dict[str, Message]:
@@ -160,7 +174,7 @@ def _price(
     each: dict[str, Any],
     card: RateCardPublished | None,
     counts: dict[tuple[Any, ...], int],
-    floors: Sequence[tuple[str, str, str, datetime, int]],
+    floors: Sequence[tuple[str, str, str, str, datetime, int]],
     readings: dict[tuple[str, date], PricingRead],
 ) -> tuple[Decimal | None, str]:
     if each["cost"] is not None:
@@ -171,14 +185,11 @@ def _price(
     position = 1
     if family := FAMILY.get(category):
         month = day.replace(day=1).isoformat()[:7]
-        counts[market, family, month] += 1
+        whole = each["scope"], market, family, month
+        counts[whole] += 1
         position = max(
-            counts[market, family, month],
-            *(
-                first
-                for of, kind, when, since, first in floors
-                if (of, kind, when) == (market, family, month) and since < each["at"]
-            ),
+            counts[whole],
+            *(first for *of, since, first in floors if tuple(of) == whole and since < each["at"]),
             1,
         )
     bands = _bands(card, market, category)

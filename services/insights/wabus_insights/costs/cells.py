@@ -16,20 +16,11 @@ from wabus_whatsapp.prices.book import PriceBook
 from wabus_whatsapp.prices.card import TIERED, Bands, Column, column_of
 from wabus_whatsapp.prices.message import Basis, Known, Pricing, basis
 
+from wabus_insights.costs.billing import Billing
 from wabus_insights.costs.charges import Charge
 
 PLACES = Decimal("0.000001")
 """As exact as amounts are kept."""
-
-
-class Billing(NamedTuple):
-    """How an account is charged. What is not known is None."""
-
-    scope: str
-    """The portfolio, or while that is not known the account: over it messages are counted for volume tiers."""
-    zone: str | None
-    """As IANA names it."""
-    currency: str | None
 
 
 class Cell(NamedTuple):

@@ -38,6 +38,7 @@ HOLDINGS = Holdings(
         Table("tier_seconds", _OF_CELLS.format(_ORGANISATION), _OF_CELLS.format(_ACCOUNT)),
         Table("tier_months", account=_SCOPE),
         Table("tier_floors", account=_SCOPE),
+        Table("account_billings", account=_ACCOUNT),
         Table("meta_averages", account=_ACCOUNT),
         Table("meta_readings", account=_ACCOUNT),
         # What Meta charges everybody.

@@ -25,6 +25,7 @@ _OF_ACCOUNT = (
     "DELETE FROM meta_readings WHERE waba_id = $1 AND day <= $2::timestamptz::date",
     "DELETE FROM tier_months WHERE scope = $1 AND last_at <= $2",
     "DELETE FROM tier_floors WHERE scope = $1 AND at <= $2",
+    "DELETE FROM account_billings WHERE waba_id = $1 AND told_at <= $2",
 )
 
 
@@ -40,7 +41,10 @@ async def erase(connection: Connection, lines: Lines) -> None:
             if at := lines.of(kind, value):
                 await _all(connection, tuple(each.format(column) for each in _OF_DAYS), value, at)
     for (value,) in await connection.fetch(
-        "SELECT waba_id FROM meta_readings UNION SELECT scope FROM tier_months UNION SELECT scope FROM tier_floors"
+        """
+        SELECT waba_id FROM meta_readings UNION SELECT waba_id FROM account_billings
+        UNION SELECT scope FROM tier_months UNION SELECT scope FROM tier_floors
+        """
     ):
         if at := lines.of(AccountForgotten, value):
             await _all(connection, _OF_ACCOUNT, value, at)

@@ -68,15 +68,25 @@ async def write_rules(connection: Connection, event: PriceRulesPublished) -> boo
     return row is not None
 
 
-async def stamp(connection: Connection | asyncpg.Pool) -> str:
-    """Another one whenever a card or a rule is another."""
-    found = await connection.fetchval(
+class Stamps(NamedTuple):
+    """What is another one whenever something else is known."""
+
+    prices: str
+    """Of cards and rules."""
+    billings: int
+    """Of how accounts are charged."""
+
+
+async def stamps(connection: Connection) -> Stamps:
+    """What is known now, in one question: it is asked with each batch."""
+    row = await connection.fetchrow(
         """
         SELECT concat_ws(' ', (SELECT md5(string_agg(event_id, ',' ORDER BY currency, effective)) FROM rate_cards),
-            (SELECT md5(string_agg(event_id, ',' ORDER BY effective)) FROM price_rules))
+            (SELECT md5(string_agg(event_id, ',' ORDER BY effective)) FROM price_rules)),
+            (SELECT coalesce(max(version), 0) FROM account_billings)
         """
     )
-    return str(found)
+    return Stamps(*row) if row else Stamps("", 0)
 
 
 async def load(connection: Connection | asyncpg.Pool) -> PriceBook:

@@ -117,6 +117,24 @@ async def write_floor(connection: Connection, scope: str, reached: Reached) -> b
     return row is not None
 
 
+async def floors_of_account(connection: Connection, waba_id: str) -> list[Reached]:
+    """The volume tiers that Meta has told of an account while its portfolio was not known."""
+    rows = await connection.fetch("SELECT * FROM tier_floors WHERE scope = $1", waba_id)
+    return [Reached(row["market"], row["category"], row["month"], Floor(row["at"], row["first"])) for row in rows]
+
+
+async def forget_floor(connection: Connection, scope: str, reached: Reached) -> None:
+    """Let a volume tier not be one that these have reached: others have."""
+    await connection.execute(
+        "DELETE FROM tier_floors WHERE scope = $1 AND market = $2 AND category = $3 AND month = $4 AND first = $5",
+        scope,
+        reached.market,
+        reached.category,
+        reached.month,
+        reached.floor.first,
+    )
+
+
 async def floors(connection: Connection, scopes: Collection[str], since: date) -> dict[Tier, list[Floor]]:
     """The volume tiers that Meta says were reached, in the order of time, of months from one on."""
     rows = await connection.fetch(

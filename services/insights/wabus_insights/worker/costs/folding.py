@@ -1,9 +1,13 @@
 """What messages cost, folded into days: each message once, whatever comes first, and as the prices of its day say."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from wabus_events import (
+    AccountChecked,
+    AccountConnected,
     AccountUpdated,
     Event,
     MessageAccepted,
@@ -22,54 +26,67 @@ from wabus_runtime.postgres.database import Connection
 from wabus_runtime.projection.recorded import Recorded
 from wabus_whatsapp.prices.book import PriceBook
 
-from wabus_insights.costs.cells import Billing, Counted, Tier, counted
+from wabus_insights.costs.billing import Billing, Told, billing, changed_from, is_news
+from wabus_insights.costs.cells import Counted, Tier, counted
 from wabus_insights.costs.charges import Charge, join, joined, of_send, of_status, template_of
 from wabus_insights.costs.tiers import Reached, reached
-from wabus_insights.tables.costs import charges, days, prices, tiers
+from wabus_insights.tables.costs import billings, charges, days, prices, tiers
 from wabus_insights.tables.costs.charges import Held
 from wabus_insights.tables.costs.days import Kept
+from wabus_insights.tables.costs.prices import Stamps
 from wabus_insights.worker.costs.pricing import Pricing
 
 _LOCK = 0x636F7374  # "cost": the class of our advisory locks
 _PRICES = 0
+RECOUNTED_AT_ONCE = 2_000  # messages of an account of which something else is known now
 _Sent = MessageAccepted | SendSettled | MessageReported
 
 
 class Costs:
-    """Folds batches; remembers the prices, which hardly ever change."""
+    """Folds batches; remembers prices and how accounts are charged, which hardly ever change."""
 
     def __init__(self, directory: Directory | Connections) -> None:
         self._directory = directory
         self._book = PriceBook()
-        self._stamp: str | None = None
+        self._billings: dict[str, list[Told]] = {}
+        self._stamps: Stamps | None = None
 
     async def fold(self, connection: Connection, records: Sequence[Recorded]) -> None:
         """Write what records tell of costs, in the transaction that moves the offsets."""
         events = [record.event for record in records]
         published = [event for event in events if isinstance(event, RateCardPublished | PriceRulesPublished)]
         readings = [event for event in events if isinstance(event, PricingRead)]
-        announced = list(self._announced(events))
+        announced = [
+            (event, found) for event in events if isinstance(event, AccountUpdated) and (found := reached(event.value))
+        ]
+        described = await _news(connection, events)
         told = [found for event in events if isinstance(event, MessageStatusChanged) and (found := self._status(event))]
         sends = [event for event in events if isinstance(event, _Sent) and self._owner(event)]
         asked = [event for event in events if isinstance(event, SendRequested) and template_of(event)]
         await charges.write_sends(connection, asked)
-        if not (published or readings or announced or told or sends):
+        if not (published or readings or announced or described or told or sends):
             return
         # While prices change nobody counts by the old ones, and nobody counts for a portfolio beside us.
-        await _lock(connection, exclusive=bool(published))
-        touched = {event.waba_id for event in (*readings, *sends)} | {charge.waba_id for _, charge in told}
-        scopes = {self._billing(waba_id).scope for waba_id in touched} | {scope for scope, _ in announced}
-        await _lock_scopes(connection, scopes)
+        await _lock(connection, exclusive=bool(published or described))
         await self._publish(connection, published)
-        await self._read_prices(connection)
+        for waba_id, news in described.items():
+            for each in news.told:
+                await billings.write(connection, waba_id, each)
+        await self._read_known(connection)
+        touched = {event.waba_id for event in (*readings, *sends)} | {charge.waba_id for _, charge in told}
+        touched |= {event.waba_id for event, _ in announced}
+        await _lock_scopes(connection, {scope for waba_id in touched for scope in self._scopes(waba_id)})
         pricing = Pricing(connection, self._book)
         for event in published:
             await pricing.reprice(await self._affected(connection, event))
+        for waba_id, news in described.items():
+            await self._recount(connection, pricing, waba_id, news.changed_from)
         for event in readings:
             if await prices.write_reading(connection, event):
                 until = event.priced_on + prices.LOOKED_BACK
                 await pricing.reprice(await days.without_a_rate(connection, event.waba_id, event.priced_on, until))
-        for scope, each in announced:
+        for event, each in announced:
+            scope = self._billing(event.waba_id, each.floor.at).scope
             if await tiers.write_floor(connection, scope, each):
                 await pricing.place_again(Tier(scope, each.market, each.category, each.month), each.floor.at)
         templates = await charges.templates_of(
@@ -89,14 +106,41 @@ class Costs:
             charge = join(before.charge, charge) if before else charge
             if before and charge == before.charge:
                 continue
-            now, was = counted(charge, self._billing(charge.waba_id)), before.held if before else None
-            held = Held(now.cell.cell_id, now.at, now.amount) if now else None
+            now, was = self._counted(charge), before.held if before else None
+            held = _held(now)
             changed[charge_id] = charges.Row(charge, held)
             if held != was:
                 added += [now] if now else []
                 removed += [was] if was else []
         await pricing.count(added, removed)
         await charges.save(connection, changed)
+
+    async def _recount(self, connection: Connection, pricing: Pricing, waba_id: str, since: datetime | None) -> None:
+        """Count an account's messages anew that were charged from a moment on, for more is known of how it is."""
+        if since is None:
+            return
+        moved: list[tuple[Tier, Reached]] = []
+        for each in await tiers.floors_of_account(connection, waba_id):
+            scope = self._billing(waba_id, each.floor.at).scope
+            if scope != waba_id:
+                await tiers.forget_floor(connection, waba_id, each)
+                await tiers.write_floor(connection, scope, each)
+                moved.append((Tier(scope, each.market, each.category, each.month), each))
+        async for rows in charges.counted_from(connection, waba_id, since, RECOUNTED_AT_ONCE):
+            changed: dict[str, charges.Row] = {}
+            added: list[Counted] = []
+            removed: list[Held] = []
+            for charge_id, row in rows.items():
+                now = self._counted(row.charge)
+                held = _held(now)
+                if held != row.held:
+                    changed[charge_id] = row._replace(held=held)
+                    added += [now] if now else []
+                    removed += [row.held] if row.held else []
+            await pricing.count(added, removed)
+            await charges.save(connection, changed)
+        for tier, each in moved:
+            await pricing.place_again(tier, each.floor.at)
 
     async def _publish(self, connection: Connection, events: Iterable[Event]) -> None:
         for event in events:
@@ -105,10 +149,13 @@ class Costs:
             elif isinstance(event, PriceRulesPublished):
                 await prices.write_rules(connection, event)
 
-    async def _read_prices(self, connection: Connection) -> None:
-        stamp = await prices.stamp(connection)
-        if stamp != self._stamp:
-            self._book, self._stamp = await prices.load(connection), stamp
+    async def _read_known(self, connection: Connection) -> None:
+        known, now = self._stamps, await prices.stamps(connection)
+        if known is None or now.prices != known.prices:
+            self._book = await prices.load(connection)
+        if known is None or now.billings != known.billings:
+            self._billings = await billings.load(connection)
+        self._stamps = now
 
     async def _affected(self, connection: Connection, event: Event) -> dict[UUID, Kept]:
         """The cells that a card or rules may give another price: from their day on, until the next ones."""
@@ -124,11 +171,6 @@ class Costs:
             case _:
                 return {}
 
-    def _announced(self, events: Iterable[Event]) -> Iterable[tuple[str, Reached]]:
-        for event in events:
-            if isinstance(event, AccountUpdated) and (found := reached(event.value)):
-                yield self._billing(event.waba_id).scope, found
-
     def _status(self, event: MessageStatusChanged) -> tuple[str, Charge] | None:
         org_id = self._owner(event)
         return of_status(event, org_id) if org_id else None
@@ -140,11 +182,49 @@ class Costs:
     def _owner(self, event: WabaEvent) -> str | None:
         return event.org_id or self._directory.owner(event.waba_id, event.time)
 
-    def _billing(self, waba_id: str) -> Billing:
-        account = self._directory.account(waba_id)
-        if account is None:
-            return Billing(waba_id, None, None)
-        return Billing(account.portfolio_id or waba_id, account.time_zone, account.currency)
+    def _counted(self, charge: Charge) -> Counted | None:
+        at = charge.charged_at
+        return counted(charge, self._billing(charge.waba_id, at)) if at else None
+
+    def _billing(self, waba_id: str, at: datetime) -> Billing:
+        return billing(waba_id, self._billings.get(waba_id, ()), at)
+
+    def _scopes(self, waba_id: str) -> set[str]:
+        """All that it was ever counted for, so that nobody counts for these beside us."""
+        return {waba_id, *(told.portfolio_id for told in self._billings.get(waba_id, ()) if told.portfolio_id)}
+
+
+class _News(NamedTuple):
+    """What was told of how an account is charged that was not known."""
+
+    told: Sequence[Told]
+    changed_from: datetime | None
+    """From when on it is charged otherwise than was known."""
+
+
+async def _news(connection: Connection, events: Iterable[Event]) -> dict[str, _News]:
+    """By account, what events tell that is not known."""
+    told = [
+        (event.waba_id, Told(event.time, event.portfolio_id, event.time_zone, event.currency))
+        for event in events
+        if isinstance(event, AccountConnected | AccountChecked)
+    ]
+    if not told:
+        return {}
+    before = await billings.load(connection, {waba_id for waba_id, _ in told})
+    after = {waba_id: list(before.get(waba_id, ())) for waba_id, _ in told}
+    found: dict[str, list[Told]] = {}
+    for waba_id, each in told:
+        if is_news(after[waba_id], each):
+            found.setdefault(waba_id, []).append(each)
+            after[waba_id] = sorted([*after[waba_id], each], key=lambda one: one.at)
+    return {
+        waba_id: _News(news, changed_from(before.get(waba_id, ()), after[waba_id])) for waba_id, news in found.items()
+    }
+
+
+def _held(found: Counted | None) -> Held | None:
+    return Held(found.cell.cell_id, found.at, found.amount) if found else None
 
 
 async def _lock(connection: Connection, *, exclusive: bool) -> None:

@@ -1,7 +1,7 @@
 """Cells get their prices: by the rate card of their day, in the order in which their messages were delivered."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from wabus_whatsapp.prices.book import PriceBook
 from wabus_whatsapp.prices.card import TIERED, Bands, band_of
 from wabus_whatsapp.prices.message import Known
 
+from wabus_insights.costs.billing import BEGINNING
 from wabus_insights.costs.cells import Cell, Counted, Tier, bands_of, market_of, priced, tier_of
 from wabus_insights.costs.tiers import Floor, Placed, Second, floor_at, placed, stays
 from wabus_insights.tables.costs import days, prices, tiers
@@ -17,9 +18,6 @@ from wabus_insights.tables.costs.charges import Held
 from wabus_insights.tables.costs.days import Delta, Kept
 from wabus_insights.tables.costs.prices import Average
 from wabus_insights.tables.costs.tiers import Month
-
-BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
-"""Before any message."""
 
 
 class Pricing:
