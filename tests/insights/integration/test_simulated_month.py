@@ -17,7 +17,14 @@ from aiohttp.test_utils import TestClient
 from simulated_meta import Store, new_world
 from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
 from support.meta_openapi import create_meta
-from wabus_events import AccountConnected, AccountUpdated, Event, MessageStatusChanged, RateCardPublished
+from wabus_events import (
+    AccountChecked,
+    AccountConnected,
+    AccountUpdated,
+    Event,
+    MessageStatusChanged,
+    RateCardPublished,
+)
 from wabus_events.testing import an
 from wabus_gateway.webhooks.parse import facts_in
 from wabus_insights.worker.costs.folding import Costs
@@ -30,6 +37,7 @@ Client = TestClient[web.Request, web.Application]
 Serve = Callable[[web.Application], Awaitable[Client]]
 Json = dict[str, Any]
 ORG, OTHER_WABA = "shop", "300"
+PORTFOLIO, OTHER_PORTFOLIO, MOVED_AT = "506914307656634", "700", datetime(2026, 10, 10, 12, tzinfo=UTC)
 ACCOUNTS = {DEMO_WABA: ("Europe/Berlin", "USD"), OTHER_WABA: ("America/Sao_Paulo", "EUR")}
 OFFER = {"name": "offer", "language": "en_US"}
 BUTTONS = [{"type": "URL", "text": "Shop", "url": "https://x.example"}]
@@ -47,7 +55,10 @@ async def test_weeks_of_two_accounts_cost_to_the_last_cent_what_the_biller_says(
     # From now on what was a utility template is marketing.
     notice = await _template_id(meta, OTHER_WABA, "aviso")
     await _control(meta, "PATCH", f"/templates/{notice}", {"category": "MARKETING"})
-    await _play(meta, second, "2026-10-10", "2026-11-03", 8)
+    # And the account is another portfolio's, which begins to count anew.
+    await _control(meta, "PATCH", f"/wabas/{OTHER_WABA}", {"business_id": OTHER_PORTFOLIO})
+    await _play(meta, second, "2026-10-11", "2026-11-03", 8)
+    await _odd_ones(meta, second)
 
     events = [
         event
@@ -55,11 +66,12 @@ async def test_weeks_of_two_accounts_cost_to_the_last_cent_what_the_biller_says(
         for event in facts_in(body, received_at=datetime.now(UTC), owner=lambda _waba: ORG)
         if isinstance(event, MessageStatusChanged | AccountUpdated)
     ]
+    events += _accounts()
     order = random.Random(26)
     events += order.choices(events, k=len(events) // 10)
     order.shuffle(events)
     cards = await _cards(meta)
-    costs = Costs(_connections())
+    costs = Costs(Connections())
     batches = [events[n : n + 250] for n in range(0, len(events), 250)]
     for batch in (*batches, *([card] for card in order.sample(cards, len(cards)))):
         await _fold(costs, insights_tables, batch)
@@ -192,6 +204,41 @@ async def _play(meta: Client, second: str, since: str, until: str, seed: int) ->
     assert done["why"] is None
 
 
+async def _odd_ones(meta: Client, second: str) -> None:
+    """Messages at the borders of what is free and of months, and such as come late or never."""
+    german, brazilian = "4915155555501", "5511955555502"
+    notice: Json = {"phone_number_id": second, "to": german, "template": {"name": "codigo"}}
+    offer: Json = {"phone_number_id": DEMO_PHONE, "to": german, "template": OFFER, "edge": "marketing_messages"}
+    text: Json = {"phone_number_id": DEMO_PHONE, "to": brazilian}
+    messages: list[Json] = [
+        # Who came by an ad and was answered an hour later: free for three days from the answer on, by when it was sent.
+        {"at": "2026-10-20T09:00:00Z", "phone_number_id": DEMO_PHONE, "from": brazilian, "ad": True},
+        {**text, "at": "2026-10-20T10:00:00Z"},
+        {**offer, "to": brazilian, "at": "2026-10-23T09:59:59Z", "delivered": 7200},
+        {**offer, "to": brazilian, "at": "2026-10-23T10:00:00Z"},
+        # Who was answered too late.
+        {"at": "2026-10-20T09:00:00Z", "phone_number_id": DEMO_PHONE, "from": german, "ad": True},
+        {**text, "to": german, "at": "2026-10-21T09:00:00Z"},
+        # The last second of a month in Sao Paulo, and the first of the next one; one that is delivered in the next.
+        {**notice, "at": "2026-11-01T02:59:58Z"},
+        {**notice, "at": "2026-11-01T02:59:59Z"},
+        {**notice, "at": "2026-10-31T20:00:00Z", "delivered": 2.5 * 86_400},
+        # The same in Berlin, on the day on which its clocks go back.
+        {**offer, "at": "2026-10-25T00:59:59Z"},
+        {**offer, "at": "2026-10-31T22:59:58Z"},
+        {**offer, "at": "2026-10-31T22:59:59Z"},
+        # Of one only that it was read, of another only that it has failed.
+        {**offer, "at": "2026-10-30T12:00:00Z", "read": 40_000, "skips_delivered": True},
+        {**offer, "at": "2026-10-30T12:00:01Z", "failed": 131049},
+        {**offer, "at": "2026-10-30T12:00:02Z", "delivered": None},
+        # Two within one second, of which nobody knows the first.
+        {**notice, "at": "2026-10-29T12:00:00Z"},
+        {**notice, "at": "2026-10-29T12:00:00Z"},
+    ]
+    done = await _control(meta, "POST", "/traffic?wait=true", {"messages": messages})
+    assert (done["why"], done["sent"]) == (None, len(messages) - 2)
+
+
 async def _cards(meta: Client) -> list[Event]:
     """The rate cards, out of the files that the simulated Meta publishes."""
     found: list[Event] = []
@@ -227,21 +274,31 @@ async def _control(meta: Client, method: str, path: str, body: Json | None = Non
     return await answer.json()
 
 
-def _connections() -> Connections:
-    found = Connections()
-    for waba, (zone, currency) in ACCOUNTS.items():
-        found.tell(
-            an(
-                AccountConnected,
-                org_id=ORG,
-                waba_id=waba,
-                time=datetime(2026, 1, 1, tzinfo=UTC),
-                portfolio_id="1",
-                time_zone=zone,
-                currency=currency,
-            )
-        )
-    return found
+def _accounts() -> list[Event]:
+    """What becomes known of the accounts: of one when it is connected, of the other bit by bit."""
+    zones, currencies = ({waba: told[n] for waba, told in ACCOUNTS.items()} for n in range(2))
+    about: Json = {"org_id": ORG, "waba_id": OTHER_WABA}
+    return [
+        an(
+            AccountConnected,
+            org_id=ORG,
+            waba_id=DEMO_WABA,
+            time=datetime(2026, 9, 1, tzinfo=UTC),
+            portfolio_id=PORTFOLIO,
+            time_zone=zones[DEMO_WABA],
+            currency=currencies[DEMO_WABA],
+        ),
+        an(AccountConnected, **about, time=datetime(2026, 9, 1, tzinfo=UTC)),
+        an(AccountChecked, **about, time=datetime(2026, 9, 25, tzinfo=UTC), portfolio_id=PORTFOLIO),
+        an(AccountChecked, **about, time=MOVED_AT, portfolio_id=OTHER_PORTFOLIO),
+        an(
+            AccountChecked,
+            **about,
+            time=datetime(2026, 11, 2, tzinfo=UTC),
+            time_zone=zones[OTHER_WABA],
+            currency=currencies[OTHER_WABA],
+        ),
+    ]
 
 
 async def _fold(costs: Costs, pool: asyncpg.Pool, events: Sequence[Event]) -> None:
