@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wabus_events import Event, MessageAccepted, MessageStatusChanged
 from wabus_events.testing import an
-from wabus_insights.costs.cells import Billing, counted, priced
+from wabus_insights.costs.billing import Billing
+from wabus_insights.costs.cells import counted, priced
 from wabus_insights.costs.charges import Charge, join, of_send, of_status
 from wabus_insights.costs.estimating import estimate
 from wabus_insights.costs.tiers import Floor, Second, placed, reached, stays
