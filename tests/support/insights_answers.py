@@ -371,6 +371,8 @@ def serve(page: Page, answers: Mapping[str, Any] = ANSWERS, *, fair: bool = Fals
         if "text/csv" in route.request.headers.get("accept", ""):
             return route.fulfill(body="a,b\r\n1,2\r\n", headers={"Content-Type": "text/csv; charset=utf-8"})
         made = found(query)
+        if isinstance(made, int):
+            return route.fulfill(status=made, json={"status": made, "code": "changed_meanwhile", "detail": "No."})
         body = (
             made.model_dump_json(by_alias=True)
             if isinstance(made, BaseModel)

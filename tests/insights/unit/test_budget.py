@@ -1,5 +1,6 @@
 """When somebody is told that a budget is used up, or will be."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -18,6 +19,7 @@ from wabus_insights.costs.budget import (
     elapsed,
     in_force,
     local_day,
+    was_one_in,
 )
 
 NOVEMBER = Month(2026, 11)
@@ -93,6 +95,16 @@ def test_two_months_are_current_where_two_accounts_are_in_two_zones() -> None:
 def test_the_month_before_is_looked_at_for_three_days() -> None:
     assert current_months(datetime(2026, 12, 3, 12, tzinfo=UTC), ["UTC"]) == [NOVEMBER, Month(2026, 12)]
     assert current_months(datetime(2026, 12, 4, 12, tzinfo=UTC), ["UTC"]) == [Month(2026, 12)]
+
+
+def test_nobody_is_told_of_a_month_that_was_over_everywhere_when_they_set_the_budget() -> None:
+    zones = ["Asia/Tokyo", "America/Sao_Paulo"]
+    at = datetime(2026, 12, 1, 1, tzinfo=UTC)  # December in Tokyo, still November in Sao Paulo
+    assert was_one_in(replace(BUDGET, set_at=at), NOVEMBER, zones)
+    assert not was_one_in(replace(BUDGET, set_at=at), NOVEMBER, zones[:1])
+    assert not was_one_in(replace(BUDGET, set_at=at), NOVEMBER, [])
+    assert was_one_in(replace(BUDGET, set_at=at), Month(2026, 12), zones)
+    assert was_one_in(BUDGET, NOVEMBER, zones)
 
 
 def test_an_account_in_sao_paulo_has_its_own_day() -> None:

@@ -41,6 +41,10 @@ def why(mine: list[Ours], theirs: list[Metas]) -> list[str]:
         (ours(5, 100, "0", unpriced=100), metas(5, 100, "10"), "unpriced"),
         (ours(5, 100, "10"), metas(5, 100, None), "amount_untold"),
         (ours(5, 100, "10"), metas(5, 120, None), "other_systems"),
+        # Told in whole cents, and told finer.
+        (ours(5, 3, "0.1368"), metas(5, 3, "0.14"), "agrees"),
+        (ours(5, 3, "0.1368"), metas(5, 3, "0.15"), "unknown"),
+        (ours(5, 3, "0.1368"), metas(5, 3, "0.1399"), "unknown"),
     ],
 )
 def test_a_difference_is_explained(mine: Ours, theirs: Metas, explained: str) -> None:

@@ -199,6 +199,35 @@ def test_budgets_are_set_once_they_can_be(world: PageWorld, page: Page) -> None:
     assert asked.count("PUT /budgets?") == 1
 
 
+def test_of_two_who_change_the_budgets_the_second_sees_both_and_loses_neither(world: PageWorld, page: Page) -> None:
+    puts: list[Any] = []
+    changed = False
+
+    def show(query: Any) -> Any:
+        found = ANSWERS["/budgets"](query)
+        theirs = found.budgets[0].model_copy(update={"amount": "777"})
+        return found.model_copy(update={"version": "v2", "budgets": [theirs]}) if changed else found
+
+    def take(query: Any) -> Any:
+        nonlocal changed
+        puts.append(query)
+        first, changed = not changed, True
+        return 412 if first else show(query)
+
+    opened(world, page, "?view=costs", ANSWERS | {"PUT /budgets": take, "/budgets": show})
+    page.get_by_role("button", name="Change").click()
+    page.get_by_label("Amount").fill("888")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("€777.00")
+    expect(page.get_by_label("Amount")).to_have_value("888")
+    assert_accessible(page)
+    with page.expect_request(lambda request: request.method == "PUT") as put:
+        page.get_by_role("button", name="Save").click()
+    assert put.value.headers["if-match"] == '"v2"'
+    expect(page.get_by_text("The budgets are set.")).to_be_visible()
+    assert len(puts) == 2
+
+
 def test_an_experiment_is_planned_once_it_can_be_and_started_and_stopped(world: PageWorld, page: Page) -> None:
     bodies: list[Any] = []
     answers = ANSWERS | {

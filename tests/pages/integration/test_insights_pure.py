@@ -182,6 +182,12 @@ def test_what_a_template_costs_says_how_it_is_known(call: Call, rows: list[Any],
     assert call("insights/costs.js", "costOf", costs, {"template_id": "8"}) is None
 
 
+def test_what_one_message_cost_is_said_with_the_digits_that_tell_prices_apart(call: Call) -> None:
+    assert call("insights/costs.js", "eachOf", cost("EUR", "175.02", 0), 1900) == "€0.0921"
+    assert call("insights/costs.js", "eachOf", cost("EUR", "175.02", 0), 0) is None
+    assert call("insights/costs.js", "eachOf", None, 3) is None
+
+
 def test_an_axis_ends_on_a_round_number(call: Call) -> None:
     assert [call("insights/chart.js", "axisEnd", most) for most in (0, 1, 3, 7, 10, 11, 0.03)] == [
         1, 1, 5, 10, 10, 20, 0.05,

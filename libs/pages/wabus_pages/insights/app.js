@@ -265,7 +265,15 @@ async function saveBudgets() {
   const found = budgets.read();
   soon();
   if (!found) return;
-  const isIn = await tell("PUT", "/budgets", { budgets: found }, budgets.onlyIfUnchanged());
+  let isIn;
+  try {
+    isIn = await tell("PUT", "/budgets", { budgets: found }, budgets.onlyIfUnchanged());
+  } catch (error) {
+    if (error.code !== "changed_meanwhile") throw error;
+    await ask({ anew: true });
+    budgets.meet(answer("budgets").data, error.message);
+    return soon();
+  }
   budgets.stopEditing({ isTaken: isIn === null });
   await ask({ anew: true });
   if (isIn === null) for (const delay of SOON) setTimeout(() => isShown() || ask({ anew: true }).then(() => delay === SOON.at(-1) && (budgets.settled(), soon())), delay);

@@ -13,6 +13,7 @@ let draft = null; // rows of the form while somebody changes the budgets
 let wrong = []; // what of them can't be
 let refused = "";
 let version = null; // of the budgets that are changed; null where there were none
+let others = null; // the budgets that somebody else has set while these were changed
 let taken = false; // whether a change is on its way to be shown
 
 /** What this month costs, against the budget and with what it will be at its end. */
@@ -111,7 +112,16 @@ function form(accounts) {
       draft.length < ROWS_MAX ? h("button", { class: "button quiet", type: "button", "data-action": "add-budget" }, "Add a budget") : null,
       h("button", { class: "button" }, "Save"),
       h("button", { class: "button text", type: "button", "data-action": "cancel-budgets" }, "Cancel")),
+    others ? h("div", { class: "error", role: "alert", "data-key": "others" },
+      h("p", {}, "Somebody else has changed the budgets since you began. They are now:"),
+      others.length ? h("ul", {}, others.map((one) => h("li", {}, inWords(one, accounts)))) : h("p", {}, "None."),
+      h("p", {}, "Save once more to set yours in their place, or cancel to keep theirs.")) : null,
     refused ? h("p", { class: "error", role: "alert" }, refused) : null);
+}
+
+function inWords({ waba_id, month, currency, amount, thresholds }, accounts) {
+  const whose = waba_id === null ? "All accounts" : named(accounts.get(waba_id) ?? waba_id);
+  return [whose, ` · ${month ? monthOf(month) : "every month"}: ${money(amount, currency)}, told at ${thresholds.map((each) => `${each} %`).join(", ")}`];
 }
 
 function input(name, value, problems, attributes) {
@@ -127,7 +137,13 @@ export function edit(found, of, currency) {
   version = of;
   draft = found.map(({ waba_id, month, currency: of, amount, thresholds }) => withKey({ waba_id: waba_id ?? "", month: month ?? "", currency: of, amount: amountOf(micros(amount)), thresholds: thresholds.join(", ") }));
   if (!draft.length) draft = [withKey({ ...USUAL, currency: currency ?? "" })];
-  [wrong, refused, taken] = [[], "", false];
+  [wrong, refused, taken, others] = [[], "", false, null];
+}
+
+/** Somebody else has set these budgets meanwhile: both are shown, and whoever saves once more knows what is replaced. */
+export function meet(now, why) {
+  if (!now || now.version === version) refused = why; // they could not be read anew
+  else [others, version, refused] = [now.budgets, now.version, ""];
 }
 
 /** Headers by which a change is refused if somebody else has changed the budgets since they were read. */
@@ -144,7 +160,7 @@ export function remove(at) {
 
 export function stopEditing({ isTaken = false } = {}) {
   draft = null;
-  [wrong, refused, taken] = [[], "", isTaken];
+  [wrong, refused, taken, others] = [[], "", isTaken, null];
 }
 
 export function settled() {

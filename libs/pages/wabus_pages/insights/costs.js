@@ -23,8 +23,14 @@ export function costOf(costs, { template_id }) {
   return {
     text: priced.map(({ amount, currency }) => money(amount, currency)).join(" + "),
     how: [worst ? KNOWN[worst] : null, unpriced ? `${number(unpriced)} not priced` : null].filter(Boolean).join("; ") || null,
+    one: unpriced || rows.length > 1 ? null : rows[0],
     order: Math.max(...priced.map(({ amount, currency }) => main.indexOf(currency) * BEYOND + Number(amount))),
   };
+}
+
+/** What one of so many cost on average, with as many digits as tell prices apart; null where that can't be said. Pure. */
+export function eachOf(row, count) {
+  return row && count > 0 ? price(Number((Number(row.amount) / count).toPrecision(3)).toFixed(6), row.currency) : null;
 }
 
 /** The sections of the view. */

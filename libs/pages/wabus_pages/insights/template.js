@@ -3,7 +3,7 @@
 import { h, icon } from "../shared/dom.js";
 import { badge, language, named, number, plain, plural, templateStatus, upright } from "../shared/words.js";
 import { figure, funnel, scrolled } from "./chart.js";
-import { costOf } from "./costs.js";
+import { costOf, eachOf } from "./costs.js";
 import { choices, fact, field, linkTo, section } from "./parts.js";
 import { BREAKDOWNS, daysOf, needsOf } from "./place.js";
 import { country, dayOf, duration, longDay, percent, share, zoneName } from "./words.js";
@@ -44,7 +44,8 @@ function overview({ template, period, total, funnel: steps, time_to_read: times 
       fact("Read after", times?.median_seconds === null || !times ? "–" : duration(times.median_seconds), times?.ninety_percent_seconds ? ` in the middle; nine of ten within ${duration(times.ninety_percent_seconds)}` : null),
       fact("Wanted no more marketing", share(total.stopped, total.delivered), ` ${number(total.stopped)} of ${number(total.delivered)} delivered, within seven days`),
       fact("Failed", share(total.failed, total.accepted), ` ${number(total.failed)} of ${number(total.accepted)}`),
-      cost ? fact("Cost", cost.text, cost.how ? ` ${cost.how}` : null) : null),
+      cost ? fact("Cost", cost.text, cost.how ? ` ${cost.how}` : null) : null,
+      eachOf(cost?.one, cost?.one?.volume) ? fact("Of which each", eachOf(cost.one, cost.one.volume), total.replied ? ` a message that arrived; ${eachOf(cost.one, total.replied)} for each reply` : " a message that arrived") : null),
     h("p", { class: "fine" }, "Counted by us from what Meta tells of each message. Reads are a lower bound: people may send no read receipts. A reply counts within 24 hours."),
   ];
 }

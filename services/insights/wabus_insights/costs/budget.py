@@ -67,6 +67,8 @@ class Budget:
     amount: Decimal
     thresholds: tuple[int, ...] = THRESHOLDS
     """Per cent, ascending."""
+    set_at: datetime | None = None
+    """Since when it is of this amount; None where that is not known, long ago."""
 
     def holds_in(self, month: Month) -> bool:
         return self.month is None or self.month == month
@@ -141,6 +143,15 @@ def in_force(budgets: Sequence[Budget], month: Month) -> list[Budget]:
         for each in budgets
         if each.month == month or (each.month is None and (each.waba_id, each.currency) not in own)
     ]
+
+
+def was_one_in(budget: Budget, month: Month, zones: Collection[str | None]) -> bool:
+    """Whether a budget was set before a month was over in all of these zones.
+
+    Of a month that was over when they set it nobody wants to be told: it could not be kept any more.
+    """
+    set_at = budget.set_at
+    return set_at is None or any(local_day(set_at, zone) <= month.last for zone in zones or (None,))
 
 
 def local_day(now: datetime, zone: str | None) -> date:

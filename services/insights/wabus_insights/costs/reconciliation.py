@@ -15,6 +15,7 @@ SETTLES_IN = timedelta(days=3)
 """So old a day is before what is missing of it is not put down to statuses and analytics that come late."""
 TOLERANCE = Decimal("0.005")
 """Of Meta's amount: so much two amounts may differ and agree, for Meta gives approximate ones."""
+CENT = Decimal("0.01")
 VOLUME_TOLERANCE = Decimal("0.001")
 """Of the messages, and none where there are fewer than a thousand."""
 STEADY_DAYS = 3
@@ -176,6 +177,12 @@ def _ratios(pairs: Iterable[tuple[tuple[date, Kind], Ours, Sequence[Metas]]]) ->
     return found
 
 
+def _lost_by_rounding(points: Sequence[Metas]) -> Decimal:
+    """By how much a total may be off because its parts are told in whole cents; nothing where they are told finer."""
+    amounts = [point.amount for point in points if point.amount is not None]
+    return CENT / 2 * len(amounts) if all(amount % CENT == 0 for amount in amounts) else Decimal(0)
+
+
 def _tiers(points: Sequence[Metas]) -> str:
     return " ".join(sorted({point.tier for point in points}))
 
@@ -214,7 +221,9 @@ def _explained(
         return "other_systems" if volume > own.volume else "unknown"
     if amount is None:
         return "amount_untold"
-    if abs(amount - own.amount) <= max(abs(amount) * TOLERANCE, Decimal("0.000001") * max(volume, 1)):
+    if abs(amount - own.amount) <= max(
+        abs(amount) * TOLERANCE, Decimal("0.000001") * max(volume, 1), _lost_by_rounding(right)
+    ):
         return "agrees"
     if own.unpriced:
         return "unpriced"

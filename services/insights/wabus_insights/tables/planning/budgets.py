@@ -31,17 +31,21 @@ async def replace(connection: Connection, event: BudgetsSet) -> None:
     )
     if not later:
         return
+    since = {(one.budget_id, one.amount): one.set_at for one in await of_organisation(connection, org_id)}
     await connection.execute("DELETE FROM budgets WHERE org_id = $1", org_id)
     await connection.executemany(
         """
-        INSERT INTO budgets (org_id, budget_id, waba_id, month, currency, amount, thresholds)
-        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (org_id, budget_id) DO NOTHING
+        INSERT INTO budgets (org_id, budget_id, waba_id, month, currency, amount, thresholds, set_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (org_id, budget_id) DO NOTHING
         """,
         [
-            (org_id, one.budget_id, one.waba_id, one.month, one.currency, one.amount, sorted(set(one.thresholds)))
+            (
+                org_id, one.budget_id, one.waba_id, one.month, one.currency, one.amount, sorted(set(one.thresholds)),
+                since.get((one.budget_id, one.amount), event.time),
+            )
             for one in event.budgets
         ],
-    )
+    )  # fmt: skip
     await connection.execute(
         """
         INSERT INTO budget_checks (org_id, due_at) VALUES ($1, now())
@@ -78,7 +82,7 @@ async def of_organisation(pool: asyncpg.Pool | Connection, org_id: str) -> list[
     """All budgets of an organisation."""
     rows = await pool.fetch(
         """
-        SELECT budget_id, waba_id, month, currency, amount, thresholds FROM budgets WHERE org_id = $1
+        SELECT budget_id, waba_id, month, currency, amount, thresholds, set_at FROM budgets WHERE org_id = $1
         ORDER BY waba_id NULLS FIRST, month NULLS FIRST, currency
         """,
         org_id,
@@ -91,6 +95,7 @@ async def of_organisation(pool: asyncpg.Pool | Connection, org_id: str) -> list[
             row["currency"],
             row["amount"],
             tuple(row["thresholds"]),
+            row["set_at"],
         )
         for row in rows
     ]

@@ -100,6 +100,11 @@ async def unreachable(pool: asyncpg.Pool, org_id: str, since: datetime, days: in
     return [Unreachable(row["waba_id"], row["phone_number_id"], row["people"], row["failures"], days) for row in rows]
 
 
+async def charged_since(pool: asyncpg.Pool, org_id: str, first: date) -> date | None:
+    """The first day from `first` on, on which messages of an organisation were charged; None where none were."""
+    return await pool.fetchval("SELECT min(day) FROM cost_days WHERE org_id = $1 AND day >= $2", org_id, first)
+
+
 async def foreign_authentication(
     pool: asyncpg.Pool, org_id: str, first: date, days: int
 ) -> list[ForeignAuthentication]:
@@ -158,12 +163,17 @@ async def template_uses(pool: asyncpg.Pool, org_id: str, first: date, days: int)
 async def allowances(
     pool: asyncpg.Pool, org_id: str, waba_id: str, first: date, last: date, free: int
 ) -> list[Allowance]:
-    """How many free service messages each number of an account has used in a month, where Meta can't charge it."""
+    """How many free service messages each number of an account has used in a month, where Meta can't charge it.
+
+    What Meta says of the account later than of a message counts: who has paid is not told to.
+    """
     rows = await pool.fetch(
         """
         WITH failed AS (
             SELECT $6::text AS code FROM send_facts
-            WHERE org_id = $1 AND waba_id = $2 AND failed_code = $5 LIMIT 1
+            WHERE org_id = $1 AND waba_id = $2 AND failed_code = $5 AND at > coalesce(
+                (SELECT told_at FROM payment_errors WHERE waba_id = $2 AND code IS NULL), '-infinity'
+            ) LIMIT 1
         )
         SELECT c.phone_number_id, sum(c.volume)::bigint AS used,
             coalesce((SELECT code FROM payment_errors WHERE waba_id = $2), (SELECT code FROM failed)) AS code

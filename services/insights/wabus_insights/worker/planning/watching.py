@@ -34,6 +34,7 @@ from wabus_insights.costs.budget import (
     current_months,
     due_alerts,
     in_force,
+    was_one_in,
 )
 from wabus_insights.tables.planning import accounts, budgets
 from wabus_insights.worker.planning.outlook import Outlook, outlook
@@ -101,6 +102,8 @@ class Watching:
         for month in current_months(now, set(zones.values())):
             told = await budgets.alerted_before(self.pool, org_id, str(month))
             for budget in in_force(all_of_them, month):
+                if not was_one_in(budget, month, set(zones.values())):
+                    continue
                 key = (budget.waba_id, budget.currency, month)
                 if key not in seen:
                     seen[key] = await outlook(self.pool, org_id, budget.waba_id, budget.currency, month, now)
