@@ -145,3 +145,26 @@ async def test_advice_is_found_in_what_was_sent_and_what_is_dismissed_stays_so(w
     assert (await advice(world, "?dismissed=true"))["join_messages"]["dismissed"]
     await world.asked("POST", path, body={"dismissed": False})
     assert "join_messages" in await advice(world)
+
+
+async def test_who_has_paid_is_not_told_to_for_what_had_failed_before(world: World) -> None:
+    await world.connect()
+    now = datetime.now(UTC)
+    await cost(world, 900, None, category="service", pricing_type="free_customer_service", basis="free", known="free")
+    await sent(world, uuid4(), now - timedelta(hours=2), failed_code=131042, pricing_type="")
+    await worked_out(world)
+    assert (await advice(world))["payment_method"]["evidence"]["payment_error"] == "131042"
+
+    told = AccountChecked(id=str(uuid4()), time=now, our_callback_url="https://wabus.example.com", **ABOUT)
+    await world.publisher.publish([told])
+
+    async def folded() -> bool:
+        return bool(await world.pool.fetchval("SELECT count(*) FROM payment_errors WHERE told_at = $1", now))
+
+    await world.eventually(folded)
+    await worked_out(world)
+    assert await advice(world) == {}
+    # It fails once more: then it can't be charged whatever was said.
+    await sent(world, uuid4(), now + timedelta(seconds=1), failed_code=131042, pricing_type="")
+    await worked_out(world)
+    assert "payment_method" in await advice(world)

@@ -100,11 +100,6 @@ async def unreachable(pool: asyncpg.Pool, org_id: str, since: datetime, days: in
     return [Unreachable(row["waba_id"], row["phone_number_id"], row["people"], row["failures"], days) for row in rows]
 
 
-async def charged_since(pool: asyncpg.Pool, org_id: str, first: date) -> date | None:
-    """The first day from `first` on, on which messages of an organisation were charged; None where none were."""
-    return await pool.fetchval("SELECT min(day) FROM cost_days WHERE org_id = $1 AND day >= $2", org_id, first)
-
-
 async def foreign_authentication(
     pool: asyncpg.Pool, org_id: str, first: date, days: int
 ) -> list[ForeignAuthentication]:

@@ -73,15 +73,12 @@ class Advising:
         since = await evidence.observed_since(pool, org_id, now - timedelta(days=OBSERVED_DAYS))
         since = since or now
         days = max(1, min(OBSERVED_DAYS, round((now - since) / timedelta(days=1))))
-        # Days as whole as they can be: of an account that is new fewer than a month's.
-        month_ago = now.date() - timedelta(days=MONTH - 1)
-        first = await evidence.charged_since(pool, org_id, month_ago) or now.date()
-        charged_days = (now.date() - first).days + 1
+        first = now.date() - timedelta(days=MONTH - 1)  # with today so many days
         own = await accounts.of_organisation(pool, org_id)
         bursts = await evidence.bursts(pool, org_id, since, days)
         repeats = await evidence.repeats(pool, org_id, since, days)
-        templates = await evidence.template_uses(pool, org_id, first, charged_days)
-        foreign = await evidence.foreign_authentication(pool, org_id, first, charged_days)
+        templates = await evidence.template_uses(pool, org_id, first, MONTH)
+        foreign = await evidence.foreign_authentication(pool, org_id, first, MONTH)
         countries = {country for one in (*bursts, *repeats) for country in one.extra}
         countries |= {country for use in templates for country in use.charged} | {one.country for one in foreign}
         book = await load(pool)
