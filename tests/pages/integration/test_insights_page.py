@@ -65,6 +65,7 @@ def test_templates_are_a_table_that_sorts_and_says_nothing_untrue(world: PageWor
     [
         ("", "What to do", "Saves about €312.50 a month"),
         ("?template=101", "spring_sale", "An observation, not an experiment"),
+        ("?template=101", "spring_sale", "€0.113 on average; €0.583 for each reply"),
         ("?template=101&by=hour&days=90", "By hour", "UTC"),
         ("?view=costs&group=campaign", "Cost by campaign", "3 messages without a known price"),
         ("?view=costs", "Beside Meta's own numbers", "Meta's less ours€4.75"),
