@@ -47,6 +47,7 @@ def remarks(thread: Thread) -> Shown:
             message.message_id,
             message.kind,
             message.at,
+            message.told.tie if message.told else 0,
             "business" if message.outgoing else "person",
             content(message.told),
         )
@@ -151,6 +152,21 @@ def test_a_reaction_that_was_taken_back_is_gone(order: tuple[int, ...]) -> None:
 
     assert remarks(only_thread(*(events[place] for place in order))).reactions == {}
     assert remarks(only_thread(*events[:2])).reactions == {"person": "❤️"}
+
+
+@pytest.mark.parametrize("wamids", [("2", "3"), ("3", "2"), ("4", "5"), ("5", "4")])
+def test_who_changes_their_mind_within_a_second_is_shown_with_what_they_chose_last(wamids: tuple[str, str]) -> None:
+    edited = [{"original_message_id": "1", "message": {"type": "text", "text": {"body": body}}} for body in ("b", "c")]
+    thread = only_thread(
+        *(
+            received(wamid, 2, kind="reaction", reaction={"message_id": "1", "emoji": emoji})
+            for wamid, emoji in zip(wamids, ("👍", "❤️"), strict=True)
+        ),
+        *(received(f"edit {wamid}", 2, kind="edit", edit=edit) for wamid, edit in zip(wamids, edited, strict=True)),
+    )
+
+    assert remarks(thread).reactions == {"person": "❤️"}
+    assert remarks(thread).edited == {"type": "text", "text": {"body": "c"}}
 
 
 def test_a_reaction_rings_nowhere_and_may_open_the_window() -> None:

@@ -303,7 +303,7 @@ def remarks_of(about: Iterable[Row], holders: Mapping[str, str] = MappingProxyTy
     In a group it is the person's who has the identifier now, by `holders`, whatever others they had before.
     """
     return [
-        Remark(row["message_id"], row["kind"], row["at"], _remarked_by(row, holders), row["content"] or {})
+        Remark(row["message_id"], row["kind"], row["at"], row["tie"], _remarked_by(row, holders), row["content"] or {})
         for row in about
         if row["kind"] in _REMARKS
     ]
@@ -330,8 +330,8 @@ def _of_kind(rows: Iterable[Row], kind: str) -> list[Row]:
     return [row for row in rows if row["kind"] == kind]
 
 
-def _in_order(row: Row) -> tuple[datetime, str]:
-    return row["at"], row["message_id"]
+def _in_order(row: Row) -> tuple[datetime, int, str]:
+    return row["at"], row["tie"], row["message_id"]
 
 
 def _text(row: Row, said: Shown) -> str | None:

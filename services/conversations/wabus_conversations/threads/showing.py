@@ -14,6 +14,8 @@ class Remark(NamedTuple):
     message_id: str
     kind: str
     at: datetime
+    tie: int
+    """What orders those of one second: where in the log it was."""
     by: str
     """Whose it is: a person, or the business."""
     content: Json
@@ -34,8 +36,11 @@ class Shown:
 
 
 def shown(remarks: Iterable[Remark]) -> Shown:
-    """What stands of the remarks about one message: the newest of each kind by Meta's time, whatever came first."""
-    ordered = sorted(remarks, key=lambda remark: (remark.at, remark.message_id))
+    """What stands of the remarks about one message: the newest of each kind by Meta's time, whatever came first.
+
+    Meta's times are whole seconds, in which people change their mind: of those of one second the later in the log.
+    """
+    ordered = sorted(remarks, key=lambda remark: (remark.at, remark.tie, remark.message_id))
     revoked = [remark.at for remark in ordered if remark.kind == "revoke"]
     edits = [remark for remark in ordered if remark.kind == "edit"]
     reactions: dict[str, str] = {}
