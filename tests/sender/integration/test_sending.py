@@ -9,11 +9,12 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from click.testing import CliRunner
-from sending_world import ORG, PERSON, Client, Sending, Serve, status, template, text, until_ready
+from sending_world import ORG, PERSON, Client, Sending, Serve, received, status, template, text, until_ready
 from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
 from wabus_events import (
     SENDS,
     ContactForgotten,
+    ContactIdentityChanged,
     Event,
     MessageAccepted,
     MessageReported,
@@ -30,7 +31,8 @@ from wabus_runtime.settings import IdentitySettings, load
 from wabus_sender.app import create_app
 from wabus_sender.commands import send
 from wabus_sender.settings import SenderSettings
-from wabus_whatsapp.ids import Ids, message_id
+from wabus_sender.tables import keeping
+from wabus_whatsapp.ids import Ids, Kind, message_id
 from waiting import Eventually
 
 pytest_plugins = ("support.sending_world",)
@@ -195,7 +197,72 @@ async def test_of_who_is_forgotten_nothing_is_left_and_an_answer_finds_its_conve
         return answer.status == 404
 
     await eventually(forgotten)
-    for table in ("sends", "heard", "contacts", "windows", "conversation_ids"):
+    for table in ("sends", "heard", "contacts", "windows", "conversation_ids", "successors"):
+        assert await sender_tables.fetchval(f"SELECT count(*) FROM {table}") == 0, table
+
+
+async def test_who_has_another_number_is_answered_there_and_a_stranger_with_the_old_one_gets_nothing(
+    sending: Sending, sender: Client, sender_tables: asyncpg.Pool, eventually: Eventually
+) -> None:
+    ids = Ids(load(IdentitySettings).identity_bytes)
+    now = datetime.now(UTC)
+
+    def conversation(kind: Kind, value: str) -> str:
+        return ids.conversation(ORG, DEMO_PHONE, ids.identifier(f"{ORG}\x1f{DEMO_WABA}", kind, value))
+
+    def became(number: str | None, user_id: str | None, minutes: float = -5, **before: str) -> ContactIdentityChanged:
+        return ContactIdentityChanged(
+            id=str(uuid4()), time=now + timedelta(minutes=minutes), org_id=ORG, waba_id=DEMO_WABA,
+            phone_number_id=DEMO_PHONE, current_wa_id=number, current_user_id=user_id, value={}, **before,
+        )  # fmt: skip
+
+    def wrote(number: str, user_id: str | None, minutes: float) -> Event:
+        return received(number, user_id, now + timedelta(minutes=minutes))
+
+    stranger = wrote("4915100000020", "DE.9", -1)
+    await sending.publisher.publish(
+        [
+            # Whoever has number and user id anew, told before or after what they wrote last with those of before.
+            became("4915100000021", "DE.2", previous_wa_id="4915100000020", previous_user_id="DE.1"),
+            became("4915100000022", "DE.3", -3, previous_user_id="DE.2"),
+            wrote("4915100000020", None, -30),
+            wrote("4915100000020", "DE.1", -20),
+            # Of whom only the number was told, and who hides the new one.
+            wrote("4915100000030", "DE.4", -20),
+            became("4915100000031", None, previous_wa_id="4915100000030"),
+            wrote("4915100000040", "DE.5", -20),
+            became(None, "DE.6", previous_user_id="DE.5"),
+            # Whose number others have, and of whom nothing else was told.
+            wrote("4915100000050", "DE.7", -20),
+            wrote("4915100000050", "DE.8", -1),
+            stranger,
+        ]
+    )
+
+    async def address(kind: Kind, value: str) -> tuple[str | None, str | None] | None:
+        message = {"conversation_id": conversation(kind, value), "type": "text", "text": {"body": "Yes."}}
+        async with sender.post("/messages", json=message, headers=sending.bearer(ORG, "agent")) as answer:
+            if answer.status != 202:
+                assert (await answer.json())["code"] == "conversation_unknown"
+                return None
+            sent = await sending.until(sender, (await answer.json())["send_id"], "queued", "accepted", "refused")
+            return sent["to"], sent["recipient"]
+
+    async def folded() -> bool:
+        return await address("user_id", "DE.9") is not None
+
+    await eventually(folded)
+    assert await address("user_id", "DE.9") == ("4915100000020", "DE.9")
+    assert await address("user_id", "DE.1") == await address("wa_id", "4915100000020") == ("4915100000022", "DE.3")
+    assert await address("user_id", "DE.4") == ("4915100000031", None)
+    assert await address("user_id", "DE.5") == (None, "DE.6")
+    assert await address("user_id", "DE.7") == await address("wa_id", "4915100000050") == (None, "DE.7")
+    # A month later: what they were known by is kept for as long as they are seen by another, and no longer.
+    for before, kept in ((now - timedelta(minutes=10), True), (now + timedelta(days=1), False)):
+        while await keeping.delete_contacts(sender_tables, before, 100):
+            pass
+        assert (await address("user_id", "DE.1") is not None) is kept
+    for table in ("contacts", "windows", "conversation_ids", "successors"):
         assert await sender_tables.fetchval(f"SELECT count(*) FROM {table}") == 0, table
 
 

@@ -34,11 +34,28 @@ async def delete_keys(pool: asyncpg.Pool, before: datetime, most: int) -> int:
 
 
 async def delete_contacts(pool: asyncpg.Pool, before: datetime, most: int) -> int:
-    """Who was seen last earlier, with all that is known of them."""
+    """Who was seen last earlier, with all that is known of them.
+
+    What somebody was known by stays as long as they are seen by another: their conversation is named by it.
+    """
     async with pool.acquire() as connection, connection.transaction():
         rows = await connection.fetch(
-            "DELETE FROM contacts WHERE (org_id, value) IN "
-            "(SELECT org_id, value FROM contacts WHERE seen_at < $1 LIMIT $2) RETURNING org_id, value",
+            """
+            DELETE FROM contacts WHERE (org_id, value) IN (
+                SELECT org_id, value FROM contacts AS old WHERE seen_at < $1
+                    AND NOT EXISTS (
+                        SELECT FROM contacts AS pair
+                        WHERE pair.org_id = old.org_id AND pair.value = old.other AND pair.other = old.value
+                            AND pair.seen_at >= $1
+                    )
+                    AND NOT EXISTS (
+                        SELECT FROM successors JOIN contacts AS now USING (org_id)
+                        WHERE successors.org_id = old.org_id AND successors.value = old.value
+                            AND now.value = successors.successor
+                    )
+                LIMIT $2
+            ) RETURNING org_id, value
+            """,
             before,
             most,
         )
@@ -48,6 +65,7 @@ async def delete_contacts(pool: asyncpg.Pool, before: datetime, most: int) -> in
             "DELETE FROM thread_owners WHERE org_id = $1 AND value = $2",
             "DELETE FROM free_entries WHERE org_id = $1 AND value = $2",
             "DELETE FROM conversation_ids WHERE org_id = $1 AND value = $2",
+            "DELETE FROM successors WHERE org_id = $1 AND value = $2",
         ):
             await connection.executemany(statement, [(row["org_id"], row["value"]) for row in rows])
         return len(rows)

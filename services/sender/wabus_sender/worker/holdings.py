@@ -42,6 +42,11 @@ HOLDINGS = Holdings(
         Table("preferences", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
         Table("thread_owners", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
         Table("free_entries", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
+        Table(
+            "successors",
+            _ORGANISATION,
+            contact=f"(org_id, value) IN ({_CONTACT}) OR (org_id, successor) IN ({_CONTACT})",
+        ),
         Table("conversation_ids", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
         # A person is known by it for longer than as a contact.
         Table("opt_outs", _ORGANISATION, contact="value = $1 AND ($2::text IS NULL OR org_id = $2)"),

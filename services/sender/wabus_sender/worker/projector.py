@@ -53,9 +53,10 @@ from wabus_sender.sending.states import fold
 from wabus_sender.settings import SenderFoldSettings
 from wabus_sender.tables import experiments, facts, heard, labels, numbers, sends
 from wabus_sender.tables.experiments import InArm, Link
-from wabus_sender.tables.people import blocks, contacts, free_entries, opt_outs, read_marks, thread_owners
+from wabus_sender.tables.people import blocks, contacts, free_entries, opt_outs, read_marks, successors, thread_owners
 from wabus_sender.tables.people.contacts import Choice, Contact, Wrote
 from wabus_sender.tables.people.erasing import erase
+from wabus_sender.tables.people.successors import Successor
 from wabus_sender.tables.sends import Asked
 
 NAME = sends.PROJECTION
@@ -190,7 +191,8 @@ class _Folding:
             for value in (event.wa_id and contact_id(event.wa_id), event.user_id)
             if value
         ]
-        persons, wrote, conversations = self._persons(seen, of_sends)
+        changes = [*self._changes(records)]
+        persons, wrote, conversations = self._persons(seen, of_sends, changes)
         came_in = [record.event for record in records if isinstance(record.event, MessageReceived)]
         of_experiments = [record.event for record in records if record.topic == INSIGHTS.name]
         drawn = [each for record in records for each in self._drawn(record.event)]
@@ -203,6 +205,8 @@ class _Folding:
             if drawn or links:
                 await experiments.write_arms(connection, drawn, links)
             await contacts.write(connection, persons, wrote, conversations)
+            if became := [each for _, links in changes for each in links]:
+                await successors.write(connection, became)
             if choices:
                 await contacts.write_choices(connection, choices)
             if owners:
@@ -236,6 +240,19 @@ class _Folding:
             case _:
                 return
 
+    def _changes(self, records: Sequence[Recorded]) -> Iterator[tuple[ContactIdentityChanged, list[Successor]]]:
+        """Who has another number or user id now, with what became of which."""
+        for record in records:
+            event = record.event
+            if not isinstance(event, ContactIdentityChanged) or not (org_id := self._owner(event)):
+                continue
+            before = event.previous_wa_id and contact_id(event.previous_wa_id)
+            after = event.current_wa_id and contact_id(event.current_wa_id)
+            became = [(event.previous_user_id, event.current_user_id), (before, after)]
+            if before and not event.previous_user_id and not after:
+                became = [(before, event.current_user_id)]
+            yield event, [Successor(org_id, old, new, event.time) for old, new in became if old and new and old != new]
+
     def _moves(self, records: Sequence[Recorded]) -> Iterator[Link]:
         """Who has another number or user id now: whoever is in an arm stays in it."""
         for record in records:
@@ -267,7 +284,10 @@ class _Folding:
         return event.org_id or self._directory.owner(event.waba_id, event.time)
 
     def _persons(
-        self, seen: Sequence[tuple[str, str, Seen]], of_sends: Sequence[Recorded]
+        self,
+        seen: Sequence[tuple[str, str, Seen]],
+        of_sends: Sequence[Recorded],
+        changes: Sequence[tuple[ContactIdentityChanged, list[Successor]]],
     ) -> tuple[list[Contact], list[Wrote], dict[str, tuple[str, str, str]]]:
         persons: dict[tuple[str, str], Contact] = {}
         wrote: dict[tuple[str, str, str], Wrote] = {}
@@ -300,6 +320,16 @@ class _Folding:
                         latest(maybe, before and before.maybe_at),
                         _later_wamid(before, sure, fact.wamid),
                     )
+        for event, links in changes:
+            org_id = self._owner(event) or ""
+            for wa_id, user_id in (
+                (event.previous_wa_id, event.previous_user_id),
+                (event.current_wa_id, event.current_user_id),
+            ):
+                number = wa_id and contact_id(wa_id)
+                for value, other in ((number, user_id), (user_id, number)):
+                    if value and links:
+                        add(org_id, value, other, event.time)
         for record in of_sends:
             event = record.event
             if isinstance(event, SendRequested) and event.org_id:

@@ -8,6 +8,8 @@ from uuid import UUID
 import asyncpg
 from wabus_runtime.postgres.database import Connection
 
+from wabus_sender.tables.people import successors
+
 
 class Contact(NamedTuple):
     """A number or user id that an organisation had to do with."""
@@ -105,20 +107,13 @@ async def write(
 async def address(pool: asyncpg.Pool, org_id: str, conversation_id: str) -> Address | None:
     """Whom a conversation of the organisation's is with, and at which number; None where it is not known."""
     row = await pool.fetchrow(
-        """
-        SELECT phone_number_id, conversation_ids.value, other FROM conversation_ids
-        JOIN contacts ON contacts.org_id = conversation_ids.org_id AND contacts.value = conversation_ids.value
-        WHERE conversation_id = $1 AND conversation_ids.org_id = $2
-        """,
+        "SELECT phone_number_id, value FROM conversation_ids WHERE conversation_id = $1 AND org_id = $2",
         UUID(conversation_id),
         org_id,
     )
     if row is None:
         return None
-    known = [each for each in (row["value"], row["other"]) if each]
-    wa_id = next((each for each in known if each.isdigit()), None)
-    user_id = next((each for each in known if not each.isdigit()), None)
-    return Address(row["phone_number_id"], wa_id, user_id)
+    return Address(row["phone_number_id"], *await successors.current(pool, org_id, row["value"]))
 
 
 async def windows(

@@ -35,6 +35,7 @@ _BY_ORGANISATION = (
         AND (conversation_ids.org_id, conversation_ids.value) = (contacts.org_id, contacts.value)
     """,
     "DELETE FROM contacts WHERE org_id = $1 AND seen_at <= $2",
+    "DELETE FROM successors WHERE org_id = $1 AND at <= $2",
     "DELETE FROM known_accounts WHERE org_id = $1 AND at <= $2",
     "DELETE FROM blocks WHERE org_id = $1 AND changed_at <= $2",
     "DELETE FROM opt_outs WHERE org_id = $1 AND at <= $2",
@@ -104,6 +105,7 @@ _BY_CONTACT = (
     "DELETE FROM opt_outs WHERE org_id = $1 AND value = $2 AND at <= $3",
     "DELETE FROM opt_outs_untold WHERE org_id = $1 AND $2 IN (wa_id, user_id) AND at <= $3",
     "DELETE FROM conversation_ids WHERE org_id = $1 AND value = $2 AND $3::timestamptz IS NOT NULL",
+    "DELETE FROM successors WHERE org_id = $1 AND $2 IN (value, successor) AND at <= $3",
     "UPDATE contacts SET other = NULL, other_at = NULL WHERE org_id = $1 AND other = $2 AND other_at <= $3",
     "UPDATE contacts SET other = NULL, other_at = NULL WHERE org_id = $1 AND value = $2 AND other_at <= $3",
     "DELETE FROM contacts WHERE org_id = $1 AND value = $2 AND seen_at <= $3",
