@@ -205,12 +205,12 @@ class _Folding:
             if drawn or links:
                 await experiments.write_arms(connection, drawn, links)
             await contacts.write(connection, persons, wrote, conversations)
-            if became := [each for _, links in changes for each in links]:
-                await successors.write(connection, became)
             if choices:
                 await contacts.write_choices(connection, choices)
             if owners:
                 await thread_owners.write(connection, owners)
+            if became := [each for _, links in changes for each in links]:
+                await successors.write(connection, became)
             if entries or answers:
                 await free_entries.write(connection, entries, answers)
             await opt_outs.hear(connection, said, tells=not self._over)
