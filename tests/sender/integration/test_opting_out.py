@@ -10,6 +10,7 @@ from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
 from wabus_events import (
     SENDS,
     ContactForgotten,
+    ContactIdentityChanged,
     Event,
     OptedIn,
     OptedOut,
@@ -44,11 +45,11 @@ async def writes(sending: Sending, body: str) -> None:
     await sending.publisher.publish([event.model_copy(update={"value": {"messages": [{"text": {"body": body}}]}})])
 
 
-async def until_refused(sending: Sending, sender: Client, code: str | None) -> None:
+async def until_refused(sending: Sending, sender: Client, code: str | None, **whom: str | None) -> None:
     """The offer may be sent to the person, or it may not, for this."""
 
     async def checked() -> bool:
-        async with sender.post("/messages/check", json=offer(), headers=sending.bearer(ORG, "agent")) as answer:
+        async with sender.post("/messages/check", json=offer(**whom), headers=sending.bearer(ORG, "agent")) as answer:
             body = await answer.json()
             return answer.status == 200 and (body["refusal"] or {"code": None})["code"] == code
 
@@ -91,6 +92,22 @@ async def test_a_word_ends_marketing_and_another_begins_it_again(
     assert (out.by, out.wa_id, out.user_id, out.wamid is None) == ("keyword", PERSON, USER_ID, False)
     assert await sender_tables.fetchval("SELECT count(*) FROM opt_outs_untold") == 0
     assert len(await sending.sent()) == 1
+
+
+async def test_who_wants_no_offers_gets_none_at_a_new_number_either(sending: Sending, sender: Client) -> None:
+    await has_offer(sending)
+    await writes(sending, "STOP!")
+    moved = ContactIdentityChanged(
+        id="moved", time=datetime.now(UTC), org_id=ORG, waba_id=DEMO_WABA, phone_number_id=DEMO_PHONE, value={},
+        previous_wa_id=PERSON, previous_user_id=USER_ID, current_wa_id="4915100000077", current_user_id="DE.77",
+    )  # fmt: skip
+    await until_refused(sending, sender, "opted_out")
+    await until_refused(sending, sender, None, to="4915100000077")
+
+    await sending.publisher.publish([moved])
+
+    await until_refused(sending, sender, "opted_out", to="4915100000077")
+    await until_refused(sending, sender, "opted_out", to=None, recipient="DE.77")
 
 
 async def test_the_platform_tells_of_it_too_and_has_words_of_its_own(

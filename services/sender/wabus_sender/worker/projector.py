@@ -209,13 +209,13 @@ class _Folding:
                 await contacts.write_choices(connection, choices)
             if owners:
                 await thread_owners.write(connection, owners)
-            if became := [each for _, links in changes for each in links]:
-                await successors.write(connection, became)
             if entries or answers:
                 await free_entries.write(connection, entries, answers)
             await opt_outs.hear(connection, said, tells=not self._over)
             if opted:
                 await opt_outs.write(connection, opted)
+            if became := [each for _, links in changes for each in links]:
+                await successors.write(connection, became)
             await blocks.write(connection, of_blocks, over=self._over)
             await heard.write(connection, statuses)
             await _write_sends(connection, of_sends, over=self._over)

@@ -21,7 +21,10 @@ class Successor(NamedTuple):
 
 
 async def write(connection: Connection, changes: Iterable[Successor]) -> None:
-    """Write down what became of identifiers. Who has a new one wrote, chose and is answered as before."""
+    """Write down what became of identifiers. Who has a new one wrote, chose and is answered as before.
+
+    Their new ones are among the contacts already.
+    """
     rows = sorted(changes, key=lambda each: (each.at, each))
     await connection.executemany(
         """
@@ -50,6 +53,14 @@ async def write(connection: Connection, changes: Iterable[Successor]) -> None:
         SELECT org_id, phone_number_id, $3, ours, at FROM thread_owners WHERE org_id = $1 AND value = $2
         ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET ours = excluded.ours, at = excluded.at
         WHERE (excluded.at, excluded.ours) > (known.at, known.ours)
+        """,
+        """
+        INSERT INTO opt_outs AS known (org_id, value, forgotten_as, forgotten_everywhere_as, opted_out, at, by)
+        SELECT org_id, now.value, now.forgotten_as, now.forgotten_everywhere_as, opted_out, at, by
+        FROM opt_outs JOIN contacts AS now USING (org_id)
+        WHERE org_id = $1 AND opt_outs.value = $2 AND now.value = $3
+        ON CONFLICT (org_id, value) DO UPDATE SET opted_out = excluded.opted_out, at = excluded.at, by = excluded.by
+        WHERE (excluded.at, excluded.opted_out) > (known.at, known.opted_out)
         """,
     ):
         await connection.executemany(statement, [each[:3] for each in rows])
