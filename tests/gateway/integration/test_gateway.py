@@ -181,7 +181,7 @@ async def test_nobody_searches_for_why_webhooks_are_refused_without_a_line_that_
     async def broken(_self: Publisher, _records: Sequence[Record]) -> None:
         raise RuntimeError("with somebody's words")
 
-    monkeypatch.setattr(Publisher, "publish_records", broken)
+    monkeypatch.setattr(Publisher, "store", broken)
     body = encoded(webhook(conversation(messages=[text("wamid.A"), text("wamid.B")])))
     with capture_logs() as logged:
         answer = await gateway.post(PATH, data=body, headers=signed(body))

@@ -123,8 +123,17 @@ class Publisher:
 
     async def publish_records(self, records: Sequence[Record]) -> list[Position]:
         """The same for records that are encoded already."""
+        positions: list[Position | None] = [None] * len(records)
+        await self._publish(records, positions)
+        return [position for position in positions if position is not None]
+
+    async def store(self, records: Sequence[Record]) -> None:
+        """The same for whoever does not ask where they are, which to note down for thousands takes some ms."""
+        await self._publish(records, None)
+
+    async def _publish(self, records: Sequence[Record], positions: list[Position | None] | None) -> None:
         if not records:
-            return []
+            return
         with tracing.span("publish", "producer"):
             tracing.trace_records(records)
             published: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -137,10 +146,8 @@ class Publisher:
                 else:
                     published.set_result(None)
 
-            positions: list[Position | None] = [None] * len(records)
             self.submit(records, done, positions)
             await published
-        return [position for position in positions if position is not None]
 
     def submit(self, records: Sequence[Record], done: Done, positions: list[Position | None] | None = None) -> None:
         """The same without a task: `done` is called later, never from here. There must be at least one record.
@@ -153,22 +160,36 @@ class Publisher:
         if self._records + len(records) > MAX_WAITING:
             raise Overloaded("too many events are waiting for Kafka")
         now = time.perf_counter()
-        buffers = [self._buffer(record.topic, session.partition(record)) for record in records]
-        for buffer in buffers:
+        buffers = self._buffers_of(records, session)
+        distinct = dict.fromkeys(buffers)
+        for buffer in distinct:
             silent_since = buffer.since if buffer in self._active else now
             if now - min(silent_since, session.asked_at(buffer, now)) > self._admit_within:
                 raise KafkaUnavailable("Kafka does not answer for a partition")
         publish = Publish(len(records), now, done, positions)
         self._records += len(records)
-        for index, buffer in enumerate(buffers):
+        for buffer in distinct:
             if buffer not in self._active:
                 self._active[buffer] = None
                 buffer.since = now
+        for index, buffer in enumerate(buffers):
             buffer.add(records[index], publish, index)
         # It is sent later, so that what this turn of the loop brings goes along.
         self._due.set()
         if self._watch is None:
             self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._expire_overdue)
+
+    def _buffers_of(self, records: Sequence[Record], session: ProducerSession) -> list[PartitionBuffer]:
+        """Where each record goes; of those with one key that follow each other it is asked once."""
+        found: list[PartitionBuffer] = []
+        before: Record | None = None
+        for record in records:
+            if before and record.key == before.key and record.topic == before.topic:
+                found.append(found[-1])
+            else:
+                found.append(self._buffer(record.topic, session.partition(record)))
+            before = record
+        return found
 
     def _buffer(self, topic: str, partition: int) -> PartitionBuffer:
         buffer = self._buffers.get((topic, partition))

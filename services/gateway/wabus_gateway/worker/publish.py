@@ -7,6 +7,7 @@ harm.
 import asyncio
 import re
 import time
+from collections import Counter as Counts
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -158,7 +159,7 @@ class WebhookPublisher:
 
     async def _publish(self, records: list[Record]) -> None:
         try:
-            await self._publisher.publish_records(records)
+            await self._publisher.store(records)
         except RecordRefused as refused:
             await self._set_aside(records, refused)
 
@@ -186,7 +187,8 @@ class WebhookPublisher:
         """
         begun: list[asyncio.Task[None]] = []
         records: list[Record] = []
-        made: dict[str, int] = {}
+        made: Counts[type[Event]] = Counts()
+        looked_at, today = set[str](), now.date()
         slice_began = self._clock()
         told_too = self._unrecognised_too
         facts = facts_in_slices(
@@ -200,11 +202,11 @@ class WebhookPublisher:
                     FORGOTTEN.inc()
                 else:
                     records.append(_record(left))
-                    name = type(left).__name__
-                    made[name] = made.get(name, 0) + 1
+                    made[type(left)] += 1
                     waba_id = left.subject
-                    if waba_id is not None and waba_id not in noticed:
-                        seen, held = (now.date(), left.org_id), self._seen.get(waba_id)
+                    if waba_id is not None and waba_id not in looked_at:
+                        looked_at.add(waba_id)
+                        seen, held = (today, left.org_id), self._seen.get(waba_id)
                         if held != seen:
                             noticed[waba_id] = seen
                             records.append(_evidence(left, waba_id, now, held))
@@ -220,8 +222,8 @@ class WebhookPublisher:
             kept = whole(body, received_at=now, reason=f"it could not be taken apart: {type(error).__name__}")
             records = [encode(kept, SOURCE)]
             noticed.clear()  # some of that evidence was among the records that are given up
-        for name, count in made.items():
-            EVENTS_MADE.labels(name).inc(count)
+        for model, count in made.items():
+            EVENTS_MADE.labels(model.__name__).inc(count)
         return begun, records
 
     def _remember(self, noticed: dict[str, Seen]) -> None:
