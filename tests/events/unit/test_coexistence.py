@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from meta_values import BUSINESS, CUSTOMER, ENTRY_TIME, NOW, PARENT, USER, Json, facts_of, only_fact, value_of
-from wabus_events import ContactSynced, HistoryProgressed, MessageEchoed, MessageImported, Unrecognised
+from wabus_events import ContactSynced, HistoryProgressed, MessageEchoed, MessageImported, Unrecognised, encode
 from wabus_events.webhooks.about import About
 from webhooks import PHONE, WABA
 
@@ -114,6 +114,29 @@ def test_a_message_of_before_has_metas_value_with_nothing_but_itself_in_it() -> 
     message, *_ = facts_of("history", value_of(history=[chunk(thread)]))
     own = {**thread, "messages": [first]}
     assert message.model_dump()["value"] == value_of(history=[{"metadata": chunk()["metadata"], "threads": [own]}])
+
+
+def test_a_message_among_thousands_of_a_thread_is_told_as_if_it_were_alone() -> None:
+    kinds: list[Json] = [{}, {"type": "edit", "edit": {"original_message_id": ORIGINAL}}, {"timestamp": "1739230999"}]
+    messages = [past(CUSTOMER, f"wamid.{number}", **kind) for number, kind in enumerate(kinds)] + [
+        past(BUSINESS, "wamid.9", to=CUSTOMER, type="media_placeholder")
+    ]
+    *together, _ = facts_of("history", value_of(history=[chunk({"id": CUSTOMER, "messages": messages})]))
+    alone = [
+        facts_of("history", value_of(history=[chunk({"id": CUSTOMER, "messages": [each]})]))[0] for each in messages
+    ]
+    assert together == alone
+    for one, other in zip(together, alone, strict=True):
+        assert isinstance(one, MessageImported)
+        assert MessageImported.model_validate(one.__dict__) == one
+        assert encode(one, "/test") == encode(other, "/test")
+        assert one.model_copy(update={"source": "/test"}).source == "/test"
+
+
+def test_a_message_whose_id_is_none_does_not_pass_for_one_because_those_before_it_were() -> None:
+    messages = [past(CUSTOMER, "wamid.1"), past(CUSTOMER, "wamid.2") | {"id": 3}]
+    facts = facts_of("history", value_of(history=[chunk({"id": CUSTOMER, "messages": messages})]))
+    assert [type(each) for each in facts] == [MessageImported, Unrecognised, HistoryProgressed]
 
 
 def test_who_is_in_a_thread_whose_number_is_hidden_is_known_by_the_id() -> None:

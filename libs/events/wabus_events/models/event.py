@@ -1,7 +1,7 @@
 """What every event is: a frozen pydantic model that knows its type, its topic and its key."""
 
 from hashlib import sha1
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -70,6 +70,23 @@ class WabaEvent(Event):
     @property
     def subject(self) -> str | None:
         return self.waba_id
+
+
+E = TypeVar("E", bound=Event)
+
+
+def like(event: E, fields: dict[str, Any]) -> E:
+    """An event as this one is, of these fields: in a fifth of a validation's time, for nothing is checked.
+
+    They are all that it has, in the order of its model, and of the right types.
+    """
+    made = event.__class__.__new__(event.__class__)
+    put = object.__setattr__
+    put(made, "__dict__", fields)
+    put(made, "__pydantic_fields_set__", event.__pydantic_fields_set__)
+    put(made, "__pydantic_extra__", None)
+    put(made, "__pydantic_private__", None)
+    return made
 
 
 def fact_id(event_type: str, *parts: str | int) -> str:

@@ -7,7 +7,7 @@ Coexistence.
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from wabus_events.models.event import Event, fact_id
+from wabus_events.models.event import Event, fact_id, like
 from wabus_events.models.messages.coexistence import ContactSynced, HistoryProgressed, MessageEchoed, MessageImported
 from wabus_events.webhooks.about import About, kept_as_bytes, unrecognised
 from wabus_events.webhooks.items import (
@@ -169,32 +169,47 @@ def _person_in(thread: Json) -> Person:
 def _importing(who: Person, number: Number, about: About) -> Callable[[Json, Json], MessageImported]:
     """What makes events of the messages of a thread with somebody: each of its own value."""
     business, contact = digits_of(number["display_phone_number"]), who.contact
-    phone_number_id, time = number["phone_number_id"], about.time
-    always = {**number, **ids_of(who), "contact": contact}
+    org_id, waba_id = number["org_id"], number["waba_id"]
+    phone_number_id, display = number["phone_number_id"], number["display_phone_number"]
+    first: MessageImported | None = None
 
     def imported(item: Json, value: Json) -> MessageImported:
-        sender = item.get("from")
-        if sender and contact and sender in (business, contact) and (who.user_id or "from_user_id" not in item):
-            whose, from_business = always, sender == business
-        else:
-            whose, from_business = always | _told_of(who, item), _is_from_business(item, business, contact)
+        nonlocal first
+        wamid, sender = item["id"], item.get("from")
+        usual = sender and contact and sender in (business, contact) and (who.user_id or "from_user_id" not in item)
         message_type, original = type_of(item)
         context = item.get("history_context")
         status = text(context.get("status")) if isinstance(context, dict) else None  # pyright: ignore[reportUnknownMemberType]
-        # The same message with more in it, or later with another status, is another fact.
-        identity = fact_id(MessageImported.type, phone_number_id, item["id"], message_type, status or "")
-        fields = {
-            **whose,
-            "id": identity,
-            "time": moment(item.get("timestamp")) or time,
-            "wamid": item["id"],
-            "from_business": from_business,
+        # All there are, in their order: to put together a part for the number, one for the person and one for the
+        # message would take longer than all the rest.
+        fields: Json = {
+            # The same message with more in it, or later with another status, is another fact.
+            "id": fact_id(MessageImported.type, phone_number_id, wamid, message_type, status or ""),
+            "time": moment(item.get("timestamp")) or about.time,
+            "org_id": org_id,
+            "source": "",
+            "traceparent": None,
+            "waba_id": waba_id,
+            "phone_number_id": phone_number_id,
+            "display_phone_number": display,
+            "wamid": wamid,
+            "contact": contact,
+            "user_id": who.user_id,
+            "parent_user_id": who.parent_user_id,
+            "username": who.username,
+            "from_business": sender == business if usual else _is_from_business(item, business, contact),
             "message_type": message_type,
             "original_wamid": original,
             "status": status,
             "value": value,
         }
-        return MessageImported.model_validate(fields)
+        if not usual:
+            return MessageImported.model_validate(fields | _told_of(who, item))
+        if first is None:
+            first = MessageImported.model_validate(fields)
+            return first
+        # Thousands that differ in what is of the right type already, but for this one.
+        return like(first, fields) if isinstance(wamid, str) else MessageImported.model_validate(fields)
 
     return imported
 
