@@ -116,6 +116,14 @@ def test_a_message_of_before_has_metas_value_with_nothing_but_itself_in_it() -> 
     assert message.model_dump()["value"] == value_of(history=[{"metadata": chunk()["metadata"], "threads": [own]}])
 
 
+def test_the_id_of_who_hides_their_number_is_not_told_for_a_number_where_a_thread_has_nothing_else() -> None:
+    ours = {"from": BUSINESS, "id": "wamid.1", "timestamp": "1739230955", "type": "text"}
+    imported, _ = facts_of("history", value_of(history=[chunk({"id": USER, "messages": [ours]})]))
+    assert isinstance(imported, MessageImported)
+    assert (imported.contact, imported.user_id, imported.wa_id) == (USER, USER, None)
+    assert imported.from_business
+
+
 def test_a_message_among_thousands_of_a_thread_is_told_as_if_it_were_alone() -> None:
     kinds: list[Json] = [{}, {"type": "edit", "edit": {"original_message_id": ORIGINAL}}, {"timestamp": "1739230999"}]
     messages = [past(CUSTOMER, f"wamid.{number}", **kind) for number, kind in enumerate(kinds)] + [

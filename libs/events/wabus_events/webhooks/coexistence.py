@@ -27,6 +27,7 @@ from wabus_events.webhooks.items import (
     person_of,
     shared_with,
 )
+from wabus_events.webhooks.messages import BSUID
 from wabus_events.webhooks.threads import digits_of, type_of
 from wabus_events.webhooks.values import (
     Json,
@@ -160,10 +161,13 @@ def _progress(
 
 
 def _person_in(thread: Json) -> Person:
-    """With whom a thread is: by `id` a number, unless Meta hides it, and by `context` whatever it knows."""
+    """With whom a thread is: by `id` a number, or what Meta gives instead of it, and by `context` whatever it knows."""
     found = person_of(object_of(thread.get("context")), (), PLAIN)
     number = number_of(thread.get("id"))
-    return found._replace(contact=number) if number else found
+    if number is None:
+        return found
+    user_id = found.user_id or (number if BSUID.fullmatch(number) else None)
+    return found._replace(contact=number, user_id=user_id)
 
 
 def _importing(who: Person, number: Number, about: About) -> Callable[[Json, Json], MessageImported]:

@@ -31,7 +31,7 @@ _TOLD_APART = frozenset({"type", *PARTICIPANT_IDS})
 RENUMBERED = frozenset({"user_changed_number", "user_changed_user_id", "customer_changed_number"})
 """The types of `system` messages that say who somebody is now; others may name other people."""
 _FROM_TO = re.compile(r".* changed from (\S+) to (\S+)", re.DOTALL)
-_BSUID = re.compile(r"[A-Z]{2}\.[A-Za-z0-9.]{1,132}")
+BSUID = re.compile(r"[A-Z]{2}\.[A-Za-z0-9.]{1,132}")
 
 
 def facts_in_messages(value: Json, about: About) -> Iterator[Event | None]:
@@ -231,6 +231,6 @@ def _identity_changed(message: MessageReceived, item: Json) -> ContactIdentityCh
 def _told_before(system: Json, now: str | None) -> str | None:
     """The id of before in the text “User … changed from … to …”, where it names the same new one."""
     found = _FROM_TO.fullmatch(text(system.get("body")) or "")
-    if now is None or found is None or found[2] != now or not _BSUID.fullmatch(found[1]):
+    if now is None or found is None or found[2] != now or not BSUID.fullmatch(found[1]):
         return None
     return found[1]
