@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any, cast
 
+from pydantic import BaseModel
 from wabus_events import (
     CONVERSATIONS,
     MESSAGES,
@@ -34,6 +35,12 @@ _WORDS = frozenset({"body", "caption", "description", "name", "payload", "text",
 
 _OURS = frozenset({"business_phone_number", "display_phone_number", "phone_number_id", "waba_id"})
 """Members that have the business's own number, or account."""
+
+_NOBODYS = frozenset({*_WORDS, *_OURS, "timestamp"})
+"""Members in which nobody is meant. A time has as many digits as a number, and each message another one."""
+
+_ENVELOPE = frozenset(Event.model_fields)
+_contact = lru_cache(IDENTITIES_REMEMBERED)(contact_id)
 
 
 class Lines:
@@ -108,22 +115,22 @@ def people_in(event: Event) -> set[str]:
 
     Whatever looks like one counts, for Meta has many names for it, and more each year: nobody is meant by a timestamp.
     """
-    return people_named(event.model_dump())
+    return people_named({name: part for name, part in event.__dict__.items() if name not in _ENVELOPE})
 
 
 def people_named(fields: Mapping[str, Any]) -> set[str]:
     """The same of the fields of one."""
     found: set[str] = set()
-    waiting: list[tuple[str, Any]] = [("", fields)]
+    waiting: list[tuple[str, Any]] = list(fields.items())
     while waiting:
         name, part = waiting.pop()
-        match part:
-            case str() if name not in _WORDS and name not in _OURS and _ID.fullmatch(part):
-                found.add(contact_id(part))
-            case dict():
-                waiting += cast(dict[str, Any], part).items()
-            case list():
-                waiting += [(name, each) for each in cast(list[Any], part)]
-            case _:
-                pass
+        if isinstance(part, str):
+            if name not in _NOBODYS and _ID.fullmatch(part):
+                found.add(_contact(part))
+        elif isinstance(part, dict):
+            waiting += cast(dict[str, Any], part).items()
+        elif isinstance(part, list):
+            waiting += [(name, each) for each in cast(list[Any], part)]
+        elif isinstance(part, BaseModel):
+            waiting.append((name, part.model_dump()))
     return found

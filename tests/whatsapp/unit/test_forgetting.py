@@ -92,6 +92,11 @@ def test_an_organisations_history_loses_the_reasons_that_were_about_a_forgotten_
     assert (left.to_status, left.since, left.id) == (both.to_status, both.since, both.id)
 
 
+def test_a_message_is_not_lost_because_its_time_has_the_digits_of_somebody_who_was_forgotten() -> None:
+    event = received(messages=[{**text("w", ANN), "timestamp": "1739230955"}])
+    assert respecting(event, lines(line(ContactForgotten, "1739230955"))) is event
+
+
 MENTIONS: list[Event] = [
     received(),
     MessageStatusChanged(
