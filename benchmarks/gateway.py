@@ -1,6 +1,7 @@
 """The gateway beside an engine in Go, a straightforward gateway and bare aiohttp: in one run, as ratios.
 
     .venv/bin/python benchmarks/gateway.py [--seconds 4] [--rounds 3] [--connections 1 8] [--workers 1 2] [--plot X.svg]
+    .venv/bin/python benchmarks/gateway.py --history-only
 
 Needs `wrk` (a Debian package); the engine in Go needs Go. Kafka is the embedded one, with `acks=all`, on the same
 machine: its CPU is not counted, its share of the cores is felt by all that publish. wrk corrects its latencies for
@@ -266,9 +267,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32, 128, 512])
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--history-only", action="store_true", help="what a history of 3 MB costs, and nothing else")
     parser.add_argument("--plot", type=Path, help="where to draw it")
     arguments = parser.parse_args()
-    if shutil.which("wrk") is None:
+    if shutil.which("wrk") is None and not arguments.history_only:
         raise SystemExit("this benchmark needs wrk on PATH")
     with tempfile.TemporaryDirectory(prefix="wabus-bench-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
@@ -293,6 +295,9 @@ def main() -> None:
         rows: list[Measured] = []
         servers: dict[str, psutil.Process] = {}
         try:
+            if arguments.history_only:
+                print(imported(environment, home))
+                return
             benthos = built_benthos(home)
             for name in ("bare", "straightforward", *(["benthos"] if benthos else []), "wabus"):
                 servers[name] = start(name, environment, home)
