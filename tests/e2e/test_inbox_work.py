@@ -135,3 +135,29 @@ def test_who_else_looks_or_writes_is_seen_and_goes_with_them(world: InboxWorld, 
     other.goto(f"{world.url}/inbox")
     expect(note).to_have_count(0)
     other.context.close()
+
+
+def test_what_another_team_gets_leaves_the_list_and_comes_back(world: InboxWorld, page: Page) -> None:
+    world.says("16505558006", "Moving Mia", "For whom is this?")
+    world.says("16505558007", "Staying Sam", "Hello")
+    teams = [
+        {"team_id": "orders", "name": "Orders", "members": [{"sub": "olga"}]},
+        {"team_id": "people", "name": "People", "members": [{"sub": "hugo"}]},
+    ]
+    try:
+        world.set("PUT", "/teams", {"teams": teams, "agents_see": "teams"})
+        olga = world.stack.wabus("token", "--org", "demo", "--role", "agent", "--sub", "olga")
+        page.goto(f"{world.url}/inbox#token={olga}")
+        open_thread(world, page, "Moving Mia")
+        page.locator("select[data-work=assign]").select_option("team people")
+        expect(row(page, "Moving Mia")).to_have_count(0)
+        expect(page.locator("#thread-state")).to_contain_text("Others have this conversation now")
+        expect(row(page, "Staying Sam")).to_be_visible()
+        expect(page.locator("#toasts")).to_be_empty()
+        assert_accessible(page)
+        conversation = page.url.rpartition("c=")[2]
+        world.set("POST", f"/conversations/{conversation}/assign", {"team": "orders"})
+        expect(row(page, "Moving Mia")).to_be_visible()
+        expect(balloon(page, "For whom is this?")).to_be_visible()
+    finally:
+        world.set("PUT", "/teams", {"teams": [], "agents_see": "all"})

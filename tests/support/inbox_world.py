@@ -40,6 +40,10 @@ class InboxWorld:
     def api(self, path: str) -> Any:
         return self.call("GET", self.url + path, token=self.call("GET", f"{self.url}/ui/session")["token"])
 
+    def set(self, method: str, path: str, body: Any) -> Any:
+        """What an administrator wants."""
+        return self.call(method, self.url + path, body, self.call("GET", f"{self.url}/ui/session")["token"])
+
     def connect(self) -> None:
         token = next(each["value"] for each in self.meta("GET", "/tokens")["data"] if DEMO_WABA in each["waba_ids"])
         self.stack.wabus("connect", "--org", "demo", "--waba", DEMO_WABA, "--token", token)

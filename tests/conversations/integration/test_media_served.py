@@ -4,8 +4,9 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from aiohttp import ClientResponse, web
@@ -19,11 +20,22 @@ from wabus_conversations.settings import ConversationsSettings
 from wabus_conversations.tables.media.announcing import unannounced
 from wabus_conversations.threads.ids import message_id
 from wabus_conversations.worker.media.upkeep import event_of as told_of
-from wabus_events import MESSAGES, AccountConnected, Event, MediumStored, fact_id
+from wabus_events import (
+    MESSAGES,
+    AccountConnected,
+    ConversationAssigned,
+    Event,
+    MediumStored,
+    Team,
+    TeamMember,
+    TeamsChanged,
+    fact_id,
+)
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.settings import CredentialSettings, load
 from waiting import Eventually
+from work_world import fold_work
 
 pytest_plugins = ["media_world"]
 
@@ -251,3 +263,30 @@ async def test_the_worker_fetches_what_a_record_tells_of_and_the_api_serves_it(
         return any(isinstance(event, MediumStored) for event in await events_in(MESSAGES))
 
     await eventually(is_told)
+
+
+async def test_a_picture_of_another_teams_conversation_is_not_served_by_any_address(served: Served) -> None:
+    medium_id = await served.stored()
+    conversation = await served.world.pool.fetchrow("SELECT conversation_id::text, waba_id FROM conversations")
+    assert conversation is not None
+    link = (await served.tickets(medium_id))["tickets"][0]["link"]
+    whose: dict[str, Any] = {"org_id": ORG, "time": datetime.now(UTC)}
+    teams = [Team(team_id="orders", name="Orders", members=[TeamMember(sub="olga")])]
+    assigned = ConversationAssigned(
+        id=str(uuid4()), **whose, waba_id=conversation["waba_id"], phone_number_id="1",
+        conversation_id=conversation["conversation_id"], contacts=[], team="orders", reason="asked",
+    )  # fmt: skip
+
+    await fold_work(
+        served.world.pool, [TeamsChanged(id=str(uuid4()), **whose, teams=teams, agents_see="teams"), assigned]
+    )
+
+    assert (await served.tickets(medium_id))["tickets"] == []
+    for path in (f"/media/{medium_id}", link):
+        async with served.client.get(
+            path, headers=served.bearer(ORG, "agent", sub="hugo") if path != link else {}
+        ) as no:
+            assert (no.status, (await no.json())["code"]) == (404, "medium_not_found")
+    for role, sub in (("agent", "olga"), ("admin", "boss"), ("service", "program")):
+        async with served.client.get(f"/media/{medium_id}", headers=served.bearer(ORG, role, sub=sub)) as answer:
+            assert (answer.status, await answer.read()) == (200, JPEG)

@@ -68,6 +68,31 @@ def test_what_somebody_has_left_to_nobody_is_not_given_away_because_its_person_i
     assert (both.holder, both.up_to) == (None, MessagePlace(at(5), 0))
 
 
+def test_a_conversation_stays_with_its_team_until_another_has_it_or_nobody_shall() -> None:
+    def whose(*log: ConversationEvent) -> str:
+        return after(log)[0].audience
+
+    team = made(ConversationAssigned, 1, team="orders")
+    anna = made(ConversationAssigned, 2, agent="anna")
+    closed = made(ConversationClosed, 3, up_to_at=at(5), up_to_tie=0)
+    nobody = made(ConversationAssigned, 4)
+    bot = made(ConversationAssigned, 5, bot="helper")
+
+    assert whose() == whose(nobody) == whose(bot) == whose(closed) == ""
+    assert (
+        whose(team) == whose(team, anna) == whose(team, anna, closed) == whose(team, anna, closed, bot) == "team orders"
+    )
+    assert whose(anna) == whose(anna, closed) == "agent anna"
+    assert whose(anna, closed, made(ConversationAssigned, 6, agent="ben")) == "agent ben"
+    assert whose(team, anna, closed, made(ConversationAssigned, 6, team="returns")) == "team returns"
+    assert whose(team, closed, nobody) == whose(team, nobody) == whose(anna, closed, nobody) == ""
+    # It was open again by itself, and nobody had it: to say so is not to say nothing.
+    assert whose(team, closed, made(ConversationReopened, 6)) == "team orders"
+    assert whose(team, closed, made(ConversationReopened, 6), made(ConversationAssigned, 7)) == ""
+    # Of two that are one, a team that had one of them has it.
+    assert joined(after([bot])[0], after([team, closed])[0]).audience == "team orders"
+
+
 def test_of_two_who_take_it_the_first_in_the_log_has_it() -> None:
     anna, ben = (made(ConversationAssigned, number, agent=agent) for number, agent in enumerate(("anna", "ben")))
 

@@ -157,6 +157,8 @@ function other(threadState) {
       return h("div", { class: "bones", "aria-hidden": "true", "data-key": "loading" }, h("i", { class: "in" }), h("i", { class: "out" }), h("i", { class: "in" }), h("i", { class: "out" }));
     case "failed":
       return h("div", { class: "empty", role: "alert", "data-key": "failed" }, h("h2", {}, "This conversation can't be shown right now"), h("button", { class: "button quiet", type: "button", "data-action": "retry-thread" }, "Try again"));
+    case "elsewhere":
+      return h("div", { class: "empty", role: "alert", "data-key": "elsewhere" }, h("h2", {}, "Others have this conversation now"), h("p", { class: "muted" }, "You see those of your teams, those that you have, and those that nobody has."));
     case "gone":
       return h("div", { class: "empty", role: "alert", "data-key": "gone" }, h("h2", {}, "This conversation is not here any more"), h("p", { class: "muted" }, "Its time was over, or the person was forgotten."));
     default:

@@ -8,7 +8,7 @@ const OPENING = 15_000; // ms that a connection may take to say its first word
 const SILENT = 2.5; // heartbeats without a word until a connection counts as dead
 
 /**
- * Follow until signed out or stopped. `onAnew` hears that all has to be loaded, `onChange` and `onRemoved` each frame of
+ * Follow until signed out or stopped. `onAnew` hears that all has to be loaded, and why, `onChange` and `onRemoved` each frame of
  * that type, `onLooking` what a colleague does just now, `onState` hears `live` or `lost`, `onNotAllowed` that this person may not read conversations.
  */
 export function follow({ onAnew, onChange, onRemoved, onLooking, onState, onSignedOut, onNotAllowed }) {
@@ -66,7 +66,7 @@ export function follow({ onAnew, onChange, onRemoved, onLooking, onState, onSign
           onState("live");
         }
         watchdog = setTimeout(end, silence);
-        if (frame.type === "reset" || (frame.type === "hello" && !(cursor && frame.resumed))) onAnew();
+        if (frame.type === "reset" || (frame.type === "hello" && !(cursor && frame.resumed))) onAnew(frame);
         if (frame.type === "change") onChange(frame);
         if (frame.type === "removed") onRemoved(frame);
         if (frame.type === "looking") onLooking(frame);

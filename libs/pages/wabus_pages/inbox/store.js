@@ -276,7 +276,8 @@ export function takeChange({ conversation, messages, reload }) {
   const before = take(conversation);
   const { conversation_id } = conversation;
   if (conversation_id === state.selected) {
-    if (waiting) waiting.push(...(messages ?? []));
+    if (state.threadState === "elsewhere") openConversation(conversation_id);
+    else if (waiting) waiting.push(...(messages ?? []));
     else if (state.threadState === "ready") {
       if (messages?.length) state.thread = withChanged(state.thread, messages);
       if (reload) loadThread(readMessage(), { isThere: true });
@@ -289,22 +290,22 @@ export function takeChange({ conversation, messages, reload }) {
 
 const nameOfContact = ({ contact }) => JSON.stringify(contact);
 
-/** There is no such conversation any more, or it is a part of another one. */
-export function takeRemoved({ conversation_id, merged_into }) {
+/** There is no such conversation any more, it is a part of another one, or it is for another team. */
+export function takeRemoved({ conversation_id, merged_into, reason }) {
   state.conversations.delete(conversation_id);
   if (state.end?.conversation_id === conversation_id) loadList();
   if (state.selected !== conversation_id) return changed();
   if (merged_into) return openConversation(merged_into);
   threadAsked += 1;
-  change({ thread: null, threadState: "gone", contact: null, contactState: "none" });
+  change({ thread: null, threadState: reason === "out_of_sight" ? "elsewhere" : "gone", contact: null, contactState: "none" });
 }
 
-/** All is to be asked for again: it was missed too long. */
-export function loadAnew() {
+/** All is to be asked for again: it was missed too long, or this person sees something else from now on. */
+export function loadAnew({ reason } = {}) {
   const { selected: conversation_id } = state;
   for (const conversation of state.conversations.values()) conversation.version = OUTDATED;
   const isShown = conversation_id && state.threadState !== "none";
-  return Promise.all([loadList().then(dropOutdated), isShown ? refreshSelected(conversation_id) : null]);
+  return Promise.all([loadList().then(dropOutdated), isShown ? refreshSelected(conversation_id, reason === "teams" ? "out_of_sight" : null) : null]);
 }
 
 /** What was known before and is not in the answer may not be there any more: whoever needs it asks for it. */
@@ -314,12 +315,12 @@ function dropOutdated(isThere) {
   changed();
 }
 
-async function refreshSelected(conversation_id) {
+async function refreshSelected(conversation_id, reason) {
   try {
     const answer = await ask(`/conversations/${conversation_id}`);
     if (answer) take(answer);
   } catch (error) {
-    if (error instanceof Refused && error.status === 404) return takeRemoved({ conversation_id, merged_into: null });
+    if (error instanceof Refused && error.status === 404) return takeRemoved({ conversation_id, merged_into: null, reason });
     return failedWith(error, changed);
   }
   await Promise.all([loadThread(readMessage(), { isThere: true }), loadContact()]);

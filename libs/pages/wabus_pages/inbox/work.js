@@ -5,7 +5,7 @@ import { h, icon } from "../shared/dom.js";
 import { ago, dated } from "../shared/time.js";
 import { toast } from "../shared/toasts.js";
 import { named, upright } from "../shared/words.js";
-import { change, state, take } from "./store.js";
+import { change, state, take, takeRemoved } from "./store.js";
 
 const HOUR = 3_600_000; // ms
 const MORNING = 9; // o'clock
@@ -24,16 +24,26 @@ export function forgetWork() {
 export async function act(conversation_id, what, body = {}) {
   try {
     const answer = await call(`/conversations/${conversation_id}/${what}`, { method: "POST", body, headers: { "Idempotency-Key": crypto.randomUUID() } });
-    if (answer.conversation_id) take(answer);
+    // Who gives it away may have been told already that they do not see it any more.
+    if (state.conversations.has(answer.conversation_id)) take(answer);
     change({});
     return true;
   } catch (error) {
     if (!(error instanceof Refused) || error.code !== "taken") throw error;
     const holder = error.problem.work?.agent ?? error.problem.work?.bot;
     toast("bad", ...(holder ? [named(holder), " was faster and has this conversation."] : [error.message]));
+    await lookAgain(conversation_id);
+    return false;
+  }
+}
+
+async function lookAgain(conversation_id) {
+  try {
     take(await call(`/conversations/${conversation_id}`));
     change({});
-    return false;
+  } catch (error) {
+    if (!(error instanceof Refused) || error.status !== 404) throw error;
+    takeRemoved({ conversation_id, merged_into: null, reason: "out_of_sight" });
   }
 }
 

@@ -17,7 +17,7 @@ from wabus_runtime.feed.cursor import ResetReason, sealed
 from wabus_runtime.feed.frames import ByeReason, Door, Frame
 from wabus_runtime.feed.looking import Looking
 from wabus_runtime.feed.pending import NO_PARTS, SUBJECTS_MOST, Parts, Pending, joined
-from wabus_runtime.feed.reader import Reader, Seen
+from wabus_runtime.feed.reader import CameBack, Reader, Seen
 from wabus_runtime.http.streams import HEARTBEAT
 
 LOOK_AGAIN = 5.0  # seconds without news until a look all the same: an announcement may have been lost
@@ -31,13 +31,13 @@ FRAMES = Counter("wabus_feed_frames_total", "Changes sent to those who follow, e
 RESETS = Counter("wabus_feed_resets_total", "Times that somebody had to load everything anew, and why.", ["reason"])
 BYES = Counter("wabus_feed_byes_total", "Connections ended by us, and why.", ["reason"])
 
-Sees = Callable[[Frame], bool]
-"""Whether somebody follows what a frame is about, and may see it."""
+Shows = Callable[[Frame], Frame | None]
+"""What somebody is sent of a frame: it, another instead of it, or nothing where they do not follow or see that."""
 
 
-def everything(_: Frame) -> bool:
+def everything(frame: Frame) -> Frame:
     """Somebody follows all of it."""
-    return True
+    return frame
 
 
 class Sink:
@@ -72,7 +72,9 @@ class Subscriber:
     sink: Sink
     since: str | None = None
     """The cursor that they come back with."""
-    sees: Sees = everything
+    shows: Shows = everything
+    scope: str = ""
+    """What part of the organisation's they see, where that is not all: cursors are good for who sees the same."""
     pending: Pending = field(default_factory=Pending)
     is_new: bool = True
     """Whether it is not known yet what they have missed."""
@@ -105,8 +107,8 @@ class Channel:
         self._is_stale = True
         self._look_due = 0.0
         self._seen: Seen | None = None
-        self._cursor: str | None = None
-        """That of what was seen last."""
+        self._cursors: dict[str, str] = {}
+        """That of what was seen last, by the scope of who gets it."""
         self.task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -132,13 +134,13 @@ class Channel:
     def beat(self, subscriber: Subscriber) -> None:
         """Nothing was sent for a while: show that both ends are alive, and let the cursor go on."""
         if not subscriber.is_new and subscriber.sink.unread == 0:
-            subscriber.send(frames.alive(), self._cursor if not len(subscriber.pending) else None)
+            subscriber.send(frames.alive(), self._cursor(subscriber) if not len(subscriber.pending) else None)
 
     def pass_on(self, frame: Frame) -> None:
         """Send what is only so at this moment, without a cursor, to those who have room for it; others miss it."""
         for each in self._subscribers:
-            if not each.is_new and _has_room(each) and each.sees(frame):
-                each.send(frame)
+            if not each.is_new and _has_room(each) and (shown := each.shows(frame)):
+                each.send(shown)
 
     async def run(self) -> None:
         """Tell everybody, for ever."""
@@ -164,11 +166,11 @@ class Channel:
 
     async def _look(self) -> None:
         new = [each for each in self._subscribers if each.is_new]
-        since = frozenset(each.since for each in new if each.since is not None)
+        since = frozenset(CameBack(each.since, each.scope) for each in new if each.since is not None)
         look = await self._reader.look(self._org_id, self._seen, since)
         known = [each for each in self._subscribers if not each.is_new]
         before, self._seen = self._seen, look.seen
-        self._cursor = sealed(look.seen.now, look.seen.key, self._org_id)
+        self._cursors.clear()
         if look.is_behind or (before and before.key != look.seen.key):
             self._reset(known, "epoch")
         elif len(look.changed) > SUBJECTS_MOST:
@@ -179,7 +181,15 @@ class Channel:
                 if each.pending.is_too_much:
                     each.end("slow")
         for each in new:
-            self._welcome(each, [] if each.since is None else look.missed[each.since])
+            self._welcome(each, [] if each.since is None else look.missed[CameBack(each.since, each.scope)])
+
+    def _cursor(self, subscriber: Subscriber) -> str | None:
+        if self._seen is None:
+            return None
+        scope = subscriber.scope
+        if scope not in self._cursors:
+            self._cursors[scope] = sealed(self._seen.now, self._seen.key, self._org_id, scope)
+        return self._cursors[scope]
 
     def _welcome(self, subscriber: Subscriber, missed: list[tuple[str, Parts]] | ResetReason) -> None:
         subscriber.is_new = False
@@ -189,13 +199,13 @@ class Channel:
             self._reset([subscriber], missed)
             return
         subscriber.pending.add_all(missed)
-        subscriber.send(frames.hello(HEARTBEAT, resumed=resumed), None if missed else self._cursor)
+        subscriber.send(frames.hello(HEARTBEAT, resumed=resumed), None if missed else self._cursor(subscriber))
 
     def _reset(self, subscribers: Iterable[Subscriber], reason: ResetReason) -> None:
         frame = frames.reset(reason)
         for each in subscribers:
             each.pending.clear()
-            each.send(frame, self._cursor)
+            each.send(frame, self._cursor(each))
             RESETS.labels(reason).inc()
 
     async def _tell(self) -> None:
@@ -209,14 +219,14 @@ class Channel:
                     if subject in wanted or len(wanted) < AT_ONCE:
                         parts = mine[subject] = each.pending.take(subject)
                         wanted[subject] = joined(wanted.get(subject, NO_PARTS), parts)
-            until = self._cursor
+            until = {each: self._cursor(each) for each in taken}
             try:
                 made = await self._reader.make(self._org_id, wanted, self._seen)
             except BaseException:
                 for each, mine in taken.items():
                     each.pending.put_back(mine)
                 raise
-            FRAMES.inc(sum(_deliver(each, mine, made, until) for each, mine in taken.items()))
+            FRAMES.inc(sum(_deliver(each, mine, made, until[each]) for each, mine in taken.items()))
             if self._is_stale:
                 return
 
@@ -229,13 +239,23 @@ def _has_room(subscriber: Subscriber) -> bool:
 def _deliver(subscriber: Subscriber, taken: dict[str, Parts], made: Mapping[str, Frame], until: str | None) -> int:
     """Send frames to somebody, as many as they have room for; the last one says where they are, if that was all.
 
-    Returns how many.
+    Returns how many. What they are shown is asked once of each frame that is sent: they may be shown it once only.
     """
-    due = [(subject, frame) for subject in taken if (frame := made.get(subject)) and subscriber.sees(frame)]
-    for number, (_, frame) in enumerate(due, start=1):
-        is_last = number == len(due) and not len(subscriber.pending)
-        subscriber.send(frame, until if is_last else None)
-        if number < len(due) and subscriber.sink.unread > BUFFER_MOST:
-            subscriber.pending.put_back({subject: taken[subject] for subject, _ in due[number:]})
-            return number
-    return len(due)
+    sent, last = 0, None
+    subjects = list(taken)
+    for number, subject in enumerate(subjects):
+        if last is not None and subscriber.sink.unread > BUFFER_MOST:
+            subscriber.pending.put_back({each: taken[each] for each in subjects[number:]})
+            break
+        frame = made.get(subject)
+        shown = subscriber.shows(frame) if frame else None
+        if shown is None:
+            continue
+        if last is not None:
+            subscriber.send(last)
+            sent += 1
+        last = shown
+    if last is None:
+        return sent
+    subscriber.send(last, until if not len(subscriber.pending) else None)
+    return sent + 1

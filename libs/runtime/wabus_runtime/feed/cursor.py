@@ -5,7 +5,8 @@ tables have reached say exactly what was in them, although partitions commit in 
 else's transaction, and nothing that commits late is missed. They hold after a rebuild and on a replica.
 
 Clients get them sealed (RFC 5297, AES-SIV): the traffic of others is none of their business, they can't make one up,
-and one of another organisation, or of tables that were made anew since, can't be opened.
+and one of another organisation, of who sees more or less of it, or of tables that were made anew since, can't be
+opened.
 """
 
 import base64
@@ -51,19 +52,22 @@ class Cursor:
         return _packed(self)
 
 
-def sealed(cursor: Cursor, key: bytes, org_id: str) -> str:
-    """A cursor as its clients get it; the same cursor gives the same text."""
-    encrypted = AESSIV(key).encrypt(_FORM + cursor.packed, [org_id.encode()])
+def sealed(cursor: Cursor, key: bytes, org_id: str, scope: str = "") -> str:
+    """A cursor as its clients get it; the same cursor gives the same text.
+
+    `scope` names what part of the organisation's its client sees, where that is not all.
+    """
+    encrypted = AESSIV(key).encrypt(_FORM + cursor.packed, _bound_to(org_id, scope))
     return base64.urlsafe_b64encode(encrypted).decode().rstrip("=")
 
 
-def opened(text: str, key: bytes, org_id: str) -> Cursor:
+def opened(text: str, key: bytes, org_id: str, scope: str = "") -> Cursor:
     """The cursor that a client gives back. Raises `UnknownCursor`."""
     if len(text) > LONGEST:
         raise UnknownCursor
     try:
         encrypted = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        plain = AESSIV(key).decrypt(encrypted, [org_id.encode()])
+        plain = AESSIV(key).decrypt(encrypted, _bound_to(org_id, scope))
     except (ValueError, binascii.Error, InvalidTag):
         raise UnknownCursor from None
     if plain[:1] != _FORM:
@@ -88,6 +92,10 @@ def is_ahead(one: Reached, other: Reached) -> bool:
 def moved(since: Reached, until: Reached) -> dict[Place, tuple[int, int]]:
     """The offsets that came between two: of each partition the first, and the one after the last."""
     return {place: (since.get(place, 0), offset) for place, offset in until.items() if offset > since.get(place, 0)}
+
+
+def _bound_to(org_id: str, scope: str) -> list[bytes]:
+    return [org_id.encode(), scope.encode()] if scope else [org_id.encode()]
 
 
 def _packed(cursor: Cursor) -> bytes:

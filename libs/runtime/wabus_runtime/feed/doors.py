@@ -15,7 +15,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from wabus_runtime.feed import frames
-from wabus_runtime.feed.channel import Channel, Sees, Sink, Subscriber
+from wabus_runtime.feed.channel import Channel, Shows, Sink, Subscriber
 from wabus_runtime.feed.feed import Feed
 from wabus_runtime.feed.frames import ByeReason
 from wabus_runtime.http.answers import Problem
@@ -48,7 +48,13 @@ class Wanted:
 
     caller: Caller
     since: str | None
-    sees: Sees
+    shows: Shows
+    scope: str = ""
+    """What part of the organisation's they see, where that is not all."""
+
+    def follower(self, sink: Sink) -> Subscriber:
+        """Them, by a connection."""
+        return Subscriber(sink, self.since, self.shows, self.scope)
 
 
 async def send_events(request: web.Request, feed: Feed, wanted: Wanted) -> web.StreamResponse:
@@ -61,7 +67,7 @@ async def send_events(request: web.Request, feed: Feed, wanted: Wanted) -> web.S
         transport = request.transport
         if transport is None:
             return
-        subscriber = Subscriber(Sink(transport, "chunked" if response.chunked else "sse"), wanted.since, wanted.sees)
+        subscriber = wanted.follower(Sink(transport, "chunked" if response.chunked else "sse"))
         with feed.following(wanted.caller.org_id, subscriber) as channel:
             await _until_ended(channel, subscriber, _Ends(wanted.caller.expires_at))
         if subscriber.reason is not None:
@@ -94,7 +100,7 @@ async def talk(request: web.Request, feed: Feed, wanted: Wanted, renew: Renew) -
         transport = request.transport
         if transport is None:
             return socket
-        subscriber = Subscriber(Sink(transport, "websocket"), wanted.since, wanted.sees)
+        subscriber = wanted.follower(Sink(transport, "websocket"))
         ends = _Ends(wanted.caller.expires_at)
         with feed.following(wanted.caller.org_id, subscriber) as channel:
             hearing = asyncio.create_task(_hear(socket, subscriber, ends, renew))

@@ -14,7 +14,7 @@ Door = Literal["sse", "chunked", "websocket"]
 
 ByeReason = Literal["token_expired", "not_allowed", "draining", "slow"]
 
-NOTHING: Mapping[str, str | None] = {}
+NOTHING: Mapping[str, Any] = {}
 
 
 class Frame:
@@ -23,7 +23,7 @@ class Frame:
     A cursor stands in it only for those who have been sent all that came before it: it is given when it is written.
     """
 
-    def __init__(self, kind: str, content: Mapping[str, Any], about: Mapping[str, str | None] = NOTHING) -> None:
+    def __init__(self, kind: str, content: Mapping[str, Any], about: Mapping[str, Any] = NOTHING) -> None:
         self.kind = kind
         self.about = about
         self._content = content

@@ -23,7 +23,15 @@ LOOK_SECONDS = Histogram(
     "wabus_feed_look_seconds", "Reading what has changed, of all organisations that ask at the same time."
 )
 
-NOTHING_MISSED: frozenset[str] = frozenset()
+
+class CameBack(NamedTuple):
+    """Where somebody who comes back was, and the scope of what they see."""
+
+    cursor: str
+    scope: str
+
+
+NOTHING_MISSED: frozenset[CameBack] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +64,9 @@ class Look:
     is_behind: bool = False
     """Whether they have come less far than what has been told already."""
     changed: list[tuple[str, Parts]] = field(default_factory=list[tuple[str, Parts]])
-    missed: dict[str, list[tuple[str, Parts]] | ResetReason] = field(
-        default_factory=dict[str, list[tuple[str, Parts]] | ResetReason]
+    missed: dict[CameBack, list[tuple[str, Parts]] | ResetReason] = field(
+        default_factory=dict[CameBack, list[tuple[str, Parts]] | ResetReason]
     )
-    """By the cursor that somebody came back with."""
 
 
 class _Wanted(NamedTuple):
@@ -67,8 +74,8 @@ class _Wanted(NamedTuple):
 
     seen: Seen | None
     """What has been told already."""
-    since: frozenset[str] = NOTHING_MISSED
-    """The cursors that people come back with."""
+    since: frozenset[CameBack] = NOTHING_MISSED
+    """Where those were who come back."""
 
 
 class _Shown(NamedTuple):
@@ -86,7 +93,7 @@ class Reader:
         self._looks = Turns(self._look, LOOKED_AT_ONCE)
         self._making = Turns(self._make, MADE_AT_ONCE)
 
-    async def look(self, org_id: str, seen: Seen | None, since: frozenset[str] = NOTHING_MISSED) -> Look:
+    async def look(self, org_id: str, seen: Seen | None, since: frozenset[CameBack] = NOTHING_MISSED) -> Look:
         """What has changed of an organisation since it was looked at, and since these cursors.
 
         Who comes back after days may have missed much: that is no turn of others.
@@ -123,24 +130,24 @@ class Reader:
                     since[org_id] = before.now
         for org_id, changed in (await changes.changed(pool, since, seen.now.reached)).items():
             looks[org_id].changed = changed
-        for org_id, (_, cursors) in wanted.items():
-            for text in cursors:
-                await self._read_missed(pool, org_id, text, looks[org_id])
+        for org_id, (_, back) in wanted.items():
+            for who in back:
+                await self._read_missed(pool, org_id, who, looks[org_id])
         return looks
 
-    async def _read_missed(self, pool: asyncpg.Pool, org_id: str, text: str, look: Look) -> None:
+    async def _read_missed(self, pool: asyncpg.Pool, org_id: str, who: CameBack, look: Look) -> None:
         now, key = look.seen
         try:
-            cursor = opened(text, key, org_id)
+            cursor = opened(who.cursor, key, org_id, who.scope)
         except UnknownCursor:
-            look.missed[text] = "epoch"
+            look.missed[who] = "epoch"
             return
         reason = why_reset(cursor, now, self._source.kept)
         if reason == "epoch" and not look.is_of_primary:
             look.is_behind = True
         found = {} if reason else await changes.changed(pool, {org_id: cursor}, now.reached)
         missed = found.get(org_id, [])
-        look.missed[text] = reason or ("too_many" if len(missed) > SUBJECTS_MOST else missed)
+        look.missed[who] = reason or ("too_many" if len(missed) > SUBJECTS_MOST else missed)
 
     async def _make(self, wanted: Mapping[str, _Shown]) -> Mapping[str, Mapping[str, Frame]]:
         source, reads = self._source, self._source.reads()

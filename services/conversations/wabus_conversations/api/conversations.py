@@ -5,7 +5,7 @@ Everything is limited to the organisation in the caller's token.
 
 import asyncio
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ from wabus_conversations.api.models import (
     ThreadPlace,
     ThreadQuery,
 )
+from wabus_conversations.api.seeing import sight_of
 from wabus_conversations.tables import reading
 from wabus_conversations.tables.reading import SaidAt, WantedConversations, WantedTexts
 from wabus_conversations.threads.content import composed
@@ -72,7 +73,7 @@ class ConversationsApi:
         )
 
         async def question(pool: asyncpg.Pool) -> tuple[Rows, Rows]:
-            rows = await reading.conversations(pool, wanted)
+            rows = await reading.conversations(pool, replace(wanted, sight=await sight_of(pool, caller)))
             return rows, await about_last(pool, rows)
 
         rows, about = await self.reads().ask(question)
@@ -90,7 +91,7 @@ class ConversationsApi:
         asked_id = checked(ConversationPath, dict(request.match_info)).conversation_id
 
         async def question(pool: asyncpg.Pool) -> tuple[asyncpg.Record, Rows]:
-            current = await find_current(pool, caller.org_id, asked_id)
+            current = await find_current(pool, caller, asked_id)
             row = await reading.conversation(pool, caller.org_id, current)
             if row is None:
                 raise _no_conversation()
@@ -114,8 +115,8 @@ class ConversationsApi:
 
         async def question(pool: asyncpg.Pool) -> tuple[str, _Page, list[dict[str, Any]]]:
             current = asked_id
-            if asked.around or before:
-                current = await find_current(pool, caller.org_id, asked_id)
+            if asked.around or before or await sight_of(pool, caller) is not None:
+                current = await find_current(pool, caller, asked_id)
             if asked.around:
                 page = await _around(pool, caller.org_id, current, asked.around, limit, unknown=unknown)
             elif before:
@@ -126,7 +127,7 @@ class ConversationsApi:
                 rows = await reading.older(pool, caller.org_id, current, after, limit, unknown=unknown)
                 if not rows:
                     # It is empty, or there is none of this id, or no longer.
-                    current = await find_current(pool, caller.org_id, asked_id)
+                    current = await find_current(pool, caller, asked_id)
                     rows = await reading.older(pool, caller.org_id, current, after, limit, unknown=unknown)
                 page = _Page(rows[:limit], len(rows) > limit)
             return current, page, await described(pool, page.rows)
@@ -146,7 +147,7 @@ class ConversationsApi:
         asked = checked(MessagePath, dict(request.match_info))
 
         async def question(pool: asyncpg.Pool) -> tuple[asyncpg.Record, Rows, dict[str, str]]:
-            current = await find_current(pool, caller.org_id, asked.conversation_id)
+            current = await find_current(pool, caller, asked.conversation_id)
             message = await _message(pool, caller.org_id, current, asked.message_id)
             rows = await reading.statuses(pool, message["month"], asked.message_id)
             in_group = message["group_id"] is not None
@@ -179,7 +180,8 @@ class ConversationsApi:
         )
 
         async def question(pool: asyncpg.Pool) -> tuple[Rows, asyncpg.Record | None, list[dict[str, Any]]]:
-            page, last = page_of(await reading.search(pool, wanted), asked.limit)
+            limited = replace(wanted, sight=await sight_of(pool, caller))
+            page, last = page_of(await reading.search(pool, limited), asked.limit)
             return page, last, await _found(pool, caller.org_id, page)
 
         _, last, messages = await self.reads().ask(question)
@@ -264,9 +266,9 @@ async def _around(
     return _Page([*newer[::-1], middle, *older[:rest]], len(older) > rest)
 
 
-async def find_current(pool: asyncpg.Pool, org_id: str, asked: str) -> str:
-    """The id that a conversation has now. Raises a 404 problem."""
-    current = await reading.current_id(pool, org_id, asked)
+async def find_current(pool: asyncpg.Pool, caller: Caller, asked: str) -> str:
+    """The id that a conversation has now. Raises a 404 problem where there is none that the caller sees."""
+    current = await reading.current_id(pool, caller.org_id, asked, await sight_of(pool, caller))
     if current is None:
         raise _no_conversation()
     return current

@@ -16,7 +16,7 @@ import structlog
 from aiohttp import hdrs, web
 from prometheus_client import Counter
 from wabus_runtime.http.answers import Problem, checked, json_response, query_of, too_many_requests
-from wabus_runtime.http.auth import authorise
+from wabus_runtime.http.auth import Caller, authorise
 from wabus_runtime.http.bodies import json_body
 from wabus_runtime.http.headers import is_known
 from wabus_runtime.http.rates import Rates
@@ -25,12 +25,14 @@ from wabus_runtime.postgres.read_replica import Reads
 from wabus_runtime.postgres.tickets import Holder, ending, holder, issue, redeem
 
 from wabus_conversations.api.models import MediumPath, MediumQuery, TicketsWanted
+from wabus_conversations.api.seeing import sight_of
 from wabus_conversations.api.views import Row
 from wabus_conversations.media.content_types import BYTES, found_again
 from wabus_conversations.media.fetching import State
 from wabus_conversations.media.names import disposition, safe_name
 from wabus_conversations.media.ranges import NotThere, Part, part_of
 from wabus_conversations.store.objects import MediaStore, ObjectMissing, StoreUnavailable
+from wabus_conversations.tables import reading as threads
 from wabus_conversations.tables.media import reading
 
 TICKET_LIFETIME = timedelta(minutes=5)
@@ -66,8 +68,8 @@ class MediaApi:
 
     async def medium(self, request: web.Request) -> web.StreamResponse:
         """GET and HEAD /media/{media_id}: with a token, or with the ticket of this medium."""
-        org_id, media_id, by_ticket = await self._asked(request)
-        rows = await self.reads().ask(lambda pool: reading.media(pool, org_id, [media_id]))
+        caller, media_id, by_ticket = await self._asked(request)
+        rows = await self.reads().ask(lambda pool: _seen(pool, caller, [media_id]))
         if not rows:
             raise _no_medium()
         row = rows[0]
@@ -82,7 +84,7 @@ class MediaApi:
         if request.method == hdrs.METH_HEAD:
             # Of no part: RFC 9110, section 14.2, knows ranges of GET only.
             return web.Response(headers={**headers, "Content-Length": str(row["bytes"])})
-        with self.open.admitted(org_id, request):
+        with self.open.admitted(caller.org_id, request):
             return await self._send(request, row, headers, _part(request, tag, row["bytes"]))
 
     async def tickets(self, request: web.Request) -> web.Response:
@@ -96,7 +98,7 @@ class MediaApi:
         wanted = await json_body(request, TicketsWanted)
         now = datetime.now(UTC)
         primary = self.reads().primary
-        rows = await reading.media(primary, caller.org_id, set(wanted.media_ids))
+        rows = await _seen(primary, caller, set(wanted.media_ids))
         stored = [row["media_id"] for row in rows if row["state"] == State.STORED]
         whose = Holder(caller.org_id, caller.role, caller.subject, caller.expires_at)
         purposes = [_purpose(media_id, once=wanted.once) for media_id in stored]
@@ -108,14 +110,14 @@ class MediaApi:
         ]
         return json_response({"tickets": content}, 201)
 
-    async def _asked(self, request: web.Request) -> tuple[str, str, bool]:
-        """Whose medium is asked for, which, and whether by a ticket. Raises a problem."""
+    async def _asked(self, request: web.Request) -> tuple[Caller, str, bool]:
+        """Who asks for a medium, for which, and whether by a ticket. Raises a problem."""
         by_ticket = "ticket" in request.query and "Authorization" not in request.headers
         caller = None if by_ticket else await authorise(request)
         media_id = checked(MediumPath, dict(request.match_info)).media_id
         ticket = checked(MediumQuery, query_of(request)).ticket
         if caller is not None:
-            return caller.org_id, media_id, False
+            return caller, media_id, False
         # Of the primary: a replica has not heard of a ticket that was just given.
         primary, now = self.reads().primary, datetime.now(UTC)
         found = await holder(primary, ticket or "", _purpose(media_id), now)
@@ -128,7 +130,7 @@ class MediaApi:
                 "This ticket is none of this medium, is used up, or its time is over. Please get another one.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        return found.org_id, media_id, True
+        return Caller(*found), media_id, True
 
     async def _send(
         self, request: web.Request, row: Row, headers: Mapping[str, str], part: Part | None
@@ -259,6 +261,17 @@ def _not_stored(state: str, reason: str | None) -> Problem:
         State.REFUSED: "This medium is not kept here: it is too large, or not what WhatsApp says it is.",
     }.get(State(state), "The message that had this medium was taken back.")
     return Problem(410, f"medium_{state}", "Not there any more", detail, state=state, reason=reason)
+
+
+async def _seen(pool: asyncpg.Pool, caller: Caller, media_ids: Collection[str]) -> list[asyncpg.Record]:
+    """Those of some media that there are and that the caller sees."""
+    rows = await reading.media(pool, caller.org_id, media_ids)
+    sight = await sight_of(pool, caller)
+    if sight is None:
+        return rows
+    of_messages = {row["message_id"] for row in rows}
+    seen = await threads.seen_of_messages(pool, caller.org_id, of_messages, sight)
+    return [row for row in rows if row["message_id"] in seen]
 
 
 async def media_of(pool: asyncpg.Pool, wanted: Mapping[str, Collection[str]]) -> dict[str, asyncpg.Record]:

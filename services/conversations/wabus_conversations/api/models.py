@@ -452,8 +452,15 @@ class FrameView(BaseModel):
         default=None, description="`looking`: what they do in the conversation with this `conversation_id`, now."
     )
     merged_into: Id | None = Field(default=None, description="`removed`: the conversation that has its messages.")
-    reason: Literal["expired", "epoch", "too_many", "token_expired", "not_allowed", "draining", "slow"] | None = Field(
-        default=None, description="`reset`: why to load anew; `bye`: why it ends."
+    reason: (
+        Literal[
+            "expired", "epoch", "too_many", "teams", "out_of_sight", "token_expired", "not_allowed", "draining", "slow"
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="`reset`: why to load anew; `removed`: `out_of_sight` where it is there, and you do not see it any "
+        "more; `bye`: why it ends.",
     )
     retry_ms: int | None = Field(default=None, description="`bye`: milliseconds after which to come back.")
     expires_at: float | None = Field(default=None, description="`authorised`: Unix seconds.")

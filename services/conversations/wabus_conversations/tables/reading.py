@@ -9,7 +9,9 @@ import asyncpg
 from wabus_whatsapp.text.unspaced import IGNORED, Asked, asked
 from wabus_whatsapp.window import OPEN_FOR
 
+from wabus_conversations.tables.work.audiences import AUDIENCE, columns, limited
 from wabus_conversations.threads.facts import Source
+from wabus_conversations.work.audiences import Sight
 
 _EVER = datetime.max.replace(tzinfo=UTC)
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -26,10 +28,10 @@ _CONVERSATION = """
     c.conversation_id::text, c.org_id, c.waba_id, c.phone_number_id, c.person_id::text, c.group_id, c.first_at,
     c.last_at, c.history_at, c.sorted_at, c.unread, c.user_last_at, c.maybe_at, c.refused_at, c.free_reported_until,
     c.free_computed_until, c.name, c.username, c.version, c.last_message_id, c.last_tie, c.heard_at, c.heard_tie,
-    c.work_state, c.agent, c.bot, c.team, c.tags
+    c.work_state, c.agent, c.bot, c.team, c.tags, c.kept, c.left_audiences
 """
 
-_WANTED = """
+_WANTED = f"""
     c.org_id = $1 AND c.sorted_at > $2 AND c.sorted_at <= $3
     AND (c.sorted_at < $3 OR c.conversation_id > $4)
     AND ($5::text IS NULL OR c.waba_id = $5) AND ($6::text IS NULL OR c.phone_number_id = $6)
@@ -42,6 +44,7 @@ _WANTED = """
     AND ($11::boolean IS NOT TRUE OR c.agent IS NULL AND c.bot IS NULL)
     AND ($12::text IS NULL OR c.agent = $12) AND ($13::text IS NULL OR c.team = $13)
     AND ($14::text IS NULL OR c.work_state = $14) AND ($15::text IS NULL OR c.tags @> ARRAY[$15])
+    AND {limited("c", 16)}
 """
 """The same as `wabus_whatsapp.window.window` says of each row; tests hold them together."""
 
@@ -83,20 +86,49 @@ _NAMED = f"""
         SELECT conversation_id FROM conversations
         WHERE (name IS NOT NULL OR username IS NOT NULL) AND org_id = $1
             AND (to_tsvector('simple', coalesce(name, '') || ' ' || coalesce(username, ''))
-                || array_to_tsvector(ARRAY['org ' || org_id])) @@ ($16::text::tsquery && $17::text::tsquery)
+                || array_to_tsvector(ARRAY['org ' || org_id])) @@ ($18::text::tsquery && $19::text::tsquery)
         UNION
         SELECT conversation_id FROM identifiers JOIN conversations ON conversations.person_id = holder_id
         WHERE book_name IS NOT NULL AND identifiers.org_id = $1
             AND (to_tsvector('simple', book_name) || array_to_tsvector(ARRAY['org ' || identifiers.org_id]))
-                @@ ($16::text::tsquery && $17::text::tsquery)
+                @@ ($18::text::tsquery && $19::text::tsquery)
         UNION
         SELECT conversation_id FROM identifiers JOIN conversations ON conversations.person_id = holder_id
         WHERE kind = 'wa_id' AND identifiers.org_id = $1
-            AND value COLLATE "C" >= $18 AND value COLLATE "C" < $18 || ':'
+            AND value COLLATE "C" >= $20 AND value COLLATE "C" < $20 || ':'
     ) AS found JOIN conversations AS c USING (conversation_id)
     WHERE {_WANTED} ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
 """  # noqa: S608
 """By the names that people have themselves, those of the address book, and the beginnings of numbers."""
+
+_SEEN = f"""
+    SELECT {_CONVERSATION} FROM (
+        SELECT conversation_id FROM unnest($16::text[]) AS audience(name) CROSS JOIN LATERAL (
+            SELECT c.conversation_id FROM conversations AS c
+            WHERE (c.team IS NOT NULL OR c.kept IS NOT NULL OR c.agent IS NOT NULL)
+                AND {AUDIENCE.format("c")} = audience.name AND {_WANTED}
+            ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
+        ) AS of_audience
+        UNION (
+            SELECT c.conversation_id FROM conversations AS c
+            WHERE c.agent IS NOT NULL AND c.agent = $17 AND {_WANTED}
+            ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
+        )
+        UNION (
+            SELECT c.conversation_id FROM conversations AS c
+            WHERE c.agent IS NULL AND c.bot IS NULL AND c.work_state = 'open' AND {_WANTED}
+            ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
+        )
+        UNION (
+            SELECT c.conversation_id FROM conversations AS c
+            WHERE c.team IS NULL AND c.kept IS NULL AND c.agent IS NULL
+                AND (c.bot IS NOT NULL OR c.work_state <> 'open') AND {_WANTED}
+            ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
+        )
+    ) AS found JOIN conversations AS c USING (conversation_id)
+    ORDER BY c.sorted_at DESC, c.conversation_id LIMIT $10
+"""  # noqa: S608
+"""Of each that somebody sees the newest, each by an index: what a team has may be few among all that there are."""
 
 _OF_NUMBERS = f"""
     SELECT found.* FROM (
@@ -161,6 +193,7 @@ LIST_OF_TAG = _WITH_DETAILS.format(page=_OF_TAG)
 LIST_PUT = _WITH_DETAILS.format(page=_PUT)
 LIST_NAMED = _WITH_DETAILS.format(page=_NAMED)
 LIST_UNTAKEN = _WITH_DETAILS.format(page=_UNTAKEN)
+LIST_SEEN = _WITH_DETAILS.format(page=_SEEN)
 _ONE = _WITH_DETAILS.format(
     page=f"SELECT {_CONVERSATION} FROM conversations AS c WHERE c.org_id = $1 AND c.conversation_id = $2"  # noqa: S608
 )
@@ -171,6 +204,28 @@ _SOME = _WITH_DETAILS.format(
     JOIN conversations AS c ON c.conversation_id = wanted.conversation_id AND c.org_id = wanted.org_id
     """  # noqa: S608
 )
+
+_CURRENT = f"""
+    SELECT c.conversation_id::text FROM conversations AS c
+    WHERE c.org_id = $1 AND c.conversation_id = $2 AND {limited("c", 3)}
+    UNION ALL
+    SELECT c.conversation_id::text FROM former_conversations AS former
+    JOIN identifiers AS i USING (identifier_id)
+    JOIN conversations AS c ON c.org_id = former.org_id AND c.phone_number_id = former.phone_number_id
+        AND c.person_id = i.person_id
+    WHERE former.org_id = $1 AND former.conversation_id = $2 AND {limited("c", 3)}
+    LIMIT 1
+"""  # noqa: S608
+
+_SEEN_OF_MESSAGES = f"""
+    SELECT m.message_id::text FROM unnest($2::uuid[]) AS wanted(message_id)
+    JOIN message_places AS place ON place.message_id = wanted.message_id
+    CROSS JOIN LATERAL (
+        SELECT * FROM messages AS m WHERE m.month = place.month AND m.message_id = place.message_id LIMIT 1
+    ) AS m
+    JOIN conversations AS c ON c.conversation_id = m.conversation_id
+    WHERE m.org_id = $1 AND c.org_id = $1 AND {limited("c", 3)}
+"""  # noqa: S608
 
 _MESSAGE = """
     m.month, m.message_id::text, m.wamid, m.org_id, m.conversation_id::text, m.at, m.tie, m.source, m.outgoing, m.kind,
@@ -202,10 +257,13 @@ _ABOUT = f"""
     WHERE m.about_id = ANY($2) AND m.month >= $3
 """  # noqa: S608
 
-_FOUND = """
+_FOUND = f"""
     m.kind IN ('message', 'system', 'edit') AND (m.at, m.message_id) < ($6, $7)
     AND ($3::text IS NULL OR m.waba_id = $3) AND ($4::text IS NULL OR m.phone_number_id = $4)
     AND ($5::uuid IS NULL OR m.conversation_id = $5)
+    AND ($12::text[] IS NULL OR EXISTS (
+        SELECT FROM conversations AS c WHERE c.conversation_id = m.conversation_id AND {limited("c", 12)}
+    ))
 """
 
 _HAS_RUNS = """
@@ -221,10 +279,10 @@ _SEARCH_BY_WORDS = f"""
     WHERE m.org_id = $1 AND (
         m.text IS NOT NULL
             AND (to_tsvector('simple', m.text) || array_to_tsvector(ARRAY['org ' || m.org_id]))
-                @@ ($2::text::tsquery && $12::text::tsquery)
+                @@ ($2::text::tsquery && $14::text::tsquery)
         OR m.pieces IS NOT NULL
             AND (array_to_tsvector(string_to_array(m.pieces, ' ')) || array_to_tsvector(ARRAY['org ' || m.org_id]))
-                @@ ($9::text::tsquery && $12::text::tsquery)
+                @@ ($9::text::tsquery && $14::text::tsquery)
     ) AND {_HAS_RUNS} AND {_FOUND}
     ORDER BY m.at DESC, m.message_id DESC LIMIT $8
 """  # noqa: S608
@@ -232,7 +290,7 @@ _SEARCH_BY_WORDS = f"""
 _SEARCH_BY_TIME = f"""
     SELECT {_MESSAGE} FROM (
         SELECT * FROM messages AS m WHERE m.text IS NOT NULL AND m.org_id = $1 AND (m.at, m.message_id) < ($6, $7)
-        ORDER BY m.at DESC, m.message_id DESC LIMIT $12
+        ORDER BY m.at DESC, m.message_id DESC LIMIT $14
     ) AS m
     WHERE (
         to_tsvector('simple', m.text) @@ $2::text::tsquery
@@ -283,6 +341,8 @@ class WantedConversations:
     team: str | None = None
     state: str | None = None
     tag: str | None = None
+    sight: Sight | None = None
+    """What of it whoever asks sees; None for everything."""
     named: str | None = None
     """Words of a name, of which the last may be begun only, or the beginning of a number."""
     after: Place | None = None
@@ -298,6 +358,7 @@ class WantedTexts:
     waba_id: str | None = None
     phone_number_id: str | None = None
     conversation_id: str | None = None
+    sight: Sight | None = None
     after: Place | None = None
     limit: int = 50
 
@@ -336,6 +397,8 @@ def statement_of(wanted: WantedConversations) -> str:
             return LIST_OF_AGENT
         case WantedConversations(tag=str()):
             return LIST_OF_TAG
+        case WantedConversations(sight=Sight(), state="closed"):
+            return LIST_SEEN
         case WantedConversations(state="closed" | "snoozed"):
             return LIST_PUT
         case WantedConversations(team=str()):
@@ -344,6 +407,8 @@ def statement_of(wanted: WantedConversations) -> str:
             return LIST_UNREAD
         case WantedConversations(untaken=True, state="open"):
             return LIST_UNTAKEN
+        case WantedConversations(sight=Sight()):
+            return LIST_SEEN
         case WantedConversations(waba_id=str()) | WantedConversations(phone_number_id=str()):
             return LIST_OF_NUMBERS
         case _:
@@ -369,6 +434,7 @@ def list_arguments(wanted: WantedConversations) -> tuple[object, ...]:
         wanted.team,
         wanted.state,
         wanted.tag,
+        *columns(wanted.sight),
     )
 
 
@@ -382,22 +448,32 @@ async def some_conversations(pool: asyncpg.Pool, wanted: Ids) -> list[asyncpg.Re
     return await pool.fetch(_SOME, *_columns(wanted))
 
 
-async def current_id(pool: asyncpg.Pool, org_id: str, conversation_id: str) -> str | None:
-    """The id that a conversation has now, by one that it has, or has had; None if there is none of the organisation."""
-    return await pool.fetchval(
+async def current_id(pool: asyncpg.Pool, org_id: str, conversation_id: str, sight: Sight | None = None) -> str | None:
+    """The id that a conversation has now, by one that it has, or has had.
+
+    None if there is none of the organisation, or none that somebody sees who does not see everything.
+    """
+    return await pool.fetchval(_CURRENT, org_id, conversation_id, *columns(sight))
+
+
+async def whose(pool: asyncpg.Pool, org_id: str, conversation_id: str) -> asyncpg.Record | None:
+    """What says whom a conversation of the organisation is for."""
+    return await pool.fetchrow(
         """
-        SELECT conversation_id::text FROM conversations WHERE org_id = $1 AND conversation_id = $2
-        UNION ALL
-        SELECT c.conversation_id::text FROM former_conversations AS former
-        JOIN identifiers AS i USING (identifier_id)
-        JOIN conversations AS c ON c.org_id = former.org_id AND c.phone_number_id = former.phone_number_id
-            AND c.person_id = i.person_id
-        WHERE former.org_id = $1 AND former.conversation_id = $2
-        LIMIT 1
+        SELECT agent, team, kept, left_audiences FROM conversations
+        WHERE org_id = $1 AND conversation_id = $2
         """,
         org_id,
         conversation_id,
     )
+
+
+async def seen_of_messages(
+    pool: asyncpg.Pool, org_id: str, message_ids: Collection[str], sight: Sight
+) -> frozenset[str]:
+    """Those of some messages that are in conversations which somebody sees."""
+    rows = await pool.fetch(_SEEN_OF_MESSAGES, org_id, list(message_ids), *columns(sight))
+    return frozenset(row[0] for row in rows)
 
 
 async def older(
@@ -501,6 +577,7 @@ async def search(pool: asyncpg.Pool, wanted: WantedTexts) -> list[asyncpg.Record
             _query_of(parts),
             IGNORED,
             list(parts.runs),
+            *columns(wanted.sight),
         )
         await connection.execute(_PLAN_NOW, "off")
         found = await connection.fetch(_SEARCH_BY_TIME, *arguments, LOOKED_AT_FIRST)

@@ -5,12 +5,15 @@ from datetime import UTC, date, datetime
 
 import asyncpg
 
+from wabus_conversations.tables.work.audiences import columns, limited
+from wabus_conversations.work.audiences import Sight
+
 _EVER = datetime.max.replace(tzinfo=UTC)
 _LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
-_PERSON = """
+_PERSON = f"""
     SELECT p.person_id::text, p.first_seen, known.identifiers, threads.conversations, facts.facts
-    FROM ({page}) AS p
+    FROM ({{page}}) AS p
     LEFT JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object(
                 'kind', i.kind, 'value', i.value, 'first_seen', i.first_seen, 'book_name', i.book_name,
@@ -25,7 +28,7 @@ _PERSON = """
                 'last_activity_at', c.last_at, 'name', c.name, 'name_at', c.name_at, 'username', c.username,
                 'username_at', c.username_at
             ) ORDER BY c.sorted_at DESC, c.conversation_id) AS conversations
-        FROM conversations AS c WHERE c.person_id = p.person_id
+        FROM conversations AS c WHERE c.person_id = p.person_id AND {limited("c", 2)}
     ) AS threads ON true
     LEFT JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object(
@@ -36,16 +39,24 @@ _PERSON = """
         WHERE own.identifier_id = p.person_id AND i.holder_id = p.person_id
     ) AS facts ON true
     ORDER BY p.first_seen DESC, p.person_id
-"""
+"""  # noqa: S608
+_SEEN = f"""
+    ($2::text[] IS NULL
+        OR EXISTS (SELECT FROM conversations AS c WHERE c.person_id = persons.person_id AND {limited("c", 2)})
+        OR NOT EXISTS (SELECT FROM conversations AS c WHERE c.person_id = persons.person_id))
+"""  # noqa: S608
+"""Somebody sees a person with whom there is a conversation that they see, or none at all."""
 
 _LIST = _PERSON.format(
-    page="""
+    page=f"""
     SELECT person_id, first_seen FROM persons
-    WHERE org_id = $1 AND first_seen <= $2 AND (first_seen < $2 OR person_id > $3)
-    ORDER BY first_seen DESC, person_id LIMIT $4
-    """
+    WHERE org_id = $1 AND first_seen <= $4 AND (first_seen < $4 OR person_id > $5) AND {_SEEN}
+    ORDER BY first_seen DESC, person_id LIMIT $6
+    """  # noqa: S608
 )
-_OF_IDS = _PERSON.format(page="SELECT person_id, first_seen FROM persons WHERE org_id = $1 AND person_id = ANY($2)")
+_OF_IDS = _PERSON.format(
+    page=f"SELECT person_id, first_seen FROM persons WHERE org_id = $1 AND person_id = ANY($4) AND {_SEEN}"  # noqa: S608
+)
 
 
 Place = tuple[datetime, str]
@@ -58,14 +69,18 @@ STATUSES_BEGIN: StatusPlace = ("00000000-0000-0000-0000-000000000000", "00000000
 EXPORT_BEGIN: ExportPlace = ("00000000-0000-0000-0000-000000000000", datetime.min.replace(tzinfo=UTC), "0" * 32)
 
 
-async def contacts(pool: asyncpg.Pool, org_id: str, after: Place | None, limit: int) -> list[asyncpg.Record]:
+async def contacts(
+    pool: asyncpg.Pool, org_id: str, after: Place | None, limit: int, sight: Sight | None
+) -> list[asyncpg.Record]:
     """One page of persons, those who were seen first last, and one more if there is another page."""
-    return await pool.fetch(_LIST, org_id, *(after or (_EVER, _LAST_ID)), limit + 1)
+    return await pool.fetch(_LIST, org_id, *columns(sight), *(after or (_EVER, _LAST_ID)), limit + 1)
 
 
-async def contacts_of(pool: asyncpg.Pool, org_id: str, person_ids: Sequence[str]) -> list[asyncpg.Record]:
-    """These persons of the organisation."""
-    return await pool.fetch(_OF_IDS, org_id, person_ids) if person_ids else []
+async def contacts_of(
+    pool: asyncpg.Pool, org_id: str, person_ids: Sequence[str], sight: Sight | None
+) -> list[asyncpg.Record]:
+    """Those of these persons of the organisation whom somebody sees."""
+    return await pool.fetch(_OF_IDS, org_id, *columns(sight), person_ids) if person_ids else []
 
 
 async def named_by(pool: asyncpg.Pool, org_id: str, values: Sequence[str]) -> dict[str, list[str]]:

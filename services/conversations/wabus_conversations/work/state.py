@@ -14,6 +14,8 @@ from wabus_events import (
     ConversationTagged,
 )
 
+from wabus_conversations.work.audiences import audience, kept_when_taken
+
 TAGS_MOST = 30
 """Tags of one conversation."""
 
@@ -36,6 +38,8 @@ class Work:
     agent: str | None = None
     bot: str | None = None
     team: str | None = None
+    kept: str | None = None
+    """Whom it is for where that is not said by who has it: the audience that it keeps."""
     assigned_at: datetime | None = None
     assigned_by: str | None = None
     reason: str | None = None
@@ -62,6 +66,11 @@ class Work:
     def holder(self) -> str | None:
         """The agent or bot that has it."""
         return self.agent or self.bot
+
+    @property
+    def audience(self) -> str:
+        """Whom it is for."""
+        return audience(self.team, self.kept, self.agent)
 
 
 NOTHING_DONE = Work()
@@ -108,7 +117,8 @@ def _fold(work: Work, event: ConversationEvent) -> tuple[Work, Outcome]:
 
 def _assigned(work: Work, event: ConversationAssigned) -> tuple[Work, Outcome]:
     wanted, held = (event.agent, event.bot, event.team), (work.agent, work.bot, work.team)
-    if wanted == held and work.put is None:
+    frees = not any(wanted) and work.kept is not None and event.reason == "asked"
+    if wanted == held and work.put is None and not frees:
         return work, "unchanged"
     if work.holder != event.instead_of and not (work.holder is not None and work.holder == (event.agent or event.bot)):
         return work, "taken"
@@ -119,6 +129,7 @@ def _assigned(work: Work, event: ConversationAssigned) -> tuple[Work, Outcome]:
         agent=event.agent,
         bot=event.bot,
         team=event.team,
+        kept=kept_when_taken(work.audience) if not event.team and (event.agent or event.bot) else None,
         assigned_at=event.time,
         assigned_by=event.by,
         reason=event.reason,
@@ -149,6 +160,7 @@ def _closed(work: Work, event: ConversationClosed) -> Work:
         agent=None,
         bot=None,
         team=None,
+        kept=work.audience or None,
         assigned_at=None,
         assigned_by=None,
         reason=None,
@@ -197,6 +209,7 @@ def joined(one: Work, other: Work) -> Work:
     return replace(
         owner,
         team=team,
+        kept=owner.kept or one.kept or other.kept,
         put=put.put,
         put_id=put.put_id,
         put_at=put.put_at,

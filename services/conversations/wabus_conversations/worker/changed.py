@@ -10,6 +10,7 @@ from wabus_runtime.feed.pending import NO_PARTS, Parts, joined
 from wabus_runtime.postgres.database import Connection
 
 from wabus_conversations.threads.facts import Fact, MediumFact, MessageFact, StatusFact
+from wabus_conversations.work.audiences import SIGHTS_ID
 
 PROJECTION: Final = "conversations"
 """Under whose offsets changes are known, and on whose channel they are announced."""
@@ -63,6 +64,12 @@ class Changed:
         """What a list shows of conversations has changed; each is given with its organisation."""
         for conversation_id, org_id in conversations.items():
             self._thread(org_id, conversation_id).marks = None
+
+    def moved(self, conversations: Mapping[str, str]) -> None:
+        """They are for others than before: a part that is no message says so, and several changes say it as one."""
+        for conversation_id, org_id in conversations.items():
+            thread = self._thread(org_id, conversation_id)
+            thread.messages, thread.marks = joined(thread.messages, frozenset((SIGHTS_ID,))), None
 
     def anew(self, conversations: Mapping[str, str]) -> None:
         """Messages have come from elsewhere or gone, or all of it has."""

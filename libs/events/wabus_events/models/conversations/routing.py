@@ -97,6 +97,8 @@ class TeamsChanged(Event, topic=CONVERSATIONS):
 
     teams: list[Team]
     """All of them."""
+    agents_see: Literal["all", "teams"] | None = None
+    """What agents see of conversations: all, or those of their teams; None where that stays as it was."""
     by: str | None = None
     """The `sub` of who wanted it."""
 

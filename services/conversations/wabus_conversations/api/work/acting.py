@@ -157,7 +157,7 @@ class ActingApi:
         after = place_of(asked.after, NotePlace) if asked.after else None
 
         async def question(pool: asyncpg.Pool) -> list[asyncpg.Record]:
-            current = await find_current(pool, caller.org_id, asked_id)
+            current = await find_current(pool, caller, asked_id)
             return await notes.some(pool, caller.org_id, current, after, asked.limit)
 
         page, last = page_of(await self.reads().ask(question), asked.limit)
@@ -183,7 +183,7 @@ class ActingApi:
         caller = await authorise(request)
         asked_id = checked(ConversationPath, dict(request.match_info)).conversation_id
         primary = self.reads().primary
-        return caller, await _conversation(primary, caller.org_id, asked_id)
+        return caller, await _conversation(primary, caller.org_id, await find_current(primary, caller, asked_id))
 
     async def _place(
         self, caller: Caller, row: asyncpg.Record, message_id: str | None, otherwise: MessagePlace | None
@@ -203,7 +203,9 @@ class ActingApi:
         if outcome is None:
             return json_response({"status": "pending"}, 202)
         primary = self.reads().primary
-        row = await _conversation(primary, caller.org_id, row["conversation_id"])
+        # Whoever gives a conversation away may not see it any more, and is told all the same what came of that.
+        current = await reading.current_id(primary, caller.org_id, row["conversation_id"])
+        row = await _conversation(primary, caller.org_id, current)
         if outcome == "taken":
             work = views.work(row)
             raise Problem(
@@ -250,8 +252,8 @@ async def published(event: Event, publisher: Publisher, announcements: Announcem
     return found.get(event.id)
 
 
-async def _conversation(pool: asyncpg.Pool, org_id: str, asked_id: str) -> asyncpg.Record:
-    row = await reading.conversation(pool, org_id, await find_current(pool, org_id, asked_id))
+async def _conversation(pool: asyncpg.Pool, org_id: str, conversation_id: str | None) -> asyncpg.Record:
+    row = await reading.conversation(pool, org_id, conversation_id) if conversation_id else None
     if row is None:
         raise Problem(404, "conversation_not_found", "No such conversation", "There is no conversation of yours there.")
     return row

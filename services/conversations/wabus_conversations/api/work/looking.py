@@ -24,7 +24,9 @@ from wabus_runtime.postgres.read_replica import Reads
 
 from wabus_conversations.api.conversations import find_current
 from wabus_conversations.api.models import ConversationPath
+from wabus_conversations.api.seeing import whose_is
 from wabus_conversations.api.work.models import Subject
+from wabus_conversations.threads.following import Whose
 
 CHANNEL = "conversations_looking"
 A_MINUTE = 120  # times that one person may say it, at one process
@@ -49,6 +51,8 @@ class _Said(BaseModel):
     conversation_id: str
     agent: Subject
     doing: Doing
+    whose: Whose | None = None
+    """Whom the conversation is for; None where a process of the release before said it."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,14 @@ class LookingApi:
             detail = f"You may say this {A_MINUTE} times a minute. Please try again in a moment."
             raise too_many_requests(detail, wait)
         primary = self.reads().primary
-        conversation_id = await find_current(primary, caller.org_id, asked_id)
-        said = _Said(org_id=caller.org_id, conversation_id=conversation_id, agent=agent, doing=asked.doing)
+        conversation_id = await find_current(primary, caller, asked_id)
+        said = _Said(
+            org_id=caller.org_id,
+            conversation_id=conversation_id,
+            agent=agent,
+            doing=asked.doing,
+            whose=await whose_is(primary, caller.org_id, conversation_id),
+        )
         await primary.execute("SELECT pg_notify($1, $2)", CHANNEL, said.model_dump_json())
         return web.Response(status=204)
 
@@ -93,4 +103,5 @@ class LookingApi:
             log.info("what somebody looks at is not understood", action="looking_not_understood")
             return
         content = {"conversation_id": said.conversation_id, "agent": said.agent, "doing": said.doing}
-        self.feed.pass_on(said.org_id, Frame("looking", content, {"conversation_id": said.conversation_id}))
+        about = {"conversation_id": said.conversation_id, "whose": said.whose}
+        self.feed.pass_on(said.org_id, Frame("looking", content, about))

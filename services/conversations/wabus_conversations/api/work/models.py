@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from wabus_runtime.http.answers import DIGITS
 from wabus_runtime.http.paging import Cursor
 
+from wabus_conversations.work.audiences import AgentsSee
 from wabus_conversations.work.state import TAGS_MOST
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
@@ -146,6 +147,11 @@ class TeamsModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     teams: list[TeamModel] = Field(max_length=200)
+    agents_see: AgentsSee | None = Field(
+        default=None,
+        description="What agents see of conversations: `all`, or with `teams` those of their teams, those that they "
+        "have, and those that are nobody's. Without it stays as it was, and is `all` at first.",
+    )
 
 
 class HoursOfDays(BaseModel):

@@ -1,8 +1,9 @@
 """Teams, and the rules by which conversations are given to them: whole, and by administrators."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 from zoneinfo import available_timezones
 
@@ -38,7 +39,7 @@ class SettingsApi:
         """GET /teams"""
         caller = await authorise(request)
         told = await self.reads().ask(lambda pool: settings.read(pool, caller.org_id))
-        return tagged_response(request, TeamsModel.model_validate({"teams": told["teams"] if told else []}))
+        return tagged_response(request, _teams(told))
 
     async def routing(self, request: web.Request) -> web.Response:
         """GET /routing"""
@@ -66,8 +67,10 @@ class SettingsApi:
             org_id=caller.org_id,
             by=caller.subject,
             teams=asked.model_dump()["teams"],
+            agents_see=asked.agents_see,
         )
-        return await self._set(event, asked)
+        seen = asked.agents_see or _teams(told).agents_see
+        return await self._set(event, asked.model_copy(update={"agents_see": seen}))
 
     async def set_routing(self, request: web.Request) -> web.Response:
         """PUT /routing"""
@@ -87,6 +90,12 @@ class SettingsApi:
     async def _set(self, event: TeamsChanged | RoutingChanged, asked: BaseModel) -> web.Response:
         outcome = await published(event, self.publisher, self.announcements, self.reads())
         return json_response(asked, 200 if outcome else 202)
+
+
+def _teams(told: Mapping[str, Any] | None) -> TeamsModel:
+    return TeamsModel.model_validate(
+        {"teams": told["teams"] if told else [], "agents_see": (told and told["agents_see"]) or "all"}
+    )
 
 
 def _check(rules: list[RuleModel], teams: set[str]) -> None:

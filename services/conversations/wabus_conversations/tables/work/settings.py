@@ -9,21 +9,27 @@ from wabus_events import RoutingChanged, TeamsChanged
 from wabus_runtime.postgres.database import Connection
 
 
-async def write(connection: Connection, event: TeamsChanged | RoutingChanged) -> None:
-    """Let an organisation's teams, or rules, be these."""
-    if isinstance(event, TeamsChanged):
-        await connection.execute(
-            """
-            INSERT INTO work_settings (org_id, teams, teams_id, teams_at) VALUES ($1, $2, $3, $4)
-            ON CONFLICT (org_id) DO UPDATE SET teams = excluded.teams, teams_id = excluded.teams_id,
-                teams_at = excluded.teams_at
-            """,
-            event.org_id,
-            [team.model_dump(mode="json") for team in event.teams],
-            event.id,
-            event.time,
-        )
-        return
+async def write_teams(connection: Connection, event: TeamsChanged) -> bool:
+    """Let an organisation's teams be these; whether agents may see something else from then on."""
+    before = await connection.fetchval("SELECT agents_see FROM work_settings WHERE org_id = $1", event.org_id)
+    after = await connection.fetchval(
+        """
+        INSERT INTO work_settings AS held (org_id, teams, teams_id, teams_at, agents_see) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (org_id) DO UPDATE SET teams = excluded.teams, teams_id = excluded.teams_id,
+            teams_at = excluded.teams_at, agents_see = coalesce(excluded.agents_see, held.agents_see)
+        RETURNING agents_see
+        """,
+        event.org_id,
+        [team.model_dump(mode="json") for team in event.teams],
+        event.id,
+        event.time,
+        event.agents_see,
+    )
+    return "teams" in (before, after)
+
+
+async def write_rules(connection: Connection, event: RoutingChanged) -> None:
+    """Let an organisation's rules be these."""
     await connection.execute(
         """
         INSERT INTO work_settings AS held (org_id, rules, rules_id, rules_at, rules_since)
@@ -55,7 +61,7 @@ async def write(connection: Connection, event: TeamsChanged | RoutingChanged) ->
 async def read(connection: asyncpg.Pool | Connection, org_id: str) -> Mapping[str, Any] | None:
     """What an organisation has said; None if it never has."""
     return await connection.fetchrow(
-        "SELECT teams, teams_at, rules, rules_at FROM work_settings WHERE org_id = $1", org_id
+        "SELECT teams, teams_at, agents_see, rules, rules_at FROM work_settings WHERE org_id = $1", org_id
     )
 
 
@@ -95,6 +101,7 @@ async def delete(connection: Connection, org_id: str, waba_id: str | None, until
         """
         UPDATE work_settings SET
             teams = CASE WHEN teams_at <= $2 THEN '[]' ELSE teams END,
+            agents_see = CASE WHEN teams_at <= $2 THEN NULL ELSE agents_see END,
             rules = CASE WHEN rules_at <= $2 THEN '[]' ELSE rules END
         WHERE org_id = $1 AND (teams_at <= $2 OR rules_at <= $2)
         """,

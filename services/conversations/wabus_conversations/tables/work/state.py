@@ -9,22 +9,30 @@ from typing import Any, NamedTuple
 
 from wabus_runtime.postgres.database import Connection
 
+from wabus_conversations.tables.work.audiences import AUDIENCE
 from wabus_conversations.work.state import NOTHING_DONE, MessagePlace, Work, joined
+
+LEFT_MOST = 8
+"""Audiences that a conversation has left, each with the agent who had it then, of which a row knows: the last four."""
 
 _COLUMNS = """
     agent, bot, team, assigned_at, assigned_by, reason, rule, put, put_id::text, put_at, put_by, up_to_at, up_to_tie,
-    snoozed_until, last_agent, last_closed_at, read_at, read_tie, tags, last_at
+    snoozed_until, last_agent, last_closed_at, read_at, read_tie, tags, last_at, kept
 """
 
-_COPY = """
-    UPDATE conversations AS c SET agent = w.agent, bot = w.bot, team = w.team, tags = w.tags, up_to_at = w.up_to_at,
-        up_to_tie = w.up_to_tie, route_after = NULL, version = version + 1,
+_COPY = f"""
+    UPDATE conversations AS c SET agent = w.agent, bot = w.bot, team = w.team, kept = w.kept, tags = w.tags,
+        up_to_at = w.up_to_at, up_to_tie = w.up_to_tie, route_after = NULL, version = version + 1,
+        left_audiences = CASE
+            WHEN ({AUDIENCE.format("c")}, c.agent) IS DISTINCT FROM ({AUDIENCE.format("w")}, w.agent)
+            THEN (ARRAY[{AUDIENCE.format("c")}, 'agent ' || coalesce(c.agent, '')] || c.left_audiences)[1:{LEFT_MOST}]
+            ELSE c.left_audiences END,
         work_state = CASE
             WHEN w.put IS NULL OR (c.heard_at IS NOT NULL AND (w.up_to_at IS NULL
                 OR (c.heard_at, c.heard_tie) > (w.up_to_at, w.up_to_tie))) THEN 'open'
             ELSE w.put END
     FROM conversation_work AS w WHERE w.conversation_id = c.conversation_id AND c.conversation_id = ANY($1)
-"""
+"""  # noqa: S608
 """`work_state` is `wabus_conversations.work.state.state_of`; tests hold them together."""
 
 
@@ -76,9 +84,9 @@ async def write(connection: Connection, work: Mapping[str, tuple[Place, Work]], 
         """
         INSERT INTO conversation_work (conversation_id, org_id, waba_id, agent, bot, team, assigned_at, assigned_by,
             reason, rule, put, put_id, put_at, put_by, up_to_at, up_to_tie, snoozed_until, last_agent, last_closed_at,
-            read_at, read_tie, tags, last_at, written_at)
+            read_at, read_tie, tags, last_at, kept, written_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-            $23, $24)
+            $23, $24, $25)
         ON CONFLICT (conversation_id) DO UPDATE SET waba_id = excluded.waba_id, agent = excluded.agent,
             bot = excluded.bot, team = excluded.team, assigned_at = excluded.assigned_at,
             assigned_by = excluded.assigned_by, reason = excluded.reason, rule = excluded.rule, put = excluded.put,
@@ -86,7 +94,7 @@ async def write(connection: Connection, work: Mapping[str, tuple[Place, Work]], 
             up_to_at = excluded.up_to_at, up_to_tie = excluded.up_to_tie, snoozed_until = excluded.snoozed_until,
             last_agent = excluded.last_agent, last_closed_at = excluded.last_closed_at, read_at = excluded.read_at,
             read_tie = excluded.read_tie, tags = excluded.tags, last_at = excluded.last_at,
-            written_at = excluded.written_at
+            kept = excluded.kept, written_at = excluded.written_at
         """,
         rows,
     )
@@ -231,6 +239,7 @@ def _work(row: Mapping[str, Any]) -> Work:
         read=_heard(row["read_at"], row["read_tie"]),
         tags=tuple(row["tags"]),
         last_at=row["last_at"],
+        kept=row["kept"],
     )
 
 
@@ -258,4 +267,5 @@ def _row(work: Work) -> Sequence[Any]:
         *(work.read or (None, None)),
         list(work.tags),
         work.last_at,
+        work.kept,
     )

@@ -34,6 +34,7 @@ from wabus_conversations.tables.work import events, notes, settings, state
 from wabus_conversations.tables.work.events import Folded
 from wabus_conversations.tables.work.notes import NOTES_MOST, Note
 from wabus_conversations.tables.work.state import Place
+from wabus_conversations.work.audiences import SIGHTS_ID
 from wabus_conversations.work.state import NOTHING_DONE, MessagePlace, Work, fold
 from wabus_conversations.worker.changed import Changed, Untold
 
@@ -116,8 +117,12 @@ async def _write(connection: Connection, records: Sequence[Recorded], noted: Cha
     outcomes = await _fold(connection, fresh, noted, now)
     await events.write_outcomes(connection, outcomes)
     for event in whole:
-        if event.id in new and event.org_id:
-            await settings.write(connection, event)
+        if event.id not in new or not event.org_id:
+            continue
+        if isinstance(event, RoutingChanged):
+            await settings.write_rules(connection, event)
+        elif await settings.write_teams(connection, event):
+            noted.row({SIGHTS_ID: event.org_id})
 
 
 async def _lock(connection: Connection, told: Sequence[ConversationEvent]) -> None:
@@ -157,6 +162,14 @@ async def _fold(connection: Connection, told: Sequence[_Told], noted: Changed, n
     await state.count_unread(connection, unread)
     await settings.take_turns(connection, given)
     noted.row({conversation_id: place.org_id for conversation_id, (place, _) in after.items()})
+    noted.moved(
+        {
+            conversation_id: place.org_id
+            for conversation_id, (place, work) in changed.items()
+            if (before := held.get(conversation_id, NOTHING_DONE)).audience != work.audience
+            or before.agent != work.agent
+        }
+    )
     return outcomes
 
 
