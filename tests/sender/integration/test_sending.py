@@ -22,6 +22,7 @@ from wabus_events import (
     SendRequested,
     SendReturned,
     SendUnknown,
+    TeamsChanged,
     ThreadControlChanged,
     Topic,
     identity_of,
@@ -56,6 +57,40 @@ def about(send_id: str) -> dict[str, Any]:
 
 def claimed(send_id: str, attempt: int = 1) -> SendClaimed:
     return SendClaimed(id=f"claimed {send_id} {attempt}", time=datetime.now(UTC), attempt=attempt, **about(send_id))
+
+
+async def test_an_agent_sees_no_sends_of_others_where_agents_see_what_is_for_their_teams(
+    sending: Sending, sender: Client, eventually: Eventually
+) -> None:
+    def who(sub: str, role: str = "agent") -> dict[str, str]:
+        return sending.bearer(ORG, role, sub=sub)
+
+    async def listed(sub: str, role: str = "agent") -> set[str]:
+        async with sender.get("/sends", headers=who(sub, role)) as answer:
+            return {each["send_id"] for each in (await answer.json())["sends"]}
+
+    async def sends_something(sub: str) -> str:
+        async with sender.post("/messages", json=text(body=f"by {sub}"), headers=who(sub)) as answer:
+            assert answer.status == 202
+            return (await answer.json())["send_id"]
+
+    async def told() -> bool:
+        return await listed("olga") == {of_olga}
+
+    of_olga, of_hugo = [await sends_something(sub) for sub in ("olga", "hugo")]
+    await sending.until(sender, of_olga, "accepted")
+    await sending.until(sender, of_hugo, "accepted")
+    assert await listed("olga") == await listed("hugo") == {of_olga, of_hugo}
+
+    now = datetime.now(UTC)
+    await sending.publisher.publish([TeamsChanged(id=str(uuid4()), time=now, org_id=ORG, teams=[], agents_see="teams")])
+    await eventually(told)
+
+    assert await listed("hugo") == {of_hugo}
+    assert await listed("boss", "admin") == await listed("program", "service") == {of_olga, of_hugo}
+    for method, path in (("GET", ""), ("POST", "/cancel"), ("POST", "/again")):
+        async with sender.request(method, f"/sends/{of_olga}{path}", headers=who("hugo")) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (404, "send_not_found")
 
 
 async def test_a_message_is_sent_once_and_told_of(sending: Sending, sender: Client, events_in: EventsIn) -> None:

@@ -20,6 +20,7 @@ from wabus_runtime.kafka.publisher import Publisher
 
 from wabus_sender.api import views
 from wabus_sender.api.models import BatchRequest, SendPath, SendRequest
+from wabus_sender.api.people.seeing import requested_by
 from wabus_sender.api.pricing import Pricing
 from wabus_sender.api.queue_bound import QueueBound
 from wabus_sender.api.sends import SendsApi
@@ -84,7 +85,8 @@ class MessagesApi:
         """POST /sends/{send_id}/again: the same message as a new send, because a person wants it."""
         caller = await authorise(request)
         send_id = checked(SendPath, dict(request.match_info)).send_id
-        row = await reading.to_repeat(self.pool(), caller.org_id, send_id)
+        own = await requested_by(self.pool(), self.pseudonyms, caller)
+        row = await reading.to_repeat(self.pool(), caller.org_id, send_id, own)
         if row is None:
             raise Problem(404, "send_not_found", "No such send", "There is no send of yours with this id.")
         if row["state"] in ("queued", "calling"):

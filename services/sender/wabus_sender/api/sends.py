@@ -8,7 +8,7 @@ import asyncpg
 from aiohttp import web
 from wabus_events import LabelPaused, LabelResumed, ReadMarkRequested, SendCancelled, fact_id
 from wabus_runtime.http.answers import Problem, checked, json_response, query_of
-from wabus_runtime.http.auth import authorise
+from wabus_runtime.http.auth import Caller, authorise
 from wabus_runtime.http.bodies import json_body
 from wabus_runtime.http.headers import preferred_wait, tagged_response, waited_for
 from wabus_runtime.http.paging import cursor_of, page_of, place_of
@@ -18,6 +18,7 @@ from wabus_runtime.postgres.announcements import Announcements
 
 from wabus_sender.api import views
 from wabus_sender.api.models import LabelRequest, ListPlace, ReadRequest, SendPath, SendsQuery
+from wabus_sender.api.people.seeing import requested_by
 from wabus_sender.api.wanted import conversation_unknown, invalid, problem_of
 from wabus_sender.sending.checks import NOT_YOUR_NUMBER
 from wabus_sender.sending.requests import unstorable
@@ -45,7 +46,8 @@ class SendsApi:
         caller = await authorise(request)
         asked = checked(SendsQuery, query_of(request))
         after = place_of(asked.after, ListPlace) if asked.after else None
-        wanted = WantedSends(caller.org_id, asked.state, asked.label, asked.phone_number_id, after, asked.limit)
+        own = await requested_by(self.pool(), self.pseudonyms, caller)
+        wanted = WantedSends(caller.org_id, asked.state, asked.label, asked.phone_number_id, own, after, asked.limit)
         page, last = page_of(await reading.some(self.pool(), wanted), asked.limit)
         content = {
             "sends": [views.send(row) for row in page],
@@ -57,13 +59,13 @@ class SendsApi:
         """GET /sends/{send_id}"""
         caller = await authorise(request)
         send_id = checked(SendPath, dict(request.match_info)).send_id
-        return tagged_response(request, views.send(await self._one(caller.org_id, send_id)))
+        return tagged_response(request, views.send(await self._one(caller, send_id)))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """POST /sends/{send_id}/cancel: only what Meta was not asked for yet."""
         caller = await authorise(request)
         send_id = checked(SendPath, dict(request.match_info)).send_id
-        row = await self._one(caller.org_id, send_id)
+        row = await self._one(caller, send_id)
         if row["state"] not in ("queued", "cancelled"):
             raise Problem(
                 409,
@@ -166,8 +168,9 @@ class SendsApi:
         await self.announcements.until(ended, wait)
         return found[0] if found else None
 
-    async def _one(self, org_id: str, send_id: str) -> asyncpg.Record:
-        row = await reading.one(self.pool(), org_id, send_id)
+    async def _one(self, caller: Caller, send_id: str) -> asyncpg.Record:
+        own = await requested_by(self.pool(), self.pseudonyms, caller)
+        row = await reading.one(self.pool(), caller.org_id, send_id, own)
         if row is None:
             raise Problem(404, "send_not_found", "No such send", "There is no send of yours with this id.")
         return row

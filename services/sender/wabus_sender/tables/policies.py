@@ -1,9 +1,12 @@
-"""What an organisation has chosen for what can't be sent for a while."""
+"""What an organisation has chosen: for what can't be sent for a while, and what its agents see."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 import asyncpg
+from wabus_events import TeamsChanged
+from wabus_runtime.postgres.database import Connection
 
 Choice = Literal["wait", "refuse"]
 
@@ -39,3 +42,24 @@ async def choose(pool: asyncpg.Pool, org_id: str, chosen: Policy, now: datetime)
         *chosen,
         now,
     )
+
+
+async def write_sight(connection: Connection, told: Sequence[TeamsChanged]) -> None:
+    """Fold what agents of organisations see; what does not say it leaves it as it was."""
+    for event in told:
+        if event.org_id and event.agents_see:
+            await connection.execute(
+                """
+                INSERT INTO agents_see AS held (org_id, what, at) VALUES ($1, $2, $3)
+                ON CONFLICT (org_id) DO UPDATE SET what = excluded.what, at = excluded.at WHERE excluded.at >= held.at
+                """,
+                event.org_id,
+                event.agents_see,
+                event.time,
+            )
+
+
+async def agents_see_their_own(pool: asyncpg.Pool, org_id: str) -> bool:
+    """Whether agents of an organisation see those sends alone that they asked for: what is of others may be of a
+    conversation that they do not see."""
+    return await pool.fetchval("SELECT what = 'teams' FROM agents_see WHERE org_id = $1", org_id) or False

@@ -28,29 +28,36 @@ class WantedSends(NamedTuple):
     state: str | None
     label: str | None
     phone_number_id: str | None
+    requested_by: str | None
+    """The pseudonym of who asked for them; None for everybody's."""
     after: tuple[datetime, str] | None
     limit: int
 
 
-async def one(pool: asyncpg.Pool, org_id: str, send_id: str) -> asyncpg.Record | None:
-    """A send; None where the organisation has none of this id."""
+async def one(pool: asyncpg.Pool, org_id: str, send_id: str, requested_by: str | None = None) -> asyncpg.Record | None:
+    """A send; None where the organisation has none of this id, or none that somebody asked for."""
     return await pool.fetchrow(
-        f"SELECT {_COLUMNS} FROM sends LEFT JOIN heard USING (send_id) WHERE send_id = $1 AND org_id = $2",  # noqa: S608
+        f"""
+        SELECT {_COLUMNS} FROM sends LEFT JOIN heard USING (send_id)
+        WHERE send_id = $1 AND org_id = $2 AND ($3::text IS NULL OR requested_by = $3)
+        """,  # noqa: S608
         UUID(send_id),
         org_id,
+        requested_by,
     )
 
 
-async def to_repeat(pool: asyncpg.Pool, org_id: str, send_id: str) -> asyncpg.Record | None:
+async def to_repeat(pool: asyncpg.Pool, org_id: str, send_id: str, requested_by: str | None) -> asyncpg.Record | None:
     """What a send was asked to send, so that it can be asked once more."""
     return await pool.fetchrow(
         """
         SELECT state, phone_number_id, wa_id, user_id, message, conversation_id::text, label, metadata,
             experiment_id::text, arm, withheld
-        FROM sends WHERE send_id = $1 AND org_id = $2
+        FROM sends WHERE send_id = $1 AND org_id = $2 AND ($3::text IS NULL OR requested_by = $3)
         """,
         UUID(send_id),
         org_id,
+        requested_by,
     )
 
 
@@ -63,6 +70,7 @@ async def some(pool: asyncpg.Pool, wanted: WantedSends) -> Sequence[asyncpg.Reco
         WHERE org_id = $1 AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR label = $3)
             AND ($4::text IS NULL OR phone_number_id = $4)
             AND ($5::timestamptz IS NULL OR requested_at < $5 OR (requested_at = $5 AND send_id > $6))
+            AND ($8::text IS NULL OR requested_by = $8)
         ORDER BY requested_at DESC, send_id LIMIT $7
         """,  # noqa: S608
         wanted.org_id,
@@ -72,6 +80,7 @@ async def some(pool: asyncpg.Pool, wanted: WantedSends) -> Sequence[asyncpg.Reco
         after_at,
         after_id and UUID(after_id),
         wanted.limit + 1,
+        wanted.requested_by,
     )
 
 

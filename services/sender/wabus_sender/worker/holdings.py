@@ -59,6 +59,7 @@ HOLDINGS = Holdings(
         Table("known_holdouts", _ORGANISATION),
         Table("policies", _ORGANISATION),
         Table("opt_words", _ORGANISATION),
+        Table("agents_see", _ORGANISATION),
         # Which numbers and lanes have ever had anything to send.
         Table("queues", _NUMBERS.format(_OF_ACCOUNTS), _NUMBERS.format(_ACCOUNT)),
         Table("number_pauses", _NUMBERS.format(_OF_ACCOUNTS), _NUMBERS.format(_ACCOUNT)),

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 from wabus_events import (
     ACCOUNTS,
+    CONVERSATIONS,
     INSIGHTS,
     MESSAGES,
     SENDS,
@@ -31,6 +32,7 @@ from wabus_events import (
     ReadMarkRequested,
     SendRefused,
     SendRequested,
+    TeamsChanged,
     WabaEvent,
     contact_id,
     identity_of,
@@ -51,7 +53,7 @@ from wabus_whatsapp.window import Opens
 from wabus_sender.sending.reading import STOPPED, FreeEntry, Handed, Preferred, Seen, ShortText, StatusOfSend, facts_of
 from wabus_sender.sending.states import fold
 from wabus_sender.settings import SenderFoldSettings
-from wabus_sender.tables import experiments, facts, heard, labels, numbers, sends
+from wabus_sender.tables import experiments, facts, heard, labels, numbers, policies, sends
 from wabus_sender.tables.experiments import InArm, Link
 from wabus_sender.tables.people import blocks, contacts, free_entries, opt_outs, read_marks, successors, thread_owners
 from wabus_sender.tables.people.contacts import Choice, Contact, Wrote
@@ -63,7 +65,7 @@ NAME = sends.PROJECTION
 REBUILDING = "sender-rebuild"
 """The name under which the log is folded again, beside the workers."""
 PACKAGE = "wabus_sender"
-TOPICS = (SENDS, MESSAGES, ACCOUNTS, TEMPLATES, INSIGHTS)
+TOPICS = (SENDS, MESSAGES, ACCOUNTS, TEMPLATES, INSIGHTS, CONVERSATIONS)
 DUE = "sender_due"
 """The channel on which it is told that something may be due: the payload is the number that it is of."""
 DIRECTORY_TIMEOUT = 60.0  # seconds for the accounts to be read at the start
@@ -195,6 +197,7 @@ class _Folding:
         persons, wrote, conversations = self._persons(seen, of_sends, changes)
         came_in = [record.event for record in records if isinstance(record.event, MessageReceived)]
         of_experiments = [record.event for record in records if record.topic == INSIGHTS.name]
+        of_teams = [record.event for record in records if isinstance(record.event, TeamsChanged)]
         drawn = [each for record in records for each in self._drawn(record.event)]
         links = [*self._moves(records), *self._links(persons)]
 
@@ -202,6 +205,7 @@ class _Folding:
         async def write(connection: Connection) -> None:
             await facts.write(connection, of_facts, over=self._over)
             await experiments.write(connection, of_experiments)
+            await policies.write_sight(connection, of_teams)
             if drawn or links:
                 await experiments.write_arms(connection, drawn, links)
             await contacts.write(connection, persons, wrote, conversations)

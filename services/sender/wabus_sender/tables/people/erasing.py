@@ -42,6 +42,7 @@ _BY_ORGANISATION = (
     "DELETE FROM opt_outs_untold WHERE org_id = $1 AND at <= $2",
     "DELETE FROM policies WHERE org_id = $1 AND changed_at <= $2",
     "DELETE FROM opt_words WHERE org_id = $1 AND changed_at <= $2",
+    "DELETE FROM agents_see WHERE org_id = $1 AND at <= $2",
     "DELETE FROM known_experiments WHERE org_id = $1 AND at <= $2",
     "DELETE FROM experiment_arms WHERE org_id = $1 AND at <= $2",
     "DELETE FROM known_holdouts WHERE org_id = $1 AND at <= $2",
@@ -123,6 +124,7 @@ async def erase(connection: Connection, lines: Lines) -> None:
         UNION SELECT org_id FROM known_experiments UNION SELECT org_id FROM known_holdouts
         UNION SELECT org_id FROM experiment_arms
         UNION SELECT org_id FROM blocks UNION SELECT org_id FROM opt_words UNION SELECT org_id FROM policies
+        UNION SELECT org_id FROM agents_see
         """
     )
     for row in organisations:
