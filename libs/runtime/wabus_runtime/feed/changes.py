@@ -20,6 +20,9 @@ BESIDE = "beside"
 EVERYBODY = "\n"
 """What is announced to all who follow, instead of an organisation: no name of one has it."""
 DAYS_AHEAD = 2
+NAMED_MOST = 3 * PARTS_MOST
+"""Times that parts of one thing are named by changes, each as often as it has changed, of which it is still told
+which they are; beyond, the thing is read anew."""
 _COLUMNS = ("day", "org_id", "topic", "partition", "log_offset", "subject", "parts")
 
 
@@ -126,12 +129,13 @@ async def changed(
     if not places:
         return {}
     # OFFSET 0 keeps PostgreSQL from joining in another way than place by place, each by the index: it takes that for
-    # dearer than reading all the changes of a week.
+    # dearer than reading all the changes of a week. To sort parts, so as to count each once, is most of the work where
+    # somebody missed a hundred thousand changes: they are told apart here, and not at all where they are many.
     rows = await connection.fetch(
         """
-        SELECT org_id, subject, anew, parts FROM (
-            SELECT place.org_id, subject::text, bool_or(parts IS NULL) AS anew,
-                (array_agg(DISTINCT part::text) FILTER (WHERE part IS NOT NULL))[1:$7] AS parts,
+        SELECT org_id, subject::text, CASE WHEN NOT anew THEN parts END AS parts, anew FROM (
+            SELECT place.org_id, subject, bool_or(parts IS NULL) OR sum(cardinality(parts)) > $7 AS anew,
+                string_agg(array_to_string(parts, ','), ',') FILTER (WHERE parts <> '{}') AS parts,
                 row_number() OVER (PARTITION BY place.org_id ORDER BY max(log_offset), subject) AS number
             FROM unnest($1::text[], $2::date[], $3::text[], $4::int[], $5::bigint[], $6::bigint[])
                 AS place(org_id, day, topic, partition, since, until)
@@ -141,17 +145,16 @@ async def changed(
                     AND c.log_offset >= place.since AND c.log_offset < place.until AND c.day >= place.day
                 OFFSET 0
             ) AS found
-            LEFT JOIN LATERAL unnest(parts) AS part ON true
             GROUP BY place.org_id, subject
         ) AS changed WHERE number <= $8 ORDER BY org_id, number
         """,
         *map(list, zip(*places, strict=True)),
-        PARTS_MOST + 1,
+        NAMED_MOST,
         SUBJECTS_MOST + 1,
     )
     found: dict[str, list[tuple[str, Parts]]] = {}
     for row in rows:
-        parts = None if row["anew"] else few(row["parts"] or ())
+        parts = None if row["anew"] else few(frozenset(row["parts"].split(",") if row["parts"] else ()))
         found.setdefault(row["org_id"], []).append((row["subject"], parts))
     return found
 
