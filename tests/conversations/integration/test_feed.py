@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import random
 import shutil
 import socket as sockets
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -134,6 +136,45 @@ async def test_who_was_cut_off_is_told_what_they_missed_by_whichever_process(inb
         while len(seen) < 30:
             seen |= {each["text"] for each in (await events.next())["messages"]}
     assert seen == {f"{number}-{each}" for number in range(6) for each in range(5)}
+
+
+async def test_who_is_cut_off_at_any_moment_by_either_door_misses_nothing(inbox: Inbox, serve: Serve) -> None:
+    other = await serve(create_app(load(ConversationsSettings), "api"))
+    rules = random.Random(88)
+    wanted = {str(number) for number in range(60)}
+
+    async def write() -> None:
+        for first in range(0, len(wanted), 4):
+            await inbox.fold(*(received(str(each), each, f"1650555000{each % 7}") for each in range(first, first + 4)))
+
+    async def listen(cursor: str, by_socket: bool) -> int:
+        seen, cuts = set[str](), 0
+        while seen != wanted:
+            client, params = rules.choice((inbox.client, other)), {"cursor": cursor}
+            async with AsyncExitStack() as stack:
+                if by_socket:
+                    params["ticket"] = await ticket(inbox)
+                    socket = await stack.enter_async_context(client.ws_connect("/conversations/ws", params=params))
+                    following_frame = partial(next_frame, socket)
+                else:
+                    events = await stack.enter_async_context(following(inbox, client, **params))
+                    following_frame = events.next
+                for _ in range(rules.randint(1, 12)):
+                    frame = await following_frame()
+                    assert frame["type"] != "reset"
+                    seen |= {each["text"] for each in frame.get("messages") or ()}
+                    cursor = frame["cursor"] or cursor
+                    if seen == wanted:
+                        break
+            cuts += 1
+        return cuts
+
+    async with following(inbox) as events:
+        begin = (await events.next())["cursor"]
+    writing = asyncio.create_task(write())
+    cuts = await asyncio.gather(*(listen(begin, by_socket) for by_socket in (True, False, True, False)))
+    await writing
+    assert sum(cuts) > len(cuts)
 
 
 async def test_people_who_turn_out_to_be_one_have_one_conversation_left(inbox: Inbox) -> None:
