@@ -139,6 +139,8 @@ HOLDINGS = Holdings(
         Table("message_places"),
         # When the service began.
         Table("service_start"),
+        # Up to which message, by its id, texts of before were looked through for what is found without spaces.
+        Table("texts_without_pieces"),
     ),
     files=exporting.files,
 )
