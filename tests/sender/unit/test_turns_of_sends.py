@@ -180,6 +180,28 @@ def test_meta_never_counts_more_than_the_level_however_it_or_we_stand_still(
     assert most_in_a_second(counted for _, counted in made) <= 20
 
 
+@pytest.mark.parametrize("slow", [0.1, 0.3, 0.6])
+def test_nothing_is_too_fast_for_meta_after_a_moment_in_which_its_answers_were_slow(slow: float) -> None:
+    level = 1_000.0
+    ordinary, late = [(0.02, 0.03)] * 3_000, [(0.02 + slow, 0.03)] * 500
+    made = calls(NumberBudget(level), [*ordinary, *late, *ordinary], {})
+    assert most_in_a_second(counted for _, counted in made) <= level
+
+
+def test_nothing_is_too_fast_for_meta_at_the_start_when_its_first_answers_are_slow() -> None:
+    level = 1_000.0
+    warming_up = [(0.42 - at / 1_000, 0.03) for at in range(400)]
+    made = calls(NumberBudget(level), [*warming_up, *[(0.02, 0.03)] * 3_000], {})
+    assert most_in_a_second(counted for _, counted in made) <= level
+
+
+def test_what_answers_take_for_good_costs_nothing_after_a_minute() -> None:
+    level = 80.0
+    made = calls(NumberBudget(level), [*[(0.02, 0.03)] * 500, *[(0.3, 0.05)] * 8_000], {})
+    lately = made[-1_000:]
+    assert 0.94 <= len(lately) / (lately[-1][0] - lately[0][0]) / level <= 0.96
+
+
 def test_a_number_that_was_long_late_does_not_catch_up_with_all_of_it() -> None:
     budget = NumberBudget(80.0)
     budget.slot(0)
@@ -223,6 +245,29 @@ def test_nothing_of_a_number_goes_while_it_pauses() -> None:
     queue.budget.pause(10, "pause_number")
     assert queue.take(9, 10).go == []
     assert len(queue.take(10, 10).go) == 1
+
+
+def test_a_number_that_meta_has_stopped_is_tried_with_one_message_each_time() -> None:
+    budget = NumberBudget(1_000.0)
+    budget.pause(60, "account_stop")
+    assert budget.ahead(60, 0.1) == 1
+    assert budget.room_at(budget.slot(60)) == 60
+    budget.window.begun()
+    assert budget.room_at(60.1) > 60.1
+    budget.window.ended(60, 60.2)
+    budget.pause(120.2, "account_stop")
+    assert budget.room_at(budget.slot(121)) == 121
+    budget.window.begun()
+    budget.goes_on()
+    assert budget.room_at(121) == 121
+    assert budget.ahead(121, 0.1) == 95
+
+
+def test_whoever_takes_a_number_over_calls_nothing_that_meta_counts_together_with_the_calls_of_another() -> None:
+    budget = NumberBudget(80.0)
+    budget.wait_for_others(102)
+    assert budget.slot(100) == 102
+    assert budget.slot(102) > 102
 
 
 def test_the_level_is_what_graph_says() -> None:

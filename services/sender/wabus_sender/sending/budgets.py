@@ -5,9 +5,9 @@ Sources: Meta, "Throughput" (80 messages a second, 1,000 once raised, 20 for a n
 they would have taken must pass before the next one). What comes in counts as well: "Throughput".
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
 from math import sqrt
 from typing import NamedTuple
 
@@ -23,7 +23,8 @@ LATE_MOST = 0.25  # seconds that a call may be late without a later one waiting 
 CATCHING_UP = 2.0  # times the rate, for who is late
 WINDOW_MARGIN = 0.03  # seconds that one of Meta's may be longer than one of ours
 PROMPT_MOST = 0.5  # seconds: what takes longer than this is not taken for the ordinary time of an answer
-PROMPT_FORGOTTEN = 0.01  # of how much longer an answer took than the promptest, so that this is that of lately
+PROMPT_SPAN = 30.0  # seconds; for twice as long at most it is not noticed that all answers take longer
+PROMPT_LEARNT = 1.0  # seconds of answers until it is known how long the promptest takes
 ROOM_AGAIN = 0.01  # seconds until it is looked again whether a call without an answer still takes up room
 
 PAIR_EVERY = 6.0  # seconds for one message to one person
@@ -49,44 +50,68 @@ def set_aside(came_in: int, seconds: float) -> float:
 
 
 @dataclass(slots=True)
+class Promptest:
+    """How long the promptest answer of lately took: so long is each call on its way, there and back, at least.
+
+    What a moment of slow answers looks like is no news: who believed it would let calls go too early after it.
+    """
+
+    _since: float = float("-inf")
+    _until: float = float("-inf")
+    """Answers are of lately that came in a span of `PROMPT_SPAN` which ends here, or in the one before it."""
+    _of_span: float = PROMPT_MOST
+    _of_span_before: float = PROMPT_MOST
+
+    def answered(self, took: float, now: float) -> None:
+        """An answer has come that took so many seconds."""
+        if now >= self._until:
+            goes_on = now < self._until + PROMPT_SPAN
+            self._of_span_before = self._of_span if goes_on else PROMPT_MOST
+            self._since = self._since if goes_on else now
+            self._of_span, self._until = PROMPT_MOST, now + PROMPT_SPAN
+        self._of_span = min(self._of_span, took)
+
+    def seconds(self, now: float) -> float:
+        """0 while that is not known."""
+        is_known = now >= self._since + PROMPT_LEARNT and now < self._until + PROMPT_SPAN
+        return min(self._of_span, self._of_span_before) if is_known else 0.0
+
+
+@dataclass(slots=True)
 class Window:
     """The calls that Meta may count within the second in which another one arrives.
 
-    When Meta counts a call is not known, but that it was before its answer. Of a call whose answer came as promptly as
-    any it is known better: it was as long on its way as the next one will be at least. So a call without an answer
-    takes up room, and one with an answer for a second from then on when it was made, and for as much longer as its
-    answer was late. However long Meta or the network or this process stand still, no second of Meta's has more calls
-    in it than there is room for here.
+    When Meta counts a call is not known, but that it was before its answer, and by as much as an answer takes at least
+    less what the next call takes at least: both together are what the promptest of lately took. So a call without an
+    answer takes up room, and one with an answer for a second from its answer on, less that. However long Meta or the
+    network or this process stand still, no second of Meta's has more calls in it than there is room for here.
     """
 
-    _unanswered: int = 0
-    _leaving: list[float] = field(default_factory=list[float])
-    """When each of those that were answered takes up room no more; a heap."""
-    _promptest: float = PROMPT_MOST
+    unanswered: int = 0
+    """Calls that are made and have no answer yet."""
+    _answered: deque[float] = field(default_factory=deque[float])
+    """When each answer came that may take up room still."""
+    _promptest: Promptest = field(default_factory=Promptest)
 
     def begun(self) -> None:
         """A call is made."""
-        self._unanswered += 1
+        self.unanswered += 1
 
     def ended(self, began: float, now: float, *, made: bool = True) -> None:
         """Its answer is here, or none will come; or after all it was not `made`."""
-        self._unanswered -= 1
-        if not made:
-            return
-        took = now - began
-        if took < self._promptest:
-            self._promptest = took
-        else:
-            self._promptest += PROMPT_FORGOTTEN * (min(took, PROMPT_MOST) - self._promptest)
-        heappush(self._leaving, began + max(0.0, took - self._promptest) + 1 + WINDOW_MARGIN)
+        self.unanswered -= 1
+        if made:
+            self._promptest.answered(now - began, now)
+            self._answered.append(now)
 
     def room_at(self, now: float, most: int) -> float:
         """When it is worth asking again whether there is room for one more among `most`; now, if there is."""
-        while self._leaving and self._leaving[0] <= now:
-            heappop(self._leaving)
-        if self._unanswered + len(self._leaving) < most:
+        takes_up = 1 + WINDOW_MARGIN - self._promptest.seconds(now)
+        while self._answered and self._answered[0] + takes_up <= now:
+            self._answered.popleft()
+        if self.unanswered + len(self._answered) < most:
             return now
-        return min(self._leaving[0], now + 1) if self._leaving else now + ROOM_AGAIN
+        return min(self._answered[0] + takes_up, now + 1) if self._answered else now + ROOM_AGAIN
 
 
 @dataclass(slots=True)
@@ -104,6 +129,8 @@ class NumberBudget:
     _latest: float = float("-inf")
     paused_until: float = 0.0
     pause_reason: str | None = None
+    _is_tried: bool = False
+    """Whether it is not known yet that what it paused for is over: then one call at a time finds out."""
 
     def rate(self, now: float) -> float:
         """Messages a second, now."""
@@ -123,7 +150,17 @@ class NumberBudget:
 
     def room_at(self, now: float) -> float:
         """Now, if Meta can't count more than the level with one more call; else when it is worth asking again."""
+        if self._is_tried and self.window.unanswered:
+            return now + ROOM_AGAIN
         return self.window.room_at(now, max(1, int(self.level - self.comes_in)))
+
+    def ahead(self, now: float, seconds: float) -> int:
+        """How many sends are worth claiming now for the next so many seconds."""
+        return 1 if self._is_tried else max(1, int(self.rate(now) * seconds))
+
+    def wait_for_others(self, until: float) -> None:
+        """Another process may have called until a second before: nothing is called earlier."""
+        self._next = max(self._next, until)
 
     def slow_down(self, now: float) -> None:
         """Meta has found it too fast. Several calls that are told so at once slow it down once."""
@@ -132,9 +169,14 @@ class NumberBudget:
         self._share, self._share_at = self._share_at_moment(now) * SLOWED_TO, now
 
     def pause(self, until: float, reason: str) -> None:
-        """Nothing is called before."""
+        """Nothing is called before, and then one call first."""
+        self._is_tried = True
         if until > self.paused_until:
             self.paused_until, self.pause_reason = until, reason
+
+    def goes_on(self) -> None:
+        """Meta has taken a message, or has refused one for what is the matter with that alone."""
+        self._is_tried = False
 
     def is_paused(self, now: float) -> bool:
         return now < self.paused_until

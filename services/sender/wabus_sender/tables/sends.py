@@ -493,3 +493,19 @@ async def called_since(
         since,
     )
     return [(row["phone_number_id"], row["person"], row["calls"]) for row in rows]
+
+
+async def called_by_others(
+    pool: asyncpg.Pool, partitions: Sequence[int], owners: Iterable[UUID], since: datetime
+) -> list[tuple[str, datetime]]:
+    """The numbers for which others than these owners have claimed anything lately, and when they did last."""
+    rows = await pool.fetch(
+        """
+        SELECT phone_number_id, max(called_at) AS at FROM sends
+        WHERE called_at > $2 AND partition = ANY($1) AND owner <> ALL($3) GROUP BY 1
+        """,
+        partitions,
+        since,
+        sorted(owners),
+    )
+    return [(row["phone_number_id"], row["at"]) for row in rows]

@@ -40,7 +40,7 @@ from wabus_runtime.settings import KafkaSettings
 
 from wabus_sender.sending import checks
 from wabus_sender.sending.answers import ANSWER_LOST, Accepted, Again, Outcome, Refused, Unknown, after_tries
-from wabus_sender.sending.budgets import PAIR_SPAN, Window, level_of, set_aside
+from wabus_sender.sending.budgets import PAIR_SPAN, NumberBudget, Window, level_of, set_aside
 from wabus_sender.sending.checks import Facts
 from wabus_sender.sending.queue import HOLD, LANES, NumberQueue, Waiting
 from wabus_sender.sending.reach import Reach
@@ -57,6 +57,7 @@ AHEAD_MOST = 0.5  # seconds: what is more urgent waits behind what is claimed
 LATEST_CLAIM = 0.2  # the weight of the latest claim in how long one takes
 CLAIMED_MOST = 3  # sends for each call that may be under way: the others wait for Kafka, before their call or after it
 TURN_GRAIN = 0.002  # seconds that a call may be early: for less it is not worth sleeping
+OTHERS_CALL = 2.0  # seconds from a claim of another process on, in which it may call and Meta count that
 MARKETING_SHARE = 0.75  # of the sends that may be claimed
 LOOK_EVERY = 1.0  # seconds until it is looked without being told
 LOOK_PAUSE = 0.005  # seconds between two looks
@@ -111,6 +112,8 @@ class Dispatcher:
     most: int
     unanswered: float
     _queues: dict[str, NumberQueue] = field(default_factory=dict[str, NumberQueue])
+    _budgets: dict[str, NumberBudget] = field(default_factory=dict[str, NumberBudget])
+    """Of each number that was ever ours: Meta counts its calls whoever is assigned its partition meanwhile."""
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _look_everywhere: bool = True
     _look_at: set[str] = field(default_factory=set[str])
@@ -222,6 +225,10 @@ class Dispatcher:
         for phone_number_id, person, calls in await sends.called_since(self.pool, partitions, since):
             owed = [now - (moment - at).total_seconds() for at in calls]
             self._queue(phone_number_id).pairs.owed_since(person, owed)
+        since = moment - timedelta(seconds=OTHERS_CALL)
+        for phone_number_id, at in await sends.called_by_others(self.pool, partitions, self._owners, since):
+            until = now - (moment - at).total_seconds() + OTHERS_CALL
+            self._queue(phone_number_id).budget.wait_for_others(until)
         log.info("sending", action="sending", partitions=len(partitions))
         beside = [
             asyncio.create_task(
@@ -283,7 +290,7 @@ class Dispatcher:
             room = self.most * CLAIMED_MOST - len(self._claimed) - len(going)
             if room <= 0:
                 break
-            ahead = max(1, int(queue.budget.rate(now) * window)) - self._ahead.get(phone_number_id, 0)
+            ahead = queue.budget.ahead(now, window) - self._ahead.get(phone_number_id, 0)
             has_room = self._marketing_under_way < self.most * CLAIMED_MOST * MARKETING_SHARE
             marketing = self._people_left.get(phone_number_id, 0) if has_room else 0
             turns = queue.take(now, min(room, ahead), marketing=marketing)
@@ -561,6 +568,8 @@ class Dispatcher:
                     pass
         else:
             self._tries.pop(send.send_id, None)
+        if proves_that_a_number_sends(outcome):
+            queue.budget.goes_on()
         await tell(self.publisher, [event_of(send, outcome, wait, datetime.now(UTC))])
         if isinstance(outcome, Again):
             queue.again(waiting, _now(), wait, hold)
@@ -601,7 +610,8 @@ class Dispatcher:
     def _queue(self, phone_number_id: str) -> NumberQueue:
         queue = self._queues.get(phone_number_id)
         if queue is None:
-            queue = self._queues[phone_number_id] = NumberQueue()
+            budget = self._budgets.setdefault(phone_number_id, NumberBudget())
+            queue = self._queues[phone_number_id] = NumberQueue(budget)
         return queue
 
 
@@ -657,6 +667,17 @@ def event_of(send: Claimed, outcome: Outcome, wait: float, now: datetime) -> Eve
             )  # fmt: skip
         case Unknown():
             return made(SendUnknown, about, now, attempt, attempt=attempt, reason=outcome.reason, label=send.label)
+
+
+def proves_that_a_number_sends(outcome: Outcome) -> bool:
+    """Whether Meta has looked at the message itself, so that nothing is the matter with the number."""
+    match outcome:
+        case Accepted() | Refused():
+            return True
+        case Again():
+            return outcome.reason in ("busy_number", "busy_pair")
+        case Unknown():
+            return False
 
 
 def _word(outcome: Outcome) -> str:
