@@ -358,7 +358,7 @@ subscriptions:
   groups: [subscriptions]
 sender:
   reads: [accounts.v1, conversations.v1, credentials.v1, erasures.v1, insights.v1, keys.v1, messages.v1, prices.v1, sends.v1, templates.v1]
-  writes: [deadletter.v1, keys.v1, sends.v1]
+  writes: [deadletter.v1, keys.v1, sends.v1, templates.v1]
   groups: [sender]
 insights:
   reads: [accounts.v1, credentials.v1, erasures.v1, insights.v1, keys.v1, messages.v1, prices.v1, sends.v1, templates.v1]

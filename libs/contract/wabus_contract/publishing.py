@@ -47,7 +47,7 @@ WHEN = {
     "`MessageReceived`; or once for each change in a webhook of the field `user_id_update`.",
     "Unrecognised": "When a signed webhook, or a part of one, is of a kind that this version does not know.",
     "TemplateSyncRequested": "When an admin clicks Sync Now (`POST /templates/sync`), by schedule, after a failure "
-    "that may pass, or after a webhook.",
+    "that may pass, after a webhook, or when Meta has refused to send a template, once in ten minutes an account.",
     "TemplateSyncStarted": "After a connection or a request, when a worker begins.",
     "TemplateSyncProgressed": "Now and then during a sync that takes a while.",
     "TemplateChanged": "In the transaction that ends a sync, once for each difference; or soon after a webhook.",

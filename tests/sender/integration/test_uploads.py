@@ -54,6 +54,8 @@ async def test_a_file_is_kept_by_meta_and_can_be_sent(sending: Sending, sender: 
     sent = {"from": DEMO_PHONE, "to": PERSON, "type": "image", "image": {"id": body["media_id"], "caption": "Here."}}
     taken = await sending.post(sender, sent)
     await sending.until(sender, taken["send_id"], "accepted")
+    gone = await sending.post(sender, sent | {"image": {"id": "1234567890123"}})
+    assert (await sending.until(sender, gone["send_id"], "refused"))["refusal"]["code"] == "media_gone"
 
 
 async def test_a_form_is_taken_too_and_says_the_type_of_what_has_none(sending: Sending, sender: Client) -> None:

@@ -1,14 +1,28 @@
 """What can't be sent for a while waits or is refused, as the organisation has chosen."""
 
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
-from sending_world import ORG, Client, Json, Sending, received, template, text
+from sending_world import ORG, Client, Json, Sending, received, status, template, text
 from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
-from wabus_events import Body, CapabilityChanged, Header, Template, TemplateChanged
+from wabus_events import (
+    TEMPLATES,
+    Body,
+    CapabilityChanged,
+    Event,
+    Header,
+    Template,
+    TemplateChanged,
+    TemplateSyncRequested,
+    Topic,
+)
 from wabus_events.testing import an
 
 pytest_plugins = ("support.sending_world",)
+
+EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 
 
 async def choose(sending: Sending, sender: Client, **policy: str) -> None:
@@ -122,6 +136,60 @@ async def test_who_meta_says_wants_no_marketing_is_not_asked_about_again(sending
     found = await sending.until(sender, (await sending.post(sender, template()))["send_id"], "refused")
     assert (found["refusal"]["code"], found["refusal"]["error_code"]) == ("not_wanted", 131050)
     assert await refusal() == "wants_no_marketing"
+
+
+async def test_a_template_that_meta_does_not_take_as_it_is_known_here_is_compared_with_metas_once(
+    sending: Sending, sender: Client, events_in: EventsIn
+) -> None:
+    fault = {"path": "/messages", "method": "POST", "code": 132001, "status": 404, "times": 3}
+    await sending.control("POST", "/faults", {"fail": fault})
+    for each in range(3):
+        taken = await sending.post(sender, template(f"49151000002{each:02}"))
+        found = await sending.until(sender, taken["send_id"], "refused")
+        assert (found["refusal"]["code"], found["refusal"]["error_code"]) == ("template_wrong", 132001)
+
+    async def asked() -> list[TemplateSyncRequested]:
+        return [event for event in await events_in(TEMPLATES) if isinstance(event, TemplateSyncRequested)]
+
+    async def is_asked() -> bool:
+        return bool(await asked())
+
+    await sending.eventually(is_asked)
+    found = {(event.org_id, event.waba_id, event.reason) for event in await asked()}
+    assert found == {(ORG, DEMO_WABA, "send_refused")}
+    assert len({event.sync_id for event in await asked()}) <= 2  # the ten minutes may end meanwhile
+
+
+@pytest.mark.parametrize("way", ["answer", "status"])
+async def test_nobody_is_written_to_in_vain_once_meta_has_said_that_their_reaction_opened_no_window(
+    sending: Sending, sender: Client, way: str
+) -> None:
+    person = "4915100000333"
+
+    async def refusal() -> str | None:
+        async with sender.post("/messages/check", json=text(person), headers=sending.bearer(ORG, "agent")) as answer:
+            return ((await answer.json())["refusal"] or {}).get("code")
+
+    async def may_be_open() -> bool:
+        return await refusal() is None
+
+    async def is_closed() -> bool:
+        return await refusal() == "window_closed"
+
+    reaction = received(person, at=datetime.now(UTC) - timedelta(minutes=1))
+    await sending.publisher.publish([reaction.model_copy(update={"message_type": "reaction"})])
+    await sending.eventually(may_be_open)
+    if way == "answer":
+        fault = {"path": "/messages", "method": "POST", "code": 131047, "status": 400, "times": 1}
+        await sending.control("POST", "/faults", {"fail": fault})
+        found = await sending.until(sender, (await sending.post(sender, text(person)))["send_id"], "refused")
+        assert (found["refusal"]["code"], found["refusal"]["error_code"]) == ("window_closed", 131047)
+    else:
+        failed = status(str(uuid4()), "failed", person).model_copy(update={"error_codes": [131047]})
+        await sending.publisher.publish([failed])
+    await sending.eventually(is_closed)
+    await sending.publisher.publish([received(person)])
+    await sending.eventually(may_be_open)
 
 
 async def test_what_comes_in_is_left_to_those_who_write(sending: Sending, sender: Client) -> None:

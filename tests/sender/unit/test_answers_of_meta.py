@@ -20,6 +20,16 @@ def error(code: int, **more: Any) -> dict[str, Any]:
     return {"error": {"message": "(#1) It failed", "type": "OAuthException", "code": code, **more}}
 
 
+@pytest.mark.parametrize("code", [100, 131009])
+@pytest.mark.parametrize("within", ["message", "details"])
+def test_who_sends_a_file_that_meta_has_no_more_is_told_to_upload_it_anew(code: int, within: str) -> None:
+    said = "(#100) Param image['id'] is not a valid whatsapp business account media attachment ID"
+    more = {"message": said} if within == "message" else {"error_data": {"details": said}}
+    assert outcome(400, error(code, **more)) == Refused("media_gone", code)
+    assert "Upload the file anew" in explained("media_gone", code).remedy
+    assert outcome(400, error(code)) == Refused("request_wrong", code)
+
+
 def test_an_answer_with_a_message_is_accepted() -> None:
     content = {
         "messaging_product": "whatsapp",

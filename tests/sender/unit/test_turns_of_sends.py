@@ -20,7 +20,7 @@ from wabus_sender.sending.budgets import (
     level_of,
     set_aside,
 )
-from wabus_sender.sending.queue import HOLD, NumberQueue, Waiting
+from wabus_sender.sending.queue import HOLD, MostUrgentFirst, NumberQueue, Waiting
 
 
 def waiting(name: str, lane: Lane = "service", person: str | None = None) -> Waiting:
@@ -33,6 +33,18 @@ def test_an_answer_goes_before_a_campaign_that_waits() -> None:
     queue.take(0, 10)
     queue.add([waiting("answer")])
     assert queue.take(0, 1).go == [waiting("answer")]
+
+
+def test_an_answer_goes_before_what_is_claimed_of_a_campaign() -> None:
+    waiting_for_turns = MostUrgentFirst[str]()
+    lanes: tuple[Lane, ...] = ("marketing", "utility", "service", "marketing", "authentication", "service")
+    for number, lane in enumerate(lanes):
+        waiting_for_turns.add(lane, f"{lane}{number}")
+    assert waiting_for_turns.first() == "authentication4"
+    taken: list[str] = []
+    while waiting_for_turns:
+        taken.append(waiting_for_turns.take())
+    assert taken == ["authentication4", "service2", "service5", "utility1", "marketing0", "marketing3"]
 
 
 def test_lanes_share_by_weight() -> None:

@@ -105,7 +105,8 @@ class TemplateSyncRequested(WabaEvent, topic=TEMPLATES):
 
     sync_id: str
     reason: str
-    """`manual`, `reconciliation`, `retry` (the one before failed for a while), `webhook` (it could not be followed)."""
+    """`manual`, `reconciliation`, `retry` (the one before failed for a while), `webhook` (it could not be followed),
+    `send_refused` (Meta refused to send a template as it is known here)."""
     requested_by: str | None = None
 
 

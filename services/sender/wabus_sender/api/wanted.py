@@ -181,7 +181,8 @@ async def known_of(pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime) -
     if template:
         _check_parameters(wish, template)
     place = org_id, wish.phone_number_id, wish.wa_id or wish.user_id or ""
-    user_last_at, maybe_at = (await contacts.windows(pool, [place])).get(place, (None, None))
+    found = (await contacts.windows(pool, [place])).get(place, (None, None, None))
+    user_last_at, maybe_at, refused_at = found
     policy = await policies.policy(pool, org_id)
     known_facts = Facts(
         is_template=wish.kind == "template",
@@ -189,6 +190,7 @@ async def known_of(pool: asyncpg.Pool, org_id: str, wish: Wish, now: datetime) -
         owner=number.org_id,
         user_last_at=user_last_at,
         maybe_at=maybe_at,
+        refused_at=refused_at,
         template_status=template and template.status,
         template_waits=policy.paused_template == "wait",
         category=template and template.category,

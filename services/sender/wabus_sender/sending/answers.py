@@ -33,6 +33,13 @@ minute."""
 
 LONGEST_TEXT = 1_000  # characters of an id; Meta's own have fewer than 200
 
+MEDIA_GONE = "media_gone"
+"""Why a message is refused with a file that Meta does not have: it keeps them for 30 days, each for one number."""
+
+_NO_SUCH_FILE = "media attachment id"
+"""What Meta says of such an id, with the code of whatever it does not take. Source: reports of "Param image['id'] is
+not a valid whatsapp business account media attachment ID"."""
+
 REFUSED_OTHERWISE = "refused_by_meta"
 """Why a send is refused with a code that is not known."""
 
@@ -89,7 +96,9 @@ def outcome(status: int, content: Mapping[str, Any] | None) -> Outcome:
         case {"error": _, "messages": _}:
             return Unknown("no_graph_answer")  # it says both that it was sent and that it was not
         case {"error": {"code": int(code)}} if not isinstance(code, bool):
-            return _of_error(status, code, _is_transient(content))
+            found = _of_error(status, code, _is_transient(content))
+            gone = isinstance(found, Refused) and found.code == "request_wrong" and _names_no_file(content)
+            return Refused(MEDIA_GONE, code) if gone else found
         case {"messages": [{"id": str(wamid), **message}, *_], **others} if status < 300 and _text(wamid):
             return _accepted(wamid, message, others)
         case _:
@@ -106,6 +115,11 @@ def after_tries(again: Again, tries: int) -> Again | Refused:
     return Again(again.reason, wait, again.scope, again.error_code, counted=True)
 
 
+def tells_of_another_template(refused: Refused) -> bool:
+    """Whether Meta has refused a template as it is known here: then it may be another one by now."""
+    return refused.error_code is not None and kind_of(refused.error_code) in ("template_wrong", "template_stopped")
+
+
 def _of_error(status: int, code: int, transient: bool) -> Outcome:
     kind = kind_of(code)
     if kind is None and (status >= 500 or transient):
@@ -116,6 +130,16 @@ def _of_error(status: int, code: int, transient: bool) -> Outcome:
     if handling.again:
         return Again(kind, WAITS[kind], _SCOPES[handling.concerns], code, counted=handling.counted)
     return Refused("window_closed" if kind == "needs_template" else kind, code)
+
+
+def _names_no_file(content: Mapping[str, Any]) -> bool:
+    match content:
+        case {"error": {"message": str(text), "error_data": {"details": str(details)}}}:
+            return _NO_SUCH_FILE in f"{text} {details}".lower()
+        case {"error": {"message": str(text)}}:
+            return _NO_SUCH_FILE in text.lower()
+        case _:
+            return False
 
 
 def _is_transient(content: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from wabus_whatsapp.sending.country_rules import rule_against
-from wabus_whatsapp.window import window
+from wabus_whatsapp.window import Window, window
 
 FRESH = timedelta(seconds=3)
 """What was read longer ago may have been overtaken by what Meta knows: then Meta decides."""
@@ -129,6 +129,8 @@ class Facts(NamedTuple):
     """Whose the number is now."""
     user_last_at: datetime | None = None
     maybe_at: datetime | None = None
+    refused_at: datetime | None = None
+    """When Meta last refused a message to the person because the window was closed."""
     template_status: str | None = None
     """None where the template is not known."""
     template_waits: bool = False
@@ -169,18 +171,21 @@ def refusal(org_id: str, facts: Facts, now: datetime) -> Refusal | None:
         return None
     if _is_of_another(facts, now):
         return THREAD_OF_ANOTHER
-    found = window(now, user_last_at=facts.user_last_at, maybe_at=facts.maybe_at)
-    return WINDOW_CLOSED if found.state == "closed" else None
+    return WINDOW_CLOSED if _window(facts, now).state == "closed" else None
 
 
 def writes_first(facts: Facts, now: datetime) -> bool:
     """Whether it counts among those whom a business writes to first: nothing of theirs has opened the window."""
-    return window(now, user_last_at=facts.user_last_at, maybe_at=facts.maybe_at).state == "closed"
+    return _window(facts, now).state == "closed"
 
 
 def must_wait(facts: Facts) -> bool:
     """Whether it is not sent now, and not refused either, if nothing else is in its way."""
     return facts.is_template and facts.template_waits and facts.template_status == PAUSED
+
+
+def _window(facts: Facts, now: datetime) -> Window:
+    return window(now, user_last_at=facts.user_last_at, maybe_at=facts.maybe_at, refused_at=facts.refused_at)
 
 
 def _is_of_another(facts: Facts, now: datetime) -> bool:

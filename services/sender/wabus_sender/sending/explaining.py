@@ -22,6 +22,10 @@ _OTHERWISE = {
         "This number has blocked as many people as WhatsApp allows.",
         "Unblock people of long ago.",
     ),
+    "media_gone": (
+        "WhatsApp does not have the file that the message names: it keeps files for 30 days, each for one number.",
+        "Upload the file anew for this number, and send the message with its new id.",
+    ),
     "upload_lost": ("The file was lost on its way.", "Upload it again."),
     "refused_by_meta": ("WhatsApp refused the message.", _LOOK_UP),
 }

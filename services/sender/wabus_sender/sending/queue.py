@@ -6,8 +6,9 @@ Times are seconds of a clock that only goes on.
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from math import inf
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from wabus_events.models.sends import Lane
 
@@ -37,6 +38,34 @@ class Turns(NamedTuple):
 
     go: Sequence[Waiting]
     later: Sequence[tuple[Waiting, float]]
+
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class MostUrgentFirst(Generic[T]):
+    """What waits for a turn of one number: the most urgent lane first, each in its order."""
+
+    _waiting: list[tuple[int, int, T]] = field(default_factory=list[tuple[int, int, T]])
+    """A heap, by the lane and by how many were added before."""
+    _added: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, lane: Lane, each: T) -> None:
+        """It waits from now on."""
+        self._added += 1
+        heappush(self._waiting, (LANES.index(lane), self._added, each))
+
+    def first(self) -> T:
+        """Whose turn it would be now."""
+        return self._waiting[0][2]
+
+    def take(self) -> T:
+        """The same, which waits no more."""
+        return heappop(self._waiting)[2]
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from wabus_events import (
     ThreadControlChanged,
 )
 from wabus_whatsapp.joins import STATE_OF_STATUS
-from wabus_whatsapp.window import Opens, came_by_ad, free_until_in, opened_by
+from wabus_whatsapp.window import REFUSED, Opens, came_by_ad, free_until_in, opened_by
 
 from wabus_sender.sending.people.opting import written_in
 
@@ -37,6 +37,8 @@ class Seen(NamedTuple):
     opens: Opens
     wamid: str | None = None
     """Of the message that they wrote."""
+    refused: bool = False
+    """Whether Meta has refused a message to them because the window was closed."""
 
 
 class Preferred(NamedTuple):
@@ -116,7 +118,8 @@ def facts_of(event: Event) -> Iterator[Seen | StatusOfSend | Preferred | ShortTe
             yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.NO)
         case MessageStatusChanged():
             if event.group_id is None:
-                yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.NO)
+                refused = REFUSED in event.error_codes
+                yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.NO, refused=refused)
                 if until := _free_until(event.value):
                     yield FreeEntry(event.phone_number_id, event.wa_id, event.user_id, event.time, until)
                 if STOPPED in event.error_codes:

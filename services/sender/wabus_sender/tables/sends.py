@@ -273,6 +273,8 @@ class Checked(NamedTuple):
     """Whether the organisation leaves it to Meta where something is not delivered in a country."""
     user_last_at: datetime | None
     maybe_at: datetime | None
+    refused_at: datetime | None
+    """When Meta last refused a message to the person because the window was closed."""
     stopped: bool
     """Whether the person wants no marketing from the number, as Meta tells it."""
     opted_out: bool
@@ -297,7 +299,7 @@ async def to_check(pool: asyncpg.Pool, send_ids: Iterable[str]) -> list[Checked]
             CASE WHEN accounts.waba_id IS NULL THEN sends.org_id ELSE accounts.org_id END,
             template_name, template_language, templates.status, coalesce(policies.paused_template = 'wait', false),
             coalesce(policies.country_rules = 'ask_meta', false),
-            wrote.user_last_at, wrote.maybe_at, coalesce(chosen.stopped, false),
+            wrote.user_last_at, wrote.maybe_at, wrote.refused_at, coalesce(chosen.stopped, false),
             coalesce(told.opted_out, false),
             (
                 SELECT CASE WHEN NOT ours THEN owners.at END FROM thread_owners AS owners
@@ -321,7 +323,8 @@ async def to_check(pool: asyncpg.Pool, send_ids: Iterable[str]) -> list[Checked]
         LEFT JOIN policies ON policies.org_id = sends.org_id
         LEFT JOIN contacts ON contacts.org_id = sends.org_id AND contacts.value = coalesce(wa_id, user_id)
         LEFT JOIN LATERAL (
-            SELECT max(windows.user_last_at) AS user_last_at, max(windows.maybe_at) AS maybe_at FROM windows
+            SELECT max(windows.user_last_at) AS user_last_at, max(windows.maybe_at) AS maybe_at,
+                max(windows.refused_at) AS refused_at FROM windows
             WHERE windows.org_id = sends.org_id AND windows.phone_number_id = sends.phone_number_id
                 AND windows.value IN (coalesce(wa_id, user_id), contacts.other)
         ) AS wrote ON true

@@ -6,7 +6,6 @@ between, whoever owns the partition next finds a claim without an answer, and sa
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,13 +41,13 @@ from wabus_sender.sending import checks
 from wabus_sender.sending.answers import ANSWER_LOST, Accepted, Again, Outcome, Refused, Unknown, after_tries
 from wabus_sender.sending.budgets import PAIR_SPAN, NumberBudget, Window, level_of, set_aside
 from wabus_sender.sending.checks import Facts
-from wabus_sender.sending.queue import HOLD, LANES, NumberQueue, Waiting
+from wabus_sender.sending.queue import HOLD, LANES, MostUrgentFirst, NumberQueue, Waiting
 from wabus_sender.sending.reach import Reach
 from wabus_sender.tables import facts, labels, numbers, policies, reach, sends
 from wabus_sender.tables.sends import Checked, Claimed
 from wabus_sender.worker import blocking, marking, projector, settling
 from wabus_sender.worker.calling import Calls
-from wabus_sender.worker.telling import made, tell
+from wabus_sender.worker.telling import TemplateSyncs, made, tell
 
 IN_MEMORY = 400  # sends of a lane of a number that are read at once
 REFILL_BELOW = 150  # of them, fewer of which wait
@@ -87,6 +86,9 @@ log = structlog.get_logger()
 
 Turn = asyncio.Future[Again | None]
 """A turn of a number to call, or why there is none."""
+
+TurnsWanted = MostUrgentFirst[tuple[NumberQueue, Turn]]
+"""Who waits for a turn of one number."""
 
 Named = tuple[str, str | None, str | None]
 """A template: of which account, its name, and its language."""
@@ -128,9 +130,7 @@ class Dispatcher:
     _marketing_under_way: int = 0
     _ahead: dict[str, int] = field(default_factory=dict[str, int])
     """Of each number, the sends that are claimed and not called yet."""
-    _turns: dict[str, deque[tuple[NumberQueue, Turn]]] = field(
-        default_factory=dict[str, deque[tuple[NumberQueue, Turn]]]
-    )
+    _turns: dict[str, TurnsWanted] = field(default_factory=dict[str, TurnsWanted])
     """Of each number, those who wait for a turn, while somebody gives turns."""
     _claim_takes: float = 0.0
     """Seconds from looking at what is due to Kafka having the claims, lately."""
@@ -147,9 +147,10 @@ class Dispatcher:
     _reach_at: float = 0.0
     _stopping: bool = False
     _room: asyncio.Semaphore = field(init=False)
+    _syncs: TemplateSyncs = field(init=False)
 
     def __post_init__(self) -> None:
-        self._room = asyncio.Semaphore(self.most)
+        self._room, self._syncs = asyncio.Semaphore(self.most), TemplateSyncs(self.publisher)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Send for ever what this process owns."""
@@ -453,7 +454,7 @@ class Dispatcher:
 
     async def _send(self, send: Claimed, waiting: Waiting, *, told: bool) -> None:
         queue = self._queue(send.phone_number_id)
-        outcome = await self._turn(send.phone_number_id, queue) if told else Again("kafka_away", LOOK_EVERY)
+        outcome = await self._turn(send, queue) if told else Again("kafka_away", LOOK_EVERY)
         self._ahead[send.phone_number_id] -= 1
         self._wake.set()
         if outcome is None:
@@ -467,29 +468,30 @@ class Dispatcher:
             UNDER_WAY.set(len(self._claimed))
             self._wake.set()
 
-    async def _turn(self, phone_number_id: str, queue: NumberQueue) -> Again | None:
+    async def _turn(self, send: Claimed, queue: NumberQueue) -> Again | None:
         """Wait for the number's next turn and for room among the calls, which `_called` gives back.
 
         Why it is not called after all, if so: then there is nothing to give back.
         """
         turn: Turn = asyncio.get_running_loop().create_future()
-        waiting = self._turns.get(phone_number_id)
+        waiting = self._turns.get(send.phone_number_id)
         if waiting is None:
-            waiting = self._turns[phone_number_id] = deque()
-            self._start(self._give_turns(phone_number_id, waiting))
-        waiting.append((queue, turn))
+            waiting = self._turns[send.phone_number_id] = TurnsWanted()
+            self._start(self._give_turns(send.phone_number_id, waiting))
+        waiting.add(send.lane, (queue, turn))
         return await turn
 
-    async def _give_turns(self, phone_number_id: str, waiting: deque[tuple[NumberQueue, Turn]]) -> None:
-        """Give a number's turns, one after the other, to those who wait for them.
+    async def _give_turns(self, phone_number_id: str, waiting: TurnsWanted) -> None:
+        """Give a number's turns, one after the other, to those who wait for them, the most urgent first.
 
-        One for all of them: who are late get their turns at once, and not each when the loop comes to it.
+        One for all of them: who are late get their turns at once, and not each when the loop comes to it. To whom is
+        seen when the turn has come, so that an answer does not wait for what was claimed of a campaign before.
         """
         try:
             while waiting:
-                queue, turn = waiting[0]
+                queue, _ = waiting.first()
                 why = self._not_now(queue) or await self._next_turn(queue)
-                waiting.popleft()
+                queue, turn = waiting.take()
                 if not turn.done():
                     turn.set_result(why)
                 elif why is None:
@@ -497,8 +499,8 @@ class Dispatcher:
                     queue.budget.window.ended(_now(), _now(), made=False)
         finally:
             del self._turns[phone_number_id]
-            for _, turn in waiting:
-                turn.cancel()
+            while waiting:
+                waiting.take()[1].cancel()
 
     async def _next_turn(self, queue: NumberQueue) -> Again | None:
         """The number's next turn, with room among the calls; why there is none, if so."""
@@ -549,6 +551,8 @@ class Dispatcher:
                 self._tries.clear()
             tries = self._tries[send.send_id] = self._tries.get(send.send_id, 0) + 1
             outcome = after_tries(outcome, tries)
+        if isinstance(outcome, Refused):
+            self._start(self._syncs.ask_after(send, outcome, datetime.now(UTC)))
         if isinstance(outcome, Refused) and outcome.code == "template_stopped":
             self._stop_template(send, outcome)
             if outcome.error_code == TEMPLATE_PAUSED and await self._lets_wait(send.org_id):
@@ -632,6 +636,7 @@ def _facts(each: Checked) -> Facts:
         owner=each.owner,
         user_last_at=each.user_last_at,
         maybe_at=each.maybe_at,
+        refused_at=each.refused_at,
         template_status=each.template_status,
         template_waits=each.template_waits,
         category=each.lane.upper(),

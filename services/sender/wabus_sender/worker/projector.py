@@ -48,7 +48,7 @@ from wabus_runtime.projection.replay_over import LastingTables
 from wabus_runtime.settings import IdentitySettings
 from wabus_whatsapp.ids import Ids, Kind
 from wabus_whatsapp.joins import latest
-from wabus_whatsapp.window import Opens
+from wabus_whatsapp.window import REFUSED, Opens
 
 from wabus_sender.sending.reading import STOPPED, FreeEntry, Handed, Preferred, Seen, ShortText, StatusOfSend, facts_of
 from wabus_sender.sending.states import fold
@@ -314,7 +314,7 @@ class _Folding:
                 add(org_id, value, other, fact.at)
                 conversations |= self._conversation_ids(org_id, waba_id, fact.phone_number_id, value, kind)
                 place = (org_id, fact.phone_number_id, value)
-                if fact.opens is not Opens.NO:
+                if fact.opens is not Opens.NO or fact.refused:
                     before = wrote.get(place)
                     sure = fact.at if fact.opens is Opens.YES else None
                     maybe = fact.at if fact.opens is Opens.MAYBE else None
@@ -323,6 +323,7 @@ class _Folding:
                         latest(sure, before and before.user_last_at),
                         latest(maybe, before and before.maybe_at),
                         _later_wamid(before, sure, fact.wamid),
+                        latest(fact.at if fact.refused else None, before and before.refused_at),
                     )
         for event, links in changes:
             org_id = self._owner(event) or ""
@@ -392,8 +393,8 @@ async def _fold_events(connection: Connection, events: Sequence[Event]) -> None:
         after = {send_id: reduce(fold, told[send_id], send) for send_id, send in before.items()}
         newest = {send_id: max(event.time for event in told[send_id]) for send_id in after}
         await sends.update(connection, {send_id: (send, newest[send_id]) for send_id, send in after.items()})
-    unwanted = {
-        event.send_id: event.time for event in events if isinstance(event, SendRefused) and event.error_code == STOPPED
-    }
-    if unwanted:
+    refused = [event for event in events if isinstance(event, SendRefused)]
+    if unwanted := {event.send_id: event.time for event in refused if event.error_code == STOPPED}:
         await contacts.take_refusals(connection, unwanted)
+    if closed := {event.send_id: event.time for event in refused if event.error_code == REFUSED}:
+        await contacts.take_closed_windows(connection, closed)

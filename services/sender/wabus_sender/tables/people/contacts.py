@@ -24,7 +24,7 @@ class Contact(NamedTuple):
 
 
 class Wrote(NamedTuple):
-    """Somebody wrote to a number, or called it."""
+    """Somebody wrote to a number, or called it; or Meta has refused a message to them because they had not."""
 
     org_id: str
     phone_number_id: str
@@ -33,6 +33,7 @@ class Wrote(NamedTuple):
     maybe_at: datetime | None
     wamid: str | None
     """Of what they wrote at `user_last_at`, if that was a message."""
+    refused_at: datetime | None
 
 
 class Choice(NamedTuple):
@@ -81,14 +82,17 @@ async def write(
     if written := sorted(wrote, key=lambda each: each[:3]):
         await connection.execute(
             """
-            INSERT INTO windows AS known (org_id, phone_number_id, value, user_last_at, maybe_at, last_wamid)
-            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[])
+            INSERT INTO windows AS known
+                (org_id, phone_number_id, value, user_last_at, maybe_at, last_wamid, refused_at)
+            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[],
+                $7::timestamptz[])
             ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET
                 last_wamid = CASE WHEN excluded.last_wamid IS NOT NULL
                     AND excluded.user_last_at >= coalesce(known.user_last_at, excluded.user_last_at)
                     THEN excluded.last_wamid ELSE known.last_wamid END,
                 user_last_at = greatest(known.user_last_at, excluded.user_last_at),
-                maybe_at = greatest(known.maybe_at, excluded.maybe_at)
+                maybe_at = greatest(known.maybe_at, excluded.maybe_at),
+                refused_at = greatest(known.refused_at, excluded.refused_at)
             """,
             *map(list, zip(*written, strict=True)),
         )
@@ -118,14 +122,16 @@ async def address(pool: asyncpg.Pool, org_id: str, conversation_id: str) -> Addr
 
 async def windows(
     connection: asyncpg.Pool | Connection, persons: Sequence[tuple[str, str, str]]
-) -> dict[tuple[str, str, str], tuple[datetime | None, datetime | None]]:
-    """When each person (organisation, number, identifier) last wrote, and last did what may count as writing.
+) -> dict[tuple[str, str, str], tuple[datetime | None, datetime | None, datetime | None]]:
+    """When each person (organisation, number, identifier) last wrote, and last did what may count as writing; and when
+    Meta last refused a message to them because they had not.
 
     A person is also who has the identifier that it came together with last.
     """
     rows = await connection.fetch(
         """
-        SELECT asked.org_id, asked.phone_number_id, asked.value, max(user_last_at) AS wrote, max(maybe_at) AS maybe
+        SELECT asked.org_id, asked.phone_number_id, asked.value, max(user_last_at) AS wrote, max(maybe_at) AS maybe,
+            max(refused_at) AS refused
         FROM unnest($1::text[], $2::text[], $3::text[]) AS asked(org_id, phone_number_id, value)
         LEFT JOIN contacts ON contacts.org_id = asked.org_id AND contacts.value = asked.value
         JOIN windows ON windows.org_id = asked.org_id AND windows.phone_number_id = asked.phone_number_id
@@ -134,7 +140,10 @@ async def windows(
         """,
         *(list(column) for column in zip(*persons, strict=True)),
     )
-    return {(row["org_id"], row["phone_number_id"], row["value"]): (row["wrote"], row["maybe"]) for row in rows}
+    return {
+        (row["org_id"], row["phone_number_id"], row["value"]): (row["wrote"], row["maybe"], row["refused"])
+        for row in rows
+    }
 
 
 async def write_choices(connection: Connection, choices: Iterable[Choice]) -> None:
@@ -146,6 +155,23 @@ async def write_choices(connection: Connection, choices: Iterable[Choice]) -> No
         WHERE (excluded.at, excluded.stopped) > (known.at, known.stopped)
         """,
         sorted(choices),
+    )
+
+
+async def take_closed_windows(connection: Connection, refused: Mapping[str, datetime]) -> None:
+    """Write down that for whom these sends were to the window was closed, as Meta has said at these moments."""
+    await connection.execute(
+        """
+        INSERT INTO windows AS known (org_id, phone_number_id, value, refused_at)
+        SELECT org_id, phone_number_id, value, max(refused.at)
+        FROM unnest($1::uuid[], $2::timestamptz[]) AS refused(send_id, at) JOIN sends USING (send_id)
+        CROSS JOIN unnest(ARRAY[wa_id, user_id]) AS value
+        WHERE value IS NOT NULL GROUP BY org_id, phone_number_id, value ORDER BY 1, 2, 3
+        ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET
+            refused_at = greatest(known.refused_at, excluded.refused_at)
+        """,
+        list(map(UUID, refused)),
+        list(refused.values()),
     )
 
 

@@ -98,7 +98,7 @@ _BY_ACCOUNT = (
 )
 _BY_CONTACT = (
     "DELETE FROM sends WHERE org_id = $1 AND (wa_id = $2 OR user_id = $2) AND requested_at <= $3",
-    "DELETE FROM windows WHERE org_id = $1 AND value = $2 AND greatest(user_last_at, maybe_at) <= $3",
+    "DELETE FROM windows WHERE org_id = $1 AND value = $2 AND greatest(user_last_at, maybe_at, refused_at) <= $3",
     "DELETE FROM preferences WHERE org_id = $1 AND value = $2 AND at <= $3",
     "DELETE FROM thread_owners WHERE org_id = $1 AND value = $2 AND at <= $3",
     "DELETE FROM free_entries WHERE org_id = $1 AND value = $2 AND at <= $3",
