@@ -36,11 +36,13 @@ async def write(connection: Connection, changes: Iterable[Successor]) -> None:
     )
     for statement in (
         """
-        INSERT INTO windows AS known (org_id, phone_number_id, value, user_last_at, maybe_at)
-        SELECT org_id, phone_number_id, $3, user_last_at, maybe_at FROM windows WHERE org_id = $1 AND value = $2
+        INSERT INTO windows AS known (org_id, phone_number_id, value, user_last_at, maybe_at, refused_at)
+        SELECT org_id, phone_number_id, $3, user_last_at, maybe_at, refused_at FROM windows
+        WHERE org_id = $1 AND value = $2
         ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET
             user_last_at = greatest(known.user_last_at, excluded.user_last_at),
-            maybe_at = greatest(known.maybe_at, excluded.maybe_at)
+            maybe_at = greatest(known.maybe_at, excluded.maybe_at),
+            refused_at = greatest(known.refused_at, excluded.refused_at)
         """,
         """
         INSERT INTO preferences AS known (org_id, phone_number_id, value, stopped, at)
