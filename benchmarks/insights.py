@@ -51,8 +51,7 @@ from wabus_runtime.directory.directory import Directory
 from wabus_runtime.http.auth import make_token
 from wabus_runtime.postgres.database import migrate, migrated_pool
 from wabus_runtime.projection.declaration import MAX_BATCH
-from wabus_runtime.projection.engine import TURN_RECORDS
-from wabus_runtime.projection.recorded import Recorded, Write
+from wabus_runtime.projection.recorded import TURN_RECORDS, Recorded, Write
 from wabus_runtime.service.process import GC_THRESHOLD
 from wabus_runtime.settings import AuthSettings, KafkaSettings, load
 from wabus_whatsapp.ids import message_id

@@ -27,7 +27,7 @@ async def fold_work(pool: asyncpg.Pool, *batches: Sequence[Event]) -> None:
     for batch in batches:
         records = [Recorded(event, CONVERSATIONS.name, 0, place, event.time) for place, event in enumerate(batch)]
         async with pool.acquire() as connection, connection.transaction():
-            await apply(records)(connection)
+            await (await apply(records))(connection)
 
 
 @dataclass

@@ -61,7 +61,7 @@ from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.directory.directory import Directory
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.postgres.offsets import offsets
-from wabus_runtime.projection.recorded import Recorded
+from wabus_runtime.projection.recorded import Recorded, Write
 from wabus_runtime.projection.replay_over import replay_over
 from wabus_runtime.settings import CredentialSettings, load
 from waiting import Eventually
@@ -359,21 +359,22 @@ async def test_what_a_worker_had_gathered_before_it_knew_of_a_line_is_not_writte
     def recorded(events: Sequence[Event], first: int) -> list[Recorded]:
         return [Recorded(event, "messages.v1", 0, first + place, NOW) for place, event in enumerate(events)]
 
-    async def write(records: Any) -> None:
+    async def write(prepared: Write) -> None:
         async with world.pool.acquire() as connection, connection.transaction():
-            await records(connection)
+            await prepared(connection)
 
-    await write(apply(recorded([recent(received("known", 2, BEN))], 0)))
+    await write(await apply(recorded([recent(received("known", 2, BEN))], 0)))
     drawn = [line(ContactForgotten, ANNA, moment(LINE)), line(OrganisationForgotten, ORG, moment(LINE))]
-    first = apply(recorded(drawn[:1], 1))
-    gathered = [apply(recorded([recent(received(f"late {number}", 3 + number))], 2 + number)) for number in range(2)]
+    first = await apply(recorded(drawn[:1], 1))
+    late = [recorded([recent(received(f"late {number}", 3 + number))], 2 + number) for number in range(2)]
+    gathered = [await apply(records) for records in late]
     await write(first)
     await write(gathered[0])
     await write(gathered[1])
     assert [row[0] for row in await world.pool.fetch("SELECT wamid FROM messages")] == ["known"]
 
-    later = apply(recorded([recent(received("of the organisation", 9, BEN))], 9))
-    await write(apply(recorded(drawn[1:], 8)))
+    later = await apply(recorded([recent(received("of the organisation", 9, BEN))], 9))
+    await write(await apply(recorded(drawn[1:], 8)))
     await clearing.clear(world.pool, keeping, Ids(settings.identity_bytes), set(), lambda: None)
     await write(later)
     assert await world.is_empty()

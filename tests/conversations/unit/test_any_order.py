@@ -1,15 +1,17 @@
 """The fold of any history, in any order and with repetitions, is that of a reference that reads it in order."""
 
 import random
+from datetime import datetime
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_threads import Naive, histories, naive
 from profiles import examples
-from threads import IDS, ORG, facts, rules
+from threads import IDS, ORG, at, facts, rules
+from wabus_conversations.threads.facts import Account
 from wabus_conversations.threads.fold import Thread, threads_of
-from wabus_conversations.threads.gathering import gather
+from wabus_conversations.threads.gathering import Gathering, gather
 from wabus_conversations.threads.ids import message_id
 from wabus_events import Event
 
@@ -74,3 +76,20 @@ def test_the_same_threads_whatever_came_first_and_however_often(history: list[Ev
     order.shuffle(shuffled)
 
     assert held(threads_of(gather(facts(shuffled), rules()), IDS)) == expected(naive(history))
+
+
+@settings(max_examples=examples(200))
+@given(histories(), st.integers(0, 30), st.integers(-5, 30))
+def test_a_batch_says_the_same_in_whatever_pieces_it_is_prepared(history: list[Event], cut: int, since: int) -> None:
+    told = facts(history)
+
+    def kept_from(_: Account) -> datetime:
+        return at(since)
+
+    some_are_too_old = rules(kept_from=kept_from)
+    in_pieces = Gathering(some_are_too_old)
+
+    for piece in (told[:cut], [], told[cut:]):
+        in_pieces.add(piece)
+
+    assert in_pieces.batch() == gather(told, some_are_too_old)

@@ -86,7 +86,7 @@ async def take(pool: asyncpg.Pool, events: Sequence[Event], first_offset: int = 
         Recorded(event, event.topic.name, 0, offset, event.time) for offset, event in enumerate(events, first_offset)
     ]
     async with pool.acquire() as connection, connection.transaction():
-        await applying(records)(connection)
+        await (await applying(records))(connection)
 
 
 async def rows(pool: asyncpg.Pool) -> dict[str, list[str]]:

@@ -31,11 +31,10 @@ from wabus_runtime.projection.declaration import Projection
 from wabus_runtime.projection.erasing import is_of_the_forgotten
 from wabus_runtime.projection.lag import LagGauges, observe_latency
 from wabus_runtime.projection.ownership import Ownership
-from wabus_runtime.projection.recorded import Recorded, Write, logged_at, recorded_event
+from wabus_runtime.projection.recorded import TURN_RECORDS, Recorded, Write, logged_at, recorded_event
 from wabus_runtime.projection.replay import forget_first
 from wabus_runtime.settings import IdentitySettings
 
-TURN_RECORDS = 50  # decoded before something else may run, such as what PostgreSQL waits for
 POLL_MS = 500
 POLL_INTERVAL_MAX_MS = 120_000  # a batch that takes longer gives the partitions to another process
 HANDLED_EVERY = 5.0  # seconds between two looks at what is done for good
@@ -278,7 +277,7 @@ class _Run(ConsumerRebalanceListener):
                         found = found.followed_by(await self._fetched(most))
             finally:
                 until.cancel()
-        write = self._prepared(found.records)
+        write = await self._prepared(found.records)
         return _Batch(found.assignment, found.ends, found.fetched, found.records, write, found.undecodable)
 
     def _fetch(self, most: int) -> "asyncio.Task[_Fetch]":
@@ -322,9 +321,9 @@ class _Run(ConsumerRebalanceListener):
                     await asyncio.sleep(0)
         return found
 
-    def _prepared(self, records: Sequence[Recorded]) -> Write:
+    async def _prepared(self, records: Sequence[Recorded]) -> Write:
         try:
-            return self._apply(records)
+            return await self._apply(records)
         except Exception as error:
             return _refusal(error)
 
@@ -390,7 +389,7 @@ class _Run(ConsumerRebalanceListener):
     ) -> None:
         for delay in (*RETRY_DELAYS, None):
             try:
-                await self._transaction([recorded], reached, self._prepared([recorded]))
+                await self._transaction([recorded], reached, await self._prepared([recorded]))
             except (LostPartition, TimeoutError, *DATABASE_AWAY):
                 raise
             except Exception as error:

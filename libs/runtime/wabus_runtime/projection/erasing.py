@@ -28,11 +28,11 @@ def erasing(apply: Apply, erase: Erase, *, name: str, key: bytes, drops: bool = 
     """
     known = KnownLines(key)
 
-    def applying(records: Sequence[Recorded]) -> Write:
+    async def applying(records: Sequence[Recorded]) -> Write:
         drawn = [record.event for record in records if isinstance(record.event, Forgotten)]
         others = [record for record in records if not isinstance(record.event, Forgotten)]
         revision = known.revision
-        prepared = apply(known.respected(others) if drops else others)
+        prepared = await apply(known.respected(others) if drops else others)
 
         async def write(connection: Connection) -> None:
             if drawn:
@@ -47,7 +47,7 @@ def erasing(apply: Apply, erase: Erase, *, name: str, key: bytes, drops: bool = 
                 return
             await known.look(connection)
             # Prepared while another process took in a line: what is older than that goes too.
-            current = prepared if known.revision == revision else apply(known.respected(others))
+            current = prepared if known.revision == revision else await apply(known.respected(others))
             await current(connection)
 
         return write

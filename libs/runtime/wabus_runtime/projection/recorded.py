@@ -1,6 +1,7 @@
 """Events as they stand in Kafka, and what it means to apply them to tables."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -23,13 +24,30 @@ class Recorded(NamedTuple):
 Write = Callable[[Connection], Awaitable[None]]
 """Writes the rows of some records, inside the transaction."""
 
-Apply = Callable[[Sequence[Recorded]], Write]
-"""Gets records while the database is still busy with those before them: here belongs whatever needs no database."""
+Apply = Callable[[Sequence[Recorded]], Awaitable[Write]]
+"""Gets records while the database is still busy with those before them: here belongs whatever needs no database.
+
+What takes longer than some milliseconds is done `in_turns`, or the database waits in vain for its next statement.
+"""
+
+TURN_RECORDS = 50  # before something else may run, such as what PostgreSQL waits for
 
 
 def unprepared(write: Callable[[Connection, Sequence[Recorded]], Awaitable[None]]) -> Apply:
     """Applies records all inside the transaction."""
-    return lambda records: lambda connection: write(connection, records)
+
+    async def apply(records: Sequence[Recorded]) -> Write:
+        return lambda connection: write(connection, records)
+
+    return apply
+
+
+async def in_turns(records: Sequence[Recorded]) -> AsyncGenerator[Sequence[Recorded]]:
+    """Records in their order, some at a time; before the next ones something else runs that is due."""
+    for first in range(0, len(records), TURN_RECORDS):
+        if first:
+            await asyncio.sleep(0)
+        yield records[first : first + TURN_RECORDS]
 
 
 def recorded_event(record: ConsumerRecord[Any, Any], topic: str) -> Recorded | None:

@@ -112,7 +112,7 @@ async def _apply(connection: Connection, apply: Apply, records: Sequence[Recorde
     """Apply all, or all but those that are refused on their own."""
     try:
         async with connection.transaction():
-            await apply(records)(connection)
+            await (await apply(records))(connection)
         return
     except (TimeoutError, *DATABASE_AWAY):
         raise
@@ -121,7 +121,7 @@ async def _apply(connection: Connection, apply: Apply, records: Sequence[Recorde
     for recorded in records:
         try:
             async with connection.transaction():
-                await apply([recorded])(connection)
+                await (await apply([recorded]))(connection)
         except (TimeoutError, *DATABASE_AWAY):
             raise
         except Exception as error:

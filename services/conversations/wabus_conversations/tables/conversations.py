@@ -234,8 +234,11 @@ async def _write_free(connection: Connection, free: Mapping[str, datetime | None
     )
 
 
-def _columns(summed: Mapping[str, Summary], places: Mapping[str, Place]) -> list[list[Any]]:
-    """In the order of the ids, for in that order rows are locked."""
+def _columns(summed: Mapping[str, Summary], places: Mapping[str, Place]) -> list[Sequence[Any] | None]:
+    """In the order of the ids, for in that order rows are locked. A column that has nothing is none at all.
+
+    `unnest` fills it with nulls, and the client looks long at each value of an array.
+    """
     ordered = [(places[conversation_id], held) for conversation_id, held in sorted(summed.items())]
     rows = [
         (
@@ -260,4 +263,5 @@ def _columns(summed: Mapping[str, Summary], places: Mapping[str, Place]) -> list
         )
         for place, held in ordered
     ]
-    return list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in range(23)]
+    columns = zip(*rows, strict=True) if rows else [()] * 23
+    return [column if any(value is not None for value in column) else None for column in columns]

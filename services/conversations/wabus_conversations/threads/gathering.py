@@ -1,6 +1,6 @@
 """What a batch of facts is for the tables: each identifier, message, status and notice once, joined, by its key."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -72,6 +72,8 @@ class Batch:
     """Messages of which the medium is another now."""
     gone: set[str] = field(default_factory=set[str])
     """Messages that are not kept: nothing of them is, whatever comes."""
+    of_account: dict[tuple[Account, Whose], Whose] = field(default_factory=dict[tuple[Account, Whose], Whose])
+    """The ids of identifiers, as an account has them together; those of people of whom nobody was ever forgotten."""
     forgotten: dict[tuple[str, str], datetime] = field(default_factory=dict[tuple[str, str], datetime])
     """By organisation and number or user id: up to when nothing of theirs is kept, which was not known.
 
@@ -101,40 +103,56 @@ class Rules(NamedTuple):
     """Up to when nothing is kept of an account: it was forgotten, or its organisation."""
 
 
-def gather(facts: Sequence[Fact], rules: Rules, gone: frozenset[str] = frozenset()) -> Batch:
-    """Join facts by what they are about. Those that were erased, or are too old, leave only that they are gone.
+def gather(facts: Iterable[Fact], rules: Rules, gone: frozenset[str] = frozenset()) -> Batch:
+    """Join facts at once: see `Gathering`."""
+    gathering = Gathering(rules, gone)
+    gathering.add(facts)
+    return gathering.batch()
+
+
+class Gathering:
+    """Joins facts by what they are about. Those that were erased, or are too old, leave only that they are gone.
 
     Of messages that are `gone` already nothing is kept: not even whose they were.
     """
-    batch = _gather(facts, rules, gone)
-    if batch.gone:
-        # Other facts of the same messages have named people whom nobody knows.
-        found = batch.gone
-        forgotten = batch.forgotten
-        batch = _gather(facts, rules, gone | found)
-        batch.gone |= found
-        batch.forgotten |= forgotten
-    return batch
+
+    def __init__(self, rules: Rules, gone: frozenset[str] = frozenset()) -> None:
+        self._rules = rules
+        self._gone = gone
+        self._facts: list[Fact] = []
+        self._batch = Batch()
+
+    def add(self, facts: Iterable[Fact]) -> None:
+        """Join some more."""
+        known = len(self._facts)
+        self._facts += facts
+        _gather(self._batch, self._facts[known:], self._rules, self._gone)
+
+    def batch(self) -> Batch:
+        """What all of them are; none is added after that."""
+        batch = self._batch
+        if found := batch.gone:
+            # Other facts of the same messages have named people whom nobody knows.
+            forgotten, batch = batch.forgotten, Batch()
+            _gather(batch, self._facts, self._rules, self._gone | found)
+            batch.gone |= found
+            batch.forgotten |= forgotten
+        return batch
 
 
-def _gather(facts: Iterable[Fact], rules: Rules, gone: frozenset[str] | set[str]) -> Batch:
-    batch = Batch()
+def _gather(batch: Batch, facts: Iterable[Fact], rules: Rules, gone: frozenset[str]) -> None:
     for fact in facts:
-        if isinstance(fact, MessageFact | StatusFact) and fact.message_id in gone:
-            continue
         if isinstance(fact, StatusFact):
-            _add_status(batch, fact, rules)
-        elif _is_not_kept(fact, rules):
-            if isinstance(fact, MessageFact):
-                batch.gone.add(fact.message_id)
+            if fact.message_id not in gone:
+                _add_status(batch, fact, rules)
         elif isinstance(fact, MessageFact):
-            _add_message(batch, fact, rules)
-        else:
+            if fact.message_id not in gone:
+                _add_message(batch, fact, rules)
+        elif not _is_not_kept(fact, rules):
             _add_other(batch, fact, rules)
-    return batch
 
 
-def _is_not_kept(fact: Fact, rules: Rules) -> bool:
+def _is_not_kept(fact: "_OtherFact", rules: Rules) -> bool:
     if isinstance(fact, BookFact | HistoryFact):
         # An address book is as old as its names are, and says so: they are no older for that.
         until = rules.forgotten_until(fact.account)
@@ -143,7 +161,7 @@ def _is_not_kept(fact: Fact, rules: Rules) -> bool:
 
 
 def _add_message(batch: Batch, fact: MessageFact, rules: Rules) -> None:
-    whose = _identified(batch, fact, fact.whose, rules)
+    whose = None if fact.at < rules.kept_from(fact.account) else _identified(batch, fact, fact.whose, rules)
     if whose is None:
         batch.gone.add(fact.message_id)
         return
@@ -261,22 +279,35 @@ def _identified(batch: Batch, fact: Fact, whose: Whose, rules: Rules) -> Whose |
     """The ids of identifiers; None where one of them was erased up to a later moment."""
     if whose == NOBODY:
         return NOBODY
-    scope = rules.scope(fact.account)
+    found = batch.of_account.get((fact.account, whose))
+    if found is None:
+        found = _hashed(batch, fact, whose, rules)
+        if found is None:
+            _forget_all(batch, fact, whose, rules)
+            return None
+    number, user = found
+    at, seen_before = fact.at, batch.seen.get
+    if number and ((seen := seen_before(number)) is None or at < seen):
+        batch.seen[number] = at
+    if user and ((seen := seen_before(user)) is None or at < seen):
+        batch.seen[user] = at
+    if number and user:
+        _pair(batch, number, user, at)
+    elif number:
+        batch.alone[number] = min(at, batch.alone.get(number, at))
+    return found
+
+
+def _hashed(batch: Batch, fact: Fact, whose: Whose, rules: Rules) -> Whose | None:
+    scope, org_id = rules.scope(fact.account), fact.account.org_id
     number = whose.wa_id and _identifier(batch, fact, scope, "wa_id", whose.wa_id, rules)
     user = whose.user_id and _identifier(batch, fact, scope, "user_id", whose.user_id, rules)
     if (whose.wa_id and not number) or (whose.user_id and not user):
-        _forget_all(batch, fact, whose, rules)
         return None
-    for identifier in (number, user):
-        if identifier:
-            seen = batch.seen.get(identifier)
-            if seen is None or fact.at < seen:
-                batch.seen[identifier] = fact.at
-    if number and user:
-        _pair(batch, number, user, fact.at)
-    elif number:
-        batch.alone[number] = min(fact.at, batch.alone.get(number, fact.at))
-    return Whose(number, user)
+    found = Whose(number, user)
+    if not any(value and rules.forgotten_at(org_id, value) for value in whose):
+        batch.of_account[fact.account, whose] = found
+    return found
 
 
 def _identifier(batch: Batch, fact: Fact, scope: str, kind: Kind, value: str, rules: Rules) -> str | None:

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -61,18 +61,20 @@ _USER_ID = re.compile(r"[A-Z]{2}\.(?!ENT\.)[0-9A-Za-z]{1,128}")
 _LATEST_SECONDS = 253_402_300_799  # 9999-12-31, the last moment a datetime holds
 
 
-def facts_of(event: Event, org_id: str, tie: int) -> Iterator[Fact]:
+def facts_of(event: Event, org_id: str, tie: int) -> Iterable[Fact]:
     """What an event says; `org_id` is whose it is, and `tie` where in the log it was.
 
     What it says is as certain as its model: a value that is not as Meta describes it gives less, never an error.
     """
     kind = type(event)  # nearly all are of the first two; to ask each model whether it is one takes far longer
     if kind is MessageStatusChanged:
-        yield _status(cast(MessageStatusChanged, event), _account(cast(_OfNumber, event), org_id), tie)
-        return
+        return (_status(cast(MessageStatusChanged, event), _account(cast(_OfNumber, event), org_id), tie),)
     if kind is MessageReceived:
-        yield from _received(cast(MessageReceived, event), _account(cast(_OfNumber, event), org_id), tie)
-        return
+        return _received(cast(MessageReceived, event), _account(cast(_OfNumber, event), org_id), tie)
+    return _of_others(event, org_id, tie)
+
+
+def _of_others(event: Event, org_id: str, tie: int) -> Iterator[Fact]:
     match event:
         case MessageEchoed():
             item = _first(event.value, "message_echoes")
@@ -111,14 +113,17 @@ def facts_of(event: Event, org_id: str, tie: int) -> Iterator[Fact]:
             return
 
 
-def events_in(event: Event) -> Iterator[tuple[WabaEvent, bool]]:
+def events_in(event: Event) -> Iterable[tuple[WabaEvent, bool]]:
     """The events of accounts that a record is, and whether something in them was replaced so that they can be read.
 
     What was `Unrecognised` when it came is read as what it would be now.
     """
     if type(event) in (MessageStatusChanged, MessageReceived):
-        yield cast(WabaEvent, event), False
-        return
+        return ((cast(WabaEvent, event), False),)
+    return _as_read_now(event)
+
+
+def _as_read_now(event: Event) -> Iterator[tuple[WabaEvent, bool]]:
     match event:
         case Unrecognised(body=str(body)):
             try:
@@ -180,19 +185,16 @@ def _sorted(number: Any, user: Any) -> Whose:
     return Whose(_text(number), _text(user))
 
 
-def _received(event: MessageReceived, account: Account, tie: int) -> Iterator[Fact]:
+def _received(event: MessageReceived, account: Account, tie: int) -> Sequence[Fact]:
     item = _first(event.value, "messages")
     fact = _message(event, account, tie, item, Source.RECEIVED, outgoing=False)
     changed = _changed(fact, item) if fact.type == "system" else None
     if changed:
         # Who it is from is who they were. Were the new id beside their old number, that would be somebody else.
-        yield fact._replace(whose=_earlier(fact.whose, changed.after))
-        yield changed
-        return
-    yield fact
-    if fact.type == "contacts":
-        for number in content.shared_numbers(item):
-            yield SameFact(account, fact.at, fact.whose, number)
+        return fact._replace(whose=_earlier(fact.whose, changed.after)), changed
+    if fact.type != "contacts":
+        return (fact,)
+    return fact, *(SameFact(account, fact.at, fact.whose, number) for number in content.shared_numbers(item))
 
 
 def _changed(fact: MessageFact, item: Json) -> BecameFact | None:

@@ -29,9 +29,17 @@ class Marks:
 
     def note(self, fact: Fact, mark: Mark) -> None:
         """A fact is in a record; of a partition the first come first."""
-        self.of_organisations.setdefault(fact.account.org_id, {})[mark[:2]] = mark
-        if isinstance(fact, MessageFact | StatusFact | MediumFact):
-            self.of_messages.setdefault(fact.message_id, {})[mark[:2]] = mark
+        place = mark[:2]
+        _last(self.of_organisations, fact.account.org_id)[place] = mark
+        if isinstance(fact, (MessageFact, StatusFact, MediumFact)):
+            _last(self.of_messages, fact.message_id)[place] = mark
+
+
+def _last(marks: dict[str, _Last], of: str) -> _Last:
+    held = marks.get(of)
+    if held is None:
+        held = marks[of] = {}
+    return held
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from wabus_runtime.feed.changes import Mark
 from wabus_runtime.postgres.database import Connection
 from wabus_runtime.projection.declaration import Projection
 from wabus_runtime.projection.engine import project
-from wabus_runtime.projection.recorded import Recorded, Write
+from wabus_runtime.projection.recorded import Recorded, Write, in_turns
 from wabus_runtime.projection.replay_over import LastingTables
 from wabus_whatsapp.forgetting import Lines
 
@@ -21,7 +21,7 @@ from wabus_conversations.settings import ConversationsFoldSettings
 from wabus_conversations.tables import erasures, start
 from wabus_conversations.tables.retention import days_of
 from wabus_conversations.threads.facts import Account, Fact, MessageFact
-from wabus_conversations.threads.gathering import Batch, Rules, gather
+from wabus_conversations.threads.gathering import Batch, Gathering, Rules, gather
 from wabus_conversations.threads.ids import Ids
 from wabus_conversations.threads.reading import events_in, facts_of, is_of_the_event
 from wabus_conversations.worker import changed, forgetting, upkeep, writing
@@ -128,19 +128,19 @@ class Folding:
         # Whoever is woken waits for the locks, and so for the lines to be there.
         self._keeping.drawn.set()
 
-    def apply(self, records: Sequence[Recorded]) -> Write:
+    async def apply(self, records: Sequence[Recorded]) -> Write:
         """What writes the rows of some records; as much of it as can be is done now."""
+        as_of = self._keeping.version
         try:
-            facts, marks = self._facts(records, sure=False)
-            batch, as_of = self._batch(facts), self._keeping.version
+            facts, marks, batch = await self._prepared(records)
         except _NotKnownYet:
-            facts, marks, batch, as_of = None, Marks(), None, 0
+            facts, marks, batch = None, Marks(), None
 
         async def write(connection: Connection) -> None:
-            nonlocal facts, marks, batch
+            nonlocal facts, batch
             if facts is None:
                 await self._learn()
-                (facts, marks), batch = self._facts(records, sure=True), None
+                facts = self._facts(records, marks, sure=True)
             if as_of != self._keeping.version:
                 # Gathered before who was forgotten meanwhile was known.
                 batch = None
@@ -150,15 +150,25 @@ class Folding:
 
         return write
 
-    def _facts(self, records: Sequence[Recorded], *, sure: bool) -> tuple[list[Fact], Marks]:
-        """The facts of organisations, and in which records they are.
+    async def _prepared(self, records: Sequence[Recorded]) -> tuple[list[Fact], Marks, Batch]:
+        """The facts of records, where these are, and what they are for the tables. Raises `_NotKnownYet`."""
+        scopes, facts, marks, gathering = self._scopes, list[Fact](), Marks(), Gathering(self._rules())
+        async for some in in_turns(records):
+            if self._scopes is not scopes:
+                raise _NotKnownYet
+            found = self._facts(some, marks, sure=False)
+            facts += found
+            gathering.add(found)
+        return facts, marks, gathering.batch()
+
+    def _facts(self, records: Sequence[Recorded], marks: Marks, *, sure: bool) -> list[Fact]:
+        """The facts of organisations; it is noted in which records they are.
 
         Raises `_NotKnownYet` unless `sure` that all that can be known is.
         """
         if not sure and self._scopes_as_of != self._keeping.version:
             raise _NotKnownYet
         found: list[Fact] = []
-        marks = Marks()
         for record in records:
             mark = Mark(record.topic, record.partition, record.offset)
             for event, altered in events_in(record.event):
@@ -170,7 +180,7 @@ class Folding:
                 for fact in facts_of(event, org_id, record.offset):
                     found.append(fact._replace(altered=True) if altered and isinstance(fact, MessageFact) else fact)
                     marks.note(fact, mark)
-        return found, marks
+        return found
 
     def _owner(self, event: WabaEvent, *, sure: bool) -> str | None:
         if event.org_id is not None and not sure and (event.waba_id, event.org_id) not in self._connected:
@@ -196,14 +206,15 @@ class Folding:
                 wanted.append((org_id, waba_id, (account and account.portfolio_id) or waba_id))
             # Not in the transaction: if that fails, what is remembered here must be there all the same.
             self._scopes, self._scopes_as_of = await start.add_scopes(self._pool, wanted), version
-        return self._batch(facts, gone)
+        return gather(facts, self._rules(), gone)
 
     def _is_of_somebody(self, fact: Fact) -> bool:
         """Whether it is no older than that its organisation, or its account, was forgotten."""
         until = self._keeping.forgotten_until(fact.account)
         return until is None or fact.at > until
 
-    def _batch(self, facts: Sequence[Fact], gone: frozenset[str] = frozenset()) -> Batch:
+    def _rules(self) -> Rules:
+        """As they are now, for one batch."""
         now = datetime.now(UTC)
         kept_from: dict[Account, datetime] = {}
 
@@ -212,18 +223,14 @@ class Folding:
                 kept_from[account] = self._keeping.kept_from(account, now)
             return kept_from[account]
 
-        return gather(
-            facts,
-            Rules(
-                ids=self._ids,
-                scope=self._scope,
-                started_at=self._started_at,
-                kept_from=since,
-                forgotten_at=self._keeping.forgotten_at,
-                search=self._settings.conversations_search,
-                forgotten_until=self._keeping.forgotten_until,
-            ),
-            gone,
+        return Rules(
+            ids=self._ids,
+            scope=self._scope,
+            started_at=self._started_at,
+            kept_from=since,
+            forgotten_at=self._keeping.forgotten_at,
+            search=self._settings.conversations_search,
+            forgotten_until=self._keeping.forgotten_until,
         )
 
     def _scope(self, account: Account) -> str:

@@ -39,7 +39,7 @@ def folding() -> Apply:
     """What applies the records of one run, in whatever batches they come."""
     counter = Counter()
 
-    def apply(records: Sequence[Recorded]) -> Write:
+    async def apply(records: Sequence[Recorded]) -> Write:
         facts: list[Recorded] = []
         messages: list[Recorded] = []
         sends: list[Recorded] = []

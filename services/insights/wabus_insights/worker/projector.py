@@ -49,7 +49,7 @@ class _Folding:
         self._costs = Costs(directory)
         self._experiments = ExperimentFolding(key, directory)
 
-    def apply(self, records: Sequence[Recorded]) -> Write:
+    async def apply(self, records: Sequence[Recorded]) -> Write:
         """What writes these records, in the transaction that moves the offsets."""
 
         performance = self._performance.apply(records)

@@ -131,7 +131,7 @@ class _Folding:
     def apply(self) -> Apply:
         return self._apply
 
-    def _apply(self, records: Sequence[Recorded]) -> Write:
+    async def _apply(self, records: Sequence[Recorded]) -> Write:
         of_sends = [record for record in records if isinstance(record.event, SendEvent)]
         of_labels = [record.event for record in records if isinstance(record.event, LabelPaused | LabelResumed)]
         of_marks = [

@@ -160,7 +160,7 @@ class _CatchingUp:
             async with self._pool.acquire() as connection, connection.transaction():
                 if not await table.move(connection, self._taken, self._owner, position, LEASE):
                     return False
-                await self._apply(records)(connection)
+                await (await self._apply(records))(connection)
             self._position, moved_at = position, clock()
             for stored in [stored for stored, place in at.items() if position[place] >= until[place]]:
                 del at[stored]
@@ -197,7 +197,8 @@ async def _tell_again(settings: SubscriptionsWorkerSettings, pool: asyncpg.Pool,
                 record = await _record_at(consumer, settings, row["topic"], row["partition"], row["log_offset"])
                 recorded = readable_event(record, row["topic"]) if record is not None else None
                 if recorded is not None and recorded.event.id == row["event_id"]:
-                    await _applying(settings, told, row["subscription_id"])([recorded])(connection)
+                    write = await _applying(settings, told, row["subscription_id"])([recorded])
+                    await write(connection)
                 else:
                     log.info("what was asked for once more is in the log no more", action="not_told_again")
         except KafkaError as error:

@@ -24,7 +24,7 @@ from wabus_events import (
 from wabus_runtime.postgres.database import Connection
 from wabus_runtime.projection.declaration import Projection
 from wabus_runtime.projection.engine import project
-from wabus_runtime.projection.recorded import Recorded, Write
+from wabus_runtime.projection.recorded import Apply, Recorded, Write
 from wabus_runtime.projection.replay_over import LastingTables
 from wabus_whatsapp.forgetting import Lines
 
@@ -54,8 +54,8 @@ def declared(name: str) -> Projection:
     """The projection: what is older than that somebody was forgotten, it is not given."""
     changes = Changed if name == NAME else Untold
 
-    def folding() -> Callable[[Sequence[Recorded]], Write]:
-        def apply(records: Sequence[Recorded]) -> Write:
+    def folding() -> Apply:
+        async def apply(records: Sequence[Recorded]) -> Write:
             async def write(connection: Connection) -> None:
                 noted = changes()
                 await _write(connection, records, noted, datetime.now(UTC))
