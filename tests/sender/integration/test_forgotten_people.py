@@ -11,6 +11,7 @@ from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
 from support.forgetting import rows_with
 from wabus_events import (
     ContactForgotten,
+    ContactIdentityChanged,
     Event,
     MarketingPreferenceChanged,
     MessageReceived,
@@ -23,8 +24,9 @@ from waiting import Eventually
 pytest_plugins = ["sending_world"]
 
 USER, NEW_NUMBER, WORDS = "DE.17012345678901234", "4915199999999", "something private"
+NEW_USER = "DE.17012345678905678"  # that only a change of identity names together with the one of before
 OTHER = "4917012345678"
-EVERYTHING = (PERSON, USER, NEW_NUMBER, WORDS)
+EVERYTHING = (PERSON, USER, NEW_NUMBER, NEW_USER, WORDS)
 
 
 def preference(user_id: str, number: str | None) -> Event:
@@ -34,16 +36,24 @@ def preference(user_id: str, number: str | None) -> Event:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("by", [PERSON, USER, NEW_NUMBER])
+def became(user_id: str, before: str) -> Event:
+    return ContactIdentityChanged(
+        id=str(uuid4()), time=datetime.now(UTC), org_id=ORG, waba_id=DEMO_WABA, phone_number_id=DEMO_PHONE,
+        current_user_id=user_id, previous_user_id=before, value={},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("by", [PERSON, USER, NEW_NUMBER, NEW_USER])
 async def test_nothing_is_left_of_who_is_forgotten_by_any_of_their_ids(
     sending: Sending, sender: Client, sender_tables: asyncpg.Pool, eventually: Eventually, by: str
 ) -> None:
     await sending.control("POST", "/messages?webhook=false", {"from": OTHER})
     await sending.publisher.publish([received(PERSON, USER), received(NEW_NUMBER, USER), received(OTHER)])
+    await sending.publisher.publish([became(NEW_USER, USER)])
 
     async def is_known() -> bool:
         found = await sender_tables.fetch("SELECT value FROM contacts")
-        return {PERSON, USER, NEW_NUMBER, OTHER} <= {row["value"] for row in found}
+        return {PERSON, USER, NEW_NUMBER, NEW_USER, OTHER} <= {row["value"] for row in found}
 
     await eventually(is_known)
     sends = [
@@ -60,7 +70,7 @@ async def test_nothing_is_left_of_who_is_forgotten_by_any_of_their_ids(
 
     await eventually(is_told)
     held = await rows_with(sender_tables, EVERYTHING)
-    assert {name.partition(".")[2] for name in held} >= {"sends", "contacts", "windows", "preferences"}
+    assert {name.partition(".")[2] for name in held} >= {"sends", "contacts", "windows", "preferences", "successors"}
     key, line = load(IdentitySettings).identity_bytes, datetime.now(UTC) + timedelta(seconds=1)
     await sending.publisher.publish([line_at(ContactForgotten, identity_of(key, ContactForgotten, by), line)])
 
@@ -75,6 +85,7 @@ async def test_nothing_is_left_of_who_is_forgotten_by_any_of_their_ids(
         received(PERSON, at=line - timedelta(minutes=2)),
         received(USER, USER, at=line - timedelta(minutes=2)),
         received(NEW_NUMBER, at=line - timedelta(minutes=2)),
+        received(NEW_USER, NEW_USER, at=line - timedelta(minutes=2)),
     ]
     newer = received(OTHER, at=line + timedelta(seconds=1))
     await sending.publisher.publish([*late, newer])

@@ -179,7 +179,10 @@ async def _known_as_well(
             """
             SELECT c.org_id, c.value, c.forgotten_as, max(gone.at) AS at
             FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS gone(org_id, value, at)
-            JOIN contacts AS own ON own.org_id = gone.org_id
+            JOIN (
+                SELECT org_id, value, other, other_at FROM contacts
+                UNION ALL SELECT org_id, value, successor, at FROM successors
+            ) AS own ON own.org_id = gone.org_id
                 AND (own.value = gone.value OR own.other = gone.value) AND own.other_at <= gone.at
             JOIN contacts AS c ON c.org_id = own.org_id AND c.value IN (own.value, own.other)
             GROUP BY c.org_id, c.value, c.forgotten_as
