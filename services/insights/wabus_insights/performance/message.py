@@ -4,11 +4,10 @@
 often as they like, and make the same message. What a message counts for is worked out from it (`counting`).
 """
 
-from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from enum import IntEnum
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from wabus_whatsapp.joins import earliest
 
@@ -40,6 +39,7 @@ BIT_OF_STATUS = {
 
 GOT = Bit.DELIVERED | Bit.READ | Bit.PLAYED | Bit.CLICKED
 """Any of these says that the person has got the message: who presses a button of it has it."""
+WAS_READ = Bit.READ | Bit.PLAYED
 FOLLOWS = Bit.REPLIED | Bit.STOPPED
 """Worked out from what people did and from other messages to them, not told of the message itself."""
 
@@ -116,20 +116,27 @@ class Message(NamedTuple):
 
 def join(one: Message, other: Message) -> Message:
     """What two things say of one message. The account and number are those of the least, should they ever differ."""
-    first = min(one, other, key=lambda each: (each.at, each.waba_id, each.phone_number_id))
+    first = one if (one.at, one[2:4]) <= (other.at, other[2:4]) else other
+    acceptance, pricing, failed_code = one.acceptance, one.pricing, one.failed_code
+    if acceptance is None or (other.acceptance and _poverty(other.acceptance) < _poverty(acceptance)):
+        acceptance = other.acceptance
+    if pricing is None or (other.pricing and _tells_more(other.pricing, pricing)):
+        pricing = other.pricing
+    if failed_code is None or (other.failed_code is not None and other.failed_code < failed_code):
+        failed_code = other.failed_code
     return Message(
         one.message_id,
         one.org_id,
         first.waba_id,
         first.phone_number_id,
         first.at,
-        _least(one.acceptance, other.acceptance, _poverty),
+        acceptance,
         max(one.place, other.place),
         one.bits | other.bits,
         earliest(one.delivered_at, other.delivered_at),
         earliest(one.read_at, other.read_at),
-        _least(one.failed_code, other.failed_code, lambda code: code),
-        _least(one.pricing, other.pricing, _vagueness),
+        failed_code,
+        pricing,
     )
 
 
@@ -150,17 +157,15 @@ def _poverty(acceptance: Acceptance) -> tuple[object, ...]:
     return (not acceptance.version, not acceptance.template_id, *acceptance[:-3], *people, day)
 
 
-def _vagueness(pricing: Pricing) -> tuple[object, ...]:
+def _tells_more(one: Pricing, other: Pricing) -> bool:
     """Of two statuses' words about the price, those count that name an amount, then the earliest."""
+    if (one.cost is None) != (other.cost is None):
+        return other.cost is None
+    if one.at != other.at:  # most differ in that, and no more of them is asked for
+        return one.at < other.at
+    return _words(one) < _words(other)
+
+
+def _words(pricing: Pricing) -> tuple[object, ...]:
     known = () if pricing.cost is None else (pricing.cost,)
-    return (pricing.cost is None, pricing.at, pricing.model, pricing.category, pricing.type, pricing.currency,
-            str(pricing.billable), known)  # fmt: skip
-
-
-Part = TypeVar("Part")
-
-
-def _least(one: Part | None, other: Part | None, rank: Callable[[Part], Any]) -> Part | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return one if rank(one) <= rank(other) else other
+    return (*pricing[2:5], pricing.currency, str(pricing.billable), known)

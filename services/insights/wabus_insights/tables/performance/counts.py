@@ -3,43 +3,40 @@
 Hours are those of UTC, days and months those of each account's place.
 """
 
-from typing import Any
-
 from wabus_runtime.postgres.database import Connection
 
 from wabus_insights.performance.counting import COUNTS, Tally
+from wabus_insights.tables.json_rows import as_json, json_rows
 
 _ADDED = ", ".join(f"{name} = held.{name} + excluded.{name}" for name in COUNTS)
 _NAMES = ", ".join(COUNTS)
 _SUMS = ", ".join(f"sum({name})::integer" for name in COUNTS)
-_INTEGERS = ", ".join(f"${place}::integer[]" for place in range(9, 9 + len(COUNTS)))
-_NEW = f"""
-    unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[], $8::date[],
-        {_INTEGERS})
-        AS new(org_id, waba_id, template_id, version, phone_number_id, country, hour, day, {_NAMES})
-"""
-_HOURS = f"""
-    INSERT INTO template_hours AS held
-        (org_id, waba_id, template_id, version, phone_number_id, country, hour, day, {_NAMES})
-    SELECT * FROM {_NEW}
-    ON CONFLICT (org_id, template_id, hour, version, phone_number_id, country, waba_id, day) DO UPDATE SET {_ADDED}
-"""  # noqa: S608
+_COLUMNS = {
+    "org_id": "text", "waba_id": "text", "template_id": "text", "version": "integer", "phone_number_id": "text",
+    "country": "text", "hour": "timestamptz", "day": "date", **dict.fromkeys(COUNTS, "integer"),
+}  # fmt: skip
+_PLACE = "template_id, phone_number_id, country, waba_id"
 
 
 def _rolled_up(table: str, column: str, value: str) -> str:
     return f"""
-        INSERT INTO {table} AS held
-            (org_id, {column}, template_id, phone_number_id, country, waba_id, {_NAMES})
-        SELECT org_id, {value}, template_id, phone_number_id, country, waba_id, {_SUMS} FROM {_NEW}
-        GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
-        ON CONFLICT (org_id, {column}, template_id, phone_number_id, country, waba_id) DO UPDATE SET {_ADDED}
+        INSERT INTO {table} AS held (org_id, {column}, {_PLACE}, {_NAMES})
+        SELECT org_id, {value}, {_PLACE}, {_SUMS} FROM new GROUP BY org_id, 2, {_PLACE} ORDER BY org_id, 2, {_PLACE}
+        ON CONFLICT (org_id, {column}, {_PLACE}) DO UPDATE SET {_ADDED}
     """  # noqa: S608
 
 
-_DAYS = _rolled_up("template_days", "day", "day")
-_MONTHS = _rolled_up("template_months", "month", "date_trunc('month', day)::date")
+# All three in one statement: to send the rows takes longer than to write them.
+_ADD = f"""
+    WITH new AS MATERIALIZED (
+        SELECT * FROM {json_rows(_COLUMNS)}
+    ),
+    days AS ({_rolled_up("template_days", "day", "day")}),
+    months AS ({_rolled_up("template_months", "month", "date_trunc('month', day)::date")})
+    INSERT INTO template_hours AS held ({", ".join(_COLUMNS)}) SELECT * FROM new
+    ON CONFLICT (org_id, template_id, hour, version, phone_number_id, country, waba_id, day) DO UPDATE SET {_ADDED}
+"""  # noqa: S608
 
-_PLACE = "template_id, phone_number_id, country, waba_id"
 SUM_UP_DAYS = f"""
     INSERT INTO template_days (org_id, day, {_PLACE}, {_NAMES})
     SELECT org_id, day, {_PLACE}, {_SUMS} FROM template_hours WHERE {{}} GROUP BY org_id, day, {_PLACE}
@@ -56,9 +53,7 @@ SUM_UP_MONTHS = f"""
 async def add(connection: Connection, tally: Tally) -> None:
     """Add to the counts by how much they have changed; everybody in one order."""
     if cohorts := tally.cohorts():
-        columns: list[Any] = list(zip(*((*cohort, *counts) for cohort, counts in cohorts), strict=True))
-        for statement in (_HOURS, _DAYS, _MONTHS):
-            await connection.execute(statement, *columns)
+        await connection.execute(_ADD, as_json(_COLUMNS, ((*cohort, *counts) for cohort, counts in cohorts)))
     if failures := tally.failures():
         await connection.execute(
             """

@@ -5,12 +5,14 @@ Others who need to know what became of a message read `send_facts`; nobody else 
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from wabus_runtime.postgres.database import Connection
 
 from wabus_insights.performance.facts import Asked
 from wabus_insights.performance.message import Acceptance, Message, Place, Pricing
+from wabus_insights.tables.json_rows import as_json, json_rows
 
 _ROW = """
     message_id::text, org_id, waba_id, phone_number_id, at, accepted_at, kind, template_id, version, name, language,
@@ -24,23 +26,44 @@ _TYPES = (
     "timestamptz", "integer", "timestamptz", "boolean", "text", "text", "text", "numeric", "text",
 )  # fmt: skip
 _NAMES = [name.strip().removesuffix("::text") for name in _ROW.split(",")]
-_ARRAYS = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_TYPES, 1))
+_COLUMNS = dict(zip(_NAMES, _TYPES, strict=True))
 _INSERT = f"""
     INSERT INTO send_facts ({", ".join(_NAMES)})
-    SELECT * FROM unnest({_ARRAYS}) ON CONFLICT (message_id) DO NOTHING RETURNING message_id::text
+    SELECT * FROM {json_rows(_COLUMNS)} ON CONFLICT (message_id) DO NOTHING RETURNING message_id::text
 """  # noqa: S608
-_REPLACE = f"""
-    UPDATE send_facts SET ({", ".join(_NAMES[1:])}) = ROW({", ".join(f"new.{name}" for name in _NAMES[1:])})
-    FROM unnest({_ARRAYS}) AS new({", ".join(_NAMES)}) WHERE send_facts.message_id = new.message_id
-"""  # noqa: S608
-_TOLD = ("message_id", "at", "country", "country_sure", "bits", "delivered_at", "read_at", "failed_code", "pricing_at",
-         "billable", "pricing_model", "pricing_category", "pricing_type", "cost", "cost_currency")  # fmt: skip
-_TOLD_PLACES = [_NAMES.index(name) for name in _TOLD]
-_UPDATE = f"""
-    UPDATE send_facts SET ({", ".join(_TOLD[1:])}) = ROW({", ".join(f"new.{name}" for name in _TOLD[1:])})
-    FROM unnest({", ".join(f"${n}::{_TYPES[place]}[]" for n, place in enumerate(_TOLD_PLACES, 1))})
-        AS new({", ".join(_TOLD)})
-    WHERE send_facts.message_id = new.message_id
+_CAME = ("message_id", "bits", "delivered_at", "read_at", "failed_code")
+"""What changes by all statuses but the first, which tells the rest."""
+_TOLD = (*_CAME, "at", "country", "country_sure", "pricing_at", "billable", "pricing_model", "pricing_category",
+         "pricing_type", "cost", "cost_currency")  # fmt: skip
+
+
+class _Update:
+    """Writes some columns of rows that are there, the first of which names the row."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._places = [_NAMES.index(name) for name in names]
+        self._columns = {name: _COLUMNS[name] for name in names}
+        self._statement = f"""
+            UPDATE send_facts SET ({", ".join(names[1:])}) = ROW({", ".join(f"new.{name}" for name in names[1:])})
+            FROM {json_rows(self._columns)} WHERE send_facts.message_id = new.message_id
+        """  # noqa: S608
+
+    async def run(self, connection: Connection, messages: Sequence[Message]) -> None:
+        if messages:
+            rows = map(itemgetter(*self._places), map(_cells, messages))
+            await connection.execute(self._statement, as_json(self._columns, rows))
+
+
+_UPDATES = tuple(map(_Update, (_CAME, _TOLD, _NAMES)))
+
+
+_ASKED = {
+    "send_id": "uuid", "org_id": "text", "waba_id": "text", "template_id": "text", "version": "integer",
+    "name": "text", "language": "text", "category": "text", "experiment_id": "text", "arm": "text",
+    "at": "timestamptz", "expires_at": "timestamptz",
+}  # fmt: skip
+_INSERT_ASKED = f"""
+    INSERT INTO send_requests ({", ".join(_ASKED)}) SELECT * FROM {json_rows(_ASKED)} ON CONFLICT (send_id) DO NOTHING
 """  # noqa: S608
 
 
@@ -58,20 +81,23 @@ async def locked(connection: Connection, message_ids: Sequence[str]) -> dict[str
 
 async def insert(connection: Connection, messages: Sequence[Message]) -> set[str]:
     """Write messages that were not there; returns whose somebody else has not written meanwhile."""
-    return {row[0] for row in await connection.fetch(_INSERT, *_columns(messages, range(len(_NAMES))))}
+    return {row[0] for row in await connection.fetch(_INSERT, as_json(_COLUMNS, map(_cells, messages)))}
 
 
 async def update(connection: Connection, changes: Iterable[Change]) -> None:
     """Write what has changed of messages that are locked."""
+    came: list[Message] = []
     told: list[Message] = []
     whole: list[Message] = []
     for before, after in changes:
-        same = before is not None and before.acceptance == after.acceptance and before[1:4] == after[1:4]
-        (told if same else whole).append(after)
-    if told:
-        await connection.execute(_UPDATE, *_columns(told, _TOLD_PLACES))
-    if whole:
-        await connection.execute(_REPLACE, *_columns(whole, range(len(_NAMES))))
+        if before is None or before.acceptance != after.acceptance or before[1:4] != after[1:4]:
+            whole.append(after)
+        elif before.at != after.at or before.place != after.place or before.pricing != after.pricing:
+            told.append(after)
+        else:
+            came.append(after)
+    for update, messages in zip(_UPDATES, (came, told, whole), strict=True):
+        await update.run(connection, messages)
 
 
 async def templates_to(connection: Connection, identifiers: Sequence[str]) -> list[Message]:
@@ -106,16 +132,8 @@ async def all_from(connection: Connection, at: datetime) -> AsyncGenerator[Messa
 
 async def insert_asked(connection: Connection, asked: Sequence[Asked]) -> None:
     """Keep which templates were asked for, until Meta has taken them."""
-    await connection.execute(
-        """
-        INSERT INTO send_requests (send_id, org_id, waba_id, template_id, version, name, language, category,
-            experiment_id, arm, at, expires_at)
-        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::text[], $7::text[],
-            $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[])
-        ON CONFLICT (send_id) DO NOTHING
-        """,
-        *zip(*sorted({each.send_id: each for each in reversed(asked)}.values()), strict=True),
-    )
+    rows = sorted({each.send_id: each for each in reversed(asked)}.values())
+    await connection.execute(_INSERT_ASKED, as_json(_ASKED, rows))
 
 
 async def asked_for(connection: Connection, send_ids: Sequence[str]) -> Mapping[str, Asked]:
@@ -129,11 +147,6 @@ async def asked_for(connection: Connection, send_ids: Sequence[str]) -> Mapping[
         send_ids,
     )
     return {row[0]: Asked(*row) for row in rows}
-
-
-def _columns(messages: Sequence[Message], places: Iterable[int]) -> list[Sequence[Any]]:
-    columns = list(zip(*map(_cells, messages), strict=True)) if messages else [()] * len(_NAMES)
-    return [columns[place] for place in places]
 
 
 _NOT_ACCEPTED: tuple[Any, ...] = (None, "", "", 0, "", "", "", "", "", "", None, None, None)

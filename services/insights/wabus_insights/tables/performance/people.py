@@ -9,6 +9,7 @@ from wabus_runtime.postgres.database import Connection
 from wabus_insights.performance.attribution import Act
 from wabus_insights.performance.facts import Acted
 from wabus_insights.performance.message import Bit
+from wabus_insights.tables.json_rows import as_json, json_rows
 
 
 class Named(NamedTuple):
@@ -23,17 +24,19 @@ class Named(NamedTuple):
     """The same of one that forgets them in every organisation."""
 
 
+_COLUMNS = {
+    "person": "uuid", "org_id": "text", "forgotten_as": "text", "forgotten_everywhere_as": "text",
+    "seen_at": "timestamptz",
+}  # fmt: skip
+_HOLD = f"""
+    INSERT INTO people AS known ({", ".join(_COLUMNS)}) SELECT * FROM {json_rows(_COLUMNS)}
+    ON CONFLICT (person) DO UPDATE SET seen_at = greatest(known.seen_at, excluded.seen_at)
+"""  # noqa: S608
+
+
 async def hold(connection: Connection, people: Mapping[Named, datetime]) -> None:
     """Write whom something is about, and keep others from working out their replies until the transaction ends."""
-    rows = [(*named, at) for named, at in sorted(people.items())]
-    await connection.execute(
-        """
-        INSERT INTO people AS known (person, org_id, forgotten_as, forgotten_everywhere_as, seen_at)
-        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-        ON CONFLICT (person) DO UPDATE SET seen_at = greatest(known.seen_at, excluded.seen_at)
-        """,
-        *zip(*rows, strict=True),
-    )
+    await connection.execute(_HOLD, as_json(_COLUMNS, [(*named, at) for named, at in sorted(people.items())]))
 
 
 async def insert_acts(connection: Connection, acts: Sequence[Acted]) -> None:

@@ -45,11 +45,13 @@ async def write(connection: Connection, templates: Sequence[Template]) -> None:
 
 async def write_names(connection: Connection, names: Iterable[Template]) -> None:
     """Write the names of templates of which nothing else is known."""
-    rows = sorted(set(names), key=lambda each: (each.template_id, each.waba_id))
-    await connection.executemany(
-        """
-        INSERT INTO templates (waba_id, template_id, name, language, category, status, quality, at, removed_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (template_id, waba_id) DO NOTHING
-        """,
-        rows,
-    )
+    rows = sorted({(each.template_id, each.waba_id, each.name, each.language, each.at) for each in names})
+    if rows:
+        await connection.execute(
+            """
+            INSERT INTO templates (template_id, waba_id, name, language, at)
+            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+            ON CONFLICT (template_id, waba_id) DO NOTHING
+            """,
+            *zip(*rows, strict=True),
+        )

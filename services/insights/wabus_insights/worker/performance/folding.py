@@ -29,7 +29,7 @@ from wabus_whatsapp.ids import Ids
 from wabus_insights.costs.budget import local_day
 from wabus_insights.performance.attribution import Act, Template, attributed
 from wabus_insights.performance.counting import Tally
-from wabus_insights.performance.facts import Acted, Asked, Fact, Reported, Taken, Who, facts_of, with_asked
+from wabus_insights.performance.facts import NOBODY, Acted, Asked, Fact, Reported, Taken, Who, facts_of, with_asked
 from wabus_insights.performance.message import FOLLOWS, Message, is_lost, join
 from wabus_insights.tables.performance import counts, insights, messages, people, since, templates
 from wabus_insights.tables.performance.messages import Change
@@ -55,19 +55,19 @@ class _Batch:
         self.acts: list[Acted] = []
         self._lost: list[tuple[Who, datetime]] = []
         for fact in found:
-            match fact:
-                case Reported(message, who):
-                    if any(who):
-                        self._lost.append((who, message.at))
-                    held = self.told.get(message.message_id)
-                    self.told[message.message_id] = join(held, message) if held else message
-                case Taken():
-                    self.taken.append(fact)
-                case Acted():
-                    if any(fact.who):
-                        self.acts.append(fact)
-                case Asked():
-                    self.asked.append(fact)
+            # What there is most of comes first, and is asked for by its type: a pattern takes ten times as long.
+            if type(fact) is Reported:
+                message = fact.message
+                if fact.who is not NOBODY and any(fact.who):
+                    self._lost.append((fact.who, message.at))
+                held = self.told.get(message.message_id)
+                self.told[message.message_id] = join(held, message) if held else message
+            elif type(fact) is Taken:
+                self.taken.append(fact)
+            elif type(fact) is Asked:
+                self.asked.append(fact)
+            elif type(fact) is Acted and any(fact.who):
+                self.acts.append(fact)
 
     def whom(self) -> Iterable[tuple[Who, datetime]]:
         yield from ((act.who, act.at) for act in self.acts)
@@ -136,14 +136,13 @@ class Performance:
 
     def _people(self, batch: _Batch) -> dict[Named, datetime]:
         """Whom the facts are about that may change for which template something counts."""
-        found: dict[Named, datetime] = {}
+        found: dict[str, datetime] = {}
         for who, at in batch.whom():
             for person in who:
                 if person:
-                    named = self._named[person]
-                    known = found.get(named)
-                    found[named] = at if known is None else max(at, known)
-        return found
+                    known = found.get(person)
+                    found[person] = at if known is None or known < at else known
+        return {self._named[person]: at for person, at in found.items()}
 
 
 async def write_batch(connection: Connection, batch: _Batch, named: Mapping[Named, datetime]) -> None:
