@@ -53,8 +53,13 @@ TEMPLATES = [
 
 
 def templates(query: Mapping[str, str]) -> Any:
+    rows = [
+        row
+        | {"costs": [each for each in OF_TEMPLATES if each["key"] == row["template_id"]] if "costs" in query else None}
+        for row in TEMPLATES
+    ]
     return TemplatesView.model_validate(
-        {"period": period(query), "templates": TEMPLATES, "next": None, "source": "statuses", "as_of": NOW}
+        {"period": period(query), "templates": rows, "next": None, "source": "statuses", "as_of": NOW}
     )
 
 
@@ -222,6 +227,13 @@ def cost(key: str, currency: str | None, **parts: tuple[int, str | None]) -> dic
     }
 
 
+OF_TEMPLATES = [
+    cost("101", "EUR", rated=(1500, "170"), estimated=(50, "5.02")),
+    cost("102", "EUR", free=(100, "0"), rated=(300, "11")),
+    cost("103", None, unknown=(3, None)),
+]
+
+
 def costs(query: Mapping[str, str]) -> Any:
     by, first = query["by"], date.fromisoformat(query["from"])
     found = {
@@ -241,11 +253,7 @@ def costs(query: Mapping[str, str]) -> Any:
             cost("utility", "EUR", rated=(300, "11"), free=(100, "0"), unknown=(3, None)),
             cost("authentication_international", "USD", reported=(1, "0.004")),
         ],
-        "template": [
-            cost("101", "EUR", rated=(1500, "170"), estimated=(50, "5.02")),
-            cost("102", "EUR", free=(100, "0"), rated=(300, "11")),
-            cost("103", None, unknown=(3, None)),
-        ],
+        "template": [each for each in OF_TEMPLATES if query.get("template") in (None, each["key"])],
         "market": [cost("Germany", "EUR", rated=(1500, "170")), cost("", "EUR", unknown=(3, None))],
         "number": [cost("9102290129340398", "EUR", rated=(1500, "170"))],
         "campaign": [cost(HOSTILE, "EUR", rated=(1500, "170"))],

@@ -26,7 +26,10 @@ from wabus_events.models.templates import Template
 from wabus_events.testing import an
 from wabus_insights.app import create_app
 from wabus_insights.settings import InsightsSettings
+from wabus_insights.worker.costs.folding import Costs
+from wabus_runtime.directory.connections import Connections
 from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.projection.recorded import Recorded
 from wabus_runtime.settings import load
 from waiting import Eventually
 
@@ -121,6 +124,46 @@ async def test_templates_are_told_with_rates_in_order_and_by_pages(client: Clien
     async with client.get("/performance/templates", headers=mine | {"Accept": "text/csv"}) as answer:
         rows = list(csv.DictReader(io.StringIO(await answer.text())))
     assert [(row["template_id"], row["sent"]) for row in rows] == [("1", "80"), ("2", "1"), ("'=cmd:en", "0")]
+
+
+async def test_the_dearest_template_is_found_by_pages_whatever_its_id(
+    client: Client, bearer: Bearer, insights_tables: asyncpg.Pool
+) -> None:
+    """Of two currencies that of the most messages comes first; what has no price comes last."""
+    amounts = {"1": ("0.02", "EUR"), "2": ("0.3", "EUR"), "3": ("9000000", "USD"), "4": None, "5": ("0.300001", "EUR")}
+    events = [event for place, (name, cost) in enumerate(amounts.items()) for event in priced(f"p{place}", name, cost)]
+    await fold(insights_tables, [events])
+    accounts = Connections()
+    accounts.tell(an(AccountConnected, org_id="acme", waba_id="100", time_zone=ZONE))
+    records = [Recorded(event, event.topic.name, 0, place, event.time) for place, event in enumerate(events)]
+    async with insights_tables.acquire() as connection, connection.transaction():
+        await Costs(accounts).fold(connection, records)
+    mine, found, after = bearer("acme", "member"), list[tuple[str, Any]](), None
+    while len(found) < 9:
+        params = {"sort": "cost", "costs": "true", "limit": 2, "country": "DE"} | ({"after": after} if after else {})
+        async with client.get("/performance/templates", params=params, headers=mine) as answer:
+            assert answer.status == 200, await answer.text()
+            told = await answer.json()
+        found += [(row["template_id"], [each["amount"] for each in row["costs"]]) for row in told["templates"]]
+        if not (after := told["next"]):
+            break
+    assert found == [
+        ("5", ["0.300001"]), ("2", ["0.300000"]), ("1", ["0.020000"]), ("3", ["9000000.000000"]), ("4", [None]),
+    ]  # fmt: skip
+    async with client.get("/costs", params={"by": "template", "template": "3"}, headers=mine) as answer:
+        assert [(row["key"], row["currency"]) for row in (await answer.json())["costs"]] == [("3", "USD")]
+
+
+def priced(name: str, template_id: str, cost: tuple[str, str] | None) -> list[Event]:
+    """A template that was delivered, and what Meta says that it cost."""
+    pricing: dict[str, Any] = {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "marketing"}
+    if cost:
+        pricing["cost"] = {"amount": cost[0], "currency": cost[1]}
+    value = {"statuses": [{"id": name, "status": "delivered", "pricing": pricing}]}
+    return [
+        event.model_copy(update={"value": value}) if isinstance(event, MessageStatusChanged) else event
+        for event in sent(name, template_id, "delivered")
+    ]
 
 
 async def test_a_template_is_told_by_version_with_what_the_difference_may_be(client: Client, bearer: Bearer) -> None:

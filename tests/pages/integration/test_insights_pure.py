@@ -125,10 +125,13 @@ def test_the_largest_difference_to_meta_comes_first_and_a_missing_amount_is_in_n
 
 
 def test_costs_of_a_number_are_asked_for_as_its_templates_are(call: Call) -> None:
-    place = call("insights/place.js", "placeOf", {"number": "12"})
+    place = call("insights/place.js", "placeOf", {"number": "12", "template": "7"})
     needs = call("insights/place.js", "needsOf", place, TODAY)
-    assert needs["costs template"] == "/costs?from=2026-11-04&to=2026-12-03&number=12&by=template&limit=1000"
-    assert needs["templates"].endswith("from=2026-11-04&to=2026-12-03&number=12&sort=accepted&order=desc&limit=1000")
+    asked = "from=2026-11-04&to=2026-12-03&number=12"
+    assert needs["costs template"] == f"/costs?{asked}&by=template&limit=1000&template=7"
+    for sort in ("accepted", "cost"):
+        needs = call("insights/place.js", "needsOf", place | {"template": None, "sort": sort}, TODAY)
+        assert needs["templates"].endswith(f"?{asked}&sort={sort}&order=desc&costs=true&limit=1000")
 
 
 def test_a_template_with_an_odd_id_stays_within_its_address(call: Call) -> None:
@@ -144,8 +147,16 @@ def row(template_id: str, accepted: int, read_rate: float | None) -> dict[str, A
 @pytest.mark.parametrize(("order", "ids"), [("desc", ["b", "c", "a", "n"]), ("asc", ["c", "a", "b", "n"])])
 def test_who_has_no_rate_comes_last_whichever_way(call: Call, order: str, ids: list[str]) -> None:
     rows = [row("a", 1, 0.1), row("n", 9, None), row("b", 5, 0.5), row("c", 2, 0.1)]
-    found = call("insights/place.js", "inOrder", rows, {"sort": "read", "order": order}, None)
+    found = call("insights/place.js", "inOrder", rows, {"sort": "read", "order": order})
     assert [each["template_id"] for each in found] == ids
+
+
+def test_what_has_no_known_price_comes_last_by_cost_too(call: Call) -> None:
+    rows = [
+        row(each, 1, None) | {"costs": [{"amount": amount}]} for each, amount in (("n", None), ("a", "1"), ("b", "2"))
+    ]
+    found = call("insights/place.js", "inOrder", rows, {"sort": "cost", "order": "asc"})
+    assert [each["template_id"] for each in found] == ["a", "b", "n"]
 
 
 def part(known: str, volume: int, amount: str | None) -> dict[str, Any]:
@@ -176,10 +187,9 @@ def cost(currency: str, amount: str | None, unpriced: int, *parts: dict[str, Any
     ],
 )
 def test_what_a_template_costs_says_how_it_is_known(call: Call, rows: list[Any], text: str, how: str | None) -> None:
-    costs = {"costs": rows, "totals": rows}
-    found = call("insights/costs.js", "costOf", costs, {"template_id": "7"})
+    found = call("insights/costs.js", "costOf", rows)
     assert (found["text"], found["how"]) == (text, how)
-    assert call("insights/costs.js", "costOf", costs, {"template_id": "8"}) is None
+    assert call("insights/costs.js", "costOf", []) is None
 
 
 def test_what_one_message_cost_is_said_with_the_digits_that_tell_prices_apart(call: Call) -> None:

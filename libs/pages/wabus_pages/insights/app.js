@@ -393,7 +393,7 @@ function sections(accounts, numbers) {
     case "experiments":
       return part.experimentsSections(place, { experiments: answer("experiments"), sendable: answer("sendable"), accounts }, { isAdmin });
     default:
-      return templatesTable(place, { templates: answer("templates"), costs: answer("costs template") }, today());
+      return templatesTable(place, { templates: answer("templates") }, today());
   }
 }
 

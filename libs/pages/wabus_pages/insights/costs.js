@@ -9,22 +9,18 @@ import { KNOWN, dayOf, longDay, money, price } from "./words.js";
 
 const SURE = ["reported", "rated", "estimated"]; // what has an amount other than nothing
 const NAMES = { reported: "Told by Meta with each message", rated: "By Meta's rate card", estimated: "Estimated" };
-const BEYOND = 1e15; // more than any amount of a currency
 
-/** What a template cost in the days that are shown: `text`, `how` it is known, `order` to sort by. Null where nothing is known of it. Pure. */
-export function costOf(costs, { template_id }) {
-  const rows = costs?.costs.filter(({ key }) => key === template_id) ?? [];
-  if (!rows.length) return null;
+/** What a template cost in the days that are shown, by its costs in each currency: `text` and `how` it is known. Null where nothing is known of it. Pure. */
+export function costOf(rows) {
+  if (!rows?.length) return null;
   const priced = rows.filter(({ amount }) => amount !== null);
   const unpriced = rows.reduce((total, row) => total + row.unpriced, 0);
-  if (!priced.length) return { text: "not known", how: `${plural(unpriced, "message")} without a known price`, order: null };
-  const main = [...costs.totals].sort((one, other) => one.volume - other.volume).map(({ currency }) => currency);
+  if (!priced.length) return { text: "not known", how: `${plural(unpriced, "message")} without a known price` };
   const worst = ["estimated", "rated"].find((known) => rows.some(({ parts }) => parts.some((part) => part.known === known)));
   return {
     text: priced.map(({ amount, currency }) => money(amount, currency)).join(" + "),
     how: [worst ? KNOWN[worst] : null, unpriced ? `${number(unpriced)} not priced` : null].filter(Boolean).join("; ") || null,
     one: unpriced || rows.length > 1 ? null : rows[0],
-    order: Math.max(...priced.map(({ amount, currency }) => main.indexOf(currency) * BEYOND + Number(amount))),
   };
 }
 

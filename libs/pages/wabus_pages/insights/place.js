@@ -70,7 +70,7 @@ export function daysOf({ from, to }) {
 export function needsOf(place, today) {
   const { from, to } = periodOf(place, today);
   const filter = { from, to, number: place.number, country: place.country };
-  const costs = (by) => `/costs${query({ ...filter, by, limit: "1000" })}`;
+  const costs = (by, more) => `/costs${query({ ...filter, by, limit: "1000", ...more })}`;
   const always = { accounts: "/webhook/health/detailed" };
   const money = { forecast: "/costs/forecast", budgets: "/budgets", advice: `/advice${place.dismissed ? "?dismissed=true" : ""}` };
   if (place.template) {
@@ -80,7 +80,7 @@ export function needsOf(place, today) {
       "template day": `${one}${query({ ...filter, by: "day" })}`,
       "template version": `${one}${query({ ...filter, by: "version" })}`,
       breakdown: `${one}${query({ ...filter, ...(place.by === "hour" ? { from: laterOf(from, plusDays(to, 1 - HOURS_MOST)) } : {}), by: place.by })}`,
-      "costs template": costs("template"),
+      "costs template": costs("template", { template: place.template }),
       failures: `${one}/failures${query(filter)}`,
     };
   }
@@ -91,7 +91,7 @@ export function needsOf(place, today) {
   if (place.view === "costs") return { ...always, ...money, reconciliation: "/costs/reconciliation", "costs day": costs("day"), "costs group": costs(place.group) };
   if (place.view === "advice") return { ...always, advice: money.advice };
   if (place.view === "experiments") return { ...always, experiments: "/experiments?limit=200", ...(place.plan ? { sendable: `/templates${query({ limit: "500", fields: SENDABLE })}` } : {}) };
-  return { ...always, ...money, templates: `/performance/templates${query({ ...filter, ...sorted(place), limit: "1000" })}`, "costs template": costs("template") };
+  return { ...always, ...money, templates: `/performance/templates${query({ ...filter, ...sorted(place), costs: "true", limit: "1000" })}` };
 }
 
 /** Whether only a part of what was sent is looked at. */
@@ -99,15 +99,19 @@ export const isFiltered = ({ number, country }) => Boolean(number || country);
 
 const laterOf = (one, other) => (one > other ? one : other);
 
-/** The order as the API knows it; what it does not order by is ordered here. */
+/** The order as the API knows it; names are ordered here. */
 function sorted({ sort, order }) {
-  if (sort === "cost" || sort === "name") return { sort: "accepted", order: "desc" };
+  if (sort === "name") return { sort: "accepted", order: "desc" };
   return { sort: RATES[sort] ?? sort, order };
 }
 
-/** Templates in the order that is asked for; what has no value in it comes last, whichever way. */
-export function inOrder(rows, { sort, order }, costOf) {
-  const value = (row) => (sort === "cost" ? costOf(row) : sort === "name" ? (row.name ?? row.template_id).toLowerCase() : row[RATES[sort] ?? sort]);
+/** Templates in the order that is asked for; what has no value in it comes last, whichever way. By cost they come in order. */
+export function inOrder(rows, { sort, order }) {
+  if (sort === "cost") {
+    const isKnown = (row) => (row.costs ?? []).some(({ amount }) => amount !== null);
+    return [...rows.filter(isKnown), ...rows.filter((row) => !isKnown(row))];
+  }
+  const value = (row) => (sort === "name" ? (row.name ?? row.template_id).toLowerCase() : row[RATES[sort] ?? sort]);
   const way = order === "asc" ? 1 : -1;
   return [...rows].sort((one, other) => {
     const [a, b] = [value(one), value(other)];

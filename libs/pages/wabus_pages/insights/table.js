@@ -30,18 +30,17 @@ export function fewer() {
   shown = STEP;
 }
 
-export function templatesTable(place, answers, today) {
-  const { templates, costs } = answers;
+export function templatesTable(place, { templates }, today) {
   return section({
     key: "templates",
     title: "Templates",
     of: [templates],
     path: needsOf(place, today).templates,
-    content: () => content(place, templates.data, costs, today),
+    content: () => content(place, templates.data, today),
   });
 }
 
-function content(place, { templates, next, period }, costs, today) {
+function content(place, { templates, next, period }, today) {
   const words = place.q.trim().toLowerCase();
   const found = templates.filter(({ name, template_id }) => !words || `${name ?? ""} ${(name ?? "").replaceAll("_", " ")} ${template_id}`.toLowerCase().includes(words));
   const { from, to } = period ?? periodOf(place, today);
@@ -50,17 +49,9 @@ function content(place, { templates, next, period }, costs, today) {
       "Reads are a lower bound: people may send no read receipts."),
     h("p", { id: "found", class: "muted", role: "status" }, words ? `${number(found.length)} of ${plural(templates.length, "template")}` : plural(templates.length, "template"),
       next ? " (the first by what they are ordered by; there are more)" : ""),
-    h("p", { class: "fine" }, withoutCosts(costs)),
-    found.length ? table(place, found, costs.data) : h("p", { class: "empty muted" }, empty(place, templates)),
+    found.length ? table(place, found) : h("p", { class: "empty muted" }, empty(place, templates)),
     found.length > shown ? h("div", { class: "more" }, h("button", { class: "button quiet", type: "button", "data-action": "more" }, `Show ${number(Math.min(STEP, found.length - shown))} more`)) : null,
   ];
-}
-
-/** Why there are no costs beside the templates; null where there are. Pure. */
-export function withoutCosts({ data, status }) {
-  if (data !== null || status === "loading") return null;
-  if (status === "forbidden") return "What they cost is for administrators.";
-  return status === "missing" ? "What they cost is not available." : "What they cost can't be shown right now.";
 }
 
 function empty(place, templates) {
@@ -69,13 +60,13 @@ function empty(place, templates) {
   return "No template was sent in these days. What is sent shows here within seconds, whichever system sends it.";
 }
 
-function table(place, found, costs) {
-  const rows = inOrder(found, place, (row) => costOf(costs, row)?.order ?? null).slice(0, shown);
+function table(place, found) {
+  const rows = inOrder(found, place).slice(0, shown);
   return scrolled("Templates", h("table", { class: "templates-table" },
     h("thead", {}, h("tr", {}, COLUMNS.map(([name, title]) => heading(place, name, title)))),
     h("tbody", {}, rows.map((row) => h("tr", { "data-key": `${row.waba_id} ${row.template_id}` },
       h("th", { scope: "row" }, nameCell(place, row)),
-      COLUMNS.slice(1).map(([name, , of]) => h("td", { class: "figure-cell" }, cell(row, name, of, costs))))))));
+      COLUMNS.slice(1).map(([name, , of]) => h("td", { class: "figure-cell" }, cell(row, name, of))))))));
 }
 
 function heading(place, name, title) {
@@ -94,9 +85,9 @@ function nameCell(place, row) {
   ];
 }
 
-function cell(row, name, of, costs) {
+function cell(row, name, of) {
   if (name === "cost") {
-    const found = costOf(costs, row);
+    const found = costOf(row.costs);
     return found ? [h("span", {}, found.text), found.how ? h("span", { class: "muted fine" }, found.how) : null] : "–";
   }
   if (!of) return number(row[name]);

@@ -33,7 +33,7 @@ export function templateSections(place, answers, today) {
 }
 
 function overview({ template, period, total, funnel: steps, time_to_read: times }, costs) {
-  const cost = costOf(costs.data, template);
+  const cost = costOf(costs.data?.costs);
   return [
     h("div", { class: "meta" }, template.status ? badge(templateStatus(template.status)) : null,
       h("span", { class: "muted" }, [template.language ? language(template.language) : null, template.category ? plain(template.category) : null].filter(Boolean).join(" · ")),

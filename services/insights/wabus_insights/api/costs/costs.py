@@ -5,7 +5,6 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,6 +18,7 @@ from wabus_runtime.http.bodies import json_body
 from wabus_runtime.http.paging import cursor_of, page_of, place_of
 from wabus_whatsapp.prices.card import TIERED, Column, column_of
 
+from wabus_insights.api.costs.amounts import cost_view, text_of
 from wabus_insights.api.costs.models import LONGEST, CostsQuery, EstimateRequest
 from wabus_insights.costs.budget import local_day
 from wabus_insights.costs.estimating import InMarket, estimate
@@ -27,7 +27,6 @@ from wabus_insights.tables.costs import prices, reading
 USUALLY = timedelta(days=30)
 CSV = "text/csv"
 COLUMNS = ("key", "currency", "volume", "amount", "known", "unpriced", "reported", "free", "rated", "estimated")
-_LEAST_SURE = ("unknown", "estimated", "rated", "reported", "free")
 
 
 @dataclass(frozen=True)
@@ -52,18 +51,18 @@ class CostsApi:
                 f"`from` is not after `to`, and at most {LONGEST} days before it.",
                 fields=["from", "to"],
             )
-        wanted = reading.Wanted(caller.org_id, since, to, asked.number, asked.country)
+        wanted = reading.Wanted(caller.org_id, since, to, asked.number, asked.country, asked.template)
         after = place_of(asked.after, tuple[str, str]) if asked.after else None
         rows = await reading.costs(self.pool(), wanted, asked.by, after, asked.limit + 1)
         page, last = page_of(rows, asked.limit)
         following = cursor_of((last["key"], last["currency"])) if last else None
-        costs = [_view(dict(row)) for row in page]
+        costs = [cost_view(dict(row)) for row in page]
         if _wants_csv(request):
             links = {"Link": f'<{request.rel_url.update_query(after=following)}>; rel="next"'} if following else {}
             return web.Response(
                 text=_csv(costs), content_type=CSV, headers={"Cache-Control": "private, no-store", **links}
             )
-        totals = [_view(dict(row)) for row in await reading.costs(self.pool(), wanted, None, None, 100)]
+        totals = [cost_view(dict(row)) for row in await reading.costs(self.pool(), wanted, None, None, 100)]
         content = {"by": asked.by, "from": since, "to": to, "costs": costs, "totals": totals, "next": following}
         return json_response({**content, "as_of": now})
 
@@ -95,8 +94,8 @@ class CostsApi:
                 "category": column.category,
                 "currency": account.currency,
                 "day": day,
-                "low": _text(found.low),
-                "high": _text(found.high),
+                "low": text_of(found.low),
+                "high": text_of(found.high),
                 "free": found.free,
                 "unpriced": found.unpriced,
                 "markets": [_market(each) for each in found.markets],
@@ -116,23 +115,6 @@ class CostsApi:
         if column is None:
             raise _invalid("category")
         return column
-
-
-def _view(row: Mapping[str, Any]) -> dict[str, Any]:
-    parts = [
-        {"known": known, "volume": row[known], "amount": _text(row[f"{known}_amount"]) if known != "unknown" else None}
-        for known in reversed(_LEAST_SURE)
-        if row[known]
-    ]
-    return {
-        "key": row["key"],
-        "currency": row["currency"] or None,
-        "volume": row["volume"],
-        "amount": _text(row["amount"]),
-        "known": next(known for known in _LEAST_SURE if row[known]),
-        "unpriced": row["unknown"],
-        "parts": parts,
-    }
 
 
 def _csv(costs: Sequence[Mapping[str, Any]]) -> str:
@@ -166,15 +148,11 @@ def _market(each: InMarket) -> dict[str, Any]:
     return {
         "market": each.market,
         "messages": each.messages,
-        "rate": _text(each.rate),
-        "low": _text(each.low),
-        "high": _text(each.high),
+        "rate": text_of(each.rate),
+        "low": text_of(each.low),
+        "high": text_of(each.high),
         "known": each.known,
     }
-
-
-def _text(amount: Decimal | None) -> str | None:
-    return None if amount is None else format(amount, "f")
 
 
 def _today(account: Account, now: datetime) -> date:

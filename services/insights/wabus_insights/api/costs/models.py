@@ -9,11 +9,9 @@ from wabus_runtime.http.paging import Cursor
 from wabus_whatsapp.prices.card import Category
 from wabus_whatsapp.prices.message import Known
 
-from wabus_insights.api.performance.models import Day
+from wabus_insights.api.costs.amounts import Amount, CostView, CurrencyCode
+from wabus_insights.api.performance.models import Day, TemplateId
 
-Amount = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
-"""An amount of money, as text: no reader rounds it."""
-CurrencyCode = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
 Country = Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")]
 MetaId = Annotated[str, StringConstraints(pattern="^[0-9]{1,40}$")]
 By = Literal["day", "category", "market", "number", "template", "campaign"]
@@ -32,28 +30,9 @@ class CostsQuery(BaseModel):
     to: Annotated[Day | None, Field(description="The last day; today.")] = None
     number: Annotated[MetaId | None, Field(description="Only of what this business number sent.")] = None
     country: Annotated[Country | None, Field(description="Only of what went to this country (ISO 3166-1).")] = None
+    template: Annotated[TemplateId | None, Field(description="Only of this template.")] = None
     limit: Annotated[int, Field(ge=1, le=1000), DIGITS] = 400
     after: Annotated[Cursor | None, Field(description="`next` of the page before.")] = None
-
-
-class PartView(BaseModel):
-    """Messages whose price is known in the same way."""
-
-    known: Known
-    volume: int
-    amount: Amount | None = Field(description="Null where it is not known, which is never nothing.")
-
-
-class CostView(BaseModel):
-    """What messages cost together."""
-
-    key: str = Field(description="A day, a category, a market, …: empty for what has none.")
-    currency: CurrencyCode | None = Field(description="Null where the account's is not known.")
-    volume: int = Field(description="Messages delivered, free ones too.")
-    amount: Amount | None = Field(description="Of those whose price is known; null where none is.")
-    known: Known = Field(description="How the least sure part of it is known.")
-    unpriced: int = Field(description="Messages whose price is not known, which are not in `amount`.")
-    parts: list[PartView]
 
 
 class CostsView(BaseModel):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from wabus_runtime.http.answers import DIGITS
 from wabus_runtime.http.paging import Cursor
 
+from wabus_insights.api.costs.amounts import CostView
 from wabus_insights.performance.summary import Verdict
 from wabus_insights.tables.performance.reading import By, Sort
 
@@ -47,6 +48,7 @@ class TemplatesQuery(PeriodQuery):
 
     sort: Sort = "sent"
     order: Literal["desc", "asc"] = "desc"
+    costs: bool = Field(default=False, description="Tell what each cost in these days, which takes longer.")
     min_sent: Annotated[int, Field(ge=0, le=2_000_000_000), DIGITS] = 0
     limit: Annotated[int, Field(ge=1, le=1_000), DIGITS] = 100
     after: Annotated[Cursor | None, Field(description="`next` of the page before.")] = None
@@ -90,7 +92,7 @@ class TemplateView(BaseModel):
 
 
 class TemplateRow(TemplateView, Counts):
-    pass
+    costs: list[CostView] | None = Field(description="One for each currency; null unless `costs` was asked for.")
 
 
 class Period(BaseModel):

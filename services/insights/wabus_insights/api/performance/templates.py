@@ -15,11 +15,13 @@ from wabus_runtime.http.formats.csv_answers import csv_response, wants_csv
 from wabus_runtime.http.paging import cursor_of, page_of, place_of
 from wabus_whatsapp.sending.errors import ERRORS, kind_of, meaning
 
+from wabus_insights.api.costs.amounts import cost_view
 from wabus_insights.api.performance.models import PeriodQuery, TemplatePath, TemplateQuery, TemplatesQuery
 from wabus_insights.costs.budget import local_day
 from wabus_insights.performance.counting import COUNTS, read_after, read_quantile
 from wabus_insights.performance.spans import spans_of
 from wabus_insights.performance.summary import RATES, comparisons, funnel, rates
+from wabus_insights.tables.costs import reading as costs
 from wabus_insights.tables.performance import insights, reading
 from wabus_insights.tables.performance.reading import Asked, Row
 
@@ -70,13 +72,21 @@ class TemplatesApi:
         )
         page, last = page_of(rows, query.limit)
         following = cursor_of((last["place"], last["template_id"], last["waba_id"])) if last else None
-        found = [_named(row) | _counted(row) for row in page]
+        found: list[dict[str, Any]] = [_named(row) | _counted(row) | {"costs": None} for row in page]
+        if query.costs:
+            await self._add_costs(asked, found)
         if wants_csv(request):
             headers = {"X-Next": following} if following else {}
             return csv_response(_COLUMNS, found, "templates", headers)
         return json_response(
             {"period": _period(asked, zones), "templates": found, "next": following, "source": "statuses", "as_of": now}
         )
+
+    async def _add_costs(self, asked: Asked, found: Sequence[dict[str, Any]]) -> None:
+        wanted = costs.Wanted(asked.org_id, asked.first, asked.last, asked.number, asked.country)
+        of = await costs.of_templates(self.pool(), wanted, [(row["template_id"], row["waba_id"]) for row in found])
+        for row in found:
+            row["costs"] = [cost_view(dict(each)) for each in of.get((row["template_id"], row["waba_id"]), ())]
 
     async def one(self, request: web.Request) -> web.Response:
         """GET /performance/templates/{template_id}"""

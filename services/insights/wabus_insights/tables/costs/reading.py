@@ -1,6 +1,6 @@
 """What is asked about costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -18,6 +18,24 @@ _KEYS: Mapping[str | None, str] = {
 """What rows are of, as SQL has it."""
 
 
+_SUMS = """
+    sum(volume)::bigint AS volume, sum(amount) AS amount,
+    coalesce(sum(volume) FILTER (WHERE known = 'reported'), 0)::bigint AS reported,
+    coalesce(sum(volume) FILTER (WHERE known = 'free'), 0)::bigint AS free,
+    coalesce(sum(volume) FILTER (WHERE known = 'rated'), 0)::bigint AS rated,
+    coalesce(sum(volume) FILTER (WHERE known = 'estimated'), 0)::bigint AS estimated,
+    coalesce(sum(volume) FILTER (WHERE known = 'unknown'), 0)::bigint AS unknown,
+    sum(amount) FILTER (WHERE known = 'reported') AS reported_amount,
+    sum(amount) FILTER (WHERE known = 'free') AS free_amount,
+    sum(amount) FILTER (WHERE known = 'rated') AS rated_amount,
+    sum(amount) FILTER (WHERE known = 'estimated') AS estimated_amount
+"""
+_WHERE = """
+    org_id = $1 AND day BETWEEN $2 AND $3 AND ($4::text IS NULL OR phone_number_id = $4)
+    AND ($5::text IS NULL OR country = $5) AND ($6::text IS NULL OR template_id = $6)
+"""
+
+
 class Wanted(NamedTuple):
     """Whose costs, of which days; both ends are included."""
 
@@ -28,6 +46,8 @@ class Wanted(NamedTuple):
     """Only of what this business number sent."""
     country: str | None = None
     """Only of what went to this country."""
+    template: str | None = None
+    """Only of this template."""
 
 
 async def costs(
@@ -37,27 +57,33 @@ async def costs(
     key = _KEYS[by]
     return await pool.fetch(
         f"""
-        SELECT {key} COLLATE "C" AS key, currency COLLATE "C" AS currency, sum(volume)::bigint AS volume,
-            sum(amount) AS amount,
-            coalesce(sum(volume) FILTER (WHERE known = 'reported'), 0)::bigint AS reported,
-            coalesce(sum(volume) FILTER (WHERE known = 'free'), 0)::bigint AS free,
-            coalesce(sum(volume) FILTER (WHERE known = 'rated'), 0)::bigint AS rated,
-            coalesce(sum(volume) FILTER (WHERE known = 'estimated'), 0)::bigint AS estimated,
-            coalesce(sum(volume) FILTER (WHERE known = 'unknown'), 0)::bigint AS unknown,
-            sum(amount) FILTER (WHERE known = 'reported') AS reported_amount,
-            sum(amount) FILTER (WHERE known = 'free') AS free_amount,
-            sum(amount) FILTER (WHERE known = 'rated') AS rated_amount,
-            sum(amount) FILTER (WHERE known = 'estimated') AS estimated_amount
+        SELECT {key} COLLATE "C" AS key, currency COLLATE "C" AS currency, {_SUMS}
         FROM cost_days
-        WHERE org_id = $1 AND day BETWEEN $2 AND $3
-            AND ($4::text IS NULL OR phone_number_id = $4) AND ($5::text IS NULL OR country = $5)
-            AND ($6::text IS NULL OR ({key} COLLATE "C", currency COLLATE "C") > ($6, $7))
-        GROUP BY 1, 2 ORDER BY 1, 2 LIMIT $8
+        WHERE {_WHERE} AND ($7::text IS NULL OR ({key} COLLATE "C", currency COLLATE "C") > ($7, $8))
+        GROUP BY 1, 2 ORDER BY 1, 2 LIMIT $9
         """,  # noqa: S608
         *wanted,
         *(after or (None, None)),
         most,
     )
+
+
+async def of_templates(
+    pool: asyncpg.Pool, wanted: Wanted, templates: Collection[tuple[str, str]]
+) -> Mapping[tuple[str, str], Sequence[asyncpg.Record]]:
+    """The same of some templates, each with its account's id: by these, a row for each currency."""
+    rows = await pool.fetch(
+        f"""
+        SELECT template_id AS key, waba_id, currency COLLATE "C" AS currency, {_SUMS}
+        FROM cost_days WHERE {_WHERE} AND template_id = ANY($7::text[]) GROUP BY 1, 2, 3 ORDER BY 3
+        """,  # noqa: S608
+        *wanted,
+        sorted({template_id for template_id, _ in templates}),
+    )
+    found: dict[tuple[str, str], list[asyncpg.Record]] = {}
+    for row in rows:
+        found.setdefault((row["key"], row["waba_id"]), []).append(row)
+    return found
 
 
 async def charged(pool: asyncpg.Pool, scope: str, category: str, month: date) -> dict[str, int]:

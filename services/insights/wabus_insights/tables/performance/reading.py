@@ -11,7 +11,7 @@ from wabus_insights.performance.summary import RATES
 
 Sort = Literal[
     "accepted", "sent", "delivered", "read", "played", "failed", "replied", "clicked", "stopped", "delivery_rate",
-    "failure_rate", "read_rate", "reply_rate", "click_rate", "stop_rate",
+    "failure_rate", "read_rate", "reply_rate", "click_rate", "stop_rate", "cost",
 ]  # fmt: skip
 Row = dict[str, Any]
 By = Literal["hour", "day", "version", "number", "country"]
@@ -21,7 +21,7 @@ _NAMES = ", ".join(COUNTS)
 _NEGATIVE = ", ".join(f"-{name}" for name in COUNTS)
 _WHERE = "org_id = $1 AND ($2::text IS NULL OR phone_number_id = $2) AND ($3::text IS NULL OR country = $3)"
 _LIST = f"""
-    WITH counted AS (
+    WITH {{costs}} counted AS (
         SELECT template_id, waba_id, {_SUMS} FROM (
             SELECT template_id, waba_id, {_NAMES} FROM template_months
             WHERE {_WHERE} AND month BETWEEN $4 AND $5
@@ -33,15 +33,30 @@ _LIST = f"""
             WHERE {_WHERE} AND (day BETWEEN $10 AND $11 OR day BETWEEN $12 AND $13)
         ) AS parts GROUP BY template_id, waba_id
     ), ranked AS (
-        SELECT *, {{}} AS place FROM counted WHERE accepted > 0 AND sent >= $14
+        SELECT counted.*, {{place}} AS place FROM counted {{joined}} WHERE accepted > 0 AND sent >= $14
     ), page AS (
         SELECT * FROM ranked
-        WHERE $15::float8 IS NULL OR place {{}} $15
+        WHERE $15::float8 IS NULL OR place {{than}} $15
             OR (place = $15 AND (template_id, waba_id) > ($16::text, $17::text))
-        ORDER BY place {{}}, template_id, waba_id LIMIT $18
+        ORDER BY place {{direction}}, template_id, waba_id LIMIT $18
     )
     SELECT page.*, name, language, category, status, quality, removed_at
-    FROM page LEFT JOIN templates USING (template_id, waba_id) ORDER BY place {{}}, page.template_id, page.waba_id
+    FROM page LEFT JOIN templates USING (template_id, waba_id)
+    ORDER BY place {{direction}}, page.template_id, page.waba_id
+"""  # noqa: S608
+# Currencies are never added up: what is in that of the most messages comes above all others, whatever the amounts. An
+# amount is less than one, so that both are in one number, by which the next page begins; half is a million.
+_COSTS = f"""
+    spent AS (
+        SELECT template_id, waba_id, currency, sum(volume) AS volume,
+            CASE WHEN sum(amount) < 0 THEN 0 ELSE sum(amount) END::float8 AS amount
+        FROM cost_days WHERE {_WHERE} AND day BETWEEN $19 AND $20 AND template_id <> '' GROUP BY 1, 2, 3
+    ), currencies AS (
+        SELECT currency, row_number() OVER (ORDER BY sum(volume), currency) AS place FROM spent GROUP BY currency
+    ), costs AS (
+        SELECT template_id, waba_id, max(place + amount / (amount + 1e6)) AS cost
+        FROM spent JOIN currencies USING (currency) GROUP BY 1, 2
+    ),
 """  # noqa: S608
 _NO_DAYS = Span(date(1970, 1, 2), date(1970, 1, 1))
 _DAYS = "hour >= $5 AND hour < $6 AND day BETWEEN $7 AND $8"
@@ -86,15 +101,22 @@ async def templates(
     limit: int,
 ) -> list[Row]:
     """Templates with their counts in an order; `place` is what that is by, and where nothing is to be told of it -1."""
-    part, whole = RATES.get(sort, (sort, None))
+    by_cost = sort == "cost"
+    part, whole = ("coalesce(cost, -1)", None) if by_cost else RATES.get(sort, (sort, None))
     place = f"coalesce({part}::float8 / nullif({whole}, 0), -1)" if whole else f"{part}::float8"
     direction, than = ("ASC", ">") if ascending else ("DESC", "<")
     months = spans.months or _NO_DAYS
     days = [*spans.added, *[_NO_DAYS] * 2][:2] + [*spans.removed, *[_NO_DAYS] * 2][:2]
     rows = await pool.fetch(
-        _LIST.format(place, than, direction, direction),
+        _LIST.format(
+            costs=_COSTS if by_cost else "",
+            joined="LEFT JOIN costs USING (template_id, waba_id)" if by_cost else "",
+            place=place,
+            than=than,
+            direction=direction,
+        ),
         asked.org_id, asked.number, asked.country, *months, *(day for span in days for day in span), min_sent,
-        *(after or (None, None, None)), limit,
+        *(after or (None, None, None)), limit, *((asked.first, asked.last) if by_cost else ()),
     )  # fmt: skip
     return [dict(row) for row in rows]
 
