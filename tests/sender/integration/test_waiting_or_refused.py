@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from sending_world import ORG, Client, Json, Sending, received, status, template, text
+from sending_world import ORG, PERSON, Client, Json, Sending, Serve, received, status, template, text, until_ready
 from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
 from wabus_events import (
     TEMPLATES,
@@ -19,6 +19,9 @@ from wabus_events import (
     Topic,
 )
 from wabus_events.testing import an
+from wabus_runtime.settings import load
+from wabus_sender.app import create_app
+from wabus_sender.settings import SenderSettings
 
 pytest_plugins = ("support.sending_world",)
 
@@ -71,6 +74,41 @@ async def test_what_waits_for_a_paused_template_goes_once_it_is_approved_again(
     assert await sending.sent() == []
     await is_now(sending, "APPROVED", 2)
     await sending.until(sender, taken["send_id"], "accepted")
+
+
+async def test_who_has_written_is_answered_although_a_campaign_fills_the_queue(
+    sending: Sending, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENDER_QUEUE_LIMIT", "10")
+    sender = await serve(create_app(load(SenderSettings)))
+    await sending.write(PERSON)
+    await until_ready(sender, sending, sending.eventually)
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+
+    async def wait(number: int) -> None:
+        async def so_many() -> bool:
+            return len((await sending.get(sender, "/sends?state=queued"))["sends"]) == number
+
+        await sending.eventually(so_many)
+
+    campaign = [await sending.post(sender, template(not_before=later)) for _ in range(9)]
+    await wait(9)
+    full = await sending.post(sender, template(not_before=later), 429)
+    assert full["code"] == "queue_full"
+    assert "has 9 sends waiting" in full["detail"]
+    await sending.post(sender, text(not_before=later))
+    await wait(10)
+    async with sender.post("/messages", json=text(), headers=sending.bearer(ORG, "agent")) as answer:
+        assert (answer.status, answer.headers["Retry-After"]) == (429, "10")
+    cancel = f"/sends/{campaign[0]['send_id']}/cancel"
+    async with sender.post(cancel, headers=sending.bearer(ORG, "agent")) as answer:
+        assert answer.status == 202, await answer.text()
+
+    async def is_taken() -> bool:
+        async with sender.post("/messages", json=text(), headers=sending.bearer(ORG, "agent")) as answer:
+            return answer.status == 202
+
+    await sending.eventually(is_taken)
 
 
 async def test_a_template_that_meta_has_paused_is_not_asked_about_again_and_again(

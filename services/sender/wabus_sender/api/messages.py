@@ -135,7 +135,7 @@ class MessagesApi:
             known = await known_of(self.pool(), caller.org_id, await wish(None), now)
             if known.refusal:
                 raise problem_of(known.refusal)
-            await self.bound.admit(caller.org_id)
+            await self.bound.admit(caller.org_id, known.lane)
             until = expires(known.lane, now, known.wish.not_before, known.wish.expires_at)
             reserved = Reserved(
                 body_hash, str(uuid4()), {"lane": known.lane, "expires_at": until.isoformat(), **_kept(known)}, now

@@ -1,16 +1,21 @@
-"""How many sends of an organisation may wait. What is more is refused, so that nobody's queue grows without end."""
+"""How many sends of an organisation may wait. What is more is refused, so that nobody's queue grows without end.
+
+The last tenth is for answers and one-time passwords: nobody who has written waits because a campaign does.
+"""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import asyncpg
+from wabus_events.models.sends import Lane
 from wabus_runtime.http.answers import Problem
 
 from wabus_sender.tables import reading
 
 COUNTED_FOR = 1.0  # seconds
 RETRY_AFTER = 10  # seconds
+KEPT_FOR: frozenset[Lane] = frozenset(("authentication", "service"))
 
 
 @dataclass
@@ -27,7 +32,7 @@ class QueueBound:
     limit: int
     _counts: dict[str, _Count] = field(default_factory=dict[str, _Count])
 
-    async def admit(self, org_id: str) -> None:
+    async def admit(self, org_id: str, lane: Lane) -> None:
         """Let one more wait. Raises a 429 problem where too many do."""
         now = time.monotonic()
         count = self._counts.get(org_id)
@@ -35,12 +40,13 @@ class QueueBound:
             number = await reading.waiting(self.pool(), org_id, self.limit)
             count = self._counts[org_id] = _Count(now, number)
             self._counts = {each: known for each, known in self._counts.items() if now - known.at <= COUNTED_FOR}
-        if count.number >= self.limit:
+        limit = self.limit if lane in KEPT_FOR else self.limit - self.limit // 10
+        if count.number >= limit:
             raise Problem(
                 429,
                 "queue_full",
                 "Too many sends wait",
-                f"Your organisation has {self.limit:,} sends waiting. Please send more once some of them are sent.",
+                f"Your organisation has {limit:,} sends waiting. Please send more once some of them are sent.",
                 headers={"Retry-After": str(RETRY_AFTER)},
             )
         count.number += 1
