@@ -34,7 +34,7 @@ EDGES = [
     "libs/events/wabus_events/models/messaging_limit.py",
 ]
 """The modules that read what Meta sends, before it is a model of ours."""
-OURS = {"error_codes", "message_type", "receipt", "media", "quality", "raw", "{{"}
+OURS = {"org_id", "error_codes", "message_type", "receipt", "media", "quality", "raw", "{{"}
 """Keys of our own in these modules."""
 
 PAGE = (ROOT / "docs/meta-fields.md").read_text(encoding="utf-8")
