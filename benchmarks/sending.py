@@ -206,6 +206,7 @@ async def answers(meta: Meta, publisher: Publisher, people: People, ports: Seque
     begun = time.perf_counter()
     await publish(publisher, requests(meta, [number], people.take(asked.queued), "marketing"))
     print(f"  {asked.queued:,} of a campaign published in {time.perf_counter() - begun:.0f} s", flush=True)
+    os.environ["SENDER_QUEUE_LIMIT"] = str(2 * asked.queued)  # an organisation's bound is not what is measured
     token = make_token(load(AuthSettings), org_id=ORG, role="agent", now=datetime.now(UTC), lifetime=timedelta(hours=9))
     asked_at: dict[str, float] = {}
     async with worker(ports[1], 256), api_of("wabus_sender", ports[0]), aiohttp.ClientSession() as http:
