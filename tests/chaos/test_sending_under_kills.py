@@ -193,6 +193,11 @@ async def test_whoever_is_killed_nothing_is_sent_twice_and_all_that_was_sent_is_
     load.stop.set()
     await asyncio.wait_for(asyncio.gather(*callers), HEALED)
 
+    async def not_known() -> int:
+        return len({*load.accepted.values()} - {*await sending.states()})
+
+    await within(SETTLED, not_known, 0)
+
     async def open_sends() -> Counter[str]:
         return Counter(each for each in (await sending.states()).values() if each in ("queued", "calling"))
 

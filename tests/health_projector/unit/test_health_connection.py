@@ -37,6 +37,7 @@ from wabus_health_projector.health.judgement import Verdict, judge
 from wabus_health_projector.health.reasons.reason import Reason
 from wabus_health_projector.health.state import WabaHealth
 from wabus_health_projector.health.traffic import ErrorCount, Traffic
+from wabus_health_projector.worker.checker import CHECK_AFTER_CONNECT
 from wabus_whatsapp.accounts import AccountDetails
 from wabus_whatsapp.webhook_fields import FIELDS, TO_THE_ACCOUNT, Subscription
 
@@ -286,9 +287,14 @@ def test_a_try_that_failed_is_not_repeated_at_once_but_at_last() -> None:
         return bool(to_subscribe(Subscription(OURS, ()), Tries(count, NOW - ago), OURS, NOW))
 
     assert tried(0, timedelta(0))
-    assert [tried(1, TRY_AGAIN - HOUR / 60), tried(1, TRY_AGAIN)] == [False, True]
+    assert [tried(1, TRY_AGAIN - HOUR / 3600), tried(1, TRY_AGAIN)] == [False, True]
     assert [tried(2, TRY_AGAIN), tried(2, 2 * TRY_AGAIN)] == [False, True]
     assert [tried(999, TRY_AGAIN_MOST - HOUR), tried(999, TRY_AGAIN_MOST)] == [False, True]
+
+
+def test_who_connects_while_the_gateway_is_starting_is_not_shown_red_for_a_quarter_of_an_hour() -> None:
+    first_try_failed = Tries(1, NOW - CHECK_AFTER_CONNECT)
+    assert to_subscribe(Subscription(), first_try_failed, OURS, NOW) == ALL
 
 
 def test_a_field_that_meta_does_not_have_is_tried_once_a_day() -> None:

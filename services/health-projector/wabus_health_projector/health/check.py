@@ -30,7 +30,9 @@ OPTIONAL_PHONE_FIELDS = (
 OPTIONAL_ACCOUNT_FIELDS = (*ACCOUNT_FIELDS, "health_status")
 DETAILS = tuple(AccountDetails.__dataclass_fields__)
 HOST_MOST = 253  # characters (RFC 1035)
-TRY_AGAIN = timedelta(minutes=15)  # after subscribing has failed; twice as long after each that fails
+TRY_AGAIN = timedelta(seconds=15)
+"""After subscribing has failed, as it does until Meta reaches a gateway that was just started; twice as long after each
+that fails."""
 TRY_AGAIN_MOST = timedelta(hours=6)
 REFUSED_FOR = timedelta(days=1)  # in which a field that Meta did not take is not tried again
 CONCLUSIVE_ERRORS = frozenset({"token_expired", "permission_lost", "account_not_found", "account_blocked"})
@@ -73,7 +75,7 @@ def to_subscribe(app: Subscription, tries: Tries, our_callback_url: str, now: da
     if not app.may_be_changed(our_callback_url):
         return ()
     since = now - tries.at if tries.at else timedelta.max
-    if tries.count and since < min(TRY_AGAIN * 2 ** min(tries.count - 1, 10), TRY_AGAIN_MOST):
+    if tries.count and since < min(TRY_AGAIN * 2 ** min(tries.count - 1, 20), TRY_AGAIN_MOST):
         return ()
     waiting = tries.refused if since < REFUSED_FOR else ()
     return tuple(name for name in app.missing(our_callback_url) if name not in waiting)
