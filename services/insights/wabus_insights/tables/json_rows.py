@@ -6,10 +6,10 @@ from typing import Any
 import orjson
 
 
-def json_rows(columns: Mapping[str, str], parameter: str = "$1") -> str:
-    """The rows of a parameter as a table `new`, by the names of the columns and their types."""
+def json_rows(columns: Mapping[str, str]) -> str:
+    """The rows of the first parameter as a table `new`, by the names of the columns and their types."""
     described = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-    return f"json_to_recordset({parameter}::text::json) AS new({described})"
+    return f"json_to_recordset($1::text::json) AS new({described})"
 
 
 def as_json(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -38,7 +38,16 @@ from wabus_runtime.projection.ownership import Ownership
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_sender.sending import checks
-from wabus_sender.sending.answers import ANSWER_LOST, Accepted, Again, Outcome, Refused, Unknown, after_tries
+from wabus_sender.sending.answers import (
+    ANSWER_LOST,
+    Accepted,
+    Again,
+    Outcome,
+    Refused,
+    Unknown,
+    after_tries,
+    tells_of_another_template,
+)
 from wabus_sender.sending.budgets import PAIR_SPAN, NumberBudget, Window, level_of, set_aside
 from wabus_sender.sending.checks import Facts
 from wabus_sender.sending.queue import HOLD, LANES, MostUrgentFirst, NumberQueue, Waiting
@@ -551,8 +560,8 @@ class Dispatcher:
                 self._tries.clear()
             tries = self._tries[send.send_id] = self._tries.get(send.send_id, 0) + 1
             outcome = after_tries(outcome, tries)
-        if isinstance(outcome, Refused):
-            self._start(self._syncs.ask_after(send, outcome, datetime.now(UTC)))
+        if isinstance(outcome, Refused) and tells_of_another_template(outcome):
+            self._start(self._syncs.ask(send, datetime.now(UTC)))
         if isinstance(outcome, Refused) and outcome.code == "template_stopped":
             self._stop_template(send, outcome)
             if outcome.error_code == TEMPLATE_PAUSED and await self._lets_wait(send.org_id):

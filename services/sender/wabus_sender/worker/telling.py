@@ -14,7 +14,6 @@ from wabus_runtime.kafka.outcomes import RecordRefused
 from wabus_runtime.kafka.publisher import Publisher
 from wabus_runtime.pauses import growing_pauses
 
-from wabus_sender.sending.answers import Refused, tells_of_another_template
 from wabus_sender.tables.sends import Claimed
 
 SOURCE = "/wabus/sender"
@@ -68,10 +67,8 @@ class TemplateSyncs:
     _asked: dict[str, str] = field(default_factory=dict[str, str])
     """Of each account the sync that was asked for last."""
 
-    async def ask_after(self, send: Claimed, refused: Refused, now: datetime) -> None:
-        """Ask for a sync, if this refusal is about a template; once in a while, whichever process asks."""
-        if not tells_of_another_template(refused):
-            return
+    async def ask(self, send: Claimed, now: datetime) -> None:
+        """Ask for a sync after a refusal of this; once in a while, whichever process asks."""
         sync_id = fact_id(
             TemplateSyncRequested.type, send.waba_id, "send_refused", int(now.timestamp()) // SYNC_ONCE_IN
         )

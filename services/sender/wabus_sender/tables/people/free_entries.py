@@ -37,9 +37,6 @@ class Free(NamedTuple):
     reported_until: datetime | None
 
 
-NOTHING = Free(None, None)
-
-
 async def write(connection: Connection, entries: Iterable[Entry], answers: Iterable[Answer]) -> None:
     """Write down who came, what Meta has told, and who was answered.
 
@@ -84,7 +81,7 @@ async def write(connection: Connection, entries: Iterable[Entry], answers: Itera
 
 async def of(pool: asyncpg.Pool, org_id: str, phone_number_id: str, value: str) -> Free:
     """What is known of a person, who is also who has the identifier that it came together with last."""
-    row = await pool.fetchrow(
+    [row] = await pool.fetch(
         """
         SELECT max(coalesce(answered_at, answered_before)), max(reported_until) FROM free_entries
         WHERE org_id = $1 AND phone_number_id = $2 AND value IN (
@@ -95,4 +92,4 @@ async def of(pool: asyncpg.Pool, org_id: str, phone_number_id: str, value: str) 
         phone_number_id,
         value,
     )
-    return Free(*row) if row else NOTHING
+    return Free(*row)
