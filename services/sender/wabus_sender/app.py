@@ -30,6 +30,7 @@ from wabus_sender.api.routes import add_routes
 from wabus_sender.api.sends import SendsApi
 from wabus_sender.api.uploads import UploadsApi
 from wabus_sender.settings import SenderApiSettings, SenderSettings, SenderWorkerSettings
+from wabus_sender.tables import reading
 from wabus_sender.worker import freshness, projector, telling_choices, upkeep
 from wabus_sender.worker.calling import Calls
 from wabus_sender.worker.dispatcher import Dispatcher
@@ -74,7 +75,7 @@ def _install_api(app: web.Application, settings: SenderApiSettings) -> None:
     app.on_shutdown.append(close)
     background(app, "sender-announcements", announcements.run)
     background(app, "sender-names", pseudonyms.run)
-    bound = QueueBound(lambda: app[POOL], settings.sender_queue_limit)
+    bound = QueueBound(lambda org_id, most: reading.waiting(app[POOL], org_id, most), settings.sender_queue_limit)
     numbers = NumbersApi(lambda: app[POOL])
     sends = SendsApi(lambda: app[POOL], publisher, pseudonyms, announcements)
     blocking = BlockingApi(lambda: app[POOL], publisher, pseudonyms, announcements)

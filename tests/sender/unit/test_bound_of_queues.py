@@ -1,0 +1,118 @@
+"""How many sends of an organisation may wait, where counting them takes long."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from wabus_events.models.sends import Lane
+from wabus_runtime.http.answers import Problem
+from wabus_sender.api.queue_bound import QueueBound
+
+LIMIT = 100
+
+
+class Waiting:
+    """Sends of one organisation that wait, and a clock; a count is done when it is let go on."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.now = 0.0
+        self.counts = 0
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
+        self.bound = QueueBound(self._count, LIMIT, clock=lambda: self.now)
+
+    async def _count(self, _org_id: str, most: int) -> int:
+        self.counts += 1
+        number = self.number
+        await self.goes_on.wait()
+        return min(number, most)
+
+    async def admit(self, lane: Lane = "service") -> None:
+        async with asyncio.timeout(5):
+            await self.bound.admit("org", lane)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - another task makes it so
+            await asyncio.sleep(0)
+
+
+async def refused(admitting: Awaitable[None]) -> bool:
+    try:
+        await admitting
+    except Problem as problem:
+        return problem.code == "queue_full"
+    return False
+
+
+async def test_no_answer_waits_until_a_million_are_counted() -> None:
+    waiting = Waiting(50)
+    await waiting.admit()
+    waiting.now = 2.0
+    waiting.goes_on.clear()
+    for _ in range(10):
+        await waiting.admit()
+    await until(lambda: waiting.counts == 2)  # one for all of them, which goes on
+
+
+async def test_what_is_counted_for_long_is_counted_seldom() -> None:
+    waiting = Waiting(50)
+    waiting.goes_on.clear()
+    first = asyncio.create_task(waiting.admit())
+    await until(lambda: waiting.counts == 1)
+    waiting.now = 3.0
+    waiting.goes_on.set()
+    await first
+    for waiting.now in (5.0, 20.0, 32.9):
+        await waiting.admit()
+    assert waiting.counts == 1
+    waiting.now = 33.0
+    await waiting.admit()
+    await until(lambda: waiting.counts == 2)
+
+
+async def test_what_is_taken_while_it_is_counted_counts() -> None:
+    waiting = Waiting(LIMIT - 6)
+    await waiting.admit()
+    waiting.number += 1
+    waiting.now = 2.0
+    waiting.goes_on.clear()
+    await waiting.admit()
+    await until(lambda: waiting.counts == 2)
+    await waiting.admit()
+    waiting.goes_on.set()
+    waiting.now = 2.5
+    await until(lambda: not asyncio.all_tasks() - {asyncio.current_task()})
+    assert [await refused(waiting.admit()) for _ in range(4)] == [False, False, False, True]
+
+
+async def test_nobody_is_refused_for_what_waited_some_time_ago() -> None:
+    waiting = Waiting(LIMIT)
+    assert await refused(waiting.admit())
+    waiting.number = 0
+    assert await refused(waiting.admit())
+    waiting.now = 2.0
+    await waiting.admit()
+
+
+async def test_the_last_tenth_is_for_answers() -> None:
+    waiting = Waiting(LIMIT - 10)
+    assert await refused(waiting.admit("marketing"))
+    await waiting.admit("authentication")
+
+
+async def test_who_asks_first_is_told_that_the_database_is_away_and_the_next_asks_again() -> None:
+    away = True
+
+    async def count(_org_id: str, _most: int) -> int:
+        if away:
+            raise ConnectionRefusedError
+        return 0
+
+    bound = QueueBound(count, LIMIT)
+    with pytest.raises(ConnectionRefusedError):
+        await bound.admit("org", "service")
+    away = False
+    await bound.admit("org", "service")
