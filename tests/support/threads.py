@@ -137,6 +137,7 @@ def echoed(
     kind: str = "text",
     number: str = NUMBER,
     waba: str = WABA,
+    group: str | None = None,
     context: str | None = None,
     **parts: Any,
 ) -> MessageEchoed:
@@ -150,8 +151,9 @@ def echoed(
         id=fact_id(MessageEchoed.type, wamid),
         **about(when, waba, number),
         wamid=wamid,
-        contact=wa_id or user_id or "",
+        contact=group or wa_id or user_id or "",
         user_id=user_id,
+        group_id=group,
         message_type=kind,
         original_wamid=original,
         value={"message_echoes": [item]},
@@ -198,6 +200,7 @@ def imported(
     progress: str | None = "READ",
     number: str = NUMBER,
     waba: str = WABA,
+    group: str | None = None,
     **parts: Any,
 ) -> MessageImported:
     """A message of before the connection."""
@@ -206,8 +209,9 @@ def imported(
         id=fact_id(MessageImported.type, wamid, kind),
         **about(when, waba, number),
         wamid=wamid,
-        contact=wa_id or user_id or "",
+        contact=wa_id or user_id or group or "",
         user_id=user_id,
+        group_id=group,
         from_business=ours,
         message_type=kind,
         status=progress,

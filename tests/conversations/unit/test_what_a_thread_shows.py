@@ -73,6 +73,20 @@ def test_a_group_is_a_thread_of_its_own_and_has_no_window() -> None:
     assert len(anna.messages) == 1
 
 
+def test_what_the_phone_app_tells_of_a_group_is_in_its_thread_and_a_contact_of_nobody() -> None:
+    written = echoed("2", 2, None, group="g")
+    before = imported("3", -5, ANNA, group="g"), imported("4", -4, None, group="g", ours=True)
+    thread = only_thread(received("1", 1, ANNA, group="g"), written, *before)
+
+    assert (thread.place.group_id, thread.place.person_id) == ("g", None)
+    assert [(message.outgoing, any(message.whose)) for message in thread.messages] == [
+        (False, True),
+        (True, False),
+        (False, True),
+        (True, False),
+    ]
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_a_message_that_the_history_has_too_is_shown_once(order: tuple[int, ...]) -> None:
     events = [received("1", 1), imported("1", 1)]
@@ -318,6 +332,18 @@ def test_what_another_responder_gets_is_shown_and_rings_nowhere() -> None:
     assert [message.outgoing for message in thread.messages] == [False, True]
     assert thread.summary.unread == 0
     assert thread.summary.user_last_at == at(1), "it is the number's window"
+
+
+def test_a_number_that_an_earlier_release_took_for_an_id_is_no_second_person() -> None:
+    copied = standby("2", 2, ANNA, ANNA, copy_of="echo")  # what `recipient` had beside `to`
+
+    assert len(only_thread(received("1", 1), copied, received("3", 3, ANNA, ANNA_ID)).messages) == 3
+
+
+def test_who_is_named_by_an_id_where_the_number_stood_is_the_same_person() -> None:
+    as_before = received("1", 1, ANNA_ID)  # `from` has the id, and there is none beside
+
+    assert len(only_thread(as_before, received("2", 2, None, ANNA_ID)).messages) == 2
 
 
 def test_what_is_too_old_is_not_kept_and_does_not_come_back_by_a_status() -> None:

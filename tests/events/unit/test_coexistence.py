@@ -180,6 +180,45 @@ def test_who_wrote_a_message_of_before_is_not_mixed_up(message: Json, from_busin
     assert (imported.from_business, imported.contact) == (from_business, CUSTOMER)
 
 
+GROUPS = ("Y2FwaV9ncm91cDoxNzA1NTU1MDEzOToxMjAzNjM0MDQ2OTQyMzM4MjAZD", "120363041234567890@g.us", "120363041234567890")
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_in_a_history_is_nobodys_number(group: str) -> None:
+    theirs, hidden = past(CUSTOMER, "wamid.1"), past("", "wamid.2", from_user_id=USER)
+    messages = [theirs, hidden, past(BUSINESS, "wamid.3"), past("", "wamid.4")]
+    *facts, _ = facts_of("history", value_of(history=[chunk({"id": group, "messages": messages})]))
+    assert [
+        (event.wa_id, event.user_id, event.from_business, event.contact)
+        for event in facts
+        if isinstance(event, MessageImported) and event.group_id == group and event.key == f"{PHONE}:{group}"
+    ] == [
+        (CUSTOMER, None, False, CUSTOMER),
+        (None, USER, False, USER),
+        (None, None, True, group),
+        (None, None, False, group),
+    ]
+
+
+def test_a_message_of_a_group_among_those_with_a_person_is_the_groups() -> None:
+    messages = [past(CUSTOMER, "wamid.1"), past(CUSTOMER, "wamid.2", group_id=GROUPS[0])]
+    alone, shared, _ = facts_of("history", value_of(history=[chunk({"id": CUSTOMER, "messages": messages})]))
+    assert (alone.key, shared.key) == (f"{PHONE}:{CUSTOMER}", f"{PHONE}:{GROUPS[0]}")
+
+
+@pytest.mark.parametrize("item", [{"to": GROUPS[0]}, {"to": GROUPS[1]}, {"to": None, "group_id": GROUPS[0]}])
+def test_what_is_written_in_a_group_in_the_app_is_nobodys_number(item: Json) -> None:
+    event = only_fact(MessageEchoed, "smb_message_echoes", value_of(message_echoes=[echo(**item)]))
+    assert (event.group_id, event.wa_id, event.user_id) == (item["to"] or item["group_id"], None, None)
+
+
+def test_the_business_is_not_taken_for_the_person_in_a_thread_that_names_nobody() -> None:
+    messages = [past(BUSINESS, "wamid.1")]
+    for thread in ({"id": "status@broadcast"}, {}):
+        facts = facts_of("history", value_of(history=[chunk({**thread, "messages": messages})]))
+        assert [type(each) for each in facts] == [Unrecognised, HistoryProgressed]
+
+
 @pytest.mark.parametrize(("kind", "from_business"), [("messages", False), ("message_echoes", True)])
 def test_a_medium_that_is_told_later_is_another_fact_of_the_same_message(kind: str, from_business: bool) -> None:
     sender = {"from": BUSINESS, "to": CUSTOMER} if from_business else {"from": CUSTOMER}
@@ -201,6 +240,26 @@ def test_a_business_that_shares_no_history_is_no_mystery_and_no_failure() -> Non
     event = only_fact(HistoryProgressed, "history", value)
     assert (event.declined, event.error_codes, event.messages, event.progress) == (True, [2593109], 0, None)
     assert event.value == value
+
+
+def test_a_refusal_to_share_that_stands_beside_the_history_is_one_too() -> None:
+    value = value_of(errors=[DECLINED])
+    event = only_fact(HistoryProgressed, "history", value)
+    assert (event.declined, event.error_codes, event.value) == (True, [2593109], value)
+
+
+def test_errors_of_all_of_a_history_are_told_beside_what_has_come() -> None:
+    threads = [{"id": CUSTOMER, "messages": [past(CUSTOMER, "wamid.1")]}]
+    for chunks in ([chunk(*threads)], [chunk(*threads), chunk(*threads, metadata={"phase": 2})]):
+        facts = facts_of("history", value_of(history=chunks, errors=[{"code": 131000}]))
+        assert {type(each) for each in facts} == {MessageImported, HistoryProgressed}
+        codes = [each.error_codes for each in facts if isinstance(each, HistoryProgressed)]
+        assert codes == [[] for _ in chunks] + [[131000]]
+
+
+def test_errors_of_a_history_that_have_no_code_are_kept() -> None:
+    value = value_of(errors=[{"title": "?"}])
+    assert only_fact(Unrecognised, "history", value).value == value
 
 
 def test_another_error_of_a_history_is_not_taken_for_a_refusal_to_share_it() -> None:

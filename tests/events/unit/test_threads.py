@@ -273,7 +273,39 @@ def test_a_handover_of_somebody_without_a_number_is_in_their_conversation() -> N
     assert (event.key, event.wa_id) == (f"{PHONE}:{USER}", None)
 
 
-@pytest.mark.parametrize("parts", [{"type": None}, {"type": ["x"]}, {"recipient": {}}, {"recipient": 7}])
+@pytest.mark.parametrize("kind", ["control_passed", "control_taken"])
+def test_a_handover_that_names_no_type_is_the_one_whose_object_it_has(kind: str) -> None:
+    """What Meta's own test panel sends."""
+    event = only_fact(ThreadControlChanged, "messaging_handovers", handover(kind, type=None))
+    assert (event.change, event.metadata, event.wa_id) == (kind, "Asked for a person", CUSTOMER)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"previous_owner_app_id": "66", "previous_owner_app_role": "meta_business_agent"},
+        {"previous_owner": {"app_id": 66, "app_role": "meta_business_agent", "business_id": "5"}},
+    ],
+)
+def test_which_app_answered_until_now_is_known_where_meta_names_no_role_in_the_conversation(told: Json) -> None:
+    event = only_fact(ThreadControlChanged, "messaging_handovers", handover("control_passed", control_passed=told))
+    assert (event.previous_owner_role, event.previous_owner_app_id) == ("meta_business_agent", "66")
+
+
+def test_a_handover_that_names_a_person_like_a_message_does_is_in_the_same_conversation() -> None:
+    sender = {"wa_id": CUSTOMER, "user_id": USER}
+    event = only_fact(ThreadControlChanged, "messaging_handovers", handover("control_passed", sender=sender))
+    assert (event.wa_id, event.user_id) == (CUSTOMER, USER)
+
+
+def test_a_handover_is_about_the_number_that_it_names_anywhere() -> None:
+    value = value_of(**handover("control_passed", recipient={"display_phone_number": BUSINESS}))
+    assert only_fact(ThreadControlChanged, "messaging_handovers", value).phone_number_id == PHONE
+
+
+@pytest.mark.parametrize(
+    "parts", [{"type": None, "control_passed": 1}, {"type": ["x"]}, {"recipient": {}}, {"recipient": 7}]
+)
 def test_a_handover_that_is_none_is_kept_whole(parts: Json) -> None:
     value = handover("control_passed", **parts)
     assert only_fact(Unrecognised, "messaging_handovers", value).value == value
@@ -310,7 +342,10 @@ def test_a_copy_of_what_another_responder_answers_is_told_as_a_copy(
         ({"recipient": USER}, USER, USER, None, None),
         ({"recipient": PARENT}, PARENT, None, PARENT, None),
         ({"to": CUSTOMER, "recipient": USER}, CUSTOMER, USER, None, None),
+        ({"to": CUSTOMER, "recipient": CUSTOMER, "recipient_type": "individual"}, CUSTOMER, None, None, None),
+        ({"recipient": f"+{CUSTOMER}"}, CUSTOMER, None, None, None),
         ({"to": GROUP, "recipient_type": "group"}, GROUP, None, None, GROUP),
+        ({"to": GROUP}, GROUP, None, None, GROUP),
     ],
 )
 def test_whom_another_responder_wrote_to_is_known_however_they_addressed_them(
@@ -319,6 +354,18 @@ def test_whom_another_responder_wrote_to_is_known_however_they_addressed_them(
     item = {"id": "wamid.A", "timestamp": "1750101000", "message": {"type": "text", **request_}}
     event = only_fact(StandbyReceived, "standby", value_of(standby={"message_echoes": [item]}))
     assert (event.contact, event.user_id, event.parent_user_id, event.group_id) == (contact, user_id, parent, group)
+    assert event.wa_id == (CUSTOMER if contact == CUSTOMER else None)
+
+
+def test_copies_that_are_not_in_an_object_of_their_own_are_told_all_the_same() -> None:
+    contacts = [{"wa_id": CUSTOMER, "user_id": USER}]
+    value = value_of(contacts=contacts, messages=[MESSAGE, MESSAGE | {"id": "wamid.B"}], statuses=[STATUS])
+    copies = facts_of("standby", value)
+    assert [(type(copy), getattr(copy, "kind", None), getattr(copy, "user_id", None)) for copy in copies] == [
+        (StandbyReceived, kind, USER) for kind in ("message", "message", "status")
+    ]
+    alone = value_of(messages=[MESSAGE])
+    assert only_fact(StandbyReceived, "standby", alone).value == alone
 
 
 def test_copies_of_several_things_are_told_one_by_one_and_what_is_left_is_kept() -> None:

@@ -5,10 +5,11 @@ Coexistence.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from wabus_events.models.event import Event, fact_id, like
 from wabus_events.models.messages.coexistence import ContactSynced, HistoryProgressed, MessageEchoed, MessageImported
+from wabus_events.models.messages.messages import is_number
 from wabus_events.webhooks.about import About, kept_as_bytes, unrecognised
 from wabus_events.webhooks.items import (
     BY_PHONE_NUMBER,
@@ -22,14 +23,15 @@ from wabus_events.webhooks.items import (
     each_in,
     id_by_content,
     ids_of,
+    is_group,
     known,
     number_in,
     person_of,
     shared_with,
 )
-from wabus_events.webhooks.messages import BSUID
 from wabus_events.webhooks.threads import digits_of, type_of
 from wabus_events.webhooks.values import (
+    BSUID,
     Json,
     Unwritable,
     codes_of,
@@ -41,7 +43,9 @@ from wabus_events.webhooks.values import (
     whole_number,
 )
 
-_OF_A_THREAD = ("id", "context")
+_LISTS = ("history", "messages", "message_echoes")
+_OF_A_THREAD = ("id", "group_id", "context")
+NOBODY = Person("", None, None, None)
 DECLINED = 2593109  # Meta: "history webhook reference", chat history sharing declined
 
 
@@ -52,14 +56,14 @@ def facts_in_echoes(value: Json, about: About) -> Iterator[Event | None]:
         number, wamid = number_in(own["metadata"], about), item["id"]
         who = person_of(item, items_of(own, "contacts"), TO)
         message_type, original = type_of(item)
-        group_id = text(item.get("group_id"))
+        group_id = text(item.get("group_id")) or (who.contact if is_group(who.contact) else None)
         yield MessageEchoed(
             **number,
-            **ids_of(who),
+            **ids_of(NOBODY if group_id else who),
             id=fact_id(MessageEchoed.type, number["phone_number_id"], wamid),
             time=moment(item.get("timestamp")) or about.time,
             wamid=wamid,
-            contact=known(who.contact or group_id or ""),
+            contact=known(group_id or who.contact),
             group_id=group_id,
             message_type=message_type,
             original_wamid=original,
@@ -103,7 +107,26 @@ def facts_in_history(value: Json, about: About) -> Iterator[Event | None]:
         else:
             yield _medium(kind, item, own, number, about)
 
-    yield from each_in(value, ("history", "messages", "message_echoes"), about, "history", made)
+    failed = _failed(value, about)
+    count = sum(len(items_of(value, kind)) for kind in _LISTS)
+    if count or failed is None:
+        told_apart = failed is not None and count > 1
+        items = {name: part for name, part in value.items() if name != "errors"} if told_apart else value
+        yield from each_in(items, _LISTS, about, "history", made)
+    if failed:
+        yield failed
+
+
+def _failed(value: Json, about: About) -> HistoryProgressed | None:
+    """Errors of all of it, which stand in the value and in none of its chunks; None where there are none."""
+    errors = items_of(value, "errors")
+    if not errors:
+        return None
+    try:
+        number = number_in(value["metadata"], about)
+        return _progress({}, shared_with(value, errors=errors), 0, codes_of(errors), number, about)
+    except UNFIT:
+        return None  # whatever it is, it is kept with the rest
 
 
 def _chunk(chunk: Any, value: Json, number: Number, about: About) -> Iterator[Event | None]:
@@ -125,7 +148,7 @@ def _chunk(chunk: Any, value: Json, number: Number, about: About) -> Iterator[Ev
             left.append(thread)
         elif len(head) + 1 < len(parts):  # parts that are new to us are kept, but not with each of its messages
             left.append({name: part for name, part in parts.items() if name != "messages"})
-        imported = _importing(_person_in(head), number, about)
+        imported = _importing(_conversation_in(head), number, about)
         for message in messages:
             if isinstance(message, Unwritable):
                 yield from kept_as_bytes(message, about, "a message that events cannot carry as JSON")
@@ -160,18 +183,33 @@ def _progress(
     )
 
 
-def _person_in(thread: Json) -> Person:
-    """With whom a thread is: by `id` a number, or what Meta gives instead of it, and by `context` whatever it knows."""
-    found = person_of(object_of(thread.get("context")), (), PLAIN)
-    number = number_of(thread.get("id"))
-    if number is None:
-        return found
-    user_id = found.user_id or (number if BSUID.fullmatch(number) else None)
-    return found._replace(contact=number, user_id=user_id)
+class _Conversation(NamedTuple):
+    """With whom a thread is."""
+
+    who: Person
+    group_id: str | None = None
 
 
-def _importing(who: Person, number: Number, about: About) -> Callable[[Json, Json], MessageImported]:
+def _conversation_in(thread: Json) -> _Conversation:
+    """With whom a thread is: by `id` a number, or what Meta gives instead of it, and by `context` whatever it knows.
+
+    Meta says that it leaves groups out. Were there one all the same, its id would be no number of anybody's.
+    """
+    context, named = object_of(thread.get("context")), number_of(thread.get("id"))
+    group_id = text(thread.get("group_id")) or text(context.get("group_id")) or (named if is_group(named) else None)
+    if group_id:
+        return _Conversation(NOBODY, group_id)
+    found = person_of(context, (), PLAIN)
+    if named is None:
+        return _Conversation(found)
+    user_id = found.user_id or (named if BSUID.fullmatch(named) else None)
+    contact = named if is_number(named) or named == user_id else found.contact
+    return _Conversation(found._replace(contact=contact, user_id=user_id))
+
+
+def _importing(conversation: _Conversation, number: Number, about: About) -> Callable[[Json, Json], MessageImported]:
     """What makes events of the messages of a thread with somebody: each of its own value."""
+    who, group_id = conversation
     business, contact = digits_of(number["display_phone_number"]), who.contact
     org_id, waba_id = number["org_id"], number["waba_id"]
     phone_number_id, display = number["phone_number_id"], number["display_phone_number"]
@@ -180,6 +218,7 @@ def _importing(who: Person, number: Number, about: About) -> Callable[[Json, Jso
     def imported(item: Json, value: Json) -> MessageImported:
         nonlocal first
         wamid, sender = item["id"], item.get("from")
+        of_group = group_id or ("group_id" in item and text(item["group_id"])) or None
         usual = sender and contact and sender in (business, contact) and (who.user_id or "from_user_id" not in item)
         message_type, original = type_of(item)
         context = item.get("history_context")
@@ -201,14 +240,17 @@ def _importing(who: Person, number: Number, about: About) -> Callable[[Json, Jso
             "user_id": who.user_id,
             "parent_user_id": who.parent_user_id,
             "username": who.username,
+            "group_id": of_group,
             "from_business": sender == business if usual else _is_from_business(item, business, contact),
             "message_type": message_type,
             "original_wamid": original,
             "status": status,
             "value": value,
         }
+        if of_group:
+            return MessageImported.model_validate(fields | _told_in_group(of_group, who, item, business))
         if not usual:
-            return MessageImported.model_validate(fields | _told_of(who, item))
+            return MessageImported.model_validate(fields | _told_of(who, item, business))
         if first is None:
             first = MessageImported.model_validate(fields)
             return first
@@ -222,17 +264,30 @@ def _medium(kind: str, item: Any, value: Json, number: Number, about: About) -> 
     """What a person sent is in `messages`, what the business sent in `message_echoes`."""
     contacts = items_of(value, "contacts")
     by_business = kind == "message_echoes" or _is_from_business(item, digits_of(number["display_phone_number"]), "")
-    return _importing(person_of(item, contacts, TO if by_business else FROM), number, about)(item, value)
+    who = person_of(item, contacts, TO if by_business else FROM)
+    return _importing(_Conversation(who), number, about)(item, value)
 
 
-def _told_of(who: Person, item: Json) -> dict[str, str | None]:
+def _told_of(who: Person, item: Json, business: str) -> dict[str, str | None]:
     """What a message says of the person in its thread that the thread does not; only people have such ids."""
     to, sender = person_of(item, (), TO), person_of(item, (), FROM)
+    beside = next((each.contact for each in (to, sender) if digits_of(each.contact) not in ("", business)), "")
     return {
-        "contact": known(who.contact or who.user_id or to.contact or sender.contact),
+        "contact": known(who.contact or who.user_id or to.user_id or sender.user_id or beside),
         "user_id": who.user_id or to.user_id or sender.user_id,
         "parent_user_id": who.parent_user_id or to.parent_user_id or sender.parent_user_id,
     }
+
+
+def _told_in_group(group_id: str, beside: Person, item: Json, business: str) -> dict[str, Any]:
+    """Who wrote a message in a group: a participant, or the business, of which the thread has the group alone."""
+    sender = person_of(item, (), FROM)
+    by_business = digits_of(item.get("from")) == business
+    if sender.contact == beside.contact:
+        sender = beside
+    elif by_business:
+        sender = NOBODY
+    return {**ids_of(sender), "contact": sender.contact or group_id, "from_business": by_business}
 
 
 def _is_from_business(item: Json, business: str, contact: str) -> bool:

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple, TypedDict, cast
 from pydantic import ValidationError
 
 from wabus_events.models.event import Event, fact_id
+from wabus_events.models.messages.messages import is_number
 from wabus_events.webhooks.about import About, unrecognised
-from wabus_events.webhooks.values import Json, digest, items_of, moment, number_of, object_of, text
+from wabus_events.webhooks.values import BSUID, Json, digest, items_of, moment, number_of, object_of, text
 
 PARTICIPANT_IDS = ("recipient_participant_id", "recipient_participant_user_id", "participant_recipient_id")
 """Members of a group's status that say whose it is, the first first: a number, what Meta gives instead of it, and the
@@ -20,6 +21,7 @@ _PEOPLE = (
 )
 """Members of an item that say which of the value's contacts are its own."""
 _MOST_CONTACTS = 10  # of one person: Meta sends one, and to repeat many with each item would not be linear
+_NO_GROUPS = ("@lid", "@broadcast")  # in the phone app: a person without a number, and what nobody in particular gets
 _SHARED = ("messaging_product", "metadata")  # small parts of a value that every item's value repeats
 
 Item = tuple[str, Any, Json]
@@ -176,12 +178,22 @@ def person_of(item: Json, contacts: Sequence[Any], names: Names) -> Person:
         user_id, parent, username = text(user_id), text(parent), text(username)
     else:
         user_id = parent = username = None
+    if number and not user_id and not number.isdecimal() and BSUID.fullmatch(number):
+        user_id = number
     if contacts and (contact := contact_of(contacts, number, user_id)):
         number = number or (None if user_id else number_of(contact.get("wa_id")))
         user_id = user_id or text(contact.get("user_id"))
         parent = parent or text(contact.get("parent_user_id"))
         username = username or text(object_of(contact.get("profile")).get("username"))
     return Person(number or user_id or "", user_id, parent, username)
+
+
+def is_group(address: str | None) -> bool:
+    """Whether what stands where a number would is the id of a group: no number, and no id of a person's.
+
+    Meta's are letters and digits, those of the phone app many digits, or end in `@g.us`. Source: Meta, "Groups API".
+    """
+    return bool(address) and not (is_number(address) or BSUID.fullmatch(address) or address.endswith(_NO_GROUPS))
 
 
 def contact_of(contacts: Sequence[Any], number: str | None, user_id: str | None) -> Json:

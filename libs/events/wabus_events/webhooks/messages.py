@@ -22,7 +22,18 @@ from wabus_events.webhooks.items import (
     person_of,
     shared_with,
 )
-from wabus_events.webhooks.values import Json, code_of, codes_of, digest, items_of, moment, number_of, object_of, text
+from wabus_events.webhooks.values import (
+    BSUID,
+    Json,
+    code_of,
+    codes_of,
+    digest,
+    items_of,
+    moment,
+    number_of,
+    object_of,
+    text,
+)
 
 FIELD = "messages"
 
@@ -31,7 +42,6 @@ _TOLD_APART = frozenset({"type", *PARTICIPANT_IDS})
 RENUMBERED = frozenset({"user_changed_number", "user_changed_user_id", "customer_changed_number"})
 """The types of `system` messages that say who somebody is now; others may name other people."""
 _FROM_TO = re.compile(r".* changed from (\S+) to (\S+)", re.DOTALL)
-BSUID = re.compile(r"[A-Z]{2}\.[A-Za-z0-9.]{1,132}")
 
 
 def facts_in_messages(value: Json, about: About) -> Iterator[Event | None]:

@@ -5,10 +5,10 @@ reference", "Standby webhooks", "Conversation Routing", "Cloud API Calling".
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from wabus_events.models.event import Event, fact_id
-from wabus_events.models.messages.messages import original_of
+from wabus_events.models.messages.messages import is_number, original_of
 from wabus_events.models.messages.threads import (
     CallReported,
     ContactIdentityChanged,
@@ -29,6 +29,7 @@ from wabus_events.webhooks.items import (
     each_in,
     id_by_content,
     ids_of,
+    is_group,
     items_apart,
     known,
     lacking,
@@ -55,6 +56,7 @@ COPIES: dict[str, Literal["message", "status", "echo"]] = {
     "message_echoes": "echo",
 }
 """What the lists in a `standby` are copies of."""
+_CHANGES = ("control_passed", "control_taken")
 BUSINESS, USER = "BUSINESS_INITIATED", "USER_INITIATED"
 
 
@@ -114,33 +116,67 @@ def facts_in_handovers(value: Json, about: About) -> Iterator[Event | None]:
 
 
 def _handover(value: Json, about: About) -> ThreadControlChanged:
-    number = number_in(value.get("recipient") or value["metadata"], about)
-    change: str = value["type"]
-    told = object_of(value.get(change))
-    who = person_of(object_of(value.get("sender")), items_of(value, "contacts"), BY_PHONE_NUMBER)
+    """The samples of Meta's own test name no `type`: then it is the one whose object is there."""
+    recipient = object_of(value.get("recipient"))
+    number = number_in(recipient if recipient.get("phone_number_id") else value["metadata"], about)
+    objects = [name for name in _CHANGES if isinstance(value.get(name), dict)]
+    change: str = value.get("type") or (objects[0] if len(objects) == 1 else "")
+    told, sender = object_of(value.get(known(change))), object_of(value.get("sender"))
+    names = PLAIN if sender.get("wa_id") else BY_PHONE_NUMBER
+    who = person_of(sender, items_of(value, "contacts"), names)
+    previous, new = _owner(told, _PREVIOUS), _owner(told, _NEW)
     return ThreadControlChanged(
         **number,
         **ids_of(who),
         id=id_by_content(ThreadControlChanged, number, value, about, value.get("timestamp")),
         time=moment(value.get("timestamp")) or about.time,
         contact=who.contact or None,
-        change=known(change),
-        previous_owner_role=text(told.get("previous_owner_role")),
-        new_owner_role=text(told.get("new_owner_role")),
-        previous_owner_app_id=_id(told.get("previous_owner_app_id")),
-        new_owner_app_id=_id(told.get("new_owner_app_id")),
+        change=change,
+        previous_owner_role=previous.role,
+        new_owner_role=new.role,
+        previous_owner_app_id=previous.app_id,
+        new_owner_app_id=new.app_id,
         metadata=text(told.get("metadata")),
         value=value,
     )
 
 
+class _Owner(NamedTuple):
+    """Who answers, or did."""
+
+    role: str | None
+    app_id: str | None
+
+
+class _OwnerNames(NamedTuple):
+    """Under which names a handover has who answers, or did."""
+
+    role: str
+    app_role: str
+    """The app's own role, which is named beside its role in the conversation, or alone."""
+    app_id: str
+    nested: str
+    """An object that has both, in some webhooks."""
+
+
+_PREVIOUS = _OwnerNames("previous_owner_role", "previous_owner_app_role", "previous_owner_app_id", "previous_owner")
+_NEW = _OwnerNames("new_owner_role", "new_owner_app_role", "new_owner_app_id", "new_owner")
+
+
+def _owner(told: Json, names: _OwnerNames) -> _Owner:
+    nested = object_of(told.get(names.nested))
+    role = text(told.get(names.role)) or text(told.get(names.app_role)) or text(nested.get("app_role"))
+    return _Owner(role, _id(told.get(names.app_id)) or _id(nested.get("app_id")))
+
+
 def facts_in_standby(value: Json, about: About) -> Iterator[Event | None]:
-    """`standby`: what `messages` would have, and what the other responder sent, in an object of its own."""
-    copied = object_of(value.get("standby"))
+    """`standby`: what `messages` would have, and what the other responder sent, in an object of its own, or without."""
+    is_nested = "standby" in value
+    copied = object_of(value["standby"]) if is_nested else value
     if not any(items_of(copied, kind) for kind in COPIES):
         yield from unrecognised(value, about, "standby", lacking("standby"))
         return
-    beside = {name: part for name, part in value.items() if name != "standby"}
+    beside = {name: part for name, part in value.items() if name != "standby"} if is_nested else {}
     apart = items_apart(copied, tuple(COPIES))
     while True:
         try:
@@ -152,14 +188,14 @@ def facts_in_standby(value: Json, about: About) -> Iterator[Event | None]:
             yield
             continue
         kind, item, own = found
-        whole = value if own is copied else shared_with(beside, standby=own)
+        whole = value if own is copied else shared_with(beside, standby=own) if is_nested else own
         try:
             yield _standby(COPIES[kind], item, whole, about)
         except UNFIT:
             yield from unrecognised(whole, about, "standby", f"one of {kind} without what its model needs")
     alone = sum(len(items_of(copied, kind)) for kind in COPIES) == 1
     if left or (not alone and beside.keys() - shared_with(beside).keys()):
-        yield from unrecognised({**beside, "standby": left}, about, "standby", LEFT)
+        yield from unrecognised({**beside, "standby": left} if is_nested else left, about, "standby", LEFT)
 
 
 class _Copied(TypedDict, total=False):
@@ -180,7 +216,7 @@ class _Copied(TypedDict, total=False):
 
 def _standby(kind: Literal["message", "status", "echo"], item: Any, value: Json, about: About) -> StandbyReceived:
     number, wamid = number_in(value["metadata"], about), item["id"]
-    copied = object_of(value["standby"])
+    copied = object_of(value.get("standby")) or value
     contacts = items_of(copied, "contacts") or items_of(value, "contacts")
     id_parts: tuple[str, ...] = ()
     match kind:
@@ -230,12 +266,20 @@ def _copied_status(item: Any, contacts: Sequence[Any], contact: str) -> _Copied:
 
 
 def _copied_echo(item: Any, contacts: Sequence[Any]) -> _Copied:
-    """The request as the other responder made it, in `message`: to a number, or by `recipient` to an id."""
+    """The request as the other responder made it, in `message`: to a number, or by `recipient` to an id.
+
+    `recipient` also stands beside `to`, as the same person's id or the same number once more.
+    """
     request = object_of(item.get("message")) or item
-    recipient = text(request.get("recipient"))
+    to, recipient = text(request.get("to")), text(request.get("recipient"))
+    if recipient and is_number(recipient):
+        to, recipient = to or recipient, None
+    group_id = to if request.get("recipient_type") == "group" or is_group(to) else None
+    if group_id:
+        contacts = ()
     is_parent = recipient is not None and ".ENT." in recipient
     addressed = {
-        "to": request.get("to"),
+        "to": to,
         "to_user_id": request.get("to_user_id") or (None if is_parent else recipient),
         "to_parent_user_id": request.get("to_parent_user_id") or (recipient if is_parent else None),
     }
@@ -244,7 +288,7 @@ def _copied_echo(item: Any, contacts: Sequence[Any]) -> _Copied:
     return {
         **ids_of(who),
         "contact": known(who.contact or who.parent_user_id or ""),
-        "group_id": text(request.get("to")) if request.get("recipient_type") == "group" else None,
+        "group_id": group_id,
         "message_type": message_type,
         "original_wamid": original,
     }

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -19,6 +20,8 @@ class Unwritable:
     body: bytes
 
 
+BSUID = re.compile(r"[A-Z]{2}\.[A-Za-z0-9.]{1,132}")
+"""What Meta gives beside a number, or instead of one. Source: Meta, "Business-scoped user IDs"."""
 _DIGITS_OF_64_BITS = 18  # at most, whatever they are
 _LATEST_SECONDS = 253_402_300_799  # 9999-12-31, the last moment a datetime holds
 

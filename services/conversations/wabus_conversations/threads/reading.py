@@ -29,6 +29,7 @@ from wabus_events import (
     Unrecognised,
     WabaEvent,
 )
+from wabus_events.models.messages.messages import is_number
 from wabus_events.webhooks.messages import RENUMBERED
 from wabus_events.webhooks.unrecognised import from_unrecognised
 from wabus_whatsapp.joins import STATE_OF_HISTORY, STATE_OF_STATUS, MessageState
@@ -175,13 +176,16 @@ def _message_id(account: Account, wamid: str) -> str:
 
 
 def _whose(event: _OfPerson) -> Whose:
-    return _sorted(event.wa_id, event.user_id)
+    found = _sorted(event.wa_id, event.user_id)
+    return _sorted(event.contact, None) if found == NOBODY and _USER_ID.fullmatch(event.contact or "") else found
 
 
 def _sorted(number: Any, user: Any) -> Whose:
     """The two identifiers of an item, wherever an earlier release has put them."""
     if user is None and isinstance(number, str) and _USER_ID.fullmatch(number):
         return Whose(None, number)
+    if isinstance(user, str) and is_number(user):  # what stood beside a number of another responder's, once more
+        return Whose(_text(number) or user.removeprefix("+"), None)
     return Whose(_text(number), _text(user))
 
 
@@ -291,7 +295,7 @@ def _message(
     if message_type in content.ABOUT_OTHERS:
         about = content.about(item, message_type) or event.original_wamid
     context = content.context(item)
-    group = event.group_id if isinstance(event, MessageReceived | StandbyReceived) else None
+    group = event.group_id
     kind = content.kind_of(message_type)
     theirs = not outgoing and source >= Source.STANDBY
     username = event.username or person.get("username")

@@ -57,7 +57,7 @@ def single_event_of(body: bytes, *, owner: Owner, source: str) -> SingleEvent | 
         contact, user_id = item.get("recipient_id"), item.get("recipient_user_id")
         parent_user_id = item.get("recipient_parent_user_id")
     told_at = _time(timestamp) if type(timestamp) is str else None
-    if type(wamid) is not str or type(contact) is not str or not contact or told_at is None:
+    if type(wamid) is not str or type(contact) is not str or not contact.isdecimal() or told_at is None:
         return None
     happened, time = told_at
     username = None

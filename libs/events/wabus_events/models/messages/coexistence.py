@@ -20,7 +20,8 @@ class MessageEchoed(WabaEvent, topic=MESSAGES):
     display_phone_number: str | None = None
     wamid: str
     contact: str
-    """Whom it was sent to: their number without a plus sign, or their business-scoped user id where Meta hides it."""
+    """Whom it was sent to: their number without a plus sign, their business-scoped user id where Meta hides it, or the
+    group."""
     user_id: str | None = None
     """The recipient's business-scoped user id."""
     parent_user_id: str | None = None
@@ -42,7 +43,7 @@ class MessageEchoed(WabaEvent, topic=MESSAGES):
     @property
     def wa_id(self) -> str | None:
         """The recipient's number; None where Meta hides it."""
-        return shown_number(self.contact, self.user_id)
+        return shown_number(self.contact)
 
 
 class MessageImported(WabaEvent, topic=MESSAGES):
@@ -57,13 +58,16 @@ class MessageImported(WabaEvent, topic=MESSAGES):
     display_phone_number: str | None = None
     wamid: str
     contact: str
-    """The person in the thread, whoever wrote: their number, or their business-scoped user id where Meta hides it."""
+    """The person in the thread, whoever wrote: their number, or their business-scoped user id where Meta hides it. In a
+    group the participant who wrote, or the group where the business did."""
     user_id: str | None = None
     """That person's business-scoped user id."""
     parent_user_id: str | None = None
     """That person's id for all portfolios of a parent business."""
     username: str | None = None
     """That person's user name."""
+    group_id: str | None = None
+    """The group, where the thread is one. Meta says that it leaves groups out."""
     from_business: bool
     """Whether the business wrote it, and not the person."""
     message_type: str
@@ -76,12 +80,12 @@ class MessageImported(WabaEvent, topic=MESSAGES):
 
     @property
     def key(self) -> str:
-        return f"{self.phone_number_id}:{self.contact}"
+        return f"{self.phone_number_id}:{self.group_id or self.contact}"
 
     @property
     def wa_id(self) -> str | None:
         """The person's number; None where Meta hides it."""
-        return shown_number(self.contact, self.user_id)
+        return shown_number(self.contact)
 
 
 class HistoryProgressed(WabaEvent, topic=MESSAGES):
@@ -139,4 +143,4 @@ class ContactSynced(WabaEvent, topic=MESSAGES):
     @property
     def wa_id(self) -> str | None:
         """Their number; None where Meta hides it."""
-        return shown_number(self.contact, self.user_id)
+        return shown_number(self.contact)

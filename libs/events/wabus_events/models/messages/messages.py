@@ -7,10 +7,19 @@ from pydantic import Field
 from wabus_events.models.event import Event, WabaEvent
 from wabus_events.models.topics import MESSAGES
 
+MOST_DIGITS = 15
+"""Of a phone number (E.164). Groups of the phone app have ids of more."""
 
-def shown_number(contact: str, user_id: str | None) -> str | None:
-    """The number in `contact`, unless that is what Meta gives instead of one."""
-    return None if not contact or contact == user_id else contact
+
+def shown_number(contact: str) -> str | None:
+    """The number in `contact`, unless that is what Meta gives instead of one: an id of the person's, or a group's."""
+    return contact if is_number(contact) else None
+
+
+def is_number(contact: str) -> bool:
+    """Whether it is a phone number, with or without a plus sign."""
+    digits = contact.removeprefix("+")
+    return digits.isdecimal() and len(digits) <= MOST_DIGITS
 
 
 def original_of(change: Any) -> str | None:
@@ -49,7 +58,7 @@ class MessageReceived(WabaEvent, topic=MESSAGES):
     @property
     def wa_id(self) -> str | None:
         """The sender's number; None where Meta hides it."""
-        return shown_number(self.contact, self.user_id)
+        return shown_number(self.contact)
 
     @property
     def original_wamid(self) -> str | None:
@@ -97,7 +106,7 @@ class MessageStatusChanged(WabaEvent, topic=MESSAGES):
     @property
     def wa_id(self) -> str | None:
         """The recipient's, or in a group the participant's, number; None where Meta hides it."""
-        return self.participant if self.group_id else shown_number(self.contact, self.user_id)
+        return self.participant if self.group_id else shown_number(self.contact)
 
     @property
     def of_payment(self) -> bool:

@@ -73,7 +73,7 @@ class MarketingPreferenceChanged(WabaEvent, topic=MESSAGES):
     @property
     def wa_id(self) -> str | None:
         """Their number; None where Meta hides it."""
-        return shown_number(self.contact, self.user_id)
+        return shown_number(self.contact)
 
     @property
     def wants_marketing(self) -> bool | None:
@@ -102,7 +102,8 @@ class ThreadControlChanged(WabaEvent, topic=MESSAGES):
     change: str
     """`control_passed`, `control_taken`, or a word of Meta's that did not exist when this was written."""
     previous_owner_role: str | None = None
-    """customer_service, marketing, utility, ctwa, ai_agent or escalation: who answered until now."""
+    """customer_service, marketing, utility, ctwa, ai_agent or escalation: who answered until now; or, where Meta names
+    only that, the role of their app, such as meta_business_agent."""
     new_owner_role: str | None = None
     """The same for who answers from now on."""
     previous_owner_app_id: str | None = None
@@ -120,7 +121,7 @@ class ThreadControlChanged(WabaEvent, topic=MESSAGES):
     @property
     def wa_id(self) -> str | None:
         """The person's number; None where Meta hides it."""
-        return shown_number(self.contact or "", self.user_id)
+        return shown_number(self.contact or "")
 
     @property
     def is_ours(self) -> bool | None:
@@ -173,7 +174,7 @@ class StandbyReceived(WabaEvent, topic=MESSAGES):
         """The person's number; None where Meta hides it."""
         if self.kind == "status" and self.group_id:
             return self.participant
-        return shown_number(self.contact, self.user_id)
+        return shown_number(self.contact)
 
 
 class CallReported(WabaEvent, topic=MESSAGES):
@@ -218,7 +219,7 @@ class CallReported(WabaEvent, topic=MESSAGES):
     @property
     def wa_id(self) -> str | None:
         """Their number; None where Meta hides it."""
-        return shown_number(self.contact, self.user_id)
+        return shown_number(self.contact)
 
     @property
     def opens_window_at(self) -> datetime | None:
