@@ -136,6 +136,35 @@ async def test_a_message_is_sent_once_and_told_of(sending: Sending, sender: Clie
     await sending.get(sender, f"/sends/{uuid4()}", 404)
 
 
+async def test_who_turns_the_pages_of_a_campaign_asked_for_in_one_moment_sees_each_send_once(
+    sending: Sending, sender: Client, eventually: Eventually
+) -> None:
+    moment = datetime.now(UTC)
+    later: dict[str, Any] = {"label": "spring", "not_before": moment + timedelta(minutes=30)}
+    asked = [str(uuid4()) for _ in range(5)]
+    sent = [requested(each, **later).model_copy(update={"time": moment}) for each in asked]
+    await sending.publisher.publish([*sent, requested(str(uuid4()), label="autumn")])
+
+    async def pages(wanted: str) -> list[str]:
+        found: list[str] = []
+        after = ""
+        while True:
+            page = await sending.get(sender, f"/sends?limit=2&{wanted}{after}")
+            found += [each["send_id"] for each in page["sends"]]
+            if page["next"] is None:
+                return found
+            after = f"&after={page['next']}"
+
+    async def are_there() -> bool:
+        return len(await pages("")) == 6
+
+    await eventually(are_there)
+    for wanted in ("label=spring", "state=queued", f"phone_number_id={DEMO_PHONE}&label=spring&state=queued"):
+        assert await pages(wanted) == sorted(asked)
+    assert (await pages(""))[-5:] == sorted(asked)
+    assert await pages("label=winter") == []
+
+
 async def test_the_same_key_is_one_send_however_often_and_wherever_it_is_sent(
     sending: Sending, sender: Client, serve: Serve, eventually: Eventually
 ) -> None:

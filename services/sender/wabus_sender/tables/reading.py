@@ -63,24 +63,35 @@ async def to_repeat(pool: asyncpg.Pool, org_id: str, send_id: str, requested_by:
 
 async def some(pool: asyncpg.Pool, wanted: WantedSends) -> Sequence[asyncpg.Record]:
     """The sends that are wanted, the newest first, and one more than the limit."""
-    after_at, after_id = wanted.after or (None, None)
+    # Only the conditions that there are: one plan for whatever may be wanted reads all of an organisation's sends.
+    conditions, values = ["org_id = $1"], [wanted.org_id, wanted.limit + 1]
+    if wanted.state:
+        values.append(wanted.state)
+        conditions.append(f"state = ${len(values)}")
+        if wanted.state != "accepted":
+            conditions.append("state <> 'accepted'")  # which the index is of
+    if wanted.label:
+        values.append(wanted.label)
+        conditions.append(f"label = ${len(values)}")
+    if wanted.phone_number_id:
+        values.append(wanted.phone_number_id)
+        conditions.append(f"phone_number_id = ${len(values)}")
+    if wanted.requested_by:
+        values.append(wanted.requested_by)
+        conditions.append(f"requested_by = ${len(values)}")
+    if wanted.after:
+        at, send_id = wanted.after
+        values += [at, UUID(send_id)]
+        last = len(values)
+        # Both ways: the first bounds what is read of an index that is ordered by time.
+        conditions.append(f"requested_at <= ${last - 1} AND (requested_at < ${last - 1} OR send_id > ${last})")
     return await pool.fetch(
         f"""
         SELECT {_COLUMNS} FROM sends LEFT JOIN heard USING (send_id)
-        WHERE org_id = $1 AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR label = $3)
-            AND ($4::text IS NULL OR phone_number_id = $4)
-            AND ($5::timestamptz IS NULL OR requested_at < $5 OR (requested_at = $5 AND send_id > $6))
-            AND ($8::text IS NULL OR requested_by = $8)
-        ORDER BY requested_at DESC, send_id LIMIT $7
+        WHERE {" AND ".join(conditions)}
+        ORDER BY requested_at DESC, send_id LIMIT $2
         """,  # noqa: S608
-        wanted.org_id,
-        wanted.state,
-        wanted.label,
-        wanted.phone_number_id,
-        after_at,
-        after_id and UUID(after_id),
-        wanted.limit + 1,
-        wanted.requested_by,
+        *values,
     )
 
 

@@ -52,7 +52,7 @@ async def page(
             again_at IS NOT NULL AS again
         FROM deliveries
         WHERE subscription_id = $1 AND ($2::text IS NULL OR state = $2)
-            AND ($3::timestamptz IS NULL OR at < $3 OR (at = $3 AND event_id > $4))
+            AND at <= coalesce($3::timestamptz, 'infinity') AND (at IS DISTINCT FROM $3 OR event_id > $4)
         ORDER BY at DESC, event_id LIMIT $5
         """,
         subscription_id,
