@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wabus_events.webhooks.values import Unwritable
 from wabus_gateway.webhooks import sliced_json as payload
-from wabus_gateway.webhooks.sliced_json import DEEPEST, TooManyParts, parsed
+from wabus_gateway.webhooks.sliced_json import DEEPEST, TooManyParts, in_slices, parsed
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=40)
@@ -25,10 +25,8 @@ def returned(slices: Generator[None, None, Any]) -> Any:
         return stop.value
 
 
-def in_slices(text: str, window: int) -> Any:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(payload, "WINDOW", window)
-        return returned(payload._Sliced(text).value(1))  # pyright: ignore[reportPrivateUsage]
+def read(text: str, window: int) -> Any:
+    return returned(in_slices(text, window))
 
 
 @given(JSON, SPACES, st.booleans(), st.integers(50, 120))
@@ -36,7 +34,7 @@ def test_any_json_read_in_slices_is_the_same(
     value: Any, separators: tuple[str, str], ascii_: bool, window: int
 ) -> None:
     text = json.dumps(value, separators=separators, ensure_ascii=ascii_)
-    assert repr(in_slices(f" {text}\n", window)) == repr(json.loads(text))
+    assert repr(read(f" {text}\n", window)) == repr(json.loads(text))
 
 
 @given(
@@ -52,16 +50,16 @@ def test_what_is_no_json_is_none_in_slices_either(value: Any, at: int, instead: 
         expected = json.loads(broken)
     except ValueError:
         with pytest.raises(ValueError):  # noqa: PT011 - whichever way it is no JSON
-            in_slices(broken, window)
+            read(broken, window)
     else:
-        assert repr(in_slices(broken, window)) == repr(expected)
+        assert repr(read(broken, window)) == repr(expected)
 
 
 @pytest.mark.parametrize("number", ["1.5e-7", "-0.25", "12345678901234567890123", "1E+10", "-1"])
 @pytest.mark.parametrize("window", range(1, 40))
 def test_a_number_that_a_slice_cuts_is_that_number(number: str, window: int) -> None:
-    if window >= len(number) + 5:  # of a webhook no number fills a slice, which has 16,384 characters
-        assert in_slices(f'["a", {number}, {{"b": {number}}}]', window) == [
+    if window >= len(number) + 5:  # of a webhook no number fills a slice, which has 1,024 characters
+        assert read(f'["a", {number}, {{"b": {number}}}]', window) == [
             "a",
             json.loads(number),
             {"b": json.loads(number)},
@@ -74,13 +72,21 @@ def test_a_number_that_a_slice_cuts_is_that_number(number: str, window: int) -> 
 def test_what_python_reads_but_json_is_not_is_refused(text: str) -> None:
     for window in (10, 100):
         with pytest.raises(ValueError):  # noqa: PT011
-            in_slices(text, window)
+            read(text, window)
+
+
+@pytest.mark.parametrize("size", [3, 100, 3_000])
+def test_a_list_is_read_in_windows_however_long_its_items_are_and_whatever_is_between_them(size: int) -> None:
+    value = [{"a": "x" * (size + size * number % 7), "b": [number] * 40} for number in range(200)]
+    text = json.dumps({"first": value, "then": {"deep": [[[value[:3]]]]}})
+    for window in (64, 1_500, 20_000):
+        assert read(text, window) == json.loads(text)
 
 
 def test_deeper_than_libraries_go_is_refused_and_not_followed() -> None:
     with pytest.raises(RecursionError):
-        in_slices("[" * 100_000, 16)
-    assert in_slices("[" * (DEEPEST - 1) + "]" * (DEEPEST - 1), 16) is not None
+        read("[" * 100_000, 16)
+    assert read("[" * (DEEPEST - 1) + "]" * (DEEPEST - 1), 16) is not None
 
 
 def test_too_many_parts_are_counted_before_they_are_read() -> None:

@@ -23,7 +23,8 @@ _ZEROS = re.compile(rb"0+")
 DEEPEST = 200  # levels that every JSON library on the way writes and reads
 MOST_PARTS = 100_000  # objects and lists; 3 MB of Meta's smallest statuses have two thirds of it
 AT_ONCE = 64 * 1024  # bytes of a body that is parsed at once, in some ms at most
-WINDOW = 16 * 1024  # characters of a larger one that are parsed at once
+WINDOW = 32 * 1024  # characters of a larger one that are parsed at once, at most
+_FIRST_WINDOW = 1024  # characters at the beginning, and inside of what is longer than a window
 _LONGEST_CUT = 4  # characters that may be missed where a number is cut, as in 1.5e-7
 
 _decoding: Any = json.decoder  # what it has for one value at a place in a text is public but has no types
@@ -48,7 +49,7 @@ def parsed(body: bytes) -> Slices:
         raise TooManyParts
     if len(body) > AT_ONCE:
         yield
-        payload = yield from _Sliced(body.decode()).value(1)
+        payload = yield from in_slices(body.decode())
         yield
     elif has_huge_number(body):
         payload = _lenient(body)
@@ -64,6 +65,11 @@ def parsed(body: bytes) -> Slices:
         yield from _set_apart(payload)
     yield
     return payload
+
+
+def in_slices(text: str, window: int = WINDOW) -> Slices:
+    """The JSON of a text, of which so many characters are parsed at once. Raises ValueError or RecursionError."""
+    return (yield from _Sliced(text, window).value(1))
 
 
 def has_huge_number(body: bytes) -> bool:
@@ -95,13 +101,18 @@ def _lenient(body: bytes) -> Any:
 
 
 class _Sliced:
-    """Reads a long text: what fits into a window in C, and what does not part by part."""
+    """Reads a long text: what fits into a window in C, and what does not part by part.
 
-    def __init__(self, text: str) -> None:
+    What goes on after the window is parsed in vain, and again. So a window is small until it is known that what begins
+    there is, and it is not tried where it has less room than the last value took.
+    """
+
+    def __init__(self, text: str, most: int) -> None:
         self._text = text
+        self._most = most
         self._at = 0
-        self._window, self._start = text[:WINDOW], 0
         self._steps = 0
+        self._open_window(_FIRST_WINDOW)
 
     def value(self, depth: int) -> Slices:
         """What begins here; `depth` counts from 1, where nothing may follow."""
@@ -113,10 +124,12 @@ class _Sliced:
         mark = self._mark()
         found = self._in_window()
         if found is _CUT and self._at > self._start:
-            self._window, self._start = self._text[self._at : self._at + WINDOW], self._at
+            used = self._at - self._start
+            self._open_window(2 * self._size if 2 * used > self._size else self._size)
             yield
             found = self._in_window()
         if found is _CUT:
+            self._open_window(_FIRST_WINDOW)
             if mark == "{":
                 found = yield from self._object(depth)
             elif mark == "[":
@@ -130,10 +143,15 @@ class _Sliced:
             raise ValueError("something follows")
         return found
 
+    def _open_window(self, size: int) -> None:
+        self._size = min(size, self._most)
+        self._window, self._start = self._text[self._at : self._at + self._size], self._at
+        self._expected = 0  # characters that the next value has, if it is like the last
+
     def _in_window(self) -> Any:
         """What begins here, or _CUT where it goes on after the window, or is no JSON at all."""
         at = self._at - self._start
-        if at >= len(self._window):
+        if at + self._expected >= len(self._window):
             return _CUT
         try:
             found, end = _decoder.scan_once(self._window, at)
@@ -142,6 +160,7 @@ class _Sliced:
         if end + _LONGEST_CUT > len(self._window) and self._start + len(self._window) < len(self._text):
             return _CUT
         self._at = self._start + end
+        self._expected = end - at
         return found
 
     def _object(self, depth: int) -> Slices:
