@@ -43,49 +43,55 @@ class UnknownEventType(UndecodableRecord):
 
 def encode(event: Event, source: str) -> Record:
     """The Kafka record of an event; `source` is the publishing service, such as `/wabus/gateway`."""
-    headers = envelope_headers(event.id, source, event.type, rfc3339(event.time), event.subject, event.org_id)
-    if event.traceparent:
-        headers.append(("ce_traceparent", event.traceparent.encode()))
+    # What a model has is asked for of its dictionary: each attribute takes it four times as long.
     fields = event.__dict__.copy()
-    for name in _ENVELOPE:  # to leave them out of a copy takes a third of the time of copying the others
-        del fields[name]
+    identity, time, org_id = fields.pop("id"), rfc3339(fields.pop("time")), fields.pop("org_id")
+    traceparent = fields.pop("traceparent")
+    del fields["source"]
+    headers = envelope_headers(identity, source, event.__class__, time, event.subject, org_id)
+    if traceparent:
+        headers.append(("ce_traceparent", traceparent.encode()))
     value = orjson.dumps(fields, default=_plain, option=orjson.OPT_UTC_Z)
     return Record(event.topic.name, event.key.encode(), value, headers)
 
 
 def envelope_headers(
-    identity: str, source: str, event_type: str, time: str, subject: str | None, org_id: str | None
+    identity: str, source: str, model: type[Event], time: bytes, subject: str | None, org_id: str | None
 ) -> Headers:
-    """A record's headers; `time` is RFC 3339."""
-    headers: Headers = [
+    """The headers of a record of such an event; `time` is RFC 3339."""
+    sender, event_type = _of_all_such(source, model)
+    return [
         _SPECVERSION,
         ("ce_id", identity.encode()),
-        _often("ce_source", source),
-        _often("ce_type", event_type),
-        ("ce_time", time.encode()),
+        sender,
+        event_type,
+        ("ce_time", time),
         _CONTENT_TYPE,
+        *_of_an_account(subject, org_id),
     ]
-    if subject:
-        headers.append(("ce_subject", subject.encode()))
-    if org_id:
-        headers.append(("ce_orgid", org_id.encode()))
-    return headers
 
 
 _SPECVERSION = ("ce_specversion", b"1.0")
 _CONTENT_TYPE = ("content-type", b"application/json")
 
+# What many records have is there once: of the thousands that wait for Kafka, each object that they need less counts.
+
 
 @lru_cache(maxsize=512)
-def _often(name: str, text: str) -> tuple[str, bytes]:
-    """A header that many records have."""
-    return name, text.encode()
+def _of_all_such(source: str, model: type[Event]) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
+    return ("ce_source", source.encode()), ("ce_type", model.type.encode())
 
 
-def rfc3339(time: datetime) -> str:
+@lru_cache(maxsize=4096)
+def _of_an_account(subject: str | None, org_id: str | None) -> tuple[tuple[str, bytes], ...]:
+    named = ("ce_subject", subject), ("ce_orgid", org_id)
+    return tuple((name, text.encode()) for name, text in named if text)
+
+
+def rfc3339(time: datetime) -> bytes:
     """A moment in UTC, ending in Z."""
     moment = time if time.tzinfo is UTC else time.astimezone(UTC)
-    return orjson.dumps(moment, option=orjson.OPT_UTC_Z)[1:-1].decode()  # a third of the time of isoformat
+    return orjson.dumps(moment, option=orjson.OPT_UTC_Z)[1:-1]  # a third of the time of isoformat
 
 
 def tombstone(event_type: type[Event], key: str) -> Record:
@@ -152,9 +158,6 @@ def _moment(text: str) -> datetime | str:
         return datetime.fromisoformat(text)
     except ValueError:
         return text
-
-
-_ENVELOPE = frozenset(Event.model_fields)
 
 
 def _upcasted(event_type: str, payload: Fields) -> Fields:

@@ -119,7 +119,7 @@ def single_event_of(body: bytes, *, owner: Owner, source: str) -> SingleEvent | 
             "value": value,
         }
     org_id = owner(waba_id)
-    headers = envelope_headers(identity, source, model.type, time, waba_id, org_id)
+    headers = envelope_headers(identity, source, model, time, waba_id, org_id)
     record = Record(MESSAGES.name, f"{phone_number_id}:{contact}".encode(), orjson.dumps(fields), headers)
     return SingleEvent(model.__name__, waba_id, org_id, happened, record)
 
@@ -155,7 +155,7 @@ def _are_texts(*parts: Any) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _time(timestamp: str) -> tuple[datetime, str] | None:
+def _time(timestamp: str) -> tuple[datetime, bytes] | None:
     """Meta's time, and how an event's header has it."""
     found = moment(timestamp)
     return (found, rfc3339(found)) if found else None
