@@ -252,7 +252,7 @@ def _classify(status: int, body: bytes, headers: Mapping[str, str]) -> GraphErro
             return NotAnAccount(*about) if is_no_account else FieldUnknown(*about, field=refused[1])
         case 190 | 102 | 463 | 467:
             return TokenExpired(*about)
-        case int() if kind_of(code) in ("busy_number", "busy_pair"):
+        case int() if kind_of(code) in ("busy_number", "busy_pair", "calls_limited"):
             return RateLimited(*about, retry_after=_retry_after(headers))
         case 3 | 10:
             return PermissionLost(*about)
@@ -291,6 +291,12 @@ def usage(headers: Mapping[str, str]) -> Usage:
     return Usage(max(percents, default=0.0), min(max(minutes, default=0.0) * 60, RETRY_AFTER_MAX))
 
 
+def named_wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds that an answer asks to wait, by `Retry-After` (RFC 9110); None where it names none."""
+    given = headers.get("Retry-After", "")
+    return min(float(given), RETRY_AFTER_MAX) if given.isascii() and given.isdigit() else None
+
+
 def _by_status(
     status: int, about: tuple[int | None, int | None, str | None], transient: bool, headers: Mapping[str, str]
 ) -> GraphError:
@@ -317,11 +323,9 @@ def _error_of(body: bytes) -> dict[str, Any] | None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds: `Retry-After` (RFC 9110; Meta sends seconds) or what the usage headers estimate, else a guess."""
-    given = headers.get("Retry-After", "")
-    if given.isascii() and given.isdigit():
-        return min(float(given), RETRY_AFTER_MAX)
-    return usage(headers).regain_seconds or RETRY_AFTER_UNKNOWN
+    """Seconds: `Retry-After` (Meta sends seconds) or what the usage headers estimate, else a guess."""
+    named = named_wait(headers)
+    return usage(headers).regain_seconds or RETRY_AFTER_UNKNOWN if named is None else named
 
 
 def _reports(header: str | None) -> Iterable[dict[str, Any]]:

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pytest
@@ -41,6 +42,12 @@ def refused(code: Any, **more: Any) -> bytes:
 
 BOMB = gzip.compress(b" " * 50_000_000)
 GOOD = http("200 OK", taken("wamid.good"))
+CALLED_TOO_OFTEN = http(
+    "400 Bad Request",
+    refused(80007),
+    more='X-Business-Use-Case-Usage: {"1": [{"type": "whatsapp", "estimated_time_to_regain_access": 19}]}\r\n',
+)
+"""Meta: "Rate limits" (Graph API): the estimate is in minutes."""
 ANSWERS: dict[str, tuple[bytes, End]] = {
     "nothing": (b"", "unknown"),
     "no HTTP": (b"\x16\x03\x01\x02 what?\r\n\r\n", "unknown"),
@@ -83,7 +90,7 @@ AGAIN: dict[str, bytes] = {
     "trouble that has no name": http("503 Service Unavailable", refused(987_654)),
     "trouble that passes": http("400 Bad Request", refused(987_654, is_transient=True)),
     "too fast": http("429 Too Many Requests", refused(130429)),
-    "too fast for the account": http("400 Bad Request", refused(80007)),
+    "too fast for the account": http("400 Bad Request", refused(80007), more="Retry-After: 1\r\n"),
     "too much to one person": http("400 Bad Request", refused(131056)),
 }
 """What is answered at first; then it is taken."""
@@ -124,6 +131,8 @@ class BadGraph:
             return
         if name in AGAIN:
             writer.write(AGAIN[name] if self.calls[name] == 1 else GOOD)
+        elif name == "called too often":
+            writer.write(CALLED_TOO_OFTEN)
         else:
             writer.write(ANSWERS[name][0])
         await writer.drain()
@@ -160,6 +169,40 @@ async def test_whatever_comes_back_is_the_right_end_and_nothing_is_sent_twice(
     assert dict(graph.calls) == tries
     assert graph.elsewhere == []
     assert {name: each["attempts"] for name, each in found.items() if each["attempts"] < tries[name]} == {}
+
+
+async def test_who_has_called_meta_too_often_is_not_locked_out_for_longer_by_calling_on(
+    sending: Sending, graph: BadGraph, serve: Serve, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("META_GRAPH_URL", f"http://127.0.0.1:{graph.port}")
+    people = [f"49151{number:07d}" for number in range(5)]
+    await sending.write(*people, text()["to"])
+    client = await serve(create_app(load(SenderSettings)))
+    await until_ready(client, sending, eventually)
+    first = await _asked(sending, client, eventually, people[0], "called too often")
+    path = f"/numbers/{DEMO_PHONE}/sending"
+
+    async def paused() -> dict[str, Any] | None:
+        return (await sending.get(client, path))["paused"]
+
+    await eventually(paused)
+    for person in people[1:]:
+        await _asked(sending, client, eventually, person, "called too often")
+    # Who sends for the number next knows of it too.
+    await client.close()
+    client = await serve(create_app(load(SenderSettings)))
+    await until_ready(client, sending, eventually)
+    soon = (datetime.now(UTC) + timedelta(seconds=4)).isoformat()
+    over = await sending.post(client, text(people[0], "called too often", expires_at=soon))
+    await sending.until(client, over["send_id"], "expired")
+    found = await paused()
+    assert found
+    assert (found["reason"], found["error_code"]) == ("calls_limited", 80007)
+    left = datetime.fromisoformat(found["until"]) - datetime.now(UTC)
+    assert timedelta(minutes=17) < left <= timedelta(minutes=19)
+    waiting = await sending.get(client, f"/sends/{first}")
+    assert (waiting["state"], waiting["waits_for"]) == ("queued", "calls_limited")
+    assert graph.calls == {"called too often": 1}
 
 
 async def _asked(sending: Sending, client: Client, eventually: Eventually, to: str, body: str) -> str:

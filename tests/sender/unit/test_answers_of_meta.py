@@ -1,5 +1,6 @@
 """What an answer of Meta's means: accepted, refused, to be tried again, or unknown."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,6 +95,29 @@ def test_who_waits_is_who_the_error_is_about(code: int, scope: str) -> None:
     found = outcome(400, error(code))
     assert isinstance(found, Again)
     assert found.scope == scope
+
+
+@pytest.mark.parametrize("code", [4, 80007, 17, 613])
+def test_who_has_called_too_often_waits_as_long_as_meta_says_and_no_longer_than_an_hour(code: int) -> None:
+    def wait(retry_after: float | None, regained_in: float) -> float:
+        found = outcome(400, error(code), retry_after=retry_after, regained_in=regained_in)
+        assert isinstance(found, Again)
+        assert (found.reason, found.scope) == ("calls_limited", "number")
+        return found.wait
+
+    assert wait(None, 1260) == 1260
+    assert wait(300, 1260) == 300
+    assert wait(None, 1e9) == wait(1e9, 0) == 3600
+    assert wait(None, 0) == wait(0, 0) == 20
+
+
+@pytest.mark.parametrize("code", [130429, 131057, 131056, 2])
+def test_an_estimate_about_calls_does_not_hold_back_what_was_refused_for_something_else(code: int) -> None:
+    usual = outcome(400, error(code))
+    assert isinstance(usual, Again)
+    assert outcome(400, error(code), regained_in=1260) == usual
+    assert outcome(400, error(code), retry_after=30) == replace(usual, wait=30)
+    assert outcome(400, error(code), retry_after=86_400) == replace(usual, wait=60)
 
 
 def test_an_unknown_error_is_refused_unless_it_may_pass() -> None:

@@ -259,6 +259,18 @@ def test_nothing_of_a_number_goes_while_it_pauses() -> None:
     assert len(queue.take(10, 10).go) == 1
 
 
+def test_what_meta_did_not_take_is_not_overtaken_while_its_number_pauses() -> None:
+    queue = NumberQueue()
+    queue.add([waiting("first", person="Anna"), waiting("second", person="Anna")])
+    [first] = queue.take(0, 10).go
+    queue.budget.pause(60, "account_stop")
+    queue.back(first)
+    queue.add([waiting("first", person="Anna")])
+    assert queue.take(60, 10).go == [first]
+    queue.ended(first)
+    assert [each.send_id for each in queue.take(60, 10).go] == ["second"]
+
+
 def test_a_number_that_meta_has_stopped_is_tried_with_one_message_each_time() -> None:
     budget = NumberBudget(1_000.0)
     budget.pause(60, "account_stop")

@@ -11,7 +11,8 @@ from wabus_whatsapp.graph_errors import RateLimited, classify
 from wabus_whatsapp.sending.errors import ERRORS, HANDLING, Kind, kind_of, meaning
 
 CLASSES: dict[Kind, tuple[int, ...]] = {
-    "busy_number": (130429, 80007, 4),
+    "busy_number": (130429,),
+    "calls_limited": (4, 17, 32, 613, 80007, 80008),
     "busy_pair": (131056,),
     "pause_number": (131057,),
     "passing": (1, 2, 131000, 131016),
@@ -75,7 +76,7 @@ def test_every_code_has_a_sentence_and_a_remedy(code: int) -> None:
 
 def test_only_what_may_go_better_by_itself_is_tried_again() -> None:
     again = {kind for kind, handling in HANDLING.items() if handling.again}
-    assert again == {"busy_number", "busy_pair", "pause_number", "passing", "account_stop"}
+    assert again == {"busy_number", "busy_pair", "calls_limited", "pause_number", "passing", "account_stop"}
     assert {kind for kind, handling in HANDLING.items() if handling.counted} == {"passing"}
 
 

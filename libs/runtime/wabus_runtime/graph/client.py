@@ -37,6 +37,7 @@ from wabus_whatsapp.graph_errors import (
     TooMuchData,
     Usage,
     classify,
+    named_wait,
     usage,
 )
 
@@ -71,6 +72,10 @@ class Answer:
 
     status: int
     content: Mapping[str, Any] | None
+    retry_after: float | None = None
+    """Seconds that it asks to wait."""
+    regained_in: float = 0.0
+    """Seconds until Meta takes calls again, as its usage headers estimate it; 0 where they don't."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +257,12 @@ class Graph:
                 parsed = _parsed(body)
             except MalformedAnswer:
                 parsed = None
-            return Answer(response.status, cast(dict[str, Any], parsed) if isinstance(parsed, dict) else None)
+            return Answer(
+                response.status,
+                cast(dict[str, Any], parsed) if isinstance(parsed, dict) else None,
+                named_wait(response.headers),
+                usage(response.headers).regain_seconds,
+            )
 
     @property
     def app_token(self) -> AppToken:

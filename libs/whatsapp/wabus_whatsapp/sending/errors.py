@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 Kind = Literal[
     "busy_number",
     "busy_pair",
+    "calls_limited",
     "pause_number",
     "passing",
     "needs_template",
@@ -48,6 +49,9 @@ class Handling(NamedTuple):
 HANDLING: Mapping[Kind, Handling] = {
     "busy_number": Handling(True, False, "number", "The whole number slows down, and the message is tried again."),
     "busy_pair": Handling(True, False, "pair", "Messages to this person wait, longer after each such error."),
+    "calls_limited": Handling(
+        True, False, "number", "The number waits as long as Meta says, and the message is tried again."
+    ),
     "pause_number": Handling(True, False, "number", "The number waits for a minute at most."),
     "passing": Handling(True, True, "message", "The message is tried again a few times, with growing delays."),
     "needs_template": Handling(False, False, "message", "Refused: the person has to write first, or gets a template."),
@@ -120,6 +124,9 @@ _REGISTER = (
 _TEMPLATE = "Press “Sync now”, then use a template and language that are listed as approved."
 _PARAMETERS = "Fill the template in with POST /templates/{id}/render before sending it: that names what is wrong."
 _SLOWER = "Send more slowly, and try again those that failed."
+_FEWER_CALLS = (
+    "Nothing to correct: what waits is tried again once Meta takes calls. Each call before makes it last longer."
+)
 _AGAIN = "Try again; ask Meta's support if this lasts for hours."
 _OUR_REQUEST = "Tell whoever writes these messages: the details are in the error that Meta gives with each of them."
 _ACCESS = "Connect the account again and grant every permission that Meta asks for."
@@ -284,8 +291,8 @@ ERRORS: Mapping[int, MessageError] = {
     ),
     132016: MessageError("template_stopped", "the template is disabled", "Use another template."),
     130429: MessageError("busy_number", "more was sent than Meta takes at once", _SLOWER),
-    4: MessageError("busy_number", "this service made more calls than Meta takes at once", _SLOWER),
-    80007: MessageError("busy_number", "more calls were made for the account than Meta takes at once", _SLOWER),
+    4: MessageError("calls_limited", "this service made more calls than Meta takes at once", _FEWER_CALLS),
+    80007: MessageError("calls_limited", "more calls were made for the account than Meta takes at once", _FEWER_CALLS),
     131057: MessageError(
         "pause_number",
         "the account was in maintenance at Meta, as while its rate is raised",
@@ -318,11 +325,11 @@ ERRORS: Mapping[int, MessageError] = {
     131000: MessageError("passing", "something failed at Meta", _AGAIN),
     0: MessageError("account_stop", "the access to WhatsApp has expired", "Connect the account again."),
     3: MessageError("account_stop", "a permission was missing", _ACCESS),
-    17: MessageError("busy_number", "more calls were made for the person than Meta takes at once", _SLOWER),
-    32: MessageError("busy_number", "more calls were made for the page than Meta takes at once", _SLOWER),
+    17: MessageError("calls_limited", "more calls were made for the person than Meta takes at once", _FEWER_CALLS),
+    32: MessageError("calls_limited", "more calls were made for the page than Meta takes at once", _FEWER_CALLS),
     33: MessageError("account_stop", "the number that it was sent from has been deleted", "Use another number."),
-    613: MessageError("busy_number", "more calls were made than Meta takes at once", _SLOWER),
-    80008: MessageError("busy_number", "more calls were made for the account than Meta takes at once", _SLOWER),
+    613: MessageError("calls_limited", "more calls were made than Meta takes at once", _FEWER_CALLS),
+    80008: MessageError("calls_limited", "more calls were made for the account than Meta takes at once", _FEWER_CALLS),
     131043: MessageError(
         "unreachable_person", "it could not be delivered in time", "Send it again if it still matters."
     ),

@@ -6,7 +6,7 @@ whatever stands before Graph, which may have passed the request on. Sources: Met
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from wabus_whatsapp.sending.errors import HANDLING, Kind, kind_of
@@ -24,12 +24,16 @@ STOP_WAIT = 60.0  # seconds until a number is tried again for which somebody has
 WAITS: Mapping[Kind, float] = {
     "busy_number": 1.0,
     "busy_pair": 4.0,
+    "calls_limited": 20.0,
     "pause_number": 20.0,
     "passing": 2.0,
     "account_stop": STOP_WAIT,
 }
 """Seconds until a send is tried again after an error of a class, at first. Meta raises a number's throughput in up to a
 minute."""
+
+NAMED_WAIT_MOST = 60.0  # seconds that a number or a send waits for an answer's `Retry-After`
+REGAIN_MOST = 3600.0  # seconds; Meta counts an app's and an account's calls within an hour
 
 LONGEST_TEXT = 1_000  # characters of an id; Meta's own have fewer than 200
 
@@ -90,13 +94,21 @@ NOT_CONNECTED = Again("not_connected", NOT_CONNECTED_WAIT)
 ANSWER_LOST = Unknown("answer_lost")
 
 
-def outcome(status: int, content: Mapping[str, Any] | None) -> Outcome:
-    """What an answer means: its HTTP status, and its body where that is a JSON object."""
+def outcome(
+    status: int, content: Mapping[str, Any] | None, *, retry_after: float | None = None, regained_in: float = 0.0
+) -> Outcome:
+    """What an answer means: its HTTP status, its body where that is a JSON object, and the waits that it names.
+
+    `regained_in` is what Meta's usage headers estimate. They are about calls, not about messages, and are believed
+    where calls are what Meta refuses; to go on calling makes it last longer. Source: Meta, "Rate limits" (Graph API).
+    """
     match content:
         case {"error": _, "messages": _}:
             return Unknown("no_graph_answer")  # it says both that it was sent and that it was not
         case {"error": {"code": int(code)}} if not isinstance(code, bool):
             found = _of_error(status, code, _is_transient(content))
+            if isinstance(found, Again):
+                return replace(found, wait=max(found.wait, _named_wait(found, retry_after, regained_in)))
             gone = isinstance(found, Refused) and found.code == "request_wrong" and _names_no_file(content)
             return Refused(MEDIA_GONE, code) if gone else found
         case {"messages": [{"id": str(wamid), **message}, *_], **others} if status < 300 and _text(wamid):
@@ -130,6 +142,13 @@ def _of_error(status: int, code: int, transient: bool) -> Outcome:
     if handling.again:
         return Again(kind, WAITS[kind], _SCOPES[handling.concerns], code, counted=handling.counted)
     return Refused("window_closed" if kind == "needs_template" else kind, code)
+
+
+def _named_wait(again: Again, retry_after: float | None, regained_in: float) -> float:
+    """Seconds to wait because the answer says so, within reason."""
+    if again.reason == "calls_limited":
+        return min(regained_in if retry_after is None else retry_after, REGAIN_MOST)
+    return min(retry_after or 0.0, NAMED_WAIT_MOST)
 
 
 def _names_no_file(content: Mapping[str, Any]) -> bool:

@@ -181,6 +181,10 @@ class NumberBudget:
     def is_paused(self, now: float) -> bool:
         return now < self.paused_until
 
+    def paused_for(self, now: float) -> str | None:
+        """Why it pauses now; None if it does not."""
+        return self.pause_reason if self.is_paused(now) else None
+
 
 class Debt(NamedTuple):
     """A burst to one person, and when it is paid back."""

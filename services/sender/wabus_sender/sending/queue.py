@@ -149,6 +149,13 @@ class NumberQueue:
         self._free(each)
         return at
 
+    def back(self, each: Waiting) -> None:
+        """It is tried again before all others, once the number sends again: what came after it must not overtake it."""
+        self._owe(each)
+        self._free(each)
+        self.known.add(each.send_id)
+        self._lanes[each.lane].appendleft(each)
+
     def pair_wait(self, person: str) -> float:
         """Seconds until a person to whom too much went may be written to again: 4, 16, 64.
 

@@ -39,6 +39,19 @@ async def paused(pool: asyncpg.Pool, phone_number_id: str, now: datetime) -> asy
     )
 
 
+async def paused_of(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime) -> list[tuple[str, datetime, str]]:
+    """The numbers of these partitions for which nothing is sent now, until when, and why."""
+    rows = await pool.fetch(
+        """
+        SELECT DISTINCT phone_number_id, until, reason FROM number_pauses JOIN queues USING (phone_number_id)
+        WHERE until > $2 AND queues.partition = ANY($1)
+        """,
+        partitions,
+        now,
+    )
+    return [(row["phone_number_id"], row["until"], row["reason"]) for row in rows]
+
+
 async def waiting(pool: asyncpg.Pool, phone_number_id: str, org_id: str) -> Sequence[asyncpg.Record]:
     """How much waits in each lane, counted up to `COUNTED_MOST`, and since when the oldest of it."""
     return await pool.fetch(

@@ -75,7 +75,7 @@ class Calls:
             return Again("meta_away", outage.retry_after)
         except GraphUnavailable:
             return NOT_CONNECTED
-        return outcome(answer.status, answer.content)
+        return outcome(answer.status, answer.content, retry_after=answer.retry_after, regained_in=answer.regained_in)
 
     async def mark(self, mark: Mark) -> bool:
         """Tell Meta what was read; whether nothing more is to be done about it."""

@@ -40,6 +40,7 @@ from wabus_runtime.settings import KafkaSettings
 from wabus_sender.sending import checks
 from wabus_sender.sending.answers import (
     ANSWER_LOST,
+    WAITS,
     Accepted,
     Again,
     Outcome,
@@ -235,6 +236,8 @@ class Dispatcher:
         for phone_number_id, person, calls in await sends.called_since(self.pool, partitions, since):
             owed = [now - (moment - at).total_seconds() for at in calls]
             self._queue(phone_number_id).pairs.owed_since(person, owed)
+        for phone_number_id, until, reason in await numbers.paused_of(self.pool, partitions, moment):
+            self._queue(phone_number_id).budget.pause(now + (until - moment).total_seconds(), reason)
         since = moment - timedelta(seconds=OTHERS_CALL)
         for phone_number_id, at in await sends.called_by_others(self.pool, partitions, self._owners, since):
             until = now - (moment - at).total_seconds() + OTHERS_CALL
@@ -571,11 +574,11 @@ class Dispatcher:
             wait = outcome.wait
             match outcome.scope:
                 case "pair":
-                    wait = hold = queue.pair_wait(send.wa_id or send.user_id or "")
-                case "number" if outcome.reason == "busy_number":
+                    wait = hold = max(wait, queue.pair_wait(send.wa_id or send.user_id or ""))
+                case "number" if outcome.reason == "busy_number" and wait <= WAITS["busy_number"]:
                     queue.budget.slow_down(_now())
                 case "number":
-                    queue.budget.pause(_now() + outcome.wait, outcome.reason)
+                    queue.budget.pause(_now() + wait, outcome.reason)
                     await self._write_pause(send.phone_number_id, outcome)
                 case "send":
                     pass
@@ -584,7 +587,9 @@ class Dispatcher:
         if proves_that_a_number_sends(outcome):
             queue.budget.goes_on()
         await tell(self.publisher, [event_of(send, outcome, wait, datetime.now(UTC))])
-        if isinstance(outcome, Again):
+        if isinstance(outcome, Again) and queue.budget.paused_for(_now()) == outcome.reason:
+            queue.back(waiting)
+        elif isinstance(outcome, Again):
             queue.again(waiting, _now(), wait, hold)
         else:
             queue.ended(waiting)
@@ -613,7 +618,7 @@ class Dispatcher:
             return False
 
     async def _write_pause(self, phone_number_id: str, again: Again) -> None:
-        """For people to see; what decides is in memory."""
+        """For people to see, and for whoever sends for the number next; what decides is in memory."""
         until = datetime.now(UTC) + timedelta(seconds=again.wait)
         try:
             await numbers.pause(self.pool, phone_number_id, until, again.reason, again.error_code)
