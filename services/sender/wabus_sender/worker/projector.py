@@ -201,6 +201,13 @@ class _Folding:
         drawn = [each for record in records for each in self._drawn(record.event)]
         links = [*self._moves(records), *self._links(persons)]
 
+        became = [each for _, links in changes for each in links]
+        named = {(each.org_id, each.value) for each in (*wrote, *choices, *owners, *entries, *answers, *opted, *became)}
+        named |= {(each.org_id, value) for each in said for value, *_ in each.values}
+        named |= {
+            (event.org_id, value) for event, *_ in of_blocks if event.org_id and (value := event.wa_id or event.user_id)
+        }
+
         # A batch has mostly a few kinds of events: what asks PostgreSQL for nothing would still wait for its answer.
         async def write(connection: Connection) -> None:
             await facts.write(connection, of_facts, over=self._over)
@@ -218,11 +225,12 @@ class _Folding:
             await opt_outs.hear(connection, said, tells=not self._over)
             if opted:
                 await opt_outs.write(connection, opted)
-            if became := [each for _, links in changes for each in links]:
+            if became:
                 await successors.write(connection, became)
             await blocks.write(connection, of_blocks, over=self._over)
             await heard.write(connection, statuses)
-            await _write_sends(connection, of_sends, over=self._over)
+            found = await _write_sends(connection, of_sends, over=self._over)
+            await successors.follow(connection, named | found)
             if of_labels:
                 await labels.write(connection, of_labels)
             if not self._over:  # nobody waits for one of then, and what came in is counted already
@@ -362,9 +370,10 @@ def _later_wamid(before: Wrote | None, at: datetime | None, wamid: str | None) -
     return wamid if at and wamid and at >= before.user_last_at else before.wamid
 
 
-async def _write_sends(connection: Connection, records: Sequence[Recorded], *, over: bool) -> None:
+async def _write_sends(connection: Connection, records: Sequence[Recorded], *, over: bool) -> set[tuple[str, str]]:
+    """Fold what is told of sends; those of whom it says something, as organisation and identifier."""
     if not records:
-        return
+        return set()
     asked = [
         Asked(record.event, record.partition, record.offset)
         for record in records
@@ -372,19 +381,23 @@ async def _write_sends(connection: Connection, records: Sequence[Recorded], *, o
     ]
     await sends.insert(connection, asked, over=over)
     others = [record.event for record in records if not isinstance(record.event, SendRequested)]
-    await _fold_events(connection, others)
+    named = await _fold_events(connection, others)
     of_numbers = {event.phone_number_id for record in records if isinstance(event := record.event, SendEvent)}
     await connection.execute("SELECT pg_notify($1, number) FROM unnest($2::text[]) AS number", DUE, sorted(of_numbers))
+    return named
 
 
-async def _fold_events(connection: Connection, events: Sequence[Event]) -> None:
-    """Fold events into the sends that are there: what nobody asked for, or was forgotten, stays away."""
+async def _fold_events(connection: Connection, events: Sequence[Event]) -> set[tuple[str, str]]:
+    """Fold events into the sends that are there: what nobody asked for, or was forgotten, stays away.
+
+    Those of whom refusals say something, as organisation and identifier.
+    """
     told: dict[str, list[SendEvent]] = {}
     for event in events:
         if isinstance(event, SendEvent):
             told.setdefault(event.send_id, []).append(event)
     if not told:
-        return
+        return set()
     # Mostly a claim is told that the row has already: then there is nothing to write.
     known = await sends.known(connection, told)
     changing = [send_id for send_id, send in known.items() if reduce(fold, told[send_id], send) != send]
@@ -393,8 +406,10 @@ async def _fold_events(connection: Connection, events: Sequence[Event]) -> None:
         after = {send_id: reduce(fold, told[send_id], send) for send_id, send in before.items()}
         newest = {send_id: max(event.time for event in told[send_id]) for send_id in after}
         await sends.update(connection, {send_id: (send, newest[send_id]) for send_id, send in after.items()})
+    named: set[tuple[str, str]] = set()
     refused = [event for event in events if isinstance(event, SendRefused)]
     if unwanted := {event.send_id: event.time for event in refused if event.error_code == STOPPED}:
-        await contacts.take_refusals(connection, unwanted)
+        named |= await contacts.take_refusals(connection, unwanted)
     if closed := {event.send_id: event.time for event in refused if event.error_code == REFUSED}:
-        await contacts.take_closed_windows(connection, closed)
+        named |= await contacts.take_closed_windows(connection, closed)
+    return named

@@ -75,7 +75,8 @@ async def write(connection: Connection, told: Iterable[BlockFact], *, over: bool
             case ContactBlocked() | ContactUnblocked():
                 await connection.execute(
                     """
-                    UPDATE blocks SET blocked = $5, state = CASE WHEN request_id = $4 THEN 'done' ELSE state END
+                    UPDATE blocks SET blocked = $5, inherited = false,
+                        state = CASE WHEN request_id = $4 THEN 'done' ELSE state END
                     WHERE org_id = $1 AND phone_number_id = $2 AND value = $3 AND (NOT $6 OR request_id = $4)
                     """,
                     event.org_id,
@@ -85,10 +86,14 @@ async def write(connection: Connection, told: Iterable[BlockFact], *, over: bool
                     isinstance(event, ContactBlocked),
                     over,
                 )
+                if isinstance(event, ContactUnblocked) and not over:
+                    await _unblock_as_well(connection, event, value)
             case BlockRefused():
                 await connection.execute(
                     """
-                    UPDATE blocks SET state = 'refused', code = $5, error_code = $6
+                    UPDATE blocks SET code = $5, error_code = $6,
+                        blocked = blocked AND NOT (inherited AND NOT blocks),
+                        state = CASE WHEN inherited AND NOT blocks THEN 'done' ELSE 'refused' END
                     WHERE org_id = $1 AND phone_number_id = $2 AND value = $3 AND request_id = $4
                     """,
                     event.org_id,
@@ -98,6 +103,22 @@ async def write(connection: Connection, told: Iterable[BlockFact], *, over: bool
                     event.code,
                     event.error_code,
                 )
+
+
+async def _unblock_as_well(connection: Connection, event: ContactUnblocked, value: str) -> None:
+    """Whom Meta has off its list by one identifier is not blocked by another that they came with, either."""
+    await connection.execute(
+        """
+        UPDATE blocks SET blocked = false, inherited = false
+        WHERE org_id = $1 AND phone_number_id = $2 AND blocked AND state <> 'asked' AND changed_at < $5
+            AND value IN (SELECT $4 UNION SELECT other FROM contacts WHERE org_id = $1 AND value = $3)
+        """,
+        event.org_id,
+        event.phone_number_id,
+        value,
+        event.user_id,
+        event.time,
+    )
 
 
 async def due(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, again: datetime, most: int) -> list[Wanted]:

@@ -158,9 +158,12 @@ async def write_choices(connection: Connection, choices: Iterable[Choice]) -> No
     )
 
 
-async def take_closed_windows(connection: Connection, refused: Mapping[str, datetime]) -> None:
-    """Write down that for whom these sends were to the window was closed, as Meta has said at these moments."""
-    await connection.execute(
+async def take_closed_windows(connection: Connection, refused: Mapping[str, datetime]) -> set[tuple[str, str]]:
+    """Write down that for whom these sends were to the window was closed, as Meta has said at these moments.
+
+    Returns for whom.
+    """
+    rows = await connection.fetch(
         """
         INSERT INTO windows AS known (org_id, phone_number_id, value, refused_at)
         SELECT org_id, phone_number_id, value, max(refused.at)
@@ -169,15 +172,20 @@ async def take_closed_windows(connection: Connection, refused: Mapping[str, date
         WHERE value IS NOT NULL GROUP BY org_id, phone_number_id, value ORDER BY 1, 2, 3
         ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET
             refused_at = greatest(known.refused_at, excluded.refused_at)
+        RETURNING org_id, value
         """,
         list(map(UUID, refused)),
         list(refused.values()),
     )
+    return {(row["org_id"], row["value"]) for row in rows}
 
 
-async def take_refusals(connection: Connection, refused: Mapping[str, datetime]) -> None:
-    """Write down that whom these sends were to want no marketing, as Meta has said at these moments."""
-    await connection.execute(
+async def take_refusals(connection: Connection, refused: Mapping[str, datetime]) -> set[tuple[str, str]]:
+    """Write down that whom these sends were to want no marketing, as Meta has said at these moments.
+
+    Returns of whom.
+    """
+    rows = await connection.fetch(
         """
         INSERT INTO preferences AS known (org_id, phone_number_id, value, stopped, at)
         SELECT org_id, phone_number_id, value, true, max(refused.at)
@@ -186,10 +194,12 @@ async def take_refusals(connection: Connection, refused: Mapping[str, datetime])
         WHERE value IS NOT NULL GROUP BY org_id, phone_number_id, value ORDER BY 1, 2, 3
         ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET stopped = true, at = excluded.at
         WHERE (excluded.at, true) > (known.at, known.stopped)
+        RETURNING org_id, value
         """,
         list(map(UUID, refused)),
         list(refused.values()),
     )
+    return {(row["org_id"], row["value"]) for row in rows}
 
 
 async def stopped(

@@ -9,6 +9,7 @@ from wabus_runtime.postgres.database import Connection
 
 _CHANGES_MOST = 16  # that are followed: some more than anybody makes
 _NEVER = datetime.min.replace(tzinfo=UTC)
+_FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Successor(NamedTuple):
@@ -21,51 +22,37 @@ class Successor(NamedTuple):
 
 
 async def write(connection: Connection, changes: Iterable[Successor]) -> None:
-    """Write down what became of identifiers. Who has a new one wrote, chose and is answered as before.
-
-    Their new ones are among the contacts already.
-    """
-    rows = sorted(changes, key=lambda each: (each.at, each))
+    """Write down what became of identifiers. Their new ones are among the contacts already."""
     await connection.executemany(
         """
         INSERT INTO successors AS known (org_id, value, successor, at) VALUES ($1, $2, $3, $4)
         ON CONFLICT (org_id, value) DO UPDATE SET successor = excluded.successor, at = excluded.at
         WHERE (excluded.at, excluded.successor) > (known.at, known.successor)
         """,
-        rows,
+        sorted(changes, key=lambda each: (each.at, each)),
     )
-    for statement in (
-        """
-        INSERT INTO windows AS known (org_id, phone_number_id, value, user_last_at, maybe_at, refused_at)
-        SELECT org_id, phone_number_id, $3, user_last_at, maybe_at, refused_at FROM windows
-        WHERE org_id = $1 AND value = $2
-        ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET
-            user_last_at = greatest(known.user_last_at, excluded.user_last_at),
-            maybe_at = greatest(known.maybe_at, excluded.maybe_at),
-            refused_at = greatest(known.refused_at, excluded.refused_at)
-        """,
-        """
-        INSERT INTO preferences AS known (org_id, phone_number_id, value, stopped, at)
-        SELECT org_id, phone_number_id, $3, stopped, at FROM preferences WHERE org_id = $1 AND value = $2
-        ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET stopped = excluded.stopped, at = excluded.at
-        WHERE (excluded.at, excluded.stopped) > (known.at, known.stopped)
-        """,
-        """
-        INSERT INTO thread_owners AS known (org_id, phone_number_id, value, ours, at)
-        SELECT org_id, phone_number_id, $3, ours, at FROM thread_owners WHERE org_id = $1 AND value = $2
-        ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET ours = excluded.ours, at = excluded.at
-        WHERE (excluded.at, excluded.ours) > (known.at, known.ours)
-        """,
-        """
-        INSERT INTO opt_outs AS known (org_id, value, forgotten_as, forgotten_everywhere_as, opted_out, at, by)
-        SELECT org_id, now.value, now.forgotten_as, now.forgotten_everywhere_as, opted_out, at, by
-        FROM opt_outs JOIN contacts AS now USING (org_id)
-        WHERE org_id = $1 AND opt_outs.value = $2 AND now.value = $3
-        ON CONFLICT (org_id, value) DO UPDATE SET opted_out = excluded.opted_out, at = excluded.at, by = excluded.by
-        WHERE (excluded.at, excluded.opted_out) > (known.at, known.opted_out)
-        """,
-    ):
-        await connection.executemany(statement, [each[:3] for each in rows])
+
+
+async def follow(connection: Connection, named: Iterable[tuple[str, str]]) -> None:
+    """Let what is known of these (organisation, identifier) hold for what became of them, whichever was told first.
+
+    Who has a new one wrote, chose, is answered, is blocked and came by an ad as before. What a number did later, by
+    Meta's time, may be a stranger's; a user id is nobody else's, ever.
+    """
+    asked = sorted(set(named))
+    for _ in range(_CHANGES_MOST):
+        if not asked:
+            return
+        rows = await connection.fetch(_BECAME, *map(list, zip(*asked, strict=True)))
+        moves = {
+            (row["org_id"], before, row["successor"], row["at"] if before.isdigit() else _FOR_EVER)
+            for row in rows
+            for before in (row["value"], row["other"])
+            if before
+        }
+        for statement in _MOVING:
+            await connection.executemany(statement, sorted(moves))
+        asked = sorted({(row["org_id"], row["successor"]) for row in rows})
 
 
 async def current(pool: asyncpg.Pool, org_id: str, value: str) -> tuple[str | None, str | None]:
@@ -102,3 +89,86 @@ _KNOWN = """
 """
 """Of a number the first user id that came with it, once it was theirs. Of a user id the number that it came with last,
 whose that is, and what became of it."""
+
+_BECAME = """
+    WITH named AS (SELECT * FROM unnest($1::text[], $2::text[]) AS named(org_id, value))
+    SELECT became.org_id, became.value, became.successor, became.at, own.other
+    FROM (
+        SELECT successors.* FROM named JOIN successors USING (org_id, value)
+        UNION
+        SELECT successors.* FROM named
+        JOIN contacts ON contacts.org_id = named.org_id AND contacts.other = named.value
+        JOIN successors ON successors.org_id = contacts.org_id AND successors.value = contacts.value
+    ) AS became
+    LEFT JOIN contacts AS own
+        ON own.org_id = became.org_id AND own.value = became.value AND own.other_at <= became.at
+"""
+"""What became of some identifiers, and of those that came with them; and what came with these until then."""
+
+_MOVING = (
+    """
+    INSERT INTO windows AS known (org_id, phone_number_id, value, user_last_at, maybe_at, refused_at)
+    SELECT org_id, phone_number_id, $3, CASE WHEN user_last_at <= $4 THEN user_last_at END,
+        CASE WHEN maybe_at <= $4 THEN maybe_at END, CASE WHEN refused_at <= $4 THEN refused_at END
+    FROM windows WHERE org_id = $1 AND value = $2
+    ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET
+        user_last_at = greatest(known.user_last_at, excluded.user_last_at),
+        maybe_at = greatest(known.maybe_at, excluded.maybe_at),
+        refused_at = greatest(known.refused_at, excluded.refused_at)
+    """,
+    """
+    INSERT INTO preferences AS known (org_id, phone_number_id, value, stopped, at)
+    SELECT org_id, phone_number_id, $3, stopped, at FROM preferences
+    WHERE org_id = $1 AND value = $2 AND at <= $4
+    ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET stopped = excluded.stopped, at = excluded.at
+    WHERE (excluded.at, excluded.stopped) > (known.at, known.stopped)
+    """,
+    """
+    INSERT INTO thread_owners AS known (org_id, phone_number_id, value, ours, at)
+    SELECT org_id, phone_number_id, $3, ours, at FROM thread_owners
+    WHERE org_id = $1 AND value = $2 AND at <= $4
+    ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET ours = excluded.ours, at = excluded.at
+    WHERE (excluded.at, excluded.ours) > (known.at, known.ours)
+    """,
+    """
+    INSERT INTO opt_outs AS known (org_id, value, forgotten_as, forgotten_everywhere_as, opted_out, at, by)
+    SELECT org_id, now.value, now.forgotten_as, now.forgotten_everywhere_as, opted_out, at, by
+    FROM opt_outs JOIN contacts AS now USING (org_id)
+    WHERE org_id = $1 AND opt_outs.value = $2 AND now.value = $3 AND at <= $4
+    ON CONFLICT (org_id, value) DO UPDATE SET opted_out = excluded.opted_out, at = excluded.at, by = excluded.by
+    WHERE (excluded.at, excluded.opted_out) > (known.at, known.opted_out)
+    """,
+    """
+    INSERT INTO free_entries AS known
+        (org_id, phone_number_id, value, referred_at, answered_at, answered_before, reported_until, at)
+    SELECT org_id, phone_number_id, $3, referred_at, answered_at, answered_before, reported_until, at
+    FROM free_entries WHERE org_id = $1 AND value = $2 AND at <= $4
+    ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET
+        answered_before = greatest(known.answered_before, excluded.answered_before, CASE
+            WHEN excluded.referred_at > known.referred_at THEN known.answered_at
+            WHEN excluded.referred_at < known.referred_at THEN excluded.answered_at END),
+        answered_at = CASE
+            WHEN known.referred_at IS NULL OR excluded.referred_at > known.referred_at THEN excluded.answered_at
+            WHEN excluded.referred_at = known.referred_at THEN least(known.answered_at, excluded.answered_at)
+            ELSE known.answered_at END,
+        referred_at = greatest(known.referred_at, excluded.referred_at),
+        reported_until = greatest(known.reported_until, excluded.reported_until),
+        at = greatest(known.at, excluded.at)
+    """,
+    # Meta is not asked: it blocks nobody who has not written in the last 24 hours, as nobody has with a new number.
+    """
+    INSERT INTO blocks AS known (org_id, phone_number_id, value, forgotten_as, forgotten_everywhere_as, waba_id, wa_id,
+        user_id, partition, request_id, blocks, state, blocked, next_at, changed_at, inherited)
+    SELECT org_id, phone_number_id, now.value, now.forgotten_as, now.forgotten_everywhere_as, waba_id,
+        CASE WHEN now.value !~ '[^0-9]' THEN now.value END, CASE WHEN now.value ~ '[^0-9]' THEN now.value END,
+        partition, md5(request_id::text || now.value)::uuid, blocked, 'done', blocked, changed_at, changed_at, true
+    FROM blocks JOIN contacts AS now USING (org_id)
+    WHERE org_id = $1 AND blocks.value = $2 AND now.value = $3 AND changed_at <= $4
+    ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET blocks = excluded.blocks, state = excluded.state,
+        blocked = excluded.blocked, changed_at = excluded.changed_at, request_id = excluded.request_id,
+        inherited = true
+    WHERE known.inherited AND excluded.changed_at >= known.changed_at
+        OR excluded.blocked AND excluded.changed_at > known.changed_at
+    """,
+)
+"""What holds for $3, of organisation $1, because it did so for $2 until $4."""
