@@ -138,7 +138,7 @@ async def ours(pool: asyncpg.Pool, batches: Sequence[Sequence[Stored]]) -> float
             records.append(Recorded(decode(headers, value or b""), topic, 0, place, START))
             if place % TURN_RECORDS == 0:
                 await asyncio.sleep(0)
-        return folding.apply(records)
+        return await folding.apply(records)
 
     # As the service does; the events of all batches, which only the benchmark holds, are not searched each time.
     gc.collect()

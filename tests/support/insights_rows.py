@@ -42,7 +42,8 @@ async def fold(pool: asyncpg.Pool, batches: Sequence[Sequence[Event]], by: Perfo
             for attempt in range(9):
                 try:
                     async with connection.transaction():
-                        await by.apply(records)(connection)
+                        write = await by.apply(records)
+                        await write(connection)
                     break
                 except asyncpg.DeadlockDetectedError:
                     assert attempt < 8

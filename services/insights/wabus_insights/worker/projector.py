@@ -52,7 +52,7 @@ class _Folding:
     async def apply(self, records: Sequence[Recorded]) -> Write:
         """What writes these records, in the transaction that moves the offsets."""
 
-        performance = self._performance.apply(records)
+        performance = await self._performance.apply(records)
 
         async def write(connection: Connection) -> None:
             """Each subject has a module of its own here; they see one another's rows of the same batch."""

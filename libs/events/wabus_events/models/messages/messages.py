@@ -111,11 +111,14 @@ class MessageStatusChanged(WabaEvent, topic=MESSAGES):
     @property
     def of_payment(self) -> bool:
         """Whether it tells how a payment goes, which says nothing of the message. Meta: "Payments API"."""
-        match self.value:
-            case {"statuses": [{"type": "payment"}]}:
-                return True
-            case _:
-                return False
+        # Asked of each status: a pattern takes six times as long.
+        statuses = self.value.get("statuses")
+        return (
+            type(statuses) is list
+            and len(statuses) == 1
+            and type(statuses[0]) is dict
+            and statuses[0].get("type") == "payment"
+        )
 
 
 class MessagingFailed(WabaEvent, topic=MESSAGES):

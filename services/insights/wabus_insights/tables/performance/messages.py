@@ -130,10 +130,15 @@ async def all_from(connection: Connection, at: datetime) -> AsyncGenerator[Messa
         yield _message(row)
 
 
-async def insert_asked(connection: Connection, asked: Sequence[Asked]) -> None:
-    """Keep which templates were asked for, until Meta has taken them."""
+def rows_of_asked(asked: Sequence[Asked]) -> str | None:
+    """Which templates were asked for as rows for `insert_asked`, None where none were; in one order for everybody."""
     rows = sorted({each.send_id: each for each in reversed(asked)}.values())
-    await connection.execute(_INSERT_ASKED, as_json(_ASKED, rows))
+    return as_json(_ASKED, rows) if rows else None
+
+
+async def insert_asked(connection: Connection, rows: str) -> None:
+    """Keep which templates were asked for, until Meta has taken them."""
+    await connection.execute(_INSERT_ASKED, rows)
 
 
 async def asked_for(connection: Connection, send_ids: Sequence[str]) -> Mapping[str, Asked]:

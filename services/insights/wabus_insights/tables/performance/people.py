@@ -34,9 +34,14 @@ _HOLD = f"""
 """  # noqa: S608
 
 
-async def hold(connection: Connection, people: Mapping[Named, datetime]) -> None:
+def rows_of(people: Mapping[Named, datetime]) -> str | None:
+    """Whom something is about as rows for `hold`, None for nobody; in one order for everybody."""
+    return as_json(_COLUMNS, [(*named, at) for named, at in sorted(people.items())]) if people else None
+
+
+async def hold(connection: Connection, rows: str) -> None:
     """Write whom something is about, and keep others from working out their replies until the transaction ends."""
-    await connection.execute(_HOLD, as_json(_COLUMNS, [(*named, at) for named, at in sorted(people.items())]))
+    await connection.execute(_HOLD, rows)
 
 
 async def insert_acts(connection: Connection, acts: Sequence[Acted]) -> None:

@@ -7,6 +7,7 @@ from typing import cast, get_args
 
 from wabus_events import (
     ContactForgotten,
+    Event,
     MarketingPreferenceChanged,
     MessageAccepted,
     MessageReceived,
@@ -23,7 +24,7 @@ from wabus_events import (
 from wabus_runtime.directory.connections import Connections
 from wabus_runtime.directory.directory import Directory
 from wabus_runtime.postgres.database import Connection
-from wabus_runtime.projection.recorded import Recorded, Write
+from wabus_runtime.projection.recorded import Recorded, Write, in_turns
 from wabus_whatsapp.ids import Ids
 
 from wabus_insights.costs.budget import local_day
@@ -46,14 +47,18 @@ _UNKNOWN_SINCE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Batch:
-    """Facts of some records, those of one message joined."""
+    """What some records tell, that of one message joined."""
 
-    def __init__(self, found: Iterable[Fact]) -> None:
+    def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.taken: list[Taken] = []
         self.told: dict[str, Message] = {}
         self.acts: list[Acted] = []
+        self.templates: list[templates.Template] = []
+        self.by_meta: list[insights.InsightsEvent] = []
         self._lost: list[tuple[Who, datetime]] = []
+
+    def add(self, found: Iterable[Fact]) -> None:
         for fact in found:
             # What there is most of comes first, and is asked for by its type: a pattern takes ten times as long.
             if type(fact) is Reported:
@@ -89,34 +94,35 @@ class Performance:
         self._contact_id = lru_cache(IDENTITIES_REMEMBERED)(contact_id)
         self._named: dict[str, Named] = {}
 
-    def apply(self, records: Sequence[Recorded]) -> Write:
+    async def apply(self, records: Sequence[Recorded]) -> Write:
         """What writes these records, in the transaction that moves the offsets."""
         if len(self._named) > IDENTITIES_REMEMBERED:
             self._named.clear()
-        found: list[Fact] = []
-        told: list[templates.Template] = []
-        by_meta: list[insights.InsightsEvent] = []
-        for record in records:
-            if type(record.event) in _COUNTING:
-                event = cast(_Counting, record.event)
-                org_id = event.org_id or self._directory.owner(event.waba_id, event.time)
-                if org_id:
-                    found += facts_of(event, org_id, self._person, self._day)
-            elif isinstance(record.event, TemplateChanged | TemplateRemoved):
-                told.append(_template(record.event))
-            elif isinstance(record.event, insights.InsightsEvent):
-                by_meta.append(record.event)
-        batch = _Batch(found)
-        named = self._people(batch)
+        batch = _Batch()
+        async for some in in_turns(records):
+            for record in some:
+                self._take_in(record.event, batch)
+        asked, whom = messages.rows_of_asked(batch.asked), people.rows_of(self._people(batch))
 
         async def write(connection: Connection) -> None:
-            await write_batch(connection, batch, named)
-            if told:
-                await templates.write(connection, told)
-            for event in by_meta:
+            await write_batch(connection, batch, asked, whom)
+            if batch.templates:
+                await templates.write(connection, batch.templates)
+            for event in batch.by_meta:
                 await insights.take_in(connection, event)
 
         return write
+
+    def _take_in(self, event: Event, batch: _Batch) -> None:
+        if type(event) in _COUNTING:
+            counting = cast(_Counting, event)
+            org_id = counting.org_id or self._directory.owner(counting.waba_id, counting.time)
+            if org_id:
+                batch.add(facts_of(counting, org_id, self._person, self._day))
+        elif isinstance(event, TemplateChanged | TemplateRemoved):
+            batch.templates.append(_template(event))
+        elif isinstance(event, insights.InsightsEvent):
+            batch.by_meta.append(event)
 
     def _day(self, waba_id: str, at: datetime) -> date:
         account = self._directory.account(waba_id)
@@ -145,15 +151,15 @@ class Performance:
         return {self._named[person]: at for person, at in found.items()}
 
 
-async def write_batch(connection: Connection, batch: _Batch, named: Mapping[Named, datetime]) -> None:
-    """Write a batch, and by how much it changes the counts."""
+async def write_batch(connection: Connection, batch: _Batch, asked: str | None, whom: str | None) -> None:
+    """Write a batch, and by how much it changes the counts. Rows of what was asked, and of whom, are made already."""
     counted_since = await since.read(connection)
-    if batch.asked:
-        await messages.insert_asked(connection, batch.asked)
+    if asked:
+        await messages.insert_asked(connection, asked)
     parts = await _parts(connection, batch, counted_since)
     acts = [act for act in batch.acts if act.at >= counted_since]
-    if named:
-        await people.hold(connection, named)
+    if whom:
+        await people.hold(connection, whom)
     tally = Tally()
     changes = await _write_messages(connection, parts)
     for before, after in changes:
