@@ -23,6 +23,7 @@ from wabus_events import (
     MessageReceived,
     MessageStatusChanged,
     PhoneNumber,
+    StandbyReceived,
 )
 from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.kafka.publisher import Publisher
@@ -137,6 +138,14 @@ def received(person: str, user_id: str | None = None, at: datetime | None = None
     return MessageReceived(
         id=str(uuid4()), time=at or datetime.now(UTC), org_id=ORG, waba_id=DEMO_WABA, phone_number_id=DEMO_PHONE,
         wamid=f"wamid.{uuid4().hex}", contact=person, user_id=user_id, message_type="text", value={},
+    )  # fmt: skip
+
+
+def copied(person: str, at: datetime | None = None) -> StandbyReceived:
+    """A person has written to another responder on the number."""
+    return StandbyReceived(
+        id=str(uuid4()), time=at or datetime.now(UTC), org_id=ORG, waba_id=DEMO_WABA, phone_number_id=DEMO_PHONE,
+        kind="message", wamid=f"wamid.{uuid4().hex}", contact=person, message_type="text", value={},
     )  # fmt: skip
 
 

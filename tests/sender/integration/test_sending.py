@@ -9,7 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from click.testing import CliRunner
-from sending_world import ORG, PERSON, Client, Sending, Serve, received, status, template, text, until_ready
+from sending_world import ORG, PERSON, Client, Sending, Serve, copied, received, status, template, text, until_ready
 from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
 from wabus_events import (
     SENDS,
@@ -424,6 +424,40 @@ async def test_what_another_system_has_sent_is_told_once(sending: Sending, sende
         assert (answer.status, (await answer.json())["fields"]) == (422, [field])
     answer = await sender.post("/messages/reported", json=told, headers=sending.bearer("other", "service"))
     assert (answer.status, (await answer.json())["code"]) == (422, "not_your_number")
+
+
+async def test_who_wrote_to_another_responder_may_be_answered_once_they_are_handed_over(
+    sending: Sending, sender: Client, sender_tables: asyncpg.Pool
+) -> None:
+    agent = sending.bearer(ORG, "agent")
+
+    async def refused(code: str | None) -> bool:
+        async with sender.post("/messages/check", json=text(OTHER), headers=agent) as answer:
+            return ((await answer.json())["refusal"] or {"code": None})["code"] == code
+
+    async def told(event: Event, code: str | None) -> None:
+        await sending.publisher.publish([event])
+        await sending.eventually(lambda: refused(code))
+
+    def handed(change: str, at: datetime) -> ThreadControlChanged:
+        return ThreadControlChanged(
+            id=change, time=at, org_id=ORG, waba_id=DEMO_WABA, phone_number_id=DEMO_PHONE, contact=OTHER,
+            change=change, value={},
+        )  # fmt: skip
+
+    now = datetime.now(UTC)
+    await sending.eventually(lambda: refused("window_closed"))
+    await told(copied(OTHER, now - timedelta(minutes=9)), None)
+    await told(handed("control_taken", now - timedelta(minutes=8)), "thread_of_another")
+    wrote = now - timedelta(minutes=7)
+    await sending.publisher.publish([copied(OTHER, wrote)])
+
+    async def folded() -> bool:
+        return wrote == await sender_tables.fetchval("SELECT max(user_last_at) FROM windows WHERE value = $1", OTHER)
+
+    await sending.eventually(folded)
+    assert await refused("thread_of_another")
+    await told(handed("control_passed", now - timedelta(minutes=6)), None)
 
 
 async def test_who_is_answered_by_another_responder_is_sent_nothing_until_they_write_to_us(

@@ -40,6 +40,7 @@ def facts(**changes: Any) -> Facts:
         ({"is_template": True, "blocked": True}, checks.BLOCKED),
         ({"taken_at": NOW - timedelta(minutes=1)}, checks.THREAD_OF_ANOTHER),
         ({"taken_at": NOW - timedelta(minutes=1), "user_last_at": None}, checks.THREAD_OF_ANOTHER),
+        ({"taken_at": NOW - timedelta(hours=1)}, checks.THREAD_OF_ANOTHER),
         ({"taken_at": NOW - timedelta(hours=2)}, None),
         ({"taken_at": NOW - timedelta(hours=24), "user_last_at": None}, checks.WINDOW_CLOSED),
         ({"taken_at": NOW - timedelta(minutes=1), "is_template": True}, None),

@@ -192,8 +192,9 @@ def _is_of_another(facts: Facts, now: datetime) -> bool:
     """Whether it is sure that somebody else answers the person.
 
     Who writes to us is ours to answer, and Meta tells nobody that a conversation has become free, which it is after a
-    day in which nobody wrote. Source: Meta, "Conversation Routing".
+    day in which nobody wrote. What they write to the other responder is told by a copy, of the same moment as
+    `taken_at` then. Source: Meta, "Conversation Routing".
     """
     if facts.taken_at is None or now - facts.taken_at >= FREE_AFTER:
         return False
-    return facts.user_last_at is None or facts.user_last_at < facts.taken_at
+    return facts.user_last_at is None or facts.user_last_at <= facts.taken_at

@@ -12,6 +12,7 @@ from wabus_events import (
     MessageEchoed,
     MessageReceived,
     MessageStatusChanged,
+    StandbyReceived,
     ThreadControlChanged,
 )
 from wabus_whatsapp.joins import STATE_OF_STATUS
@@ -61,6 +62,15 @@ class Handed(NamedTuple):
     ours: bool
 
 
+class Copied(NamedTuple):
+    """Somebody wrote to whoever answers them: if that was not us, it still is not."""
+
+    phone_number_id: str
+    wa_id: str | None
+    user_id: str | None
+    at: datetime
+
+
 class FreeEntry(NamedTuple):
     """Somebody came by an ad or a button of a page, or Meta tells until when messages to them are free for that."""
 
@@ -97,7 +107,7 @@ class StatusOfSend(NamedTuple):
     user_id: str | None
 
 
-def facts_of(event: Event) -> Iterator[Seen | StatusOfSend | Preferred | ShortText | Handed | FreeEntry]:
+def facts_of(event: Event) -> Iterator[Seen | StatusOfSend | Preferred | ShortText | Handed | Copied | FreeEntry]:
     """What an event says; of most events nothing."""
     match event:
         case MessageReceived(group_id=None):
@@ -114,6 +124,11 @@ def facts_of(event: Event) -> Iterator[Seen | StatusOfSend | Preferred | ShortTe
             yield Preferred(event.phone_number_id, event.wa_id, event.user_id, event.time, choice == "stop")
         case ThreadControlChanged(is_ours=bool(ours)) if event.contact:
             yield Handed(event.phone_number_id, event.wa_id, event.user_id, event.time, ours)
+        case StandbyReceived(kind="message", group_id=None):
+            # The window is the number's, whoever answers. Meta: "Standby webhooks".
+            opens = opened_by(event.message_type or "unknown")
+            yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, opens)
+            yield Copied(event.phone_number_id, event.wa_id, event.user_id, event.time)
         case MessageEchoed(group_id=None):
             yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.NO)
         case MessageStatusChanged():

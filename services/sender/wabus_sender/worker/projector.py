@@ -50,7 +50,17 @@ from wabus_whatsapp.ids import Ids, Kind
 from wabus_whatsapp.joins import latest
 from wabus_whatsapp.window import REFUSED, Opens
 
-from wabus_sender.sending.reading import STOPPED, FreeEntry, Handed, Preferred, Seen, ShortText, StatusOfSend, facts_of
+from wabus_sender.sending.reading import (
+    STOPPED,
+    Copied,
+    FreeEntry,
+    Handed,
+    Preferred,
+    Seen,
+    ShortText,
+    StatusOfSend,
+    facts_of,
+)
 from wabus_sender.sending.states import fold
 from wabus_sender.settings import SenderFoldSettings
 from wabus_sender.tables import experiments, facts, heard, labels, numbers, policies, sends
@@ -143,6 +153,7 @@ class _Folding:
         choices: list[Choice] = []
         said: list[opt_outs.PossibleChoice] = []
         owners: list[thread_owners.Owner] = []
+        copied: list[thread_owners.Owner] = []
         entries: list[free_entries.Entry] = []
         for record in records:
             if record.topic != MESSAGES.name or not isinstance(record.event, WabaEvent):
@@ -161,6 +172,12 @@ class _Folding:
                 elif org_id and isinstance(fact, Handed):
                     owners += [
                         thread_owners.Owner(org_id, fact.phone_number_id, value, fact.ours, fact.at)
+                        for value in (fact.wa_id and contact_id(fact.wa_id), fact.user_id)
+                        if value
+                    ]
+                elif org_id and isinstance(fact, Copied):
+                    copied += [
+                        thread_owners.Owner(org_id, fact.phone_number_id, value, False, fact.at)
                         for value in (fact.wa_id and contact_id(fact.wa_id), fact.user_id)
                         if value
                     ]
@@ -218,8 +235,8 @@ class _Folding:
             await contacts.write(connection, persons, wrote, conversations)
             if choices:
                 await contacts.write_choices(connection, choices)
-            if owners:
-                await thread_owners.write(connection, owners)
+            if owners or copied:
+                await thread_owners.write(connection, owners, copied)
             if entries or answers:
                 await free_entries.write(connection, entries, answers)
             await opt_outs.hear(connection, said, tells=not self._over)

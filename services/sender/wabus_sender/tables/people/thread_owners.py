@@ -18,8 +18,11 @@ class Owner(NamedTuple):
     at: datetime
 
 
-async def write(connection: Connection, owners: Iterable[Owner]) -> None:
-    """Write down who answers; what was told later stands, and of two at once that it is ours."""
+async def write(connection: Connection, owners: Iterable[Owner], copied: Iterable[Owner] = ()) -> None:
+    """Write down who answers; what was told later stands, and of two at once that it is ours.
+
+    Who wrote to another responder, of which we were told by a copy, is still theirs to answer if they were before.
+    """
     await connection.executemany(
         """
         INSERT INTO thread_owners AS known (org_id, phone_number_id, value, ours, at) VALUES ($1, $2, $3, $4, $5)
@@ -27,6 +30,13 @@ async def write(connection: Connection, owners: Iterable[Owner]) -> None:
         WHERE (excluded.at, excluded.ours) > (known.at, known.ours)
         """,
         sorted(owners),
+    )
+    await connection.executemany(
+        """
+        UPDATE thread_owners SET at = greatest(at, $4)
+        WHERE org_id = $1 AND phone_number_id = $2 AND value = $3 AND NOT ours
+        """,
+        sorted(each[:3] + each[4:] for each in copied),
     )
 
 
