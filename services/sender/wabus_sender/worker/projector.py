@@ -219,7 +219,10 @@ class _Folding:
         links = [*self._moves(records), *self._links(persons)]
 
         became = [each for _, links in changes for each in links]
-        named = {(each.org_id, each.value) for each in (*wrote, *choices, *owners, *entries, *answers, *opted, *became)}
+        named = {
+            (each.org_id, each.value)
+            for each in (*wrote, *choices, *owners, *copied, *entries, *answers, *opted, *became)
+        }
         named |= {(each.org_id, value) for each in said for value, *_ in each.values}
         named |= {
             (event.org_id, value) for event, *_ in of_blocks if event.org_id and (value := event.wa_id or event.user_id)
@@ -324,12 +327,14 @@ class _Folding:
 
         def add(org_id: str, value: str, other: str | None, at: datetime) -> None:
             known = persons.get((org_id, value))
-            named = self._forgotten_as(value, org_id), self._forgotten_as(value, "")
-            new = Contact(org_id, value, *named, other, at)
-            if known is None or (known.at, known.other or "") < (at, other or ""):
-                persons[org_id, value] = new if other or not known else new._replace(other=known.other)
-            elif other and not known.other:
-                persons[org_id, value] = known._replace(other=other)
+            if known is None:
+                named = self._forgotten_as(value, org_id), self._forgotten_as(value, "")
+                persons[org_id, value] = Contact(org_id, value, *named, other, at if other else None, at)
+                return
+            newest = known._replace(at=max(known.at, at))
+            if other and (known.other_at is None or (known.other_at, known.other or "") < (at, other)):
+                newest = newest._replace(other=other, other_at=at)
+            persons[org_id, value] = newest
 
         for org_id, waba_id, fact in seen:
             number = contact_id(fact.wa_id) if fact.wa_id else None

@@ -19,7 +19,8 @@ class Contact(NamedTuple):
     forgotten_as: str
     forgotten_everywhere_as: str
     other: str | None
-    """What it came together with."""
+    """What it came together with last."""
+    other_at: datetime | None
     at: datetime
 
 
@@ -61,16 +62,14 @@ async def write(
     conversations: Mapping[str, tuple[str, str, str]],
 ) -> None:
     """Write down who was seen, when they wrote, and which conversation that is (organisation, number, identifier)."""
-    rows = sorted(contacts)
+    rows = sorted(contacts, key=lambda each: each[:2])
     if rows:
         await connection.execute(
             """
             INSERT INTO contacts AS known (org_id, value, forgotten_as, forgotten_everywhere_as, other, other_at,
                 seen_at)
-            SELECT org_id, value, forgotten_as, forgotten_everywhere_as, other,
-                CASE WHEN other IS NOT NULL THEN at END, at
-            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
-                AS seen(org_id, value, forgotten_as, forgotten_everywhere_as, other, at)
+            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
+                $7::timestamptz[])
             ON CONFLICT (org_id, value) DO UPDATE SET
                 other = CASE WHEN (excluded.other_at, excluded.other) > (known.other_at, known.other)
                     OR known.other IS NULL THEN coalesce(excluded.other, known.other) ELSE known.other END,

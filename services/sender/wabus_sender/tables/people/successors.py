@@ -62,7 +62,8 @@ async def current(pool: asyncpg.Pool, org_id: str, value: str) -> tuple[str | No
         row = await pool.fetchrow(_KNOWN, org_id, value, since)
         if row is None:
             break
-        if value.isdigit() and row["first_user"]:
+        left_before = row["successor"] and row["first_at"] and row["became_at"] < row["first_at"]
+        if value.isdigit() and row["first_user"] and not left_before:
             value = row["first_user"]
         elif row["successor"]:
             value, since = row["successor"], row["became_at"]
@@ -77,18 +78,19 @@ async def current(pool: asyncpg.Pool, org_id: str, value: str) -> tuple[str | No
 
 _KNOWN = """
     SELECT own.other, own.other_at, number.other AS holder, became.successor, became.at AS became_at,
-        moved.successor AS moved_to, moved.at AS moved_at, (
-            SELECT holder.value FROM contacts AS holder
-            WHERE holder.org_id = $1 AND holder.other = $2 AND holder.other_at >= $3 ORDER BY holder.other_at LIMIT 1
-        ) AS first_user
+        moved.successor AS moved_to, moved.at AS moved_at, first.value AS first_user, first.other_at AS first_at
     FROM contacts AS own
+    LEFT JOIN LATERAL (
+        SELECT holder.value, holder.other_at FROM contacts AS holder
+        WHERE holder.org_id = $1 AND holder.other = $2 AND holder.other_at >= $3 ORDER BY holder.other_at LIMIT 1
+    ) AS first ON true
     LEFT JOIN contacts AS number ON number.org_id = own.org_id AND number.value = own.other
     LEFT JOIN successors AS became ON became.org_id = own.org_id AND became.value = own.value AND became.at > $3
     LEFT JOIN successors AS moved ON moved.org_id = own.org_id AND moved.value = own.other
     WHERE own.org_id = $1 AND own.value = $2
 """
-"""Of a number the first user id that came with it, once it was theirs. Of a user id the number that it came with last,
-whose that is, and what became of it."""
+"""Of a number the first user id that came with it, once it was theirs; what became of whoever left it before that. Of a
+user id the number that it came with last, whose that is, and what became of it."""
 
 _BECAME = """
     WITH named AS (SELECT * FROM unnest($1::text[], $2::text[]) AS named(org_id, value))

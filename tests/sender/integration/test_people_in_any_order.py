@@ -1,0 +1,180 @@
+"""What the sender knows of people who change, hide and show their numbers: the same in whatever order it is told."""
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from sending_world import ORG
+from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
+from wabus_events import (
+    MESSAGES,
+    ContactIdentityChanged,
+    Event,
+    MarketingPreferenceChanged,
+    MessageReceived,
+    OptedIn,
+    OptedOut,
+    StandbyReceived,
+    ThreadControlChanged,
+)
+from wabus_runtime.directory.directory import Directory
+from wabus_runtime.postgres.database import migrated_pool
+from wabus_runtime.projection.recorded import Recorded
+from wabus_runtime.settings import load
+from wabus_sender.settings import SenderDatabaseSettings, SenderFoldSettings
+from wabus_sender.tables.people import contacts, opt_outs, successors, thread_owners
+from wabus_sender.worker.projector import NAME, declared
+
+START = datetime(2026, 11, 30, 12, tzinfo=UTC)
+KEY = b"a key of thirty-two bytes or more"
+NUMBER, NEW_NUMBER = "4915123456789", "4915100000002"
+ANNA, ANNA_LATER, ANNA_LAST, STRANGER = "DE.1", "DE.2", "DE.3", "DE.9"
+IDENTIFIERS = (NUMBER, NEW_NUMBER, ANNA, ANNA_LATER, ANNA_LAST, STRANGER)
+
+
+@pytest.fixture
+async def tables(environment: dict[str, str]) -> AsyncIterator[asyncpg.Pool]:
+    async with migrated_pool(load(SenderDatabaseSettings), "wabus_sender") as opened:
+        yield opened
+
+
+def about(minutes: float) -> dict[str, Any]:
+    return {
+        "id": str(minutes), "time": START + timedelta(minutes=minutes), "org_id": ORG, "waba_id": DEMO_WABA,
+        "phone_number_id": DEMO_PHONE, "value": {},
+    }  # fmt: skip
+
+
+def who(number: str | None, user: str | None) -> dict[str, Any]:
+    return {"contact": number or user or "", "user_id": user}
+
+
+def wrote(minutes: float, number: str | None, user: str | None, kind: str = "text") -> Event:
+    return MessageReceived(**about(minutes), **who(number, user), wamid=f"wamid.{minutes}", message_type=kind)
+
+
+def became(minutes: float, before: tuple[str | None, str | None], after: tuple[str | None, str | None]) -> Event:
+    return ContactIdentityChanged(
+        **about(minutes), previous_wa_id=before[0], previous_user_id=before[1], current_wa_id=after[0],
+        current_user_id=after[1],
+    )  # fmt: skip
+
+
+def prefers(minutes: float, choice: str, user: str) -> Event:
+    category = "marketing_messages"
+    return MarketingPreferenceChanged(**about(minutes), **who(None, user), category=category, choice=choice)
+
+
+def opted(kind: type[OptedOut | OptedIn], minutes: float, number: str | None = None, user: str | None = None) -> Event:
+    fields = {name: part for name, part in about(minutes).items() if name != "value"}
+    return kind(**fields, wa_id=number, user_id=user, by="api")
+
+
+def handed(minutes: float, change: str, number: str) -> Event:
+    return ThreadControlChanged(**about(minutes), **who(number, None), change=change)
+
+
+def copied(minutes: float, number: str | None, user: str | None) -> Event:
+    wamid = f"wamid.{minutes}"
+    return StandbyReceived(**about(minutes), **who(number, user), kind="message", wamid=wamid, message_type="text")
+
+
+RENUMBERED = became(40, (NUMBER, ANNA), (NEW_NUMBER, ANNA_LATER))
+Story = Sequence[Sequence[Event]]
+"""Parts that follow one another; what is in one may be told in any order."""
+STORIES: dict[str, Story] = {
+    "writes, hides, changes number, changes id": [
+        [
+            wrote(0, NUMBER, None),
+            wrote(20, NUMBER, ANNA),
+            wrote(30, None, ANNA),
+            RENUMBERED,
+            became(60, (None, ANNA_LATER), (None, ANNA_LAST)),
+        ]
+    ],
+    "shows the new number": [[wrote(20, NUMBER, ANNA), RENUMBERED, wrote(50, NEW_NUMBER, ANNA_LATER, "reaction")]],
+    "is not wanted any more, and is": [
+        [
+            prefers(10, "stop", ANNA),
+            opted(OptedOut, 12, NUMBER),
+            opted(OptedIn, 13, None, ANNA),
+            wrote(20, NUMBER, ANNA),
+            RENUMBERED,
+            prefers(50, "resume", ANNA_LATER),
+        ]
+    ],
+    "wants no marketing": [[opted(OptedOut, 12, NUMBER), wrote(20, NUMBER, ANNA), RENUMBERED]],
+    "is another responder's": [[handed(10, "control_taken", NUMBER)], [copied(20, NUMBER, ANNA), RENUMBERED]],
+    "whose number somebody else gets": [
+        [wrote(20, NUMBER, ANNA), opted(OptedOut, 21, None, ANNA), RENUMBERED],
+        [wrote(90_000, NUMBER, STRANGER), prefers(90_001, "stop", STRANGER)],
+    ],
+    "without ids, whose number somebody else gets": [
+        [wrote(20, NUMBER, None), became(40, (NUMBER, None), (NEW_NUMBER, None))],
+        [wrote(90_000, NUMBER, STRANGER), prefers(90_001, "stop", STRANGER)],
+    ],
+}
+
+
+async def fold(tables: asyncpg.Pool, batches: Sequence[Sequence[Event]]) -> None:
+    await tables.execute(
+        "TRUNCATE contacts, windows, preferences, thread_owners, opt_outs, successors, conversation_ids"
+    )
+    apply = declared(NAME, KEY, Directory(load(SenderFoldSettings))).applying(load(SenderFoldSettings))
+    for batch in batches:
+        write = await apply([Recorded(event, MESSAGES.name, 0, 0, START) for event in batch])
+        async with tables.acquire() as connection, connection.transaction():
+            await write(connection)
+
+
+async def known(tables: asyncpg.Pool) -> dict[str, Any]:
+    """What a send to each of them is judged by, and where an answer to whoever was known by it goes."""
+    places = [(ORG, DEMO_PHONE, value) for value in IDENTIFIERS]
+    return {
+        "windows": await contacts.windows(tables, places),
+        "stopped": await contacts.stopped(tables, places),
+        "opted out": await opt_outs.opted_out(tables, [(ORG, value) for value in IDENTIFIERS]),
+        "taken": {
+            value: await thread_owners.taken_at(tables, *place)
+            for *_, value in places
+            for place in [(ORG, DEMO_PHONE, value)]
+        },
+        "now": {value: await successors.current(tables, ORG, value) for value in IDENTIFIERS},
+    }
+
+
+@pytest.mark.parametrize("story", STORIES)
+async def test_a_person_is_judged_alike_whatever_the_sender_is_told_first(tables: asyncpg.Pool, story: str) -> None:
+    events = [event for part in STORIES[story] for event in part]
+    await fold(tables, [[event] for event in events])
+    expected = await known(tables)
+    for seed in range(12):
+        order = random.Random(seed)
+        batches: list[list[Event]] = []
+        for part in STORIES[story]:
+            shuffled = order.sample(part, len(part))
+            cut = order.randrange(len(part))
+            batches += [batch for batch in (shuffled[:cut], shuffled[cut:]) if batch]
+        batches.append([order.choice(events)])
+        await fold(tables, batches)
+        assert await known(tables) == expected, [[event.id for event in batch] for batch in batches]
+
+
+async def test_who_has_another_number_is_written_to_there_as_they_were_before(tables: asyncpg.Pool) -> None:
+    await fold(tables, STORIES["writes, hides, changes number, changes id"])
+    found = await known(tables)
+    wrote_at = START + timedelta(minutes=30)
+    assert {found["windows"][ORG, DEMO_PHONE, value][0] for value in (NEW_NUMBER, ANNA_LATER, ANNA_LAST)} == {wrote_at}
+    assert found["now"][NUMBER] == (None, ANNA_LAST), "with the last id Meta has told no number"
+
+
+async def test_who_gets_a_number_that_somebody_had_is_not_answered_in_their_place(tables: asyncpg.Pool) -> None:
+    for story in ("whose number somebody else gets", "without ids, whose number somebody else gets"):
+        await fold(tables, STORIES[story])
+        found = await known(tables)
+        assert found["now"][NUMBER][0] == NEW_NUMBER, story
+        assert (ORG, STRANGER) not in found["opted out"]
+        assert (ORG, DEMO_PHONE, NEW_NUMBER) not in found["stopped"]
