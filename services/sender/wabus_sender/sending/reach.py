@@ -20,6 +20,7 @@ class Reach(NamedTuple):
     people: int
     limit: int | None
     """None where Meta has not told any; `UNLIMITED` for none."""
+    portfolio: str = ""
 
     @property
     def for_marketing(self) -> float:

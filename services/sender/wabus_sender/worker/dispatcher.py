@@ -6,6 +6,7 @@ between, whoever owns the partition next finds a claim without an answer, and sa
 """
 
 import asyncio
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -79,6 +80,7 @@ TEMPLATE_LOOK = timedelta(seconds=60)
 TEMPLATE_PAUSED = 132015  # Meta: "WhatsApp error codes"
 STOPPED_TEMPLATES_KEPT = 1_000
 REACH_EVERY = 5.0  # seconds between two looks at how many people portfolios have written to first
+REACH_TIMES = 10  # of what a look took passes at least until the next, if no number is new
 COMES_IN_EVERY = 1.0  # seconds between two looks at what comes in
 LEVELS_EVERY = 60.0  # seconds between two looks at what Graph says of numbers
 
@@ -152,9 +154,13 @@ class Dispatcher:
     """Lanes of which there may be more than is in memory."""
     _levels_at: float = 0.0
     _comes_in_at: float = 0.0
+    _portfolios: dict[str, str] = field(default_factory=dict[str, str])
+    """Of numbers that have marketing; it waits until that is known."""
     _people_left: dict[str, float] = field(default_factory=dict[str, float])
-    """Of numbers that have marketing, to how many people more it may be sent."""
-    _reach_at: float = 0.0
+    """Of portfolios, to how many people more marketing may be sent."""
+    _people_claimed: Counts[str] = field(default_factory=Counts[str])
+    """Of portfolios, what marketing was claimed since it was begun to count how many are left."""
+    _reach_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: bool = False
     _room: asyncio.Semaphore = field(init=False)
     _syncs: TemplateSyncs = field(init=False)
@@ -230,7 +236,7 @@ class Dispatcher:
     async def _own(self, generation: int, owner: UUID, partitions: Sequence[int], beat: Callable[[], None]) -> None:
         """Send until the partitions are assigned anew."""
         self._queues, self._full, self._look_everywhere, self._levels_at = {}, set(), True, _now()
-        self._people_left, self._reach_at = {}, 0.0
+        self._portfolios, self._people_left = {}, {}
         now, moment = _now(), datetime.now(UTC)
         since = moment - timedelta(seconds=PAIR_SPAN)
         for phone_number_id, person, calls in await sends.called_since(self.pool, partitions, since):
@@ -249,6 +255,7 @@ class Dispatcher:
             ),
             asyncio.create_task(marking.run(self.pool, partitions, self.calls)),
             asyncio.create_task(blocking.run(self.pool, self.publisher, partitions, self.calls)),
+            asyncio.create_task(self._look_how_far_it_reaches()),
         ]
         try:
             while self.ownership.generation == generation and not self._stopping:
@@ -289,7 +296,6 @@ class Dispatcher:
         """Take those whose turn it is, look at them once more, and claim them."""
         await self._refill(partitions)
         await self._look_what_comes_in()
-        await self._look_how_far_it_reaches()
         now = _now()
         going: list[Waiting] = []
         later: dict[str, datetime] = {}
@@ -305,7 +311,7 @@ class Dispatcher:
                 break
             ahead = queue.budget.ahead(now, window) - self._ahead.get(phone_number_id, 0)
             has_room = self._marketing_under_way < self.most * CLAIMED_MOST * MARKETING_SHARE
-            marketing = self._people_left.get(phone_number_id, 0) if has_room else 0
+            marketing = self._marketing_left(phone_number_id) if has_room else 0
             turns = queue.take(now, min(room, ahead), marketing=marketing)
             going += turns.go
             later |= {each.send_id: moment + timedelta(seconds=at - now) for each, at in turns.later}
@@ -342,6 +348,8 @@ class Dispatcher:
             self._queue(each.phone_number_id).add([each])
         self._full -= {lane for lane in self._full if (everywhere or lane[0] in at) and limits.get(lane, IN_MEMORY) > 0}
         self._full |= {lane for lane, count in counts.items() if count >= limits.get(lane, IN_MEMORY)}
+        if any(number not in self._portfolios for number in self._with_marketing()):
+            self._reach_wanted.set()
         now = _now()
         if now - self._levels_at > LEVELS_EVERY:
             self._levels_at = now
@@ -367,21 +375,40 @@ class Dispatcher:
             queue.budget.comes_in = set_aside(found.get(number, 0), numbers.ARRIVAL_SPAN)
 
     async def _look_how_far_it_reaches(self) -> None:
-        is_due = _now() >= self._reach_at
-        wanted = [
-            number
-            for number, queue in self._queues.items()
-            if queue.size("marketing") and (is_due or number not in self._people_left)
-        ]
-        if not wanted:
-            return
-        found = await reach.reach(self.pool, wanted, datetime.now(UTC))
-        if is_due:
-            self._reach_at = _now() + REACH_EVERY
-            self._people_left.clear()
-            NEAR.set(sum(each.is_near for each in found.values()))
-        self._people_left |= {number: found.get(number, Reach(0, None)).for_marketing for number in wanted}
-        REACHED.set(sum(left <= 0 for left in self._people_left.values()))
+        """Learn, until cancelled, to how many people more the numbers that have marketing may send it.
+
+        Beside the calls: of the hundred thousands of a large campaign it takes seconds.
+        """
+        due_at = 0.0
+        while True:
+            self._reach_wanted.clear()
+            began = _now()
+            is_due = began >= due_at
+            wanted = [number for number in self._with_marketing() if is_due or number not in self._portfolios]
+            if wanted:
+                self._people_claimed.clear()
+                found = await reach.reach(self.pool, wanted, datetime.now(UTC), limited=True)
+                if is_due:
+                    self._portfolios, self._people_left = {}, {}
+                    NEAR.set(sum(each.is_near for each in found.values()))
+                for number in wanted:
+                    known = found.get(number, Reach(0, None))
+                    self._portfolios[number] = known.portfolio
+                    self._people_left[known.portfolio] = known.for_marketing - self._people_claimed[known.portfolio]
+                REACHED.set(sum(self._marketing_left(number) <= 0 for number in self._portfolios))
+                self._wake.set()
+            if is_due:
+                due_at = _now() + max(REACH_EVERY, REACH_TIMES * (_now() - began))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, due_at - _now())):
+                    await self._reach_wanted.wait()
+
+    def _marketing_left(self, phone_number_id: str) -> float:
+        portfolio = self._portfolios.get(phone_number_id)
+        return 0 if portfolio is None else self._people_left.get(portfolio, 0)
+
+    def _with_marketing(self) -> list[str]:
+        return [number for number, queue in self._queues.items() if queue.size("marketing")]
 
     async def _claim(self, owner: UUID, going: Sequence[Waiting], now: datetime) -> None:
         begun = _now()
@@ -412,7 +439,9 @@ class Dispatcher:
         marketing = [each for each in claimed if each.lane == "marketing"]
         self._marketing_under_way += len(marketing)
         for each in marketing:
-            self._people_left[each.phone_number_id] = self._people_left.get(each.phone_number_id, 0) - 1
+            portfolio = self._portfolios.get(each.phone_number_id, "")
+            self._people_left[portfolio] = self._people_left.get(portfolio, 0) - 1
+            self._people_claimed[portfolio] += 1
         for each in claimed:
             self._ahead[each.phone_number_id] = self._ahead.get(each.phone_number_id, 0) + 1
         UNDER_WAY.set(len(self._claimed))
