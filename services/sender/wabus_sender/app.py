@@ -75,7 +75,9 @@ def _install_api(app: web.Application, settings: SenderApiSettings) -> None:
     app.on_shutdown.append(close)
     background(app, "sender-announcements", announcements.run)
     background(app, "sender-names", pseudonyms.run)
-    bound = QueueBound(lambda org_id, most: reading.waiting(app[POOL], org_id, most), settings.sender_queue_limit)
+    bound = QueueBound(
+        lambda org_id, most, send_ids: reading.waiting(app[POOL], org_id, most, send_ids), settings.sender_queue_limit
+    )
     numbers = NumbersApi(lambda: app[POOL])
     sends = SendsApi(lambda: app[POOL], publisher, pseudonyms, announcements)
     blocking = BlockingApi(lambda: app[POOL], publisher, pseudonyms, announcements)

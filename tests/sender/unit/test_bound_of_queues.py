@@ -1,7 +1,8 @@
 """How many sends of an organisation may wait, where counting them takes long."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from itertools import count
 
 import pytest
 from wabus_events.models.sends import Lane
@@ -20,17 +21,32 @@ class Waiting:
         self.counts = 0
         self.goes_on = asyncio.Event()
         self.goes_on.set()
+        self.folded = set[str]()
+        self.asked = count(1)
         self.bound = QueueBound(self._count, LIMIT, clock=lambda: self.now)
 
-    async def _count(self, _org_id: str, most: int) -> int:
+    async def _count(self, _org_id: str, most: int, send_ids: Collection[str]) -> tuple[int, set[str]]:
         self.counts += 1
-        number = self.number
+        number, there = self.number, self.folded & set(send_ids)
         await self.goes_on.wait()
-        return min(number, most)
+        return min(number, most), there
 
-    async def admit(self, lane: Lane = "service") -> None:
+    async def admit(self, lane: Lane = "service") -> str:
+        send_id = str(next(self.asked))
         async with asyncio.timeout(5):
-            await self.bound.admit("org", lane)
+            await self.bound.admit("org", lane, send_id)
+        return send_id
+
+    def fold(self, *send_ids: str) -> None:
+        self.folded |= set(send_ids)
+        self.number += len(send_ids)
+
+    async def counted_again(self) -> None:
+        """A count later: of what is taken to have it counted, nothing comes."""
+        self.now += 2
+        before = self.counts
+        self.fold(await self.admit())
+        await until(lambda: self.counts > before and not asyncio.all_tasks() - {asyncio.current_task()})
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -39,7 +55,7 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def refused(admitting: Awaitable[None]) -> bool:
+async def refused(admitting: Awaitable[object]) -> bool:
     try:
         await admitting
     except Problem as problem:
@@ -73,19 +89,25 @@ async def test_what_is_counted_for_long_is_counted_seldom() -> None:
     await until(lambda: waiting.counts == 2)
 
 
-async def test_what_is_taken_while_it_is_counted_counts() -> None:
-    waiting = Waiting(LIMIT - 6)
-    await waiting.admit()
-    waiting.number += 1
-    waiting.now = 2.0
-    waiting.goes_on.clear()
-    await waiting.admit()
-    await until(lambda: waiting.counts == 2)
-    await waiting.admit()
-    waiting.goes_on.set()
-    waiting.now = 2.5
-    await until(lambda: not asyncio.all_tasks() - {asyncio.current_task()})
+async def test_what_is_taken_and_not_in_the_tables_yet_counts() -> None:
+    waiting = Waiting(LIMIT - 8)
+    first = await waiting.admit()
+    await waiting.counted_again()
+    second = await waiting.admit()
+    waiting.fold(first)
+    await waiting.counted_again()
+    waiting.fold(second)
+    await waiting.counted_again()
     assert [await refused(waiting.admit()) for _ in range(4)] == [False, False, False, True]
+
+
+async def test_what_is_taken_and_never_published_does_not_count_for_ever() -> None:
+    waiting = Waiting(LIMIT - 1)
+    await waiting.admit()
+    waiting.now = 30.0
+    assert await refused(waiting.admit())
+    waiting.now = 61.0
+    await waiting.admit()
 
 
 async def test_nobody_is_refused_for_what_waited_some_time_ago() -> None:
@@ -106,13 +128,13 @@ async def test_the_last_tenth_is_for_answers() -> None:
 async def test_who_asks_first_is_told_that_the_database_is_away_and_the_next_asks_again() -> None:
     away = True
 
-    async def count(_org_id: str, _most: int) -> int:
+    async def counted(*_asked: object) -> tuple[int, set[str]]:
         if away:
             raise ConnectionRefusedError
-        return 0
+        return 0, set()
 
-    bound = QueueBound(count, LIMIT)
+    bound = QueueBound(counted, LIMIT)
     with pytest.raises(ConnectionRefusedError):
-        await bound.admit("org", "service")
+        await bound.admit("org", "service", "1")
     away = False
-    await bound.admit("org", "service")
+    await bound.admit("org", "service", "1")

@@ -135,10 +135,11 @@ class MessagesApi:
             known = await known_of(self.pool(), caller.org_id, await wish(None), now)
             if known.refusal:
                 raise problem_of(known.refusal)
-            await self.bound.admit(caller.org_id, known.lane)
+            send_id = str(uuid4())
+            await self.bound.admit(caller.org_id, known.lane, send_id)
             until = expires(known.lane, now, known.wish.not_before, known.wish.expires_at)
             reserved = Reserved(
-                body_hash, str(uuid4()), {"lane": known.lane, "expires_at": until.isoformat(), **_kept(known)}, now
+                body_hash, send_id, {"lane": known.lane, "expires_at": until.isoformat(), **_kept(known)}, now
             )
             if key:
                 reserved = await keys.reserve(self.pool(), caller.org_id, key, reserved)

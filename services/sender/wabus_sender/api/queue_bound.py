@@ -5,8 +5,9 @@ The last tenth is for answers and one-time passwords: nobody who has written wai
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
+from math import inf
 
 import structlog
 from wabus_events.models.sends import Lane
@@ -14,6 +15,7 @@ from wabus_runtime.http.answers import Problem
 
 COUNTED_FOR = 1.0  # seconds
 COUNTED_TIMES = 10  # of what a count took passes at least until the next: it takes a second where a million wait
+FOLDED_WITHIN = 60.0  # seconds
 KNOWN_FOR = 600.0  # seconds
 RETRY_AFTER = 10  # seconds
 KEPT_FOR: frozenset[Lane] = frozenset(("authentication", "service"))
@@ -22,35 +24,44 @@ log = structlog.get_logger()
 
 
 @dataclass
-class _Count:
-    number: int
-    at: float
-    is_old_at: float
+class _Organisation:
+    waiting: int = 0
+    """As many as were in the tables when it was counted."""
+    taken: dict[str, float] = field(default_factory=dict[str, float])
+    """Sends that were not in the tables then, with when they were taken."""
+    counted_at: float = -inf
+    is_old_at: float = -inf
+
+    @property
+    def number(self) -> int:
+        return self.waiting + len(self.taken)
+
+
+Count = Callable[[str, int, Collection[str]], Awaitable[tuple[int, Collection[str]]]]
+"""How many sends of an organisation wait in the tables, or so many; and which of some sends are there."""
 
 
 @dataclass
 class QueueBound:
-    """The counts of one process, each some moments old, and what it has taken since.
+    """What waits as one process knows it: a count that is some moments old, and what it has taken since.
 
     An organisation is counted by one query at a time, for which nobody waits who is let in by the count before.
-    `count` says how many sends of an organisation wait, or as many as it is to count.
     """
 
-    count: Callable[[str, int], Awaitable[int]]
+    count: Count
     limit: int
     clock: Callable[[], float] = time.monotonic
-    _counts: dict[str, _Count] = field(default_factory=dict[str, _Count])
+    _known: dict[str, _Organisation] = field(default_factory=dict[str, _Organisation])
     _counting: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, asyncio.Task[None]])
 
-    async def admit(self, org_id: str, lane: Lane) -> None:
+    async def admit(self, org_id: str, lane: Lane, send_id: str) -> None:
         """Let one more wait. Raises a 429 problem where too many do."""
         limit = self.limit if lane in KEPT_FOR else self.limit - self.limit // 10
-        known = self._counts.get(org_id)
-        if known is None or self.clock() >= known.is_old_at:
-            counting = self._begin_counting(org_id)
-            if known is None or known.number >= limit:  # nobody is refused for what was so some time ago
+        known = self._known.setdefault(org_id, _Organisation())
+        if self.clock() >= known.is_old_at:
+            counting = self._begin_counting(org_id, known)
+            if known.counted_at == -inf or known.number >= limit:  # nobody is refused for what was so some time ago
                 await asyncio.shield(counting)
-        known = self._counts[org_id]
         if known.number >= limit:
             raise Problem(
                 429,
@@ -59,28 +70,30 @@ class QueueBound:
                 f"Your organisation has {limit:,} sends waiting. Please send more once some of them are sent.",
                 headers={"Retry-After": str(RETRY_AFTER)},
             )
-        known.number += 1
+        known.taken[send_id] = self.clock()
 
-    def _begin_counting(self, org_id: str) -> asyncio.Task[None]:
+    def _begin_counting(self, org_id: str, known: _Organisation) -> asyncio.Task[None]:
         counting = self._counting.get(org_id)
         if counting is None:
-            known = self._counts.get(org_id)
-            counting = asyncio.create_task(self._count(org_id, known, known.number if known else 0))
-            self._counting[org_id] = counting
+            counting = self._counting[org_id] = asyncio.create_task(self._count(org_id, known))
             counting.add_done_callback(_say_if_failed)
         return counting
 
-    async def _count(self, org_id: str, before: _Count | None, had: int) -> None:
+    async def _count(self, org_id: str, known: _Organisation) -> None:
         began = self.clock()
         try:
-            number = await self.count(org_id, self.limit)
+            known.waiting, there = await self.count(org_id, self.limit, list(known.taken))
         finally:
             del self._counting[org_id]
-        if before:
-            number += before.number - had  # what was taken meanwhile: of that the count may have nothing
         now = self.clock()
-        self._counts = {each: known for each, known in self._counts.items() if now - known.at < KNOWN_FOR}
-        self._counts[org_id] = _Count(number, now, now + max(COUNTED_FOR, COUNTED_TIMES * (now - began)))
+        for send_id in there:
+            del known.taken[send_id]
+        # What is not in the tables by now was not published: another request with its key was first, or Kafka was away.
+        known.taken = {send_id: at for send_id, at in known.taken.items() if now - at < FOLDED_WITHIN}
+        known.counted_at, known.is_old_at = now, now + max(COUNTED_FOR, COUNTED_TIMES * (now - began))
+        for each in [each for each, of in self._known.items() if now - of.counted_at > KNOWN_FOR]:
+            if each not in self._counting:
+                del self._known[each]
 
 
 def _say_if_failed(counting: asyncio.Task[None]) -> None:

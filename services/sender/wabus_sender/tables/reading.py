@@ -1,6 +1,6 @@
 """What the API reads of sends, always of one organisation."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -100,16 +100,20 @@ async def state_of(pool: asyncpg.Pool, send_id: str) -> str | None:
     return await pool.fetchval("SELECT state FROM sends WHERE send_id = $1", UUID(send_id))
 
 
-async def waiting(pool: asyncpg.Pool, org_id: str, most: int) -> int:
-    """How many sends of an organisation wait, or as many as are counted."""
-    return await pool.fetchval(
+async def waiting(pool: asyncpg.Pool, org_id: str, most: int, send_ids: Collection[str]) -> tuple[int, Collection[str]]:
+    """How many sends of an organisation wait, or as many as are counted; and which of some sends are in the tables."""
+    row = await pool.fetchrow(
         """
-        SELECT count(*) FROM (
-            SELECT FROM known_accounts JOIN known_numbers USING (waba_id) JOIN queues USING (phone_number_id)
-            JOIN sends ON sends.phone_number_id = queues.phone_number_id AND sends.lane = queues.lane
-            WHERE known_accounts.org_id = $1 AND sends.org_id = $1 AND state = 'queued' LIMIT $2
-        ) AS those
+        SELECT (
+            SELECT count(*) FROM (
+                SELECT FROM known_accounts JOIN known_numbers USING (waba_id) JOIN queues USING (phone_number_id)
+                JOIN sends ON sends.phone_number_id = queues.phone_number_id AND sends.lane = queues.lane
+                WHERE known_accounts.org_id = $1 AND sends.org_id = $1 AND state = 'queued' LIMIT $2
+            ) AS those
+        ), ARRAY(SELECT send_id::text FROM sends WHERE send_id = ANY($3::uuid[]))
         """,
         org_id,
         most,
+        list(map(UUID, send_ids)),
     )
+    return (row[0], row[1]) if row else (0, ())
