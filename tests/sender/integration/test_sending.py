@@ -341,16 +341,23 @@ async def test_what_waits_can_be_cancelled_paused_and_expires(
     assert answer.status == 202
     await sending.until(sender, waits["send_id"], "cancelled")
     spring, headers = {"label": "spring"}, sending.bearer(ORG, "agent")
-    assert (await sender.post("/sends/pause", json=spring, headers=headers)).status == 202
-    paused = await sending.post(sender, text(label="spring"))
+    autumn = {"label": "autumn"}
+    for label in (spring, autumn):
+        assert (await sender.post("/sends/pause", json=label, headers=headers)).status == 202
+    paused, other = [await sending.post(sender, text(**label)) for label in (spring, autumn)]
+
+    async def is_held(send: dict[str, Any]) -> bool:
+        async with sender.get(f"/sends/{send['send_id']}", headers=headers) as told:
+            return told.status == 200 and (await told.json())["waits_for"] == "label_paused"
 
     async def held() -> bool:
-        async with sender.get(f"/sends/{paused['send_id']}", headers=headers) as told:
-            return told.status == 200 and (await told.json())["waits_for"] == "label_paused"
+        return await is_held(paused) and await is_held(other)
 
     await eventually(held)
     assert (await sender.post("/sends/resume", json=spring, headers=headers)).status == 202
     await sending.until(sender, paused["send_id"], "accepted")
+    assert await is_held(other)
+    assert (await sender.post(f"/sends/{other['send_id']}/cancel", headers=headers)).status == 202
     soon = (now + timedelta(seconds=5)).isoformat()
     await sending.control(
         "POST", "/faults", {"fail": {"times": 99, "path": "/messages", "code": 131056, "status": 400}}

@@ -8,6 +8,14 @@ import asyncpg
 from wabus_events import LabelPaused, LabelResumed
 from wabus_runtime.postgres.database import Connection
 
+_NAMES = "partition, org_id, phone_number_id, waba_id, label, template_name, template_language"
+_KIND = (
+    "partition, org_id, phone_number_id, waba_id, coalesce(label, ''), coalesce(template_name, ''), "
+    "coalesce(template_language, '')"
+)
+_OF_KIND = ", ".join(f"kinds.{name}" for name in _NAMES.split(", "))
+"""What the sends that wait have in common of which one is released with the other."""
+
 
 async def write(connection: Connection, events: Iterable[LabelPaused | LabelResumed]) -> None:
     """Fold what was said of labels: what was said later stands."""
@@ -34,19 +42,37 @@ async def hold(pool: asyncpg.Pool, send_ids: Iterable[str]) -> None:
 
 
 async def release(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, most: int) -> int:
-    """Let some sends be due whose label and template are paused no more; how many."""
+    """Let some sends be due whose label and template are paused no more; how many.
+
+    Of a million that wait there are a few kinds, each of one label and one template: the first of each kind is read,
+    and no other of those that go on waiting.
+    """
     released = await pool.execute(
-        """
+        f"""
+        WITH RECURSIVE kinds ({_NAMES}) AS (
+            (SELECT {_KIND} FROM sends WHERE held AND state = 'queued' ORDER BY {_KIND} LIMIT 1)
+            UNION ALL
+            SELECT next.* FROM kinds CROSS JOIN LATERAL (
+                SELECT {_KIND} FROM sends
+                WHERE held AND state = 'queued' AND ({_KIND}) > ({_OF_KIND})
+                ORDER BY {_KIND} LIMIT 1
+            ) AS next
+        )
         UPDATE sends SET held = false, next_at = $2 WHERE send_id IN (
-            SELECT send_id FROM sends LEFT JOIN labels USING (org_id, phone_number_id, label)
-            WHERE held AND state = 'queued' AND partition = ANY($1) AND paused IS NOT TRUE AND NOT EXISTS (
-                SELECT FROM known_templates AS template JOIN policies ON policies.org_id = sends.org_id
-                WHERE template.waba_id = sends.waba_id AND name = template_name AND language = template_language
+            SELECT found.send_id FROM kinds
+            LEFT JOIN labels USING (org_id, phone_number_id, label)
+            CROSS JOIN LATERAL (
+                SELECT send_id FROM sends WHERE held AND state = 'queued' AND ({_KIND}) = ({_OF_KIND}) LIMIT $3
+            ) AS found
+            WHERE kinds.partition = ANY($1) AND paused IS NOT TRUE AND NOT EXISTS (
+                SELECT FROM known_templates AS template JOIN policies ON policies.org_id = kinds.org_id
+                WHERE template.waba_id = kinds.waba_id AND name = kinds.template_name
+                    AND language = kinds.template_language
                     AND template.status = 'PAUSED' AND paused_template = 'wait'
             )
             LIMIT $3
         )
-        """,
+        """,  # noqa: S608
         partitions,
         now,
         most,
