@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wabus_events import TOPICS, MessageReceived, UndecodableRecord, UnknownEventType, decode, encode, fact_id
-from wabus_events.models.event import NAMESPACE
+from wabus_events.models.event import NAMESPACE, fact_ids
 
 EVENT = MessageReceived(
     id="1",
@@ -78,3 +78,5 @@ def test_topic_names_are_unique_and_compaction_is_for_what_is_replaced_by_its_ke
 @given(st.text(), st.lists(st.text() | st.integers(), max_size=4))
 def test_an_id_is_the_uuid5_of_type_and_parts(kind: str, parts: list[str | int]) -> None:
     assert fact_id(kind, *parts) == str(uuid5(NAMESPACE, "\x1f".join([kind, *map(str, parts)])))
+    for shared in range(len(parts)):
+        assert fact_ids(kind, *parts[:shared])(*parts[shared:]) == fact_id(kind, *parts)

@@ -1,5 +1,6 @@
 """What every event is: a frozen pydantic model that knows its type, its topic and its key."""
 
+from collections.abc import Callable
 from hashlib import sha1
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
@@ -75,17 +76,22 @@ class WabaEvent(Event):
 E = TypeVar("E", bound=Event)
 
 
-def like(event: E, fields: dict[str, Any]) -> E:
-    """An event as this one is, of these fields: in a fifth of a validation's time, for nothing is checked.
+def like(event: E) -> Callable[[dict[str, Any]], E]:
+    """What makes events as this one is, of other fields: in a sixth of a validation's time, for nothing is checked.
 
     They are all that it has, in the order of its model, and of the right types.
     """
-    made = event.__class__.__new__(event.__class__)
-    put = object.__setattr__
-    put(made, "__dict__", fields)
-    put(made, "__pydantic_fields_set__", event.__pydantic_fields_set__)
-    put(made, "__pydantic_extra__", None)
-    put(made, "__pydantic_private__", None)
+    model, names = event.__class__, event.__pydantic_fields_set__
+    new, put = object.__new__, object.__setattr__
+
+    def made(fields: dict[str, Any]) -> E:
+        another = new(model)
+        put(another, "__dict__", fields)
+        put(another, "__pydantic_fields_set__", names)
+        put(another, "__pydantic_extra__", None)
+        put(another, "__pydantic_private__", None)
+        return another
+
     return made
 
 
@@ -95,12 +101,35 @@ def fact_id(event_type: str, *parts: str | int) -> str:
     >>> fact_id("wabus.MessageReceived.v1", "wamid.A") == fact_id("wabus.MessageReceived.v1", "wamid.A")
     True
     """
+    digest = sha1(_NAMESPACE_BYTES + _joined((event_type, *parts)), usedforsecurity=False)
+    return _uuid(digest.hexdigest())
+
+
+def fact_ids(event_type: str, *shared: str | int) -> Callable[..., str]:
+    """The same for thousands of facts that begin with the same parts: what makes an id of its others, at least one.
+
+    >>> fact_ids("wabus.MessageImported.v1", "1")("wamid.A") == fact_id("wabus.MessageImported.v1", "1", "wamid.A")
+    True
+    """
+    begun = sha1(_NAMESPACE_BYTES + _joined((event_type, *shared, "")), usedforsecurity=False).copy
+
+    def id_of(*parts: str | int) -> str:
+        digest = begun()
+        digest.update(_joined(parts))
+        return _uuid(digest.hexdigest())
+
+    return id_of
+
+
+def _joined(parts: tuple[str | int, ...]) -> bytes:
     try:
-        name = "\x1f".join((event_type, *parts))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        return "\x1f".join(parts).encode()  # pyright: ignore[reportArgumentType, reportCallIssue]
     except TypeError:  # a number among them, which is rare
-        name = "\x1f".join((event_type, *map(str, parts)))
-    digest = sha1(_NAMESPACE_BYTES + name.encode(), usedforsecurity=False).hexdigest()
-    # uuid.uuid5 does the same in six times the time, and every event has an id.
+        return "\x1f".join(map(str, parts)).encode()
+
+
+def _uuid(digest: str) -> str:
+    """The UUIDv5 of a SHA-1 in hexadecimal digits; `uuid.uuid5` takes six times as long, and every event has an id."""
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:32]}"
 
 

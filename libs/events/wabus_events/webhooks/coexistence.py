@@ -7,7 +7,7 @@ Coexistence.
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from wabus_events.models.event import Event, fact_id, like
+from wabus_events.models.event import Event, fact_id, fact_ids, like
 from wabus_events.models.messages.coexistence import ContactSynced, HistoryProgressed, MessageEchoed, MessageImported
 from wabus_events.models.messages.messages import is_number
 from wabus_events.webhooks.about import About, kept_as_bytes, unrecognised
@@ -153,7 +153,12 @@ def _chunk(chunk: Any, value: Json, number: Number, about: About) -> Iterator[Ev
             if isinstance(message, Unwritable):
                 yield from kept_as_bytes(message, about, "a message that events cannot carry as JSON")
                 continue
-            own = {**shared, "history": [{**around, "threads": [{**head, "messages": [message]}]}]}
+            alone = head.copy()  # a part of the value for each level: to unpack each into a new one takes longer
+            alone["messages"] = [message]
+            part = around.copy()
+            part["threads"] = [alone]
+            own = shared.copy()
+            own["history"] = [part]
             try:
                 yield imported(message, own)
             except UNFIT:
@@ -210,52 +215,64 @@ def _conversation_in(thread: Json) -> _Conversation:
 def _importing(conversation: _Conversation, number: Number, about: About) -> Callable[[Json, Json], MessageImported]:
     """What makes events of the messages of a thread with somebody: each of its own value."""
     who, group_id = conversation
-    business, contact = digits_of(number["display_phone_number"]), who.contact
-    org_id, waba_id = number["org_id"], number["waba_id"]
-    phone_number_id, display = number["phone_number_id"], number["display_phone_number"]
-    first: MessageImported | None = None
+    contact, user_id, parent_user_id, username = who
+    business, phone_number_id = digits_of(number["display_phone_number"]), number["phone_number_id"]
+    senders = (business, contact) if contact else ()
+    id_of = fact_ids(MessageImported.type, phone_number_id)
+    # All there are, in their order; a message's own take their places in a copy. To make a dictionary of them for each
+    # takes twice as long.
+    of_all: Json = {
+        "id": None,
+        "time": None,
+        "org_id": number["org_id"],
+        "source": "",
+        "traceparent": None,
+        "waba_id": number["waba_id"],
+        "phone_number_id": phone_number_id,
+        "display_phone_number": number["display_phone_number"],
+        "wamid": None,
+        "contact": contact,
+        "user_id": user_id,
+        "parent_user_id": parent_user_id,
+        "username": username,
+        "group_id": None,
+        "from_business": None,
+        "message_type": None,
+        "original_wamid": None,
+        "status": None,
+        "value": None,
+    }
+    another: Callable[[Json], MessageImported] | None = None
 
     def imported(item: Json, value: Json) -> MessageImported:
-        nonlocal first
+        nonlocal another
         wamid, sender = item["id"], item.get("from")
         of_group = group_id or ("group_id" in item and text(item["group_id"])) or None
-        usual = sender and contact and sender in (business, contact) and (who.user_id or "from_user_id" not in item)
+        usual = sender and sender in senders and (user_id or "from_user_id" not in item)
         message_type, original = type_of(item)
         context = item.get("history_context")
         status = text(context.get("status")) if isinstance(context, dict) else None  # pyright: ignore[reportUnknownMemberType]
-        # All there are, in their order: to put together a part for the number, one for the person and one for the
-        # message would take longer than all the rest.
-        fields: Json = {
-            # The same message with more in it, or later with another status, is another fact.
-            "id": fact_id(MessageImported.type, phone_number_id, wamid, message_type, status or ""),
-            "time": moment(item.get("timestamp")) or about.time,
-            "org_id": org_id,
-            "source": "",
-            "traceparent": None,
-            "waba_id": waba_id,
-            "phone_number_id": phone_number_id,
-            "display_phone_number": display,
-            "wamid": wamid,
-            "contact": contact,
-            "user_id": who.user_id,
-            "parent_user_id": who.parent_user_id,
-            "username": who.username,
-            "group_id": of_group,
-            "from_business": sender == business if usual else _is_from_business(item, business, contact),
-            "message_type": message_type,
-            "original_wamid": original,
-            "status": status,
-            "value": value,
-        }
+        fields = of_all.copy()
+        # The same message with more in it, or later with another status, is another fact.
+        fields["id"] = id_of(wamid, message_type, status or "")
+        fields["time"] = moment(item.get("timestamp")) or about.time
+        fields["wamid"] = wamid
+        fields["from_business"] = sender == business if usual else _is_from_business(item, business, contact)
+        fields["message_type"] = message_type
+        fields["original_wamid"] = original
+        fields["status"] = status
+        fields["value"] = value
         if of_group:
+            fields["group_id"] = of_group
             return MessageImported.model_validate(fields | _told_in_group(of_group, who, item, business))
         if not usual:
             return MessageImported.model_validate(fields | _told_of(who, item, business))
-        if first is None:
+        if another is None:
             first = MessageImported.model_validate(fields)
+            another = like(first)
             return first
         # Thousands that differ in what is of the right type already, but for this one.
-        return like(first, fields) if isinstance(wamid, str) else MessageImported.model_validate(fields)
+        return another(fields) if isinstance(wamid, str) else MessageImported.model_validate(fields)
 
     return imported
 
