@@ -25,8 +25,9 @@ class Waiting:
         self.ends[name] = []
         positions: list[Position | None] = [None] * len(partitions)
         publish = Publish(len(partitions), started, self.ends[name].append, positions)
+        records = [record(size) for _ in partitions]
         for index, partition in enumerate(partitions):
-            self.buffers[partition].add(record(size), publish, index)
+            self.buffers[partition].add(records, publish, index, index + 1)
         return positions
 
     @property
@@ -72,7 +73,7 @@ def test_whoever_fails_at_being_told_keeps_it_from_nobody_else() -> None:
         raise RuntimeError
 
     buffer = waiting.buffers[1]
-    buffer.add(record(), Publish(1, 0.0, failing, None), 0)
+    buffer.add([record()], Publish(1, 0.0, failing, None), 0, 1)
     waiting.publish("one", 0.0, 1)
     buffer.take(0.0)
     buffer.acknowledge(0, 0.0)
@@ -214,8 +215,8 @@ def test_who_publishes_again_when_told_to_have_waited_too_long_is_not_taken_for_
     buffer = PartitionBuffer(MESSAGES.name, 1)
 
     def again(error: End) -> None:
-        buffer.add(record(), Publish(1, 2.0, lambda _: None, None), 0)
+        buffer.add([record()], Publish(1, 2.0, lambda _: None, None), 0, 1)
 
-    buffer.add(record(), Publish(1, 1.0, again, None), 0)
+    buffer.add([record()], Publish(1, 1.0, again, None), 0, 1)
     assert buffer.give_up_older(before=2.0) == 1
     assert len(buffer.waiting) == 1

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import REGISTRY
-from wabus_events import HealthReason, Record
+from wabus_events import HealthReason, Record, WebhookSeen, encode
 from wabus_runtime.http import answers as http
 from wabus_runtime.http.answers import Problem, checked, json_response
 from wabus_runtime.observe import liveness, tracing
@@ -189,6 +189,17 @@ def test_a_record_keeps_the_trace_it_has_and_a_tombstone_gets_none() -> None:
     assert own.headers == [("ce_traceparent", b"its own")]
     assert removed.headers == []
     assert new.headers == [("ce_id", b"1"), ("ce_traceparent", TRACEPARENT.encode())]
+
+
+def test_an_event_keeps_the_trace_it_has() -> None:
+    event = WebhookSeen(id="1", time=NOW, waba_id="7", day=NOW.date(), field="messages")
+    traced = event.model_copy(update={"traceparent": f"00-{'a' * 32}-{'b' * 16}-00"})
+    own, new = encode(traced, "/test"), encode(event, "/test")
+    for _ in range(2):
+        with tracing.following(TRACEPARENT):
+            tracing.trace_encoded([own, new])
+    assert own == encode(traced, "/test")
+    assert new.headers == [*encode(event, "/test").headers, ("ce_traceparent", TRACEPARENT.encode())]
 
 
 def test_a_task_for_many_belongs_to_none() -> None:

@@ -5,7 +5,7 @@ partition holds whatever becomes of a batch. A publish ends when the last of its
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -86,9 +86,9 @@ class PartitionBuffer:
     """Bytes of a batch, about. Less after a refusal, until it is clear which record was meant."""
     _ceiling: int = BATCH_BYTES
 
-    def add(self, record: Record, publish: Publish, index: int) -> None:
-        """Let a record wait; `index` is its place in its publish."""
-        self.waiting.append((record, publish, index))
+    def add(self, records: Sequence[Record], publish: Publish, first: int, end: int) -> None:
+        """Let those records of a publish wait that are from `first` to before `end`."""
+        self.waiting += [(records[index], publish, index) for index in range(first, end)]
 
     def take(self, now: float) -> list[Entry]:
         """Make a batch of the first that wait: at least one, and as many as go out together."""

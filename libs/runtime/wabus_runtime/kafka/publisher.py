@@ -8,7 +8,7 @@ leads and no others.
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -119,23 +119,31 @@ class Publisher:
         Raises `KafkaUnavailable`, at once if Kafka is known to be away; `Overloaded` above `MAX_WAITING`;
         `RecordRefused` if Kafka has all but those that it will never take.
         """
-        return await self.publish_records([encode(event, self._source) for event in events])
+        return await self._positions([encode(event, self._source) for event in events], tracing.trace_encoded)
 
     async def publish_records(self, records: Sequence[Record]) -> list[Position]:
-        """The same for records that are encoded already."""
+        """The same for records that there are already."""
+        return await self._positions(records, tracing.trace_records)
+
+    async def store(self, encoded: Sequence[Record]) -> None:
+        """The same for what `encode` has just made, and without where it is, which for thousands takes some ms."""
+        await self._publish(encoded, tracing.trace_encoded, None)
+
+    async def _positions(self, records: Sequence[Record], trace: Callable[[Sequence[Record]], None]) -> list[Position]:
         positions: list[Position | None] = [None] * len(records)
-        await self._publish(records, positions)
+        await self._publish(records, trace, positions)
         return [position for position in positions if position is not None]
 
-    async def store(self, records: Sequence[Record]) -> None:
-        """The same for whoever does not ask where they are, which to note down for thousands takes some ms."""
-        await self._publish(records, None)
-
-    async def _publish(self, records: Sequence[Record], positions: list[Position | None] | None) -> None:
+    async def _publish(
+        self,
+        records: Sequence[Record],
+        trace: Callable[[Sequence[Record]], None],
+        positions: list[Position | None] | None,
+    ) -> None:
         if not records:
             return
         with tracing.span("publish", "producer"):
-            tracing.trace_records(records)
+            trace(records)
             published: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
             def done(error: KafkaUnavailable | RecordRefused | None) -> None:
@@ -160,8 +168,8 @@ class Publisher:
         if self._records + len(records) > MAX_WAITING:
             raise Overloaded("too many events are waiting for Kafka")
         now = time.perf_counter()
-        buffers = self._buffers_of(records, session)
-        distinct = dict.fromkeys(buffers)
+        runs = self._runs(records, session)
+        distinct = dict.fromkeys(buffer for buffer, _, _ in runs)
         for buffer in distinct:
             silent_since = buffer.since if buffer in self._active else now
             if now - min(silent_since, session.asked_at(buffer, now)) > self._admit_within:
@@ -172,23 +180,22 @@ class Publisher:
             if buffer not in self._active:
                 self._active[buffer] = None
                 buffer.since = now
-        for index, buffer in enumerate(buffers):
-            buffer.add(records[index], publish, index)
+        for buffer, first, end in runs:
+            buffer.add(records, publish, first, end)
         # It is sent later, so that what this turn of the loop brings goes along.
         self._due.set()
         if self._watch is None:
             self._watch = asyncio.get_running_loop().call_later(WATCH_EVERY, self._expire_overdue)
 
-    def _buffers_of(self, records: Sequence[Record], session: ProducerSession) -> list[PartitionBuffer]:
-        """Where each record goes; of those with one key that follow each other it is asked once."""
-        found: list[PartitionBuffer] = []
-        before: Record | None = None
-        for record in records:
-            if before and record.key == before.key and record.topic == before.topic:
-                found.append(found[-1])
-            else:
-                found.append(self._buffer(record.topic, session.partition(record)))
-            before = record
+    def _runs(self, records: Sequence[Record], session: ProducerSession) -> list[tuple[PartitionBuffer, int, int]]:
+        """Where they go, from which to before which: of those with one key that follow each other it is asked once."""
+        found: list[tuple[PartitionBuffer, int, int]] = []
+        first, begun = 0, records[0]
+        for index, record in enumerate(records):
+            if record.key != begun.key or record.topic != begun.topic:
+                found.append((self._buffer(begun.topic, session.partition(begun)), first, index))
+                first, begun = index, record
+        found.append((self._buffer(begun.topic, session.partition(begun)), first, len(records)))
         return found
 
     def _buffer(self, topic: str, partition: int) -> PartitionBuffer:

@@ -89,17 +89,27 @@ def trace_records(records: Sequence[Record]) -> None:
 
     Their headers are added to in place: a copy of each record would cost more than all the rest of an idle tracer.
     """
-    traceparent = _current.get()
-    if traceparent is None:
-        return
-    header = (_HEADER, traceparent.encode())
-    for record in records:
-        if record.value is not None:
-            for name, _ in record.headers:  # a webhook has thousands, and to make a dict of each takes twice as long
-                if name == _HEADER:
-                    break
-            else:
+    if header := _current_header():
+        for record in records:
+            if record.value is not None:
+                for name, _ in record.headers:  # to make a dictionary of each takes twice as long
+                    if name == _HEADER:
+                        break
+                else:
+                    record.headers.append(header)
+
+
+def trace_encoded(records: Sequence[Record]) -> None:
+    """The same for what `encode` has just made: thousands, of which the last header tells whether they have one."""
+    if header := _current_header():
+        for record in records:
+            if record.headers[-1][0] != _HEADER:
                 record.headers.append(header)
+
+
+def _current_header() -> tuple[str, bytes] | None:
+    traceparent = _current.get()
+    return (_HEADER, traceparent.encode()) if traceparent else None
 
 
 class _Followed:
