@@ -330,6 +330,33 @@ async def test_who_has_another_number_is_answered_there_and_a_stranger_with_the_
         assert await sender_tables.fetchval(f"SELECT count(*) FROM {table}") == 0, table
 
 
+async def test_nobody_gets_a_message_hours_late_because_workers_restart_between_its_tries(
+    sending: Sending, serve: Serve, eventually: Eventually
+) -> None:
+    send_id, later = str(uuid4()), str(uuid4())
+    now = datetime.now(UTC)
+    trouble: dict[str, Any] = {"time": now, "reason": "passing", "error_code": 2, "retry_at": now}
+    await sending.control("POST", "/faults", {"fail": {"times": 99, "path": "/messages", "code": 2, "status": 500}})
+    await sending.write(PERSON, OTHER)
+    await sending.publisher.publish(
+        [
+            requested(send_id),
+            claimed(send_id, 4),
+            SendReturned(id="returned", attempt=4, tries=4, **trouble, **about(send_id)),
+            requested(later, OTHER),
+            claimed(later, 4),
+            # Of the same number of attempts, at three of which Meta was only busy.
+            SendReturned(id="returned later", attempt=4, tries=1, **trouble, **about(later)),
+        ]
+    )
+    client = await serve(create_app(load(SenderSettings)))
+    await until_ready(client, sending, eventually)
+    found = await sending.until(client, send_id, "refused")
+    assert (found["refusal"]["code"], found["refusal"]["error_code"], found["attempts"]) == ("meta_in_trouble", 2, 5)
+    waits = await sending.get(client, f"/sends/{later}")
+    assert (waits["state"], waits["waits_for"]) == ("queued", "passing")
+
+
 async def test_what_waits_can_be_cancelled_paused_and_expires(
     sending: Sending, sender: Client, eventually: Eventually
 ) -> None:

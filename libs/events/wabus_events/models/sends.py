@@ -97,6 +97,8 @@ class SendReturned(SendEvent, topic=SENDS):
     """Meta: "Cloud API: Error codes"."""
     retry_at: AwareDatetime
     """Not to be tried again before."""
+    tries: int = 0
+    """At how many attempts Meta was in trouble, this one counted: after a few of them it is refused for it."""
 
 
 class MessageAccepted(SendEvent, topic=SENDS):

@@ -35,6 +35,8 @@ class Return(NamedTuple):
     retry_at: datetime
     reason: str
     error_code: int | None
+    tries: int = 0
+    """At how many attempts Meta was in trouble."""
 
 
 class Lost(NamedTuple):
@@ -115,7 +117,7 @@ def fold(send: Send, event: Event) -> Send:
             return replace(send, claimed=max(send.claimed, event.attempt))
         case SendReturned():
             # Who says that an attempt came to nothing has made it.
-            found = Return(event.attempt, event.retry_at, event.reason, event.error_code)
+            found = Return(event.attempt, event.retry_at, event.reason, event.error_code, event.tries)
             return replace(send, claimed=max(send.claimed, event.attempt), returned=_later(send.returned, found))
         case SendUnknown():
             found = Lost(event.attempt, event.reason, event.time)

@@ -10,7 +10,7 @@ import asyncpg
 _COLUMNS = """
     sends.send_id::text, org_id, waba_id, phone_number_id, lane, kind, wa_id, user_id, conversation_id::text, label,
     metadata, requested_at, expires_at, nullif(next_at, 'infinity') AS next_at, state,
-    claimed, called_at, returned, lost, refusal, acceptance,
+    claimed, called_at, returned, tries, lost, refusal, acceptance,
     settled_at, settled_wamid, cancelled_at, expired_at, again_of::text, held, changed_at, experiment_id::text,
     arm, withheld, heard.status AS heard_status,
     heard.error_codes AS heard_errors,

@@ -21,7 +21,7 @@ GONE_AFTER = timedelta(seconds=6)
 """So long after it was there last a process is taken to have ended."""
 
 _STATE_COLUMNS = """
-    claimed, returned, lost, refusal, acceptance, settled_at, settled_wamid, cancelled_at, expired_at
+    claimed, returned, tries, lost, refusal, acceptance, settled_at, settled_wamid, cancelled_at, expired_at
 """
 
 
@@ -48,6 +48,8 @@ class Claimed(NamedTuple):
     label: str | None
     attempt: int
     called_at: datetime
+    tries: int
+    """At how many attempts before Meta was in trouble."""
 
 
 async def insert(connection: Connection, asked: Iterable[Asked], *, over: bool = False) -> set[str]:
@@ -136,7 +138,7 @@ def send_of(row: asyncpg.Record) -> Send:
     return Send(
         requested=True,
         claimed=row["claimed"],
-        returned=returned and Return(**_dated(returned, "retry_at")),
+        returned=returned and Return(**_dated(returned, "retry_at"), tries=row["tries"]),
         lost=lost and Lost(**_dated(lost)),
         refusal=refusal and Refusal(**_dated(refusal)),
         acceptance=acceptance and Acceptance(**_dated(acceptance)),
@@ -155,15 +157,21 @@ def _plain(told: Return | Lost | Refusal | Acceptance | None) -> dict[str, Any] 
     return None if told is None else told._asdict()
 
 
+def _returned(send: Send) -> dict[str, Any] | None:
+    """What releases before `tries` can read too, which stands beside it."""
+    found = _plain(send.returned)
+    return found and {name: told for name, told in found.items() if name != "tries"}
+
+
 async def update(connection: Connection, sends: Mapping[str, tuple[Send, datetime]]) -> None:
     """Write what sends have come to, each with the moment of the last event that said something of it."""
     if not sends:
         return
     rows = [
         (
-            UUID(send_id), send.state, send.claimed, _plain(send.returned), _plain(send.lost), _plain(send.refusal),
+            UUID(send_id), send.state, send.claimed, _returned(send), _plain(send.lost), _plain(send.refusal),
             _plain(send.acceptance), send.settled_at, send.settled_wamid, send.cancelled_at, send.expired_at,
-            send.returned and send.returned.retry_at, at,
+            send.returned and send.returned.retry_at, at, send.returned.tries if send.returned else 0,
         )
         for send_id, (send, at) in sorted(sends.items())
     ]  # fmt: skip
@@ -172,12 +180,13 @@ async def update(connection: Connection, sends: Mapping[str, tuple[Send, datetim
         UPDATE sends SET state = told.state, claimed = told.claimed, returned = told.returned, lost = told.lost,
             refusal = told.refusal, acceptance = told.acceptance, settled_at = told.settled_at,
             settled_wamid = told.settled_wamid, cancelled_at = told.cancelled_at, expired_at = told.expired_at,
-            next_at = greatest(sends.next_at, told.retry_at), changed_at = greatest(sends.changed_at, told.at)
+            tries = told.tries, next_at = greatest(sends.next_at, told.retry_at),
+            changed_at = greatest(sends.changed_at, told.at)
         FROM unnest($1::uuid[], $2::text[], $3::int[], $4::jsonb[], $5::jsonb[], $6::jsonb[], $7::jsonb[],
             $8::timestamptz[], $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
-            $13::timestamptz[])
+            $13::timestamptz[], $14::int[])
             AS told(send_id, state, claimed, returned, lost, refusal, acceptance, settled_at, settled_wamid,
-                cancelled_at, expired_at, retry_at, at)
+                cancelled_at, expired_at, retry_at, at, tries)
         WHERE sends.send_id = told.send_id
         """,
         *map(list, zip(*rows, strict=True)),
@@ -375,7 +384,7 @@ async def claim(
         WHERE send_id = ANY($2::uuid[]) AND state = 'queued' AND expires_at > $3 AND due_at IS NULL
             AND held.projection = $4 AND held.topic = $5 AND held.partition = sends.partition AND held.owner = $1
         RETURNING send_id::text, org_id, waba_id, phone_number_id, lane, kind, wa_id, user_id, message, label,
-            claimed, called_at
+            claimed, called_at, tries
         """,
         owner,
         list(map(UUID, send_ids)),

@@ -74,7 +74,6 @@ LOOK_PAUSE = 0.005  # seconds between two looks
 LOOK_PAUSE_BUSY = 0.02  # the same while enough is claimed for what may be called meanwhile
 CATCH_UP_WAIT = 3.0  # seconds for one wait until the fold has read what was there; it is waited again
 DRAIN_TIMEOUT = 5.0  # seconds after SIGTERM for calls under way; less than the process has
-TRIES_KEPT = 20_000  # sends
 TEMPLATE_LOOK = timedelta(seconds=60)
 """Until it is tried again with a template that Meta has paused, if nothing is known of that by then."""
 TEMPLATE_PAUSED = 132015  # Meta: "WhatsApp error codes"
@@ -148,8 +147,6 @@ class Dispatcher:
     """Seconds from looking at what is due to Kafka having the claims, lately."""
     _stopped_templates: dict[Named, Stopped] = field(default_factory=dict[Named, Stopped])
     """Templates that Meta has just said not to send; the fold learns of it later."""
-    _tries: dict[str, int] = field(default_factory=dict[str, int])
-    """How often Meta was in trouble for a send."""
     _full: set[tuple[str, Lane]] = field(default_factory=set[tuple[str, Lane]])
     """Lanes of which there may be more than is in memory."""
     _levels_at: float = 0.0
@@ -587,11 +584,8 @@ class Dispatcher:
 
     async def _conclude(self, send: Claimed, waiting: Waiting, queue: NumberQueue, outcome: Outcome) -> None:
         """Tell what came of it, and let those who wait for it go on."""
-        if isinstance(outcome, Again) and outcome.counted:
-            if len(self._tries) >= TRIES_KEPT:
-                self._tries.clear()
-            tries = self._tries[send.send_id] = self._tries.get(send.send_id, 0) + 1
-            outcome = after_tries(outcome, tries)
+        if isinstance(outcome, Again):
+            outcome = after_tries(outcome, send.tries + 1)
         if isinstance(outcome, Refused) and tells_of_another_template(outcome):
             self._start(self._syncs.ask(send, datetime.now(UTC)))
         if isinstance(outcome, Refused) and outcome.code == "template_stopped":
@@ -611,8 +605,6 @@ class Dispatcher:
                     await self._write_pause(send.phone_number_id, outcome)
                 case "send":
                     pass
-        else:
-            self._tries.pop(send.send_id, None)
         if proves_that_a_number_sends(outcome):
             queue.budget.goes_on()
         await tell(self.publisher, [event_of(send, outcome, wait, datetime.now(UTC))])
@@ -711,7 +703,7 @@ def event_of(send: Claimed, outcome: Outcome, wait: float, now: datetime) -> Eve
             return made(
                 SendReturned, about, now, attempt,
                 attempt=attempt, reason=outcome.reason, error_code=outcome.error_code,
-                retry_at=now + timedelta(seconds=wait),
+                retry_at=now + timedelta(seconds=wait), tries=send.tries + outcome.counted,
             )  # fmt: skip
         case Unknown():
             return made(SendUnknown, about, now, attempt, attempt=attempt, reason=outcome.reason, label=send.label)

@@ -1,0 +1,15 @@
+"""How often Meta was in trouble for a send, so that it is not tried for ever by workers that end in between."""
+
+from alembic import op
+
+revision = "sender_0019"
+down_revision = "sender_0018"
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE sends ADD COLUMN tries int NOT NULL DEFAULT 0")
+    op.execute("COMMENT ON COLUMN sends.tries IS 'at how many attempts Meta was in trouble'")
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE sends DROP COLUMN tries")
