@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "sender_0019"
-down_revision = "sender_0018"
+revision = "sender_0020"
+down_revision = "sender_0019"
 
 
 def upgrade() -> None:
