@@ -33,7 +33,8 @@ from wabus_runtime.projection.recorded import Recorded
 ORG = "shop"
 TABLES = (
     "rate_cards", "price_rules", "meta_averages", "meta_readings", "charge_sends", "charges", "cost_days",
-    "tier_months", "tier_seconds", "tier_floors", "account_billings",
+    "tier_months", "tier_seconds", "tier_floors", "account_billings", "cost_changes", "cost_sums_due", "cost_day_sums",
+    "cost_template_sums",
 )  # fmt: skip
 DAYS = (
     datetime(2026, 9, 30, 18, 25, tzinfo=UTC),

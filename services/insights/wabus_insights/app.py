@@ -29,6 +29,7 @@ from wabus_insights.api.planning.costs import PlannedCostsApi
 from wabus_insights.api.routes import add_routes
 from wabus_insights.settings import InsightsApiSettings, InsightsSettings, InsightsWorkerSettings
 from wabus_insights.worker import projector
+from wabus_insights.worker.costs import summing
 from wabus_insights.worker.costs import upkeep as costs_upkeep
 from wabus_insights.worker.experiments import looking
 from wabus_insights.worker.performance import upkeep
@@ -124,6 +125,9 @@ def _install_worker(
     async def keep_costs(ready: Callable[[], None]) -> None:
         await costs_upkeep.run(app[POOL], ready)
 
+    async def sum_up(ready: Callable[[], None]) -> None:
+        await summing.run(app[POOL], ready)
+
     async def keep_up(ready: Callable[[], None]) -> None:
         await upkeep.run(settings, app[POOL], projector.NAME, projector.REBUILDING, ready)
 
@@ -146,6 +150,7 @@ def _install_worker(
     background(app, projector.NAME, fold)
     background(app, "insights-credentials", credentials.run)
     background(app, "insights-costs-upkeep", keep_costs)
+    background(app, "insights-sums", sum_up)
     background(app, "insights-upkeep", keep_up)
     background(app, "insights-pricing", read)
     background(app, "insights-of-templates", ask)

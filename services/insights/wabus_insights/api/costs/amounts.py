@@ -1,9 +1,9 @@
 """Amounts of money as the API tells them, each with how it is known."""
 
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
+import asyncpg
 from pydantic import BaseModel, Field, StringConstraints
 from wabus_whatsapp.prices.message import Known
 
@@ -33,13 +33,13 @@ class CostView(BaseModel):
     parts: list[PartView]
 
 
-def cost_view(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A `CostView` of a row of costs."""
+def cost_view(row: asyncpg.Record) -> dict[str, Any]:
+    """A `CostView` of a row of costs, which has amounts as text."""
     parts = [
         {
             "known": known,
             "volume": row[known],
-            "amount": text_of(row[f"{known}_amount"]) if known != "unknown" else None,
+            "amount": row[f"{known}_amount"] if known != "unknown" else None,
         }
         for known in reversed(_LEAST_SURE)
         if row[known]
@@ -48,7 +48,7 @@ def cost_view(row: Mapping[str, Any]) -> dict[str, Any]:
         "key": row["key"],
         "currency": row["currency"] or None,
         "volume": row["volume"],
-        "amount": text_of(row["amount"]),
+        "amount": row["amount"],
         "known": next(known for known in _LEAST_SURE if row[known]),
         "unpriced": row["unknown"],
         "parts": parts,

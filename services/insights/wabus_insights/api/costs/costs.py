@@ -53,16 +53,16 @@ class CostsApi:
             )
         wanted = reading.Wanted(caller.org_id, since, to, asked.number, asked.country, asked.template)
         after = place_of(asked.after, tuple[str, str]) if asked.after else None
-        rows = await reading.costs(self.pool(), wanted, asked.by, after, asked.limit + 1)
-        page, last = page_of(rows, asked.limit)
+        found = await reading.costs(self.pool(), wanted, asked.by, after, asked.limit + 1)
+        page, last = page_of(found.rows, asked.limit)
         following = cursor_of((last["key"], last["currency"])) if last else None
-        costs = [cost_view(dict(row)) for row in page]
+        costs = [cost_view(row) for row in page]
         if _wants_csv(request):
             links = {"Link": f'<{request.rel_url.update_query(after=following)}>; rel="next"'} if following else {}
             return web.Response(
                 text=_csv(costs), content_type=CSV, headers={"Cache-Control": "private, no-store", **links}
             )
-        totals = [cost_view(dict(row)) for row in await reading.costs(self.pool(), wanted, None, None, 100)]
+        totals = [cost_view(row) for row in found.totals]
         content = {"by": asked.by, "from": since, "to": to, "costs": costs, "totals": totals, "next": following}
         return json_response({**content, "as_of": now})
 

@@ -1,9 +1,11 @@
 """What templates achieve, as the caller's organisation is told."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -18,6 +20,7 @@ from wabus_whatsapp.sending.errors import ERRORS, kind_of, meaning
 from wabus_insights.api.costs.amounts import cost_view
 from wabus_insights.api.performance.models import PeriodQuery, TemplatePath, TemplateQuery, TemplatesQuery
 from wabus_insights.costs.budget import local_day
+from wabus_insights.costs.ranking import Spent, places_by_cost
 from wabus_insights.performance.counting import COUNTS, read_after, read_quantile
 from wabus_insights.performance.spans import spans_of
 from wabus_insights.performance.summary import RATES, comparisons, funnel, rates
@@ -60,21 +63,29 @@ class TemplatesApi:
         now = datetime.now(UTC)
         zones = {account.time_zone for account in self.directory.accounts_of(caller.org_id)}
         asked = _asked(caller.org_id, query, now, zones)
-        rows = await reading.templates(
-            self.pool(),
-            asked,
-            spans_of(asked.first, asked.last, now.date()),
-            sort=query.sort,
-            ascending=query.order == "asc",
-            min_sent=query.min_sent,
-            after=place_of(query.after, Place) if query.after else None,
-            limit=query.limit + 1,
-        )
+        after = place_of(query.after, Place) if query.after else None
+
+        async def templates(by_cost: Mapping[tuple[str, str], float] | None = None) -> list[Row]:
+            spans = spans_of(asked.first, asked.last, now.date())
+            return await reading.templates(
+                self.pool(), asked, spans, sort=query.sort, ascending=query.order == "asc", min_sent=query.min_sent,
+                after=after, limit=query.limit + 1, by_cost=by_cost,
+            )  # fmt: skip
+
+        of = dict[tuple[str, str], Sequence[asyncpg.Record]]()
+        if query.sort == "cost":
+            of = await self._costs(asked)
+            rows = await templates(places_by_cost(_spent(of)))
+        elif query.costs:
+            rows, of = await asyncio.gather(templates(), self._costs(asked))
+        else:
+            rows = await templates()
         page, last = page_of(rows, query.limit)
         following = cursor_of((last["place"], last["template_id"], last["waba_id"])) if last else None
         found: list[dict[str, Any]] = [_named(row) | _counted(row) | {"costs": None} for row in page]
         if query.costs:
-            await self._add_costs(asked, found)
+            for row in found:
+                row["costs"] = [cost_view(each) for each in of.get((row["template_id"], row["waba_id"]), ())]
         if wants_csv(request):
             headers = {"X-Next": following} if following else {}
             return csv_response(_COLUMNS, found, "templates", headers)
@@ -82,11 +93,9 @@ class TemplatesApi:
             {"period": _period(asked, zones), "templates": found, "next": following, "source": "statuses", "as_of": now}
         )
 
-    async def _add_costs(self, asked: Asked, found: Sequence[dict[str, Any]]) -> None:
+    async def _costs(self, asked: Asked) -> Mapping[tuple[str, str], Sequence[asyncpg.Record]]:
         wanted = costs.Wanted(asked.org_id, asked.first, asked.last, asked.number, asked.country)
-        of = await costs.of_templates(self.pool(), wanted, [(row["template_id"], row["waba_id"]) for row in found])
-        for row in found:
-            row["costs"] = [cost_view(dict(each)) for each in of.get((row["template_id"], row["waba_id"]), ())]
+        return await costs.of_templates(self.pool(), wanted)
 
     async def one(self, request: web.Request) -> web.Response:
         """GET /performance/templates/{template_id}"""
@@ -206,6 +215,13 @@ def _counted(row: Row) -> dict[str, Any]:
 
 def _sum(rows: Sequence[Row]) -> dict[str, int]:
     return {name: sum(row[name] for row in rows) for name in COUNTS}
+
+
+def _spent(of: Mapping[tuple[str, str], Sequence[asyncpg.Record]]) -> Iterator[Spent]:
+    for key, rows in of.items():
+        for row in rows:
+            amount = None if row["amount"] is None else Decimal(row["amount"])
+            yield Spent(*key, row["currency"], row["volume"], amount)
 
 
 def _group(value: Any) -> str:

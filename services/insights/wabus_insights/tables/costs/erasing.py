@@ -1,10 +1,12 @@
 """How what messages cost goes, when an organisation or an account is forgotten. Nothing of it names a contact."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from wabus_events import AccountForgotten, OrganisationForgotten
 from wabus_runtime.postgres.database import Connection
 from wabus_whatsapp.forgetting import Lines
+
+from wabus_insights.tables.costs import sums
 
 _OF_DAYS = (
     # Whole days go: what was delivered later on the last of them is not counted any more.
@@ -40,6 +42,7 @@ async def erase(connection: Connection, lines: Lines) -> None:
         for (value,) in known:
             if at := lines.of(kind, value):
                 await _all(connection, tuple(each.format(column) for each in _OF_DAYS), value, at)
+                await sums.forget(connection, column, value, at.astimezone(UTC).date())
     for (value,) in await connection.fetch(
         """
         SELECT waba_id FROM meta_readings UNION SELECT waba_id FROM account_billings

@@ -1,39 +1,43 @@
-"""What is asked about costs."""
+"""What is asked about costs. Each question is answered out of one moment, whatever is counted meanwhile."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import date
 from typing import NamedTuple
 
 import asyncpg
+from wabus_runtime.postgres.database import Connection
 
-_KEYS: Mapping[str | None, str] = {
+from wabus_insights.costs.sums import month_of
+from wabus_insights.tables.costs import sums
+
+_KEYS: Mapping[str, str] = {
     "day": "day::text",
     "category": "category",
     "market": "market",
     "number": "phone_number_id",
     "template": "template_id",
     "campaign": "campaign",
-    None: "''",
 }
 """What rows are of, as SQL has it."""
-
-
+# Amounts are text, as the API tells them: to read a thousand of them as numbers took longer than to add them up.
 _SUMS = """
-    sum(volume)::bigint AS volume, sum(amount) AS amount,
+    sum(volume)::bigint AS volume, sum(amount)::text AS amount,
     coalesce(sum(volume) FILTER (WHERE known = 'reported'), 0)::bigint AS reported,
     coalesce(sum(volume) FILTER (WHERE known = 'free'), 0)::bigint AS free,
     coalesce(sum(volume) FILTER (WHERE known = 'rated'), 0)::bigint AS rated,
     coalesce(sum(volume) FILTER (WHERE known = 'estimated'), 0)::bigint AS estimated,
     coalesce(sum(volume) FILTER (WHERE known = 'unknown'), 0)::bigint AS unknown,
-    sum(amount) FILTER (WHERE known = 'reported') AS reported_amount,
-    sum(amount) FILTER (WHERE known = 'free') AS free_amount,
-    sum(amount) FILTER (WHERE known = 'rated') AS rated_amount,
-    sum(amount) FILTER (WHERE known = 'estimated') AS estimated_amount
+    (sum(amount) FILTER (WHERE known = 'reported'))::text AS reported_amount,
+    (sum(amount) FILTER (WHERE known = 'free'))::text AS free_amount,
+    (sum(amount) FILTER (WHERE known = 'rated'))::text AS rated_amount,
+    (sum(amount) FILTER (WHERE known = 'estimated'))::text AS estimated_amount
 """
-_WHERE = """
-    org_id = $1 AND day BETWEEN $2 AND $3 AND ($4::text IS NULL OR phone_number_id = $4)
-    AND ($5::text IS NULL OR country = $5) AND ($6::text IS NULL OR template_id = $6)
-"""
+_FILTERED = "($4::text IS NULL OR phone_number_id = $4) AND ($5::text IS NULL OR country = $5)"
+_OF_DAYS = f"{sums.DAYS.format(org='$1', since='$2', to='$3')} WHERE {_FILTERED} AND $6::text IS NULL"
+_OF_A_TEMPLATE = f"cost_days WHERE org_id = $1 AND day BETWEEN $2 AND $3 AND {_FILTERED} AND template_id = $6"
+_OF_TEMPLATES = sums.TEMPLATES.format(org="$1", number="$4", country="$5", firsts="$10", lasts="$11", signs="$12")
+_TEMPLATES = f"{_OF_TEMPLATES} WHERE $2::date <= $3::date AND $6::text IS NULL"
 
 
 class Wanted(NamedTuple):
@@ -50,40 +54,77 @@ class Wanted(NamedTuple):
     """Only of this template."""
 
 
-async def costs(
-    pool: asyncpg.Pool, wanted: Wanted, by: str | None, after: tuple[str, str] | None, most: int
-) -> Sequence[asyncpg.Record]:
-    """Volumes and amounts by a key and currency, in their order, and how they are known."""
-    key = _KEYS[by]
-    return await pool.fetch(
-        f"""
-        SELECT {key} COLLATE "C" AS key, currency COLLATE "C" AS currency, {_SUMS}
-        FROM cost_days
-        WHERE {_WHERE} AND ($7::text IS NULL OR ({key} COLLATE "C", currency COLLATE "C") > ($7, $8))
-        GROUP BY 1, 2 ORDER BY 1, 2 LIMIT $9
-        """,  # noqa: S608
-        *wanted,
-        *(after or (None, None)),
-        most,
-    )
+@asynccontextmanager
+async def one_moment(pool: asyncpg.Pool) -> AsyncGenerator[Connection]:
+    """A connection on which all questions are answered out of the same moment."""
+    async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        yield connection
 
 
-async def of_templates(
-    pool: asyncpg.Pool, wanted: Wanted, templates: Collection[tuple[str, str]]
-) -> Mapping[tuple[str, str], Sequence[asyncpg.Record]]:
-    """The same of some templates, each with its account's id: by these, a row for each currency."""
-    rows = await pool.fetch(
-        f"""
-        SELECT template_id AS key, waba_id, currency COLLATE "C" AS currency, {_SUMS}
-        FROM cost_days WHERE {_WHERE} AND template_id = ANY($7::text[]) GROUP BY 1, 2, 3 ORDER BY 3
-        """,  # noqa: S608
-        *wanted,
-        sorted({template_id for template_id, _ in templates}),
-    )
-    found: dict[tuple[str, str], list[asyncpg.Record]] = {}
+class Costs(NamedTuple):
+    """What was found, each with volumes, amounts, and how they are known."""
+
+    rows: Sequence[asyncpg.Record]
+    """By key and currency, in their order, as many as were asked for."""
+    totals: Sequence[asyncpg.Record]
+    """Of all keys together, by currency; their key is empty."""
+
+
+async def costs(pool: asyncpg.Pool, wanted: Wanted, by: str, after: tuple[str, str] | None, most: int) -> Costs:
+    """Volumes and amounts by a key and currency beyond those before, and of all of them together."""
+    key, rows, more = _KEYS[by], _OF_DAYS, ()
+    async with one_moment(pool) as connection:
+        if wanted.template is not None:
+            rows = _OF_A_TEMPLATE
+        elif by in ("template", "campaign"):
+            found = await sums.pieces_of(connection, wanted.org_id, wanted.since, wanted.to)
+            rows, more = _TEMPLATES, sums.columns_of(found)
+        # First by how it is known too: of many rows one sum each is made, and the eleven of the answer of few.
+        all_rows = await connection.fetch(
+            f"""
+            WITH found AS MATERIALIZED (
+                SELECT {key} AS key, currency, known, sum(volume) AS volume, sum(amount) AS amount FROM {rows}
+                GROUP BY 1, 2, 3 HAVING sum(volume) <> 0
+            )
+            (
+                SELECT key COLLATE "C" AS key, currency COLLATE "C" AS currency, {_SUMS}, false AS is_total FROM found
+                WHERE $7::text IS NULL OR (key COLLATE "C", currency COLLATE "C") > ($7, $8)
+                GROUP BY 1, 2 ORDER BY 1, 2 LIMIT $9
+            ) UNION ALL (
+                SELECT '', currency COLLATE "C" AS currency, {_SUMS}, true FROM found GROUP BY 2 ORDER BY 2
+            )
+            """,  # noqa: S608
+            *wanted,
+            *(after or (None, None)),
+            most,
+            *more,
+        )
+    return Costs([row for row in all_rows if not row["is_total"]], [row for row in all_rows if row["is_total"]])
+
+
+async def of_templates(pool: asyncpg.Pool, wanted: Wanted) -> Mapping[tuple[str, str], Sequence[asyncpg.Record]]:
+    """The same of each template, by its id and its account's: a row for each currency."""
+    async with one_moment(pool) as connection:
+        found = await sums.pieces_of(connection, wanted.org_id, wanted.since, wanted.to)
+        rows = await connection.fetch(
+            f"""
+            SELECT key, waba_id, currency COLLATE "C" AS currency, {_SUMS}
+            FROM (
+                SELECT template_id AS key, waba_id, currency, known, sum(volume) AS volume, sum(amount) AS amount
+                FROM {sums.TEMPLATES.format(org="$1", number="$2", country="$3", firsts="$4", lasts="$5", signs="$6")}
+                WHERE template_id <> '' GROUP BY 1, 2, 3, 4 HAVING sum(volume) <> 0
+            ) AS found
+            GROUP BY 1, 2, 3 ORDER BY 3
+            """,  # noqa: S608
+            wanted.org_id,
+            wanted.number,
+            wanted.country,
+            *sums.columns_of(found),
+        )
+    of: dict[tuple[str, str], list[asyncpg.Record]] = {}
     for row in rows:
-        found.setdefault((row["key"], row["waba_id"]), []).append(row)
-    return found
+        of.setdefault((row["key"], row["waba_id"]), []).append(row)
+    return of
 
 
 async def charged(pool: asyncpg.Pool, scope: str, category: str, month: date) -> dict[str, int]:
@@ -100,14 +141,13 @@ async def charged(pool: asyncpg.Pool, scope: str, category: str, month: date) ->
 async def service_messages(pool: asyncpg.Pool, org_id: str, phone_number_id: str, month: date) -> int:
     """How many service messages a number has sent in a month, without those to people who came by an ad."""
     return await pool.fetchval(
-        """
-        SELECT coalesce(sum(volume), 0)::bigint FROM cost_days
-        WHERE org_id = $1 AND phone_number_id = $2 AND category = 'service' AND pricing_type <> 'free_entry_point'
-            AND day >= $3 AND day < $3 + interval '1 month'
-        """,
+        f"""
+        SELECT coalesce(sum(volume), 0)::bigint FROM {sums.DAYS.format(org="$1", since="$3", to="$4")}
+        WHERE phone_number_id = $2 AND category = 'service' AND pricing_type <> 'free_entry_point'
+        """,  # noqa: S608
         org_id,
         phone_number_id,
-        month,
+        *month_of(month),
     )
 
 

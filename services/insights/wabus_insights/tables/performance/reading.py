@@ -1,5 +1,6 @@
 """What the API asks of counts. A question over a long time reads months, and days at its two ends."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal, NamedTuple
 
@@ -21,7 +22,7 @@ _NAMES = ", ".join(COUNTS)
 _NEGATIVE = ", ".join(f"-{name}" for name in COUNTS)
 _WHERE = "org_id = $1 AND ($2::text IS NULL OR phone_number_id = $2) AND ($3::text IS NULL OR country = $3)"
 _LIST = f"""
-    WITH {{costs}} counted AS (
+    WITH counted AS (
         SELECT template_id, waba_id, {_SUMS} FROM (
             SELECT template_id, waba_id, {_NAMES} FROM template_months
             WHERE {_WHERE} AND month BETWEEN $4 AND $5
@@ -44,20 +45,10 @@ _LIST = f"""
     FROM page LEFT JOIN templates USING (template_id, waba_id)
     ORDER BY place {{direction}}, page.template_id, page.waba_id
 """  # noqa: S608
-# Currencies are never added up: what is in that of the most messages comes above all others, whatever the amounts. An
-# amount is less than one, so that both are in one number, by which the next page begins; half is a million.
-_COSTS = f"""
-    spent AS (
-        SELECT template_id, waba_id, currency, sum(volume) AS volume,
-            CASE WHEN sum(amount) < 0 THEN 0 ELSE sum(amount) END::float8 AS amount
-        FROM cost_days WHERE {_WHERE} AND day BETWEEN $19 AND $20 AND template_id <> '' GROUP BY 1, 2, 3
-    ), currencies AS (
-        SELECT currency, row_number() OVER (ORDER BY sum(volume), currency) AS place FROM spent GROUP BY currency
-    ), costs AS (
-        SELECT template_id, waba_id, max(place + amount / (amount + 1e6)) AS cost
-        FROM spent JOIN currencies USING (currency) GROUP BY 1, 2
-    ),
-"""  # noqa: S608
+_COSTS = """
+    LEFT JOIN unnest($19::text[], $20::text[], $21::float8[]) AS costs (template_id, waba_id, cost)
+    USING (template_id, waba_id)
+"""
 _NO_DAYS = Span(date(1970, 1, 2), date(1970, 1, 1))
 _DAYS = "hour >= $5 AND hour < $6 AND day BETWEEN $7 AND $8"
 
@@ -99,24 +90,25 @@ async def templates(
     min_sent: int,
     after: tuple[float, str, str] | None,
     limit: int,
+    by_cost: Mapping[tuple[str, str], float] | None = None,
 ) -> list[Row]:
-    """Templates with their counts in an order; `place` is what that is by, and where nothing is to be told of it -1."""
-    by_cost = sort == "cost"
-    part, whole = ("coalesce(cost, -1)", None) if by_cost else RATES.get(sort, (sort, None))
+    """Templates with their counts in an order; `place` is what that is by, and where nothing is to be told of it -1.
+
+    `by_cost` are the places by cost, of templates with their accounts.
+    """
+    part, whole = ("coalesce(cost, -1)", None) if sort == "cost" else RATES.get(sort, (sort, None))
     place = f"coalesce({part}::float8 / nullif({whole}, 0), -1)" if whole else f"{part}::float8"
     direction, than = ("ASC", ">") if ascending else ("DESC", "<")
     months = spans.months or _NO_DAYS
     days = [*spans.added, *[_NO_DAYS] * 2][:2] + [*spans.removed, *[_NO_DAYS] * 2][:2]
+    joined, costs = "", ()
+    if sort == "cost":
+        joined = _COSTS
+        costs = zip(*((*key, cost) for key, cost in by_cost.items()), strict=True) if by_cost else ([], [], [])
     rows = await pool.fetch(
-        _LIST.format(
-            costs=_COSTS if by_cost else "",
-            joined="LEFT JOIN costs USING (template_id, waba_id)" if by_cost else "",
-            place=place,
-            than=than,
-            direction=direction,
-        ),
+        _LIST.format(joined=joined, place=place, than=than, direction=direction),
         asked.org_id, asked.number, asked.country, *months, *(day for span in days for day in span), min_sent,
-        *(after or (None, None, None)), limit, *((asked.first, asked.last) if by_cost else ()),
+        *(after or (None, None, None)), limit, *costs,
     )  # fmt: skip
     return [dict(row) for row in rows]
 

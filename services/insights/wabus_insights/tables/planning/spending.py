@@ -1,4 +1,4 @@
-"""What was spent: rows of `cost_days` as budgets, the forecast and the comparison with Meta need them."""
+"""What was spent: what days cost, as budgets, the forecast and the comparison with Meta need them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from wabus_runtime.postgres.database import Connection
 
 from wabus_insights.costs.forecast import Spent
 from wabus_insights.costs.reconciliation import Metas, Ours, kind_of
+from wabus_insights.tables.costs import sums
 
 PRICED = "known <> 'unknown'"
 """SQL: whether an amount is one. What has no price is counted apart, and never as 0."""
@@ -51,8 +52,8 @@ async def spending(
         SELECT waba_id, day, market, country, category,
             sum(volume) FILTER (WHERE {PRICED} AND pricing_type = 'regular')::bigint AS charged,
             sum(amount) FILTER (WHERE {PRICED}) AS amount
-        FROM cost_days
-        WHERE org_id = $1 AND ($2::text IS NULL OR waba_id = $2) AND currency = $3 AND day BETWEEN $4 AND $5
+        FROM {sums.DAYS.format(org="$1", since="$4", to="$5")}
+        WHERE ($2::text IS NULL OR waba_id = $2) AND currency = $3
         GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
         """,  # noqa: S608
         org_id,
@@ -65,8 +66,7 @@ async def spending(
         f"""
         SELECT coalesce(sum(volume) FILTER (WHERE NOT {PRICED} AND currency IN ('', $3)), 0)::bigint AS unpriced,
             array_agg(DISTINCT currency) FILTER (WHERE {PRICED} AND currency <> $3 AND amount > 0) AS others
-        FROM cost_days
-        WHERE org_id = $1 AND ($2::text IS NULL OR waba_id = $2) AND day BETWEEN $4 AND $5
+        FROM {sums.DAYS.format(org="$1", since="$4", to="$5")} WHERE $2::text IS NULL OR waba_id = $2
         """,  # noqa: S608
         org_id,
         waba_id,
@@ -97,11 +97,11 @@ async def spending(
 async def currencies(pool: asyncpg.Pool | Connection, org_id: str, waba_id: str | None, since: date) -> list[str]:
     """In which an organisation was charged, that of the largest volume first."""
     rows = await pool.fetch(
-        """
-        SELECT currency FROM cost_days
-        WHERE org_id = $1 AND ($2::text IS NULL OR waba_id = $2) AND day >= $3 AND currency <> ''
+        f"""
+        SELECT currency FROM {sums.DAYS.format(org="$1", since="$3", to="'infinity'")}
+        WHERE ($2::text IS NULL OR waba_id = $2) AND currency <> ''
         GROUP BY 1 ORDER BY sum(volume) DESC, 1
-        """,
+        """,  # noqa: S608
         org_id,
         waba_id,
         since,
@@ -116,7 +116,7 @@ async def ours(pool: asyncpg.Pool | Connection, org_id: str, waba_id: str, first
         SELECT day, country, category, pricing_type, sum(volume)::bigint AS volume,
             coalesce(sum(amount) FILTER (WHERE {PRICED}), 0) AS amount,
             coalesce(sum(volume) FILTER (WHERE NOT {PRICED}), 0)::bigint AS unpriced
-        FROM cost_days WHERE org_id = $1 AND waba_id = $2 AND day BETWEEN $3 AND $4 GROUP BY 1, 2, 3, 4
+        FROM {sums.DAYS.format(org="$1", since="$3", to="$4")} WHERE waba_id = $2 GROUP BY 1, 2, 3, 4
         """,  # noqa: S608
         org_id,
         waba_id,
