@@ -348,6 +348,16 @@ def test_an_account_that_was_connected_before_learns_whose_it_is_from_the_next_c
     assert asked(fold(held, event, NOW)) is None
 
 
+@pytest.mark.parametrize(
+    ("expires", "at"),
+    [(1_893_456_000, 2030), ("1893456000", 2030), (0, None), (-1, None), (10**15, None), (True, None)],
+)
+def test_a_check_goes_on_whatever_meta_says_of_when_a_token_expires(expires: object, at: int | None) -> None:
+    event = asked(state(connected()), token=TOKEN | {"expires_at": expires})
+    assert event is not None
+    assert (event.token_expires_at and event.token_expires_at.year) == at
+
+
 def test_what_graph_is_silent_about_for_once_stays_as_it_was_known() -> None:
     first = asked(state(connected()), app=Subscription(OURS, ALL[1:]))
     assert first is not None

@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 import structlog
@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from wabus_events import AccountConnected, AccountDisconnected, CredentialStored, PhoneNumber, fact_id, tombstone
 from wabus_events.models import messaging_limit
 from wabus_events.models.erasures import keyed
+from wabus_events.webhooks.values import moment
 from wabus_runtime.credentials.credential_cache import CredentialCache
 from wabus_runtime.credentials.sealing import CannotOpen, Keyring
 from wabus_runtime.graph.client import Graph, GraphSettings
@@ -80,8 +81,7 @@ def token_facts(answer: Mapping[str, Any], *, app_id: str, waba_id: str | None, 
 
     Raises `ConnectRefused`. Pure.
     """
-    expires = answer.get("expires_at") or 0
-    expires_at = datetime.fromtimestamp(expires, UTC) if expires else None
+    expires_at = moment(answer.get("expires_at"))
     if not answer.get("is_valid") or (expires_at and expires_at <= now):
         raise ConnectRefused("token_expired", "The access token has expired or was revoked. Please get a new one.")
     if str(answer.get("app_id")) != app_id:

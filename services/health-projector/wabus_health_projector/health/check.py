@@ -6,7 +6,7 @@ Business Phone Number", "Overriding the callback URL" (`webhook_configuration`),
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import reduce
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import orjson
 from wabus_events import AccountChecked, CheckedNumber, fact_id
 from wabus_events.models import messaging_limit
-from wabus_events.webhooks.values import list_of, object_of
+from wabus_events.webhooks.values import list_of, moment, object_of
 from wabus_whatsapp.accounts import ACCOUNT_FIELDS, NUMBER_FIELDS, AccountDetails, account_details, number_details
 from wabus_whatsapp.sending.health import can_send, restrictions
 from wabus_whatsapp.text.stored import sentence, storable
@@ -92,7 +92,6 @@ def host_of(url: str) -> str:
 
 def answered(held: WabaHealth, answers: Answers, *, our_callback_url: str, app_id: str) -> dict[str, Any]:
     """The fields of `AccountChecked`."""
-    expires = answers.token.get("expires_at")
     if answers.token.get("is_valid") is False:
         return refused(our_callback_url, "token_expired", "The access to WhatsApp has expired or was revoked.")
     apps = [
@@ -105,7 +104,7 @@ def answered(held: WabaHealth, answers: Answers, *, our_callback_url: str, app_i
     return {
         "our_callback_url": our_callback_url,
         "subscribed": any(str(app.get("id")) == app_id for app in apps),
-        "token_expires_at": datetime.fromtimestamp(expires, UTC) if isinstance(expires, int) and expires else None,
+        "token_expires_at": moment(answers.token.get("expires_at")),
         "scopes": sorted(str(scope) for scope in list_of(answers.token.get("scopes"))),
         "numbers": [_number(held, phone) for phone in found],
         **_details(held, answers.account),
