@@ -182,6 +182,27 @@ async def test_the_same_key_is_one_send_however_often_and_wherever_it_is_sent(
     assert len(await sending.sent()) == 1
 
 
+async def test_who_asks_again_when_its_time_is_over_is_not_told_that_nothing_was_sent(
+    sending: Sending, sender: Client, eventually: Eventually
+) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=5)
+    asked = text(expires_at=soon.isoformat())
+    taken = await sending.post(sender, asked, Idempotency_Key="order 43")
+    await sending.until(sender, taken["send_id"], "accepted")
+
+    async def is_over() -> bool:
+        return datetime.now(UTC) > soon
+
+    await eventually(is_over)
+    assert await sending.post(sender, asked, Idempotency_Key="order 43") == taken
+    batch = {"messages": [asked | {"idempotency_key": "order 43"}, asked | {"idempotency_key": "order 44"}]}
+    async with sender.post("/messages/batch", json=batch, headers=sending.bearer(ORG, "agent")) as answer:
+        repeated, late = (await answer.json())["results"]
+    assert repeated["taken"] == taken
+    assert (late["refused"]["code"], late["refused"]["fields"]) == ("invalid_request", ["expires_at"])
+    assert len(await sending.sent()) == 1
+
+
 async def test_a_lost_answer_is_unknown_and_never_sent_again_until_a_status_tells(
     sending: Sending, sender: Client, eventually: Eventually
 ) -> None:

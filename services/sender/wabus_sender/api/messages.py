@@ -61,7 +61,7 @@ class MessagesApi:
         """POST /messages"""
         caller = await authorise(request)
         key, asked, now = idempotency_key(request), await json_body(request, SendRequest), datetime.now(UTC)
-        _check(asked, now)
+        check_message(asked)
         taken = await self._taken(caller, key, hash_of(asked), now, self._wish(caller, asked, now))
         return await self._publish(request, caller, taken)
 
@@ -74,7 +74,7 @@ class MessagesApi:
             message = SendRequest.model_validate(each.model_dump(by_alias=True, exclude={"idempotency_key"}))
             wishes = self._wish(caller, message, now)
             try:
-                _check(message, now)
+                check_message(message)
                 taken.append(await self._taken(caller, each.idempotency_key, hash_of(message), now, wishes))
             except Problem as problem:
                 taken.append(problem)
@@ -116,8 +116,8 @@ class MessagesApi:
         """POST /messages/check: all that is checked, and nothing is sent."""
         caller = await authorise(request)
         asked, now = await json_body(request, SendRequest), datetime.now(UTC)
-        _check(asked, now)
-        wish = await wish_of(self.pool(), caller.org_id, asked, now)
+        check_message(asked)
+        wish = await self._wish(caller, asked, now)(None)
         known = await known_of(self.pool(), caller.org_id, wish, now)
         refusal = views.refused(known.refusal.code, "check") if known.refusal else None
         free = await free_entries.of(self.pool(), caller.org_id, wish.phone_number_id, wish.value)
@@ -125,7 +125,12 @@ class MessagesApi:
         return json_response({"ok": refusal is None, "lane": known.lane, "refusal": refusal, "price": price})
 
     def _wish(self, caller: Caller, asked: SendRequest, now: datetime) -> WishFor:
-        return lambda kept: wish_of(self.pool(), caller.org_id, asked, now, kept)
+        async def wish(kept: Mapping[str, Any] | None) -> Wish:
+            if kept is None:  # else it was in time when it was asked for first
+                _check_times(asked, now)
+            return await wish_of(self.pool(), caller.org_id, asked, now, kept)
+
+        return wish
 
     async def _taken(self, caller: Caller, key: str | None, body_hash: bytes, now: datetime, wish: WishFor) -> Taken:
         """Let the key stand for a new send, or find the one that it stands for. Raises a problem."""
@@ -232,9 +237,8 @@ def _result(each: Taken | Problem) -> Mapping[str, Any]:
     return {"taken": None, "refused": told | {"remedy": each.members.get("remedy")}}
 
 
-def _check(asked: SendRequest, now: datetime) -> None:
-    """Raises a problem that names the members that do not fit."""
-    check_message(asked)
+def _check_times(asked: SendRequest, now: datetime) -> None:
+    """Raises a problem that names the member that does not fit."""
     if asked.not_before and asked.not_before > now + LONGEST:
         raise invalid("not_before")
     if asked.expires_at and asked.expires_at <= max(now, asked.not_before or now):
