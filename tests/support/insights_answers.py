@@ -47,7 +47,7 @@ RECEIPT = counted(900, 900, 899, 700, 0, 1, 0, 0, 0)
 TEMPLATES = [
     template("101", "spring_sale") | SPRING,
     template("102", "receipt", category="UTILITY") | RECEIPT,
-    template("103", HOSTILE, status="PAUSED", language="ar") | counted(4, 4, 4, 3, 0, 0, 4, 0, 0),
+    template("103", HOSTILE, status="PAUSED", quality="RED", language="ar") | counted(4, 4, 4, 3, 0, 0, 4, 0, 0),
     template("name:de", None, language=None, category=None, status=None) | counted(1),
 ]
 

@@ -55,9 +55,32 @@ def test_templates_are_a_table_that_sorts_and_says_nothing_untrue(world: PageWor
     expect(rows.nth(0)).to_contain_text("receipt")
     expect(rows.nth(3)).to_contain_text("name:de")
     page.get_by_role("button", name="Cost").click()
-    expect(rows.nth(0)).to_contain_text("€175.02estimated")
+    expect(rows.nth(0)).to_contain_text("€175.02€0.113 eachestimated")
     expect(rows.nth(3)).not_to_contain_text("€")
+    together = page.locator(".templates-table tfoot tr")
+    expect(together).to_contain_text("2,90596.5 %2,803 of 2,905")
+    expect(together).to_contain_text("€186.02")
+    expect(together).to_contain_text("3 not priced")
     looked_at(page)
+
+
+def test_what_is_wrong_with_a_template_is_said_beside_what_to_do(world: PageWorld, page: Page) -> None:
+    opened(world, page)
+
+    wrong = page.locator("[data-key=troubled] li")
+    expect(wrong).to_have_count(1)
+    expect(wrong).to_contain_text("Paused")
+    expect(wrong).to_contain_text("Low quality")
+    wrong.get_by_role("link").click()
+    expect(page).to_have_url(re.compile("template=103"))
+
+
+def test_costs_by_template_have_names_whoever_comes_there_first(world: PageWorld, page: Page) -> None:
+    opened(world, page, "?view=costs&group=template")
+
+    expect(page.locator("[data-key=costs-group] tbody")).to_contain_text("spring_sale")
+    page.locator("[data-set=group]").select_option("category")
+    expect(page.locator("[data-key=costs-group] tbody")).to_contain_text("3 messages without a known price")
 
 
 @pytest.mark.parametrize(

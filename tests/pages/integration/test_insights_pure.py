@@ -192,6 +192,18 @@ def test_what_a_template_costs_says_how_it_is_known(call: Call, rows: list[Any],
     assert call("insights/costs.js", "costOf", []) is None
 
 
+def test_what_templates_cost_together_is_in_each_currency_and_leaves_nothing_out(call: Call) -> None:
+    rows = [
+        {"costs": [cost("EUR", "1.1", 0, part("rated", 9, "1.1")), cost("USD", "2", 0, part("reported", 1, "2"))]},
+        {"costs": [cost("EUR", None, 2, part("unknown", 2, None))]},
+        {"costs": [cost("EUR", "0.2", 0, part("estimated", 1, "0.2"))]},
+        {"costs": None},
+    ]
+    found = call("insights/costs.js", "costOfAll", rows)
+    assert (found["text"], found["how"], found["one"]) == ("€1.30 + $2.00", "estimated; 2 not priced", None)
+    assert call("insights/costs.js", "costOfAll", rows[3:]) is None
+
+
 def test_what_one_message_cost_is_said_with_the_digits_that_tell_prices_apart(call: Call) -> None:
     assert call("insights/costs.js", "eachOf", cost("EUR", "175.02", 0), 1900) == "€0.0921"
     assert call("insights/costs.js", "eachOf", cost("EUR", "175.02", 0), 0) is None

@@ -2,8 +2,9 @@
 
 import { h, icon } from "../shared/dom.js";
 import { day } from "../shared/time.js";
-import { badge, named, number, plain, plural } from "../shared/words.js";
+import { badge, named, number, plain, plural, upright } from "../shared/words.js";
 import { linkTo, section } from "./parts.js";
+import { isTroubled, signs } from "./table.js";
 import { country, money } from "./words.js";
 
 const KINDS = {
@@ -15,19 +16,29 @@ const KINDS = {
   payment_method: "Payment method",
 };
 
-/** The advice that saves most, in brief. */
-export function bestAdvice(place, { advice }) {
+const TROUBLED_SHOWN = 3;
+
+/** The advice that saves most, in brief, and the templates that something is wrong with. */
+export function bestAdvice(place, { advice, templates }) {
   return section({
     key: "best-advice",
     title: "What to do",
     of: [advice],
     content: () => {
       const found = advice.data.advice.filter(({ dismissed }) => !dismissed);
-      if (!found.length) return h("p", { class: "empty muted" }, nothing(advice.data));
-      return [brief(found[0]),
+      const troubled = troubles(place, (templates.data?.templates ?? []).filter(isTroubled));
+      if (!found.length) return [troubled, h("p", { class: "empty muted" }, nothing(advice.data))];
+      return [troubled, brief(found[0]),
         linkTo({ ...place, view: "advice", template: null, experiment: null }, { class: "button text flush" }, found.length > 1 ? `Evidence, and ${plural(found.length - 1, "more piece")} of advice` : "Evidence")];
     },
   });
+}
+
+function troubles(place, found) {
+  if (!found.length) return null;
+  return h("ul", { class: "troubled", "data-key": "troubled", "aria-label": "Templates that something is wrong with" },
+    found.slice(0, TROUBLED_SHOWN).map((row) => h("li", { "data-key": `${row.waba_id} ${row.template_id}` }, linkTo({ ...place, template: row.template_id }, { class: "name" }, named(upright(row.name) || row.template_id)), signs(row))),
+    found.length > TROUBLED_SHOWN ? h("li", { class: "muted", "data-key": "more" }, `and ${plural(found.length - TROUBLED_SHOWN, "more template")} below`) : null);
 }
 
 /** All of it. */

@@ -413,7 +413,7 @@ function summary(accounts) {
   const month = { forecast: answer("forecast"), budgets: answer("budgets"), accounts };
   const cards = budgets.monthCards(place, month, today());
   return place.view === "costs" ? [cards, budgets.budgetsSection(month, { isAdmin: session.isAdmin() })]
-    : [cards, bestAdvice(place, { advice: answer("advice") })];
+    : [cards, bestAdvice(place, { advice: answer("advice"), templates: answer("templates") })];
 }
 
 function drawTools(numbers) {

@@ -5,7 +5,7 @@ import { named, number, plain, plural } from "../shared/words.js";
 import { figure, scrolled } from "./chart.js";
 import { choices, fact, field, section } from "./parts.js";
 import { GROUPS, daysOf, isFiltered, needsOf } from "./place.js";
-import { KNOWN, dayOf, longDay, money, price } from "./words.js";
+import { KNOWN, dayOf, longDay, money, price, sum } from "./words.js";
 
 const SURE = ["reported", "rated", "estimated"]; // what has an amount other than nothing
 const NAMES = { reported: "Told by Meta with each message", rated: "By Meta's rate card", estimated: "Estimated" };
@@ -15,7 +15,7 @@ export function costOf(rows) {
   if (!rows?.length) return null;
   const priced = rows.filter(({ amount }) => amount !== null);
   const unpriced = rows.reduce((total, row) => total + row.unpriced, 0);
-  if (!priced.length) return { text: "not known", how: `${plural(unpriced, "message")} without a known price` };
+  if (!priced.length) return { text: "not known", how: unpricedOf(unpriced) };
   const worst = ["estimated", "rated"].find((known) => rows.some(({ parts }) => parts.some((part) => part.known === known)));
   return {
     text: priced.map(({ amount, currency }) => money(amount, currency)).join(" + "),
@@ -23,6 +23,18 @@ export function costOf(rows) {
     one: unpriced || rows.length > 1 ? null : rows[0],
   };
 }
+
+/** What several templates cost together, in each currency; null where nothing is known of it. Pure. */
+export function costOfAll(rows) {
+  const by = Map.groupBy(rows.flatMap(({ costs }) => costs ?? []), ({ currency }) => currency);
+  return costOf([...by].map(([currency, found]) => {
+    const amounts = found.map(({ amount }) => amount).filter((amount) => amount !== null);
+    const total = (name) => found.reduce((all, each) => all + each[name], 0);
+    return { currency, amount: amounts.length ? sum(amounts) : null, volume: total("volume"), unpriced: total("unpriced"), parts: found.flatMap(({ parts }) => parts) };
+  }));
+}
+
+const unpricedOf = (volume) => `${plural(volume, "message")} without a known price`;
 
 /** What one of so many cost on average, with as many digits as tell prices apart; null where that can't be said. Pure. */
 export function eachOf(row, count) {
@@ -93,7 +105,7 @@ function byGroups({ costs, next }, title, nameOf) {
 
 function how({ parts, currency }) {
   if (parts.length === 1) return upper(KNOWN[parts[0].known] ?? parts[0].known);
-  return parts.map(({ known, volume, amount }) => `${amount === null || known === "free" ? plural(volume, "message") : money(amount, currency)} ${KNOWN[known] ?? known}`).join("; ");
+  return parts.map(({ known, volume, amount }) => (known === "unknown" ? unpricedOf(volume) : `${known === "free" ? plural(volume, "message") : money(amount, currency)} ${KNOWN[known] ?? known}`)).join("; ");
 }
 
 function nameOf(group, key, { numbers, templates }) {

@@ -2,11 +2,11 @@
 
 export const VIEWS = [["templates", "Templates"], ["costs", "Costs"], ["advice", "Advice"], ["experiments", "Experiments"]];
 export const PERIODS = [["7", "Last 7 days"], ["30", "Last 30 days"], ["90", "Last 90 days"], ["month", "This month"], ["last-month", "Last month"], ["dates", "Other days"]];
-export const SORTS = ["name", "accepted", "delivered", "read", "replied", "stopped", "failed", "cost"];
+export const SORTS = ["name", "accepted", "delivered", "read", "replied", "clicked", "stopped", "failed", "cost"];
 export const BREAKDOWNS = [["country", "Country"], ["number", "Business number"], ["hour", "Hour"]];
 export const GROUPS = [["category", "Category"], ["market", "Market"], ["number", "Business number"], ["template", "Template"], ["campaign", "Campaign"]];
 export const NAMES = ["view", "template", "experiment", "days", "from", "to", "number", "country", "sort", "order", "q", "by", "group", "dismissed", "plan"];
-const RATES = { delivered: "delivery_rate", read: "read_rate", replied: "reply_rate", stopped: "stop_rate", failed: "failure_rate" };
+const RATES = { delivered: "delivery_rate", read: "read_rate", replied: "reply_rate", clicked: "click_rate", stopped: "stop_rate", failed: "failure_rate" };
 const USUAL = { view: "templates", days: "30", sort: "accepted", order: "desc", by: "country", group: "category" };
 const MOST_DAYS = 400;
 const HOURS_MOST = 31; // days that can be asked for by the hour
@@ -88,7 +88,10 @@ export function needsOf(place, today) {
     const one = `/experiments/${encodeURIComponent(place.experiment)}`;
     return { ...always, experiment: one, looks: `${one}/looks?limit=1000` };
   }
-  if (place.view === "costs") return { ...always, ...money, reconciliation: "/costs/reconciliation", "costs day": costs("day"), "costs group": costs(place.group) };
+  if (place.view === "costs") {
+    const names = place.group === "template" ? { templates: `/performance/templates${query({ ...filter, limit: "1000" })}` } : {};
+    return { ...always, ...money, ...names, reconciliation: "/costs/reconciliation", "costs day": costs("day"), "costs group": costs(place.group) };
+  }
   if (place.view === "advice") return { ...always, advice: money.advice };
   if (place.view === "experiments") return { ...always, experiments: "/experiments?limit=200", ...(place.plan ? { sendable: `/templates${query({ limit: "500", fields: SENDABLE })}` } : {}) };
   return { ...always, ...money, templates: `/performance/templates${query({ ...filter, ...sorted(place), costs: "true", limit: "1000" })}` };

@@ -1,9 +1,9 @@
 // The templates and what each achieves and costs, in the order that a person chooses.
 
 import { h, icon } from "../shared/dom.js";
-import { isolated, language, named, number, plain, plural, templateStatus, upright } from "../shared/words.js";
+import { badge, isolated, language, named, number, plain, plural, quality, templateStatus, upright } from "../shared/words.js";
 import { scrolled } from "./chart.js";
-import { costOf } from "./costs.js";
+import { costOf, costOfAll, eachOf } from "./costs.js";
 import { linkTo, section } from "./parts.js";
 import { inOrder, needsOf, periodOf } from "./place.js";
 import { longDay, share, zoneName } from "./words.js";
@@ -15,6 +15,7 @@ const COLUMNS = [
   ["delivered", "Delivered", "accepted"],
   ["read", "Read", "delivered"],
   ["replied", "Replied", "delivered"],
+  ["clicked", "Tapped", "delivered"],
   ["stopped", "Stopped", "delivered"],
   ["failed", "Failed", "accepted"],
   ["cost", "Cost"],
@@ -46,10 +47,10 @@ function content(place, { templates, next, period }, today) {
   const { from, to } = period ?? periodOf(place, today);
   return [
     h("p", { class: "fine" }, `Messages that Meta accepted from ${longDay(from)} to ${longDay(to)}, by the days of ${period?.time_zone ? zoneName(period.time_zone) : "each account's own time zone"}; whenever they were read or answered, they count here. `,
-      "Reads are a lower bound: people may send no read receipts."),
+      "Reads are a lower bound: people may send no read receipts. Taps are of quick replies; taps on links Meta alone counts. Who stopped wanted no more marketing within seven days."),
     h("p", { id: "found", class: "muted", role: "status" }, words ? `${number(found.length)} of ${plural(templates.length, "template")}` : plural(templates.length, "template"),
       next ? " (the first by what they are ordered by; there are more)" : ""),
-    found.length ? table(place, found) : h("p", { class: "empty muted" }, empty(place, templates)),
+    found.length ? table(place, found, { isWhole: !next }) : h("p", { class: "empty muted" }, empty(place, templates)),
     found.length > shown ? h("div", { class: "more" }, h("button", { class: "button quiet", type: "button", "data-action": "more" }, `Show ${number(Math.min(STEP, found.length - shown))} more`)) : null,
   ];
 }
@@ -60,13 +61,21 @@ function empty(place, templates) {
   return "No template was sent in these days. What is sent shows here within seconds, whichever system sends it.";
 }
 
-function table(place, found) {
+function table(place, found, { isWhole }) {
   const rows = inOrder(found, place).slice(0, shown);
   return scrolled("Templates", h("table", { class: "templates-table" },
     h("thead", {}, h("tr", {}, COLUMNS.map(([name, title]) => heading(place, name, title)))),
     h("tbody", {}, rows.map((row) => h("tr", { "data-key": `${row.waba_id} ${row.template_id}` },
       h("th", { scope: "row" }, nameCell(place, row)),
-      COLUMNS.slice(1).map(([name, , of]) => h("td", { class: "figure-cell" }, cell(row, name, of))))))));
+      COLUMNS.slice(1).map(([name, , of]) => h("td", { class: `figure-cell ${name}` }, cell(row, name, of, costOf(row.costs))))))),
+    isWhole && found.length > 1 ? h("tfoot", {}, together(found)) : null));
+}
+
+/** What they achieved and cost together; only said where all of them are known. */
+function together(found) {
+  const row = Object.fromEntries(COLUMNS.slice(1, -1).map(([name]) => [name, found.reduce((total, each) => total + each[name], 0)]));
+  return h("tr", { "data-key": "together" }, h("th", { scope: "row" }, "Together"),
+    COLUMNS.slice(1).map(([name, , of]) => h("td", { class: `figure-cell ${name}` }, cell(row, name, of, costOfAll(found)))));
 }
 
 function heading(place, name, title) {
@@ -78,17 +87,27 @@ function heading(place, name, title) {
 }
 
 function nameCell(place, row) {
-  const status = row.status && row.status !== "APPROVED" ? templateStatus(row.status).text : null;
   return [
     linkTo({ ...place, template: row.template_id }, { class: "name" }, named(upright(row.name) || row.template_id)),
-    h("span", { class: "muted fine" }, [row.language ? language(row.language) : null, row.category ? plain(row.category) : null, row.removed_at ? "Deleted" : status].filter(Boolean).join(" · ")),
+    h("span", { class: "muted fine" }, [row.language ? language(row.language) : null, row.category ? plain(row.category) : null, row.removed_at ? "Deleted" : null].filter(Boolean).join(" · ")),
+    isTroubled(row) ? signs(row) : null,
   ];
 }
 
-function cell(row, name, of) {
+const isStopped = ({ status }) => Boolean(status) && !["APPROVED", "ARCHIVED"].includes(status);
+const isLow = ({ quality: score }) => !["GREEN", "UNKNOWN", null, undefined].includes(score);
+
+/** Whether people think badly of a template that is there, or Meta lets it not be sent. Pure. */
+export const isTroubled = (row) => !row.removed_at && (isStopped(row) || isLow(row));
+
+/** What is wrong with a template. */
+export const signs = (row) => h("span", { class: "signs" }, isStopped(row) ? badge(templateStatus(row.status)) : null, isLow(row) ? quality(row.quality) : null);
+
+function cell(row, name, of, cost) {
   if (name === "cost") {
-    const found = costOf(row.costs);
-    return found ? [h("span", {}, found.text), found.how ? h("span", { class: "muted fine" }, found.how) : null] : "–";
+    if (!cost) return "–";
+    const each = eachOf(cost.one, cost.one?.volume);
+    return [h("span", {}, cost.text), [each ? `${each} each` : null, cost.how].filter(Boolean).map((words) => h("span", { class: "muted fine" }, words))];
   }
   if (!of) return number(row[name]);
   return [h("span", {}, share(row[name], row[of])), h("span", { class: "muted fine" }, `${number(row[name])} of ${number(row[of])}`)];

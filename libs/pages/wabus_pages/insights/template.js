@@ -45,7 +45,7 @@ function overview({ template, period, total, funnel: steps, time_to_read: times 
       fact("Wanted no more marketing", share(total.stopped, total.delivered), ` ${number(total.stopped)} of ${number(total.delivered)} delivered, within seven days`),
       fact("Failed", share(total.failed, total.accepted), ` ${number(total.failed)} of ${number(total.accepted)}`),
       cost ? fact("Cost", cost.text, cost.how ? ` ${cost.how}` : null) : null,
-      eachOf(cost?.one, cost?.one?.volume) ? fact("Each message that arrived", eachOf(cost.one, cost.one.volume), total.replied ? ` on average; ${eachOf(cost.one, total.replied)} for each reply` : " on average") : null),
+      eachOf(cost?.one, cost?.one?.volume) ? fact("Each message that arrived", eachOf(cost.one, cost.one.volume),  [" on average", total.replied ? `; ${eachOf(cost.one, total.replied)} for each reply` : "", total.clicked ? `; ${eachOf(cost.one, total.clicked)} for each tap` : ""].join("")) : null),
     h("p", { class: "fine" }, "Counted by us from what Meta tells of each message. Reads are a lower bound: people may send no read receipts. A reply counts within 24 hours."),
   ];
 }
