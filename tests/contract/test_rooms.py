@@ -32,6 +32,18 @@ def test_nobody_has_to_look_through_more_than_twelve_modules_of_a_folder() -> No
     assert {str(folder.relative_to(ROOT)): count for folder, count in folders.items() if count > MOST} == {}
 
 
+def test_migrations_of_two_that_were_written_at_once_stop_no_service_from_starting() -> None:
+    told: dict[Path, list[tuple[str, str]]] = {}
+    for path in sorted(ROOT.glob("*/*/*/**/versions/*.py")):
+        if "/migrations/" in str(path):
+            found = dict(re.findall(r'^(revision|down_revision) = "?(\w+)"?$', path.read_text(), re.MULTILINE))
+            assert found["revision"].endswith(path.name[:4]), path
+            told.setdefault(path.parent, []).append((found["revision"], found["down_revision"]))
+    assert len(told) > 5
+    for folder, chain in told.items():
+        assert [before for _, before in chain] == ["None", *(revision for revision, _ in chain[:-1])], folder
+
+
 @pytest.mark.parametrize("place", ["libs", "services"])
 def test_every_distribution_says_on_a_screen_what_it_is(place: str) -> None:
     homes = [path.parent for path in (ROOT / place).glob("*/pyproject.toml")]

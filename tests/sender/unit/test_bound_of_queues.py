@@ -104,9 +104,26 @@ async def test_what_is_taken_and_not_in_the_tables_yet_counts() -> None:
 async def test_what_is_taken_and_never_published_does_not_count_for_ever() -> None:
     waiting = Waiting(LIMIT - 1)
     await waiting.admit()
-    waiting.now = 30.0
+    waiting.now = 1800.0
     assert await refused(waiting.admit())
-    waiting.now = 61.0
+    waiting.now = 3601.0
+    first = await waiting.admit()
+    assert await refused(waiting.admit())
+    waiting.bound.give_back("org", first)
+    await waiting.admit()
+
+
+async def test_nobody_is_refused_for_long_where_counting_takes_long() -> None:
+    waiting = Waiting(LIMIT - 1)
+    waiting.goes_on.clear()
+    first = asyncio.create_task(waiting.admit())
+    await until(lambda: waiting.counts == 1)
+    waiting.now = 5.0
+    waiting.goes_on.set()
+    waiting.fold(await first)
+    assert await refused(waiting.admit())
+    waiting.number = 0  # all of it is sent
+    waiting.now = 6.0
     await waiting.admit()
 
 

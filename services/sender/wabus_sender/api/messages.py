@@ -148,6 +148,8 @@ class MessagesApi:
             )
             if key:
                 reserved = await keys.reserve(self.pool(), caller.org_id, key, reserved)
+                if reserved.send_id != send_id:
+                    self.bound.give_back(caller.org_id, send_id)
         if reserved.body_hash != body_hash:
             raise Problem(
                 422,

@@ -15,8 +15,8 @@ from wabus_runtime.http.answers import Problem
 
 COUNTED_FOR = 1.0  # seconds
 COUNTED_TIMES = 10  # of what a count took passes at least until the next: it takes a second where a million wait
-FOLDED_WITHIN = 60.0  # seconds
-KNOWN_FOR = 600.0  # seconds
+FOLDED_WITHIN = 3600.0  # seconds
+KNOWN_FOR = 7200.0  # seconds
 RETRY_AFTER = 10  # seconds
 KEPT_FOR: frozenset[Lane] = frozenset(("authentication", "service"))
 
@@ -58,9 +58,11 @@ class QueueBound:
         """Let one more wait. Raises a 429 problem where too many do."""
         limit = self.limit if lane in KEPT_FOR else self.limit - self.limit // 10
         known = self._known.setdefault(org_id, _Organisation())
-        if self.clock() >= known.is_old_at:
+        now, is_full = self.clock(), known.number >= limit
+        # Nobody is refused for what was so some time ago.
+        if now >= known.is_old_at or (is_full and now >= known.counted_at + COUNTED_FOR):
             counting = self._begin_counting(org_id, known)
-            if known.counted_at == -inf or known.number >= limit:  # nobody is refused for what was so some time ago
+            if is_full or known.counted_at == -inf:
                 await asyncio.shield(counting)
         if known.number >= limit:
             raise Problem(
@@ -71,6 +73,10 @@ class QueueBound:
                 headers={"Retry-After": str(RETRY_AFTER)},
             )
         known.taken[send_id] = self.clock()
+
+    def give_back(self, org_id: str, send_id: str) -> None:
+        """Of one that was let in: nothing comes of it."""
+        self._known[org_id].taken.pop(send_id, None)
 
     def _begin_counting(self, org_id: str, known: _Organisation) -> asyncio.Task[None]:
         counting = self._counting.get(org_id)
@@ -87,8 +93,8 @@ class QueueBound:
             del self._counting[org_id]
         now = self.clock()
         for send_id in there:
-            del known.taken[send_id]
-        # What is not in the tables by now was not published: another request with its key was first, or Kafka was away.
+            known.taken.pop(send_id, None)
+        # What is not in the tables by now was not published, for Kafka was away.
         known.taken = {send_id: at for send_id, at in known.taken.items() if now - at < FOLDED_WITHIN}
         known.counted_at, known.is_old_at = now, now + max(COUNTED_FOR, COUNTED_TIMES * (now - began))
         for each in [each for each, of in self._known.items() if now - of.counted_at > KNOWN_FOR]:

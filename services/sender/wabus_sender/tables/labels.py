@@ -2,19 +2,35 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 from wabus_events import LabelPaused, LabelResumed
 from wabus_runtime.postgres.database import Connection
 
-_NAMES = "partition, org_id, phone_number_id, waba_id, label, template_name, template_language"
-_KIND = (
-    "partition, org_id, phone_number_id, waba_id, coalesce(label, ''), coalesce(template_name, ''), "
-    "coalesce(template_language, '')"
-)
-_OF_KIND = ", ".join(f"kinds.{name}" for name in _NAMES.split(", "))
-"""What the sends that wait have in common of which one is released with the other."""
+KINDS_AT_ONCE = 500
+
+
+class Kind(NamedTuple):
+    """What sends that wait for a label or a template have in common: all of a kind go on waiting, or none."""
+
+    org_id: str
+    phone_number_id: str
+    waba_id: str
+    label: str
+    template_name: str
+    template_language: str
+
+
+_FIRST = Kind("", "", "", "", "", "")
+_NAMES = ", ".join(Kind._fields)
+_DOWN = ", ".join(f"{name} DESC" for name in Kind._fields)
+_KIND = """
+    org_id, phone_number_id, waba_id, coalesce(label, ''), coalesce(template_name, ''), coalesce(template_language, '')
+"""
+_OF_KIND = ", ".join(f"{{0}}.{name}" for name in Kind._fields)
+_WAITS = "held AND state = 'queued' AND partition = $1"
 
 
 async def write(connection: Connection, events: Iterable[LabelPaused | LabelResumed]) -> None:
@@ -41,43 +57,67 @@ async def hold(pool: asyncpg.Pool, send_ids: Iterable[str]) -> None:
     )
 
 
-async def release(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, most: int) -> int:
-    """Let some sends be due whose label and template are paused no more; how many.
+async def waited_for(pool: asyncpg.Pool, partitions: Sequence[int]) -> list[int]:
+    """In which of these partitions any sends wait for a label or template."""
+    rows = await pool.fetch(
+        """
+        SELECT partition FROM unnest($1::int[]) AS ours(partition)
+        WHERE EXISTS (SELECT FROM sends WHERE held AND state = 'queued' AND sends.partition = ours.partition)
+        """,
+        partitions,
+    )
+    return [row["partition"] for row in rows]
 
-    Of a million that wait there are a few kinds, each of one label and one template: the first of each kind is read,
-    and no other of those that go on waiting.
+
+async def release(
+    pool: asyncpg.Pool, partition: int, now: datetime, most: int, after: Kind | None
+) -> tuple[int, Kind | None]:
+    """Let some sends be due whose label and template are paused no more.
+
+    How many, of some kinds behind one; and the last of those, behind which there may be more. Of a million sends that
+    wait there are mostly few kinds: one of each is looked at, and no other of those that go on waiting.
     """
-    released = await pool.execute(
+    row = await pool.fetchrow(
         f"""
         WITH RECURSIVE kinds ({_NAMES}) AS (
-            (SELECT {_KIND} FROM sends WHERE held AND state = 'queued' ORDER BY {_KIND} LIMIT 1)
+            (
+                SELECT {_KIND} FROM sends WHERE {_WAITS} AND ({_KIND}) > ($5, $6, $7, $8, $9, $10)
+                ORDER BY {_KIND} LIMIT 1
+            )
             UNION ALL
             SELECT next.* FROM kinds CROSS JOIN LATERAL (
-                SELECT {_KIND} FROM sends
-                WHERE held AND state = 'queued' AND ({_KIND}) > ({_OF_KIND})
+                SELECT {_KIND} FROM sends WHERE {_WAITS} AND ({_KIND}) > ({_OF_KIND.format("kinds")})
                 ORDER BY {_KIND} LIMIT 1
             ) AS next
+        ), looked_at AS MATERIALIZED (
+            SELECT * FROM kinds LIMIT $4
+        ), released AS (
+            UPDATE sends SET held = false, next_at = $2 WHERE send_id IN (
+                SELECT found.send_id FROM looked_at
+                LEFT JOIN labels USING (org_id, phone_number_id, label)
+                CROSS JOIN LATERAL (
+                    SELECT send_id FROM sends WHERE {_WAITS} AND ({_KIND}) = ({_OF_KIND.format("looked_at")}) LIMIT $3
+                ) AS found
+                WHERE paused IS NOT TRUE AND NOT EXISTS (
+                    SELECT FROM known_templates AS template JOIN policies ON policies.org_id = looked_at.org_id
+                    WHERE template.waba_id = looked_at.waba_id AND name = looked_at.template_name
+                        AND language = looked_at.template_language
+                        AND template.status = 'PAUSED' AND paused_template = 'wait'
+                )
+                LIMIT $3
+            ) RETURNING send_id
         )
-        UPDATE sends SET held = false, next_at = $2 WHERE send_id IN (
-            SELECT found.send_id FROM kinds
-            LEFT JOIN labels USING (org_id, phone_number_id, label)
-            CROSS JOIN LATERAL (
-                SELECT send_id FROM sends WHERE held AND state = 'queued' AND ({_KIND}) = ({_OF_KIND}) LIMIT $3
-            ) AS found
-            WHERE kinds.partition = ANY($1) AND paused IS NOT TRUE AND NOT EXISTS (
-                SELECT FROM known_templates AS template JOIN policies ON policies.org_id = kinds.org_id
-                WHERE template.waba_id = kinds.waba_id AND name = kinds.template_name
-                    AND language = kinds.template_language
-                    AND template.status = 'PAUSED' AND paused_template = 'wait'
-            )
-            LIMIT $3
-        )
+        SELECT (SELECT count(*) FROM released) AS released, (SELECT count(*) FROM looked_at) AS kinds, last.*
+        FROM (SELECT) AS one LEFT JOIN (SELECT * FROM looked_at ORDER BY {_DOWN} LIMIT 1) AS last ON true
         """,  # noqa: S608
-        partitions,
+        partition,
         now,
         most,
+        KINDS_AT_ONCE,
+        *(after or _FIRST),
     )
-    return int(released.removeprefix("UPDATE "))
+    released, kinds, *last = row or (0, 0)
+    return released, Kind(*last) if kinds == KINDS_AT_ONCE else None
 
 
 async def numbers_of(pool: asyncpg.Pool, org_id: str) -> Mapping[str, str]:

@@ -376,29 +376,40 @@ class Dispatcher:
 
         Beside the calls: of the hundred thousands of a large campaign it takes seconds.
         """
-        due_at = 0.0
+        due_at, near = 0.0, False
         while True:
             self._reach_wanted.clear()
             began = _now()
             is_due = began >= due_at
             wanted = [number for number in self._with_marketing() if is_due or number not in self._portfolios]
-            if wanted:
-                self._people_claimed.clear()
-                found = await reach.reach(self.pool, wanted, datetime.now(UTC), limited=True)
-                if is_due:
-                    self._portfolios, self._people_left = {}, {}
-                    NEAR.set(sum(each.is_near for each in found.values()))
-                for number in wanted:
-                    known = found.get(number, Reach(0, None))
-                    self._portfolios[number] = known.portfolio
-                    self._people_left[known.portfolio] = known.for_marketing - self._people_claimed[known.portfolio]
-                REACHED.set(sum(self._marketing_left(number) <= 0 for number in self._portfolios))
-                self._wake.set()
+            try:
+                near = await self._learn_reach(wanted, anew=is_due) or (near and not is_due)
+            except DATABASE_AWAY as error:  # what is known goes on, less what is claimed
+                log.warning("how far marketing reaches is not counted", action="no_reach", error=type(error).__name__)
             if is_due:
-                due_at = _now() + max(REACH_EVERY, REACH_TIMES * (_now() - began))
+                # Where a limit is near, what other processes send of the same portfolio counts too.
+                times = 1 if near else REACH_TIMES
+                due_at = _now() + max(REACH_EVERY, times * (_now() - began))
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, due_at - _now())):
                     await self._reach_wanted.wait()
+
+    async def _learn_reach(self, wanted: Sequence[str], *, anew: bool) -> bool:
+        """Learn how many people these numbers may still send marketing to; whether that is few of any limit."""
+        if not wanted:
+            return False
+        self._people_claimed.clear()
+        found = await reach.reach(self.pool, wanted, datetime.now(UTC), limited=True)
+        if anew:
+            self._portfolios, self._people_left = {}, {}
+            NEAR.set(sum(each.is_near for each in found.values()))
+        for number in wanted:
+            known = found.get(number, Reach(0, None))
+            self._portfolios[number] = known.portfolio
+            self._people_left[known.portfolio] = known.for_marketing - self._people_claimed[known.portfolio]
+        REACHED.set(sum(self._marketing_left(number) <= 0 for number in self._portfolios))
+        self._wake.set()
+        return any(each.is_near for each in found.values())
 
     def _marketing_left(self, phone_number_id: str) -> float:
         portfolio = self._portfolios.get(phone_number_id)

@@ -5,12 +5,15 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
+import structlog
 from prometheus_client import Counter
 from wabus_events import Event, SendExpired, SendRefused, SendSettled, SendUnknown
 from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.postgres.database import DATABASE_AWAY
 
 from wabus_sender.sending.checks import NUMBER_STOPPED
 from wabus_sender.tables import labels, sends
+from wabus_sender.tables.labels import Kind
 from wabus_sender.worker.telling import made, tell
 
 LOOK_EVERY = 0.5  # seconds
@@ -26,6 +29,8 @@ TOLD = Counter(
 for _kind in (SendExpired, SendRefused, SendSettled, SendUnknown):
     TOLD.labels(_kind.__name__)  # from 0 on, so that the first one counts as an increase too
 
+log = structlog.get_logger()
+
 
 async def run(
     pool: asyncpg.Pool,
@@ -39,21 +44,44 @@ async def run(
     `under_way` are those that this process is calling for, `unanswered` is how long one call may take.
     """
     told: dict[str, None] = {}
+    looked_at: dict[int, Kind | None] = {}
     while True:
-        now = datetime.now(UTC)
-        events = await found(pool, partitions, under_way, now, unanswered + ANSWER_TOLD_WITHIN)
-        fresh = [event for event in events if event.id not in told]
-        if fresh:
-            await tell(publisher, fresh)
-            for event in fresh:
-                TOLD.labels(type(event).__name__).inc()
-            told |= dict.fromkeys(event.id for event in fresh)
-        while len(told) > TOLD_KEPT:
-            del told[next(iter(told))]
-        for _ in range(RELEASES):
-            if await labels.release(pool, partitions, now, AT_ONCE) < AT_ONCE:
-                break
+        try:
+            await _settle(pool, publisher, partitions, under_way, unanswered, told)
+            await _release(pool, partitions, looked_at)
+        except DATABASE_AWAY as error:  # what is called for goes on meanwhile
+            log.warning("sends without a call are not settled", action="not_settled", error=type(error).__name__)
         await asyncio.sleep(LOOK_EVERY)
+
+
+async def _settle(
+    pool: asyncpg.Pool,
+    publisher: Publisher,
+    partitions: Sequence[int],
+    under_way: Collection[str],
+    unanswered: timedelta,
+    told: dict[str, None],
+) -> None:
+    events = await found(pool, partitions, under_way, datetime.now(UTC), unanswered + ANSWER_TOLD_WITHIN)
+    fresh = [event for event in events if event.id not in told]
+    if fresh:
+        await tell(publisher, fresh)
+        for event in fresh:
+            TOLD.labels(type(event).__name__).inc()
+        told |= dict.fromkeys(event.id for event in fresh)
+    while len(told) > TOLD_KEPT:
+        del told[next(iter(told))]
+
+
+async def _release(pool: asyncpg.Pool, partitions: Sequence[int], looked_at: dict[int, Kind | None]) -> None:
+    """Let go what waited for a label or template; `looked_at` is how far the kinds of each partition are looked at."""
+    for partition in await labels.waited_for(pool, partitions):
+        for _ in range(RELEASES):
+            after = looked_at.get(partition)
+            released, last = await labels.release(pool, partition, datetime.now(UTC), AT_ONCE, after)
+            if released < AT_ONCE:
+                looked_at[partition] = last
+                break
 
 
 async def found(
