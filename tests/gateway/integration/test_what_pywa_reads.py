@@ -229,6 +229,18 @@ async def test_somebody_with_another_number_is_read_alike_and_found_again(meta: 
     ]
 
 
+@pytest.mark.parametrize(("variant", "user_id"), [("echo", True), ("echo_again", False)])
+async def test_who_was_written_to_by_another_responder_is_who_the_message_says(
+    meta: Client, reader: Reader, variant: str, user_id: bool
+) -> None:
+    who = await fire(meta, "POST", "/people", {"phone": NUMBER})
+    await fire(meta, "POST", "/fields/standby", {"variant": variant, "user": NUMBER})
+
+    [event] = ours(reader)
+    assert isinstance(event, StandbyReceived)
+    assert (event.wa_id, event.user_id) == (NUMBER, who["user_id"] if user_id else None)
+
+
 async def test_errors_beside_a_message_are_told_with_it_and_on_their_own(meta: Client, reader: Reader) -> None:
     await fire(meta, "POST", "/messages/errors", {"code": 130429, "from": NUMBER})
 

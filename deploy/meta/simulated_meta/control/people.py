@@ -160,9 +160,9 @@ async def fire_field(meta: Meta, request: web.Request, body: Json) -> Json:
 
     Fields and their variants: smb_message_echoes (text, edit, revoke), history (chunk, many: {threads?, messages?},
     medium, medium_sent, declined), smb_app_state_sync (add, remove), user_id_update, user_preferences (stop, resume,
-    signup), messaging_handovers (control_passed, control_taken, bare), standby (message, status, echo, template), calls
-    (connect, terminate, ringing, accepted, rejected, answered, ended, failed), account_offboarded,
-    account_reconnected. `value` goes over it.
+    signup), messaging_handovers (control_passed, control_taken, bare, untyped), standby (message, status, echo,
+    echo_again, template), calls (connect, terminate, ringing, accepted, rejected, answered, ended, failed),
+    account_offboarded, account_reconnected. `value` goes over it.
     """
     field, phone = request.match_info["field"], phone_of(meta, body)
     if field not in VARIANTS:
@@ -274,12 +274,18 @@ VARIANTS: dict[str, dict[str, Sample]] = {
     "messaging_handovers": {
         "control_passed": _handover("control_passed"),
         "control_taken": _handover("control_taken"),
+        "untyped": lambda world, phone, who, _body: threads.untyped_handover(
+            phone, who, "control_passed", now(world), "Asked for a person"
+        ),
         "bare": lambda world, phone, _who, _body: threads.bare_handover(phone, "control_passed", now(world)),
     },
     "standby": {
         "message": _standby_message,
         "status": _standby_status,
         "echo": lambda world, phone, who, body: threads.standby_echo(phone, who, body["id"], now(world), body["text"]),
+        "echo_again": lambda world, phone, who, body: threads.standby_echo(
+            phone, who, body["id"], now(world), body["text"], again=True
+        ),
         "template": lambda world, phone, who, body: threads.standby_template(
             phone, who, body["id"], now(world), str(body.get("name", "hello_world"))
         ),

@@ -28,6 +28,12 @@ def handover(phone: Phone, who: Person, kind: str, time: int, metadata: str) -> 
     }
 
 
+def untyped_handover(phone: Phone, who: Person, kind: str, time: int, metadata: str) -> Json:
+    """The same as the test panel of the App Dashboard sends it: without `type`, with nothing but the metadata."""
+    told = {name: part for name, part in handover(phone, who, kind, time, metadata).items() if name != "type"}
+    return told | {kind: {"metadata": metadata}}
+
+
 def bare_handover(phone: Phone, kind: str, time: int) -> Json:
     """The least that a handover says: "Treat every field inside the notification object as optional"."""
     recipient = {"display_phone_number": digits(phone.display_phone_number), "phone_number_id": phone.id}
@@ -39,9 +45,15 @@ def standby(phone: Phone, copied: Json) -> Json:
     return {**about(phone), "standby": {name: part for name, part in copied.items() if name not in about(phone)}}
 
 
-def standby_echo(phone: Phone, to: Person, wamid: str, time: int, body: str) -> Json:
-    """Value of `standby` for what the thread's owner sent: the request as they made it."""
-    recipient = {"to": to.shown_phone} if to.shown_phone else {"recipient": to.user_id}
+def standby_echo(phone: Phone, to: Person, wamid: str, time: int, body: str, *, again: bool = False) -> Json:
+    """Value of `standby` for what the thread's owner sent: the request as they made it, with both who it was to.
+
+    That an id stands in `recipient` beside `to`, or the number once more (`again`), is what others got from Meta in
+    September 2026.
+    """
+    recipient = {"recipient": to.user_id}
+    if to.shown_phone:
+        recipient = {"to": to.shown_phone, "recipient": to.shown_phone if again else to.user_id}
     message = {"messaging_product": "whatsapp", **recipient, "type": "text", "text": {"body": body}}
     return standby(phone, {"message_echoes": [{"id": wamid, "timestamp": str(time), "message": message}]})
 
