@@ -35,6 +35,7 @@ from wabus_insights.worker.experiments import looking
 from wabus_insights.worker.performance import upkeep
 from wabus_insights.worker.performance.asking import Asking
 from wabus_insights.worker.planning.advising import Advising
+from wabus_insights.worker.planning.counting import Counting
 from wabus_insights.worker.planning.reading import Reading
 from wabus_insights.worker.planning.watching import Watching
 
@@ -143,6 +144,9 @@ def _install_worker(
     async def advise(ready: Callable[[], None]) -> None:
         await Advising(app[POOL]).run(ready)
 
+    async def count_for_advice(ready: Callable[[], None]) -> None:
+        await Counting(settings, app[POOL], projector.NAME).run(ready)
+
     async def look(ready: Callable[[], None]) -> None:
         await looking.run(settings, app[POOL], publisher, ready)
 
@@ -156,6 +160,7 @@ def _install_worker(
     background(app, "insights-of-templates", ask)
     background(app, "insights-budgets", watch)
     background(app, "insights-advice", advise)
+    background(app, "insights-advice-counting", count_for_advice)
     background(app, "insights-experiments", look)
 
 

@@ -69,7 +69,13 @@ async def cost(world: World, volume: int, rate: str | None, **more: Any) -> None
 
 
 async def worked_out(world: World) -> None:
-    """Let advice be worked out, and wait until it is."""
+    """Let all days be counted and advice be worked out, and wait until it is."""
+    await world.pool.execute("TRUNCATE advice_days, advice_counts")
+
+    async def counted() -> bool:
+        return await world.pool.fetchval("SELECT count(*) FROM advice_days WHERE counted_at IS NOT NULL") == 8
+
+    await world.eventually(counted)
     await world.pool.execute("UPDATE advice_checks SET due_at = '-infinity', as_of = NULL")
 
     async def done() -> bool:

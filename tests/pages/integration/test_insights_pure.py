@@ -277,6 +277,15 @@ def test_the_end_of_a_month_is_said_as_surely_as_it_is_known(call: Call) -> None
     assert said[2] == "At the month's end about €10.00, between €8.00 and €12.00 in 80 of 100 such months."
 
 
+def test_advice_that_is_of_an_earlier_time_is_said_to_be(call: Call) -> None:
+    whole = call("insights/advice.js", "ofWhen", {"counted_to": "2026-11-30", "unfinished": []})
+    assert "30" in whole
+    assert "earlier" not in whole
+    late = call("insights/advice.js", "ofWhen", {"counted_to": None, "unfinished": ["join_messages"]})
+    assert "not counted yet" in late
+    assert "“Messages that could be one” may be of an earlier time, or missing" in late
+
+
 def test_evidence_of_advice_is_said_in_words(call: Call) -> None:
     evidence = {"charged": 1200, "payment_error": 131042, "domestic_price": None, "charged_by": {"DE": 3}, "ok": False}
     assert call("insights/advice.js", "factsOf", evidence) == [

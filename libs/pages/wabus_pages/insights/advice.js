@@ -5,7 +5,7 @@ import { day } from "../shared/time.js";
 import { badge, named, number, plain, plural, upright } from "../shared/words.js";
 import { linkTo, section } from "./parts.js";
 import { isTroubled, signs } from "./table.js";
-import { country, money } from "./words.js";
+import { country, dayOf, money } from "./words.js";
 
 const KINDS = {
   template_category: "Category of a template",
@@ -28,7 +28,7 @@ export function bestAdvice(place, { advice, templates }) {
       const found = advice.data.advice.filter(({ dismissed }) => !dismissed);
       const troubled = troubles(place, (templates.data?.templates ?? []).filter(isTroubled));
       if (!found.length) return [troubled, h("p", { class: "empty muted" }, nothing(advice.data))];
-      return [troubled, brief(found[0]),
+      return [troubled, brief(found[0]), advice.data.unfinished.length ? h("p", { class: "fine" }, ofWhen(advice.data)) : null,
         linkTo({ ...place, view: "advice", template: null, experiment: null }, { class: "button text flush" }, found.length > 1 ? `Evidence, and ${plural(found.length - 1, "more piece")} of advice` : "Evidence")];
     },
   });
@@ -49,14 +49,25 @@ export function adviceSection(place, { advice, accounts }, { isAdmin }) {
     of: [advice],
     beside: linkTo({ ...place, dismissed: !place.dismissed }, { class: "button text" }, place.dismissed ? "Hide what was dismissed" : "Show what was dismissed"),
     content: () => [
-      h("p", { class: "fine" }, "From what was counted in the last days. Nothing of it is done by itself."),
+      h("p", { class: "fine" }, ofWhen(advice.data)),
       advice.data.advice.length ? h("ul", { class: "rows" }, advice.data.advice.map((one) => item(one, accounts, isAdmin))) : h("p", { class: "empty muted" }, nothing(advice.data)),
     ],
   });
 }
 
-function nothing({ as_of }) {
-  return as_of === null ? "Nothing has been worked out yet." : "Nothing to advise: in what was counted there is nothing that wastes money.";
+function nothing({ as_of, unfinished }) {
+  if (as_of === null) return "Nothing has been worked out yet.";
+  return unfinished.length ? "Nothing is found so far, and not everything is counted yet." : "Nothing to advise: in what was counted there is nothing that wastes money.";
+}
+
+/** Of when it is, and what of it may be of an earlier time. Pure. */
+export function ofWhen({ counted_to, unfinished }) {
+  const late = unfinished.map((kind) => `“${KINDS[kind] ?? plain(kind)}”`).join(", ");
+  return [
+    counted_to ? `Messages are counted until ${dayOf(counted_to)} (UTC).` : "Messages are not counted yet.",
+    late ? `Not everything could be counted in time: what is said of ${late} may be of an earlier time, or missing.` : "",
+    "Nothing of it is done by itself.",
+  ].filter(Boolean).join(" ");
 }
 
 const saving = ({ saving: amount, currency }) => (amount === null ? null : badge({ kind: "good", glyph: "check", text: `Saves about ${money(amount, currency)} a month` }));

@@ -55,10 +55,10 @@ class Repetition:
     """What they were charged as, in small letters."""
     extra: Mapping[str, int]
     """By country, messages that were charged and need not have been sent."""
-    people: int
-    """To how many people."""
+    people_a_day: int
+    """To how many people, on the day with the most of them: who got too many on two days would count twice."""
     days: int
-    """In so many days."""
+    """On so many days."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def _join(org_id: str, burst: Repetition, prices: Prices) -> Advice | None:
         "charged.",
         "Put what belongs together into one message: since October 2026 each service message costs.",
         saving,
-        {"extra": extra, "people": burst.people, "days": burst.days},
+        {"extra": extra, "people_a_day": burst.people_a_day, "days": burst.days},
     )  # fmt: skip
 
 
@@ -154,11 +154,12 @@ def _repeated(org_id: str, repeat: Repetition, prices: Prices) -> Advice | None:
     saving = _saved(_priced(repeat.extra, repeat.waba_id, repeat.category, prices), repeat.days)
     return _advice(
         org_id, "repeated_template", repeat.waba_id, repeat.about,
-        f"{repeat.people} people got the template “{repeat.name}” again within 24 hours: {extra} messages too many.",
+        f"{extra} messages of the template “{repeat.name}” went to somebody who had got it within 24 hours: on the day "
+        f"with the most, {repeat.people_a_day} people got it again.",
         "Look for what sends it twice; an Idempotency-Key for each send, or a label for each campaign, keeps it from "
         "happening.",
         saving,
-        {"extra": extra, "people": repeat.people, "days": repeat.days},
+        {"extra": extra, "people_a_day": repeat.people_a_day, "days": repeat.days},
     )  # fmt: skip
 
 

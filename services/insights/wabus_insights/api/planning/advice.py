@@ -39,7 +39,7 @@ class AdviceApi:
         return json_response(
             {
                 "advice": [{**dict(row), "saving": plain(row["saving"])} for row in rows],
-                "as_of": await advice.as_of(pool, caller.org_id),
+                **(await advice.standing(pool, caller.org_id))._asdict(),
             }
         )
 

@@ -210,6 +210,15 @@ class AdviceView(BaseModel):
 class AdvicesView(BaseModel):
     advice: list[AdviceView] = Field(description="What saves most first.")
     as_of: datetime | None = Field(description="When it was worked out; null if it never was.")
+    counted_to: date | None = Field(
+        default=None,
+        description="The last day (UTC) whose messages were looked at one by one; null before any was.",
+    )
+    unfinished: list[str] = Field(
+        default=[],
+        description="Kinds that could not be worked out whole since: what is advised of them may be of before, or "
+        "missing.",
+    )
 
 
 class Dismissed(BaseModel):

@@ -1,7 +1,8 @@
 """Advice as it is given, what an organisation does not want to hear of, and what Meta says of templates."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 import asyncpg
 from wabus_events import AdviceDismissed
@@ -92,11 +93,25 @@ async def dismiss(connection: Connection, event: AdviceDismissed) -> None:
     )  # fmt: skip
 
 
-async def replace(pool: asyncpg.Pool, org_id: str, given: Sequence[Advice], now: datetime, due_at: datetime) -> None:
-    """Let this be what an organisation is advised; what it was advised before keeps since when."""
+async def replace(
+    pool: asyncpg.Pool,
+    org_id: str,
+    given: Sequence[Advice],
+    now: datetime,
+    due_at: datetime,
+    counted_to: date | None,
+    unfinished: Sequence[str],
+) -> None:
+    """Let this be what an organisation is advised; what it was advised before keeps since when.
+
+    It rests on messages until `counted_to`; of kinds that are `unfinished` stays what was advised before.
+    """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
-            "DELETE FROM advice WHERE org_id = $1 AND advice_id <> ALL($2)", org_id, [one.advice_id for one in given]
+            "DELETE FROM advice WHERE org_id = $1 AND advice_id <> ALL($2) AND kind <> ALL($3)",
+            org_id,
+            [one.advice_id for one in given],
+            list(unfinished),
         )
         await connection.executemany(
             """
@@ -116,10 +131,15 @@ async def replace(pool: asyncpg.Pool, org_id: str, given: Sequence[Advice], now:
             ],
         )  # fmt: skip
         await connection.execute(
-            "UPDATE advice_checks SET due_at = $2, leased_until = NULL, as_of = $3 WHERE org_id = $1",
+            """
+            UPDATE advice_checks SET due_at = $2, leased_until = NULL, as_of = $3, counted_to = $4, unfinished = $5
+            WHERE org_id = $1
+            """,
             org_id,
             due_at,
             now,
+            counted_to,
+            list(unfinished),
         )
 
 
@@ -129,9 +149,14 @@ async def take(pool: asyncpg.Pool, most: int, busy: Sequence[str], lease: timede
     return [row["org_id"] for row in rows]
 
 
-async def put_off(pool: asyncpg.Pool, org_id: str, due_at: datetime) -> None:
-    """Let it be worked out then: it could not be now."""
-    await pool.execute("UPDATE advice_checks SET due_at = $2, leased_until = NULL WHERE org_id = $1", org_id, due_at)
+async def put_off(pool: asyncpg.Pool, org_id: str, due_at: datetime, unfinished: Sequence[str]) -> None:
+    """Let it be worked out then: these kinds could not be now."""
+    await pool.execute(
+        "UPDATE advice_checks SET due_at = $2, leased_until = NULL, unfinished = $3 WHERE org_id = $1",
+        org_id,
+        due_at,
+        list(unfinished),
+    )
 
 
 async def given(pool: asyncpg.Pool | Connection, org_id: str, *, dismissed: bool) -> Sequence[asyncpg.Record]:
@@ -160,6 +185,18 @@ async def one(pool: asyncpg.Pool | Connection, org_id: str, advice_id: str) -> a
     )
 
 
-async def as_of(pool: asyncpg.Pool | Connection, org_id: str) -> datetime | None:
-    """When advice was worked out last for an organisation."""
-    return await pool.fetchval("SELECT as_of FROM advice_checks WHERE org_id = $1", org_id)
+class Standing(NamedTuple):
+    """Of when the advice of an organisation is."""
+
+    as_of: datetime | None
+    """When it was worked out last."""
+    counted_to: date | None
+    """The last day of messages that it rests on."""
+    unfinished: Sequence[str]
+    """Kinds that could not be worked out since."""
+
+
+async def standing(pool: asyncpg.Pool | Connection, org_id: str) -> Standing:
+    """Of when the advice of an organisation is; of nothing where it has none yet."""
+    row = await pool.fetchrow("SELECT as_of, counted_to, unfinished FROM advice_checks WHERE org_id = $1", org_id)
+    return Standing(*row) if row else Standing(None, None, ())

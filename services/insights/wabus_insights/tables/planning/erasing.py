@@ -20,6 +20,9 @@ TABLES = (
     Table("payment_errors", _ACCOUNTS, "waba_id = $1"),
     Table("advice", "org_id = $1", "waba_id = $1"),
     Table("advice_checks", "org_id = $1"),
+    Table("advice_counts", "org_id = $1", "waba_id = $1"),
+    # How far the days of everybody are counted.
+    Table("advice_days"),
     Table("advice_dismissals", "org_id = $1"),
 )
 """Of a contact nothing: advice counts people, and names none."""
@@ -30,6 +33,7 @@ _OF_AN_ACCOUNT = (
     "DELETE FROM template_categories WHERE waba_id = $1 AND told_at <= $2",
     "DELETE FROM payment_errors WHERE waba_id = $1 AND told_at <= $2",
     "DELETE FROM advice WHERE waba_id = $1 AND $2::timestamptz IS NOT NULL",
+    "DELETE FROM advice_counts WHERE waba_id = $1 AND day <= ($2::timestamptz AT TIME ZONE 'UTC')::date",
     "DELETE FROM budgets WHERE waba_id = $1 AND org_id IN (SELECT org_id FROM budget_sets WHERE set_at <= $2)",
     "DELETE FROM planned_accounts WHERE waba_id = $1 AND greatest(owner_told_at, told_at) <= $2",
 )
@@ -43,6 +47,7 @@ _OF_AN_ORGANISATION = (
     f"DELETE FROM template_categories WHERE {_ACCOUNTS} AND told_at <= $2",  # noqa: S608
     f"DELETE FROM payment_errors WHERE {_ACCOUNTS} AND told_at <= $2",  # noqa: S608
     "DELETE FROM advice WHERE org_id = $1 AND $2::timestamptz IS NOT NULL",
+    "DELETE FROM advice_counts WHERE org_id = $1 AND day <= ($2::timestamptz AT TIME ZONE 'UTC')::date",
     "DELETE FROM advice_checks WHERE org_id = $1 AND org_id NOT IN ("
     "SELECT org_id FROM planned_accounts WHERE org_id = $1 AND owner_told_at > $2)",
     "DELETE FROM advice_dismissals WHERE org_id = $1 AND told_at <= $2",
@@ -57,6 +62,7 @@ async def erase(connection: Connection, lines: Lines) -> None:
         SELECT waba_id FROM planned_accounts UNION SELECT waba_id FROM pricing_readings
         UNION SELECT waba_id FROM pricing_schedules UNION SELECT waba_id FROM template_categories
         UNION SELECT waba_id FROM payment_errors UNION SELECT waba_id FROM advice
+        UNION SELECT waba_id FROM advice_counts
         UNION SELECT waba_id FROM budgets WHERE waba_id IS NOT NULL
         """
     )
@@ -66,7 +72,8 @@ async def erase(connection: Connection, lines: Lines) -> None:
     owners = await connection.fetch(
         """
         SELECT org_id FROM budget_sets UNION SELECT org_id FROM budget_alerts UNION SELECT org_id FROM advice
-        UNION SELECT org_id FROM advice_checks UNION SELECT org_id FROM advice_dismissals
+        UNION SELECT org_id FROM advice_checks UNION SELECT org_id FROM advice_counts
+        UNION SELECT org_id FROM advice_dismissals
         UNION SELECT org_id FROM pricing_readings WHERE org_id IS NOT NULL UNION SELECT org_id FROM pricing_schedules
         UNION SELECT last_org_id FROM planned_accounts WHERE last_org_id IS NOT NULL
         """

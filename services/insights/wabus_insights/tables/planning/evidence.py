@@ -1,7 +1,6 @@
 """What advice rests on: counts over the rows of what was sent and what it cost."""
 
-from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import asyncpg
@@ -10,94 +9,57 @@ from wabus_insights.advice.evidence import (
     Allowance,
     ForeignAuthentication,
     Price,
-    Repetition,
     TemplateUse,
     Unreachable,
 )
-from wabus_insights.performance.message import GOT, Bit
 
-BURST = "30 seconds"
-"""SQL: messages to one person that follow each other in so much could have been one."""
-AGAIN = "24 hours"
-"""SQL: the same template to the same person within it is too often."""
 FAILED_TIMES = 3
 """Failures with 131026 and nothing delivered, after which a person can't be reached."""
 UNREACHABLE = 131026
-_NOT_LOST = f"(bits & {int(Bit.FAILED)} = 0 OR bits & {int(GOT)} <> 0)"
-"""Who sends again what has failed does not send it twice."""
 PAYMENT_FAILED = 131042
 
 
-async def observed_since(pool: asyncpg.Pool, org_id: str, since: datetime) -> datetime | None:
-    """From when on an organisation's messages are known, no earlier than `since`; None where none are."""
-    return await pool.fetchval("SELECT min(at) FROM send_facts WHERE org_id = $1 AND at >= $2", org_id, since)
+async def unreachable(
+    pool: asyncpg.Pool, org_id: str, since: datetime, until: datetime, days: int, limit: float
+) -> list[Unreachable]:
+    """People to whom messages failed again and again, and to whom none was delivered.
 
-
-async def bursts(pool: asyncpg.Pool, org_id: str, since: datetime, days: int) -> list[Repetition]:
-    """Service messages that followed another one to the same person at once, and were charged."""
-    rows = await pool.fetch(
+    Those are found by an index; what was delivered to them is looked for a day at a time, each in at most `limit`
+    seconds. Raises `TimeoutError` where one takes longer.
+    """
+    failed = await pool.fetch(
         f"""
-        WITH ordered AS (
-            SELECT waba_id, phone_number_id, person, country, pricing_type,
-                accepted_at - lag(accepted_at) OVER (
-                    PARTITION BY phone_number_id, person ORDER BY accepted_at, message_id
-                ) AS after
-            FROM send_facts
-            WHERE org_id = $1 AND at >= $2 AND kind NOT IN ('template', '') AND person IS NOT NULL
-                AND accepted_at IS NOT NULL AND {_NOT_LOST}
-        )
-        SELECT waba_id, phone_number_id AS about, country, count(*) AS extra, count(DISTINCT person) AS people
-        FROM ordered WHERE after <= '{BURST}' AND pricing_type = 'regular' GROUP BY 1, 2, 3
+        SELECT waba_id, phone_number_id, person, count(*) AS failures FROM send_facts
+        WHERE org_id = $1 AND failed_code = {UNREACHABLE} AND at >= $2 AND at < $3 AND person IS NOT NULL
+        GROUP BY 1, 2, 3 HAVING count(*) >= $4
         """,  # noqa: S608
         org_id,
         since,
-    )
-    return _repetitions(((row, "", "service") for row in rows), days)
-
-
-async def repeats(pool: asyncpg.Pool, org_id: str, since: datetime, days: int) -> list[Repetition]:
-    """Templates that somebody got again within a day, and that were charged."""
-    rows = await pool.fetch(
-        f"""
-        WITH ordered AS (
-            SELECT waba_id, template_id, name, person, country, pricing_type, pricing_category,
-                accepted_at - lag(accepted_at) OVER (
-                    PARTITION BY template_id, person ORDER BY accepted_at, message_id
-                ) AS after
-            FROM send_facts
-            WHERE org_id = $1 AND at >= $2 AND template_id <> '' AND person IS NOT NULL AND accepted_at IS NOT NULL
-                AND {_NOT_LOST} AND category <> 'authentication' AND lower(pricing_category) NOT LIKE 'authentication%'
-        )
-        SELECT waba_id, template_id AS about, max(name) AS name, lower(pricing_category) AS category, country,
-            count(*) AS extra, count(DISTINCT person) AS people
-        FROM ordered WHERE after <= '{AGAIN}' AND pricing_type = 'regular' AND pricing_category <> ''
-        GROUP BY 1, 2, 4, 5
-        """,  # noqa: S608
-        org_id,
-        since,
-    )
-    return _repetitions(((row, row["name"], row["category"]) for row in rows), days)
-
-
-async def unreachable(pool: asyncpg.Pool, org_id: str, since: datetime, days: int) -> list[Unreachable]:
-    """People to whom messages failed again and again, and to whom none was delivered."""
-    rows = await pool.fetch(
-        """
-        WITH people AS (
-            SELECT waba_id, phone_number_id, person, count(*) FILTER (WHERE failed_code = $3) AS failures
-            FROM send_facts WHERE org_id = $1 AND at >= $2 AND person IS NOT NULL
-            GROUP BY 1, 2, 3
-            HAVING count(*) FILTER (WHERE failed_code = $3) >= $4 AND count(delivered_at) = 0 AND count(read_at) = 0
-        )
-        SELECT waba_id, phone_number_id, sum(failures)::bigint AS failures, count(*) AS people
-        FROM people GROUP BY 1, 2
-        """,
-        org_id,
-        since,
-        UNREACHABLE,
+        until,
         FAILED_TIMES,
+        timeout=limit,
     )
-    return [Unreachable(row["waba_id"], row["phone_number_id"], row["people"], row["failures"], days) for row in rows]
+    left = {(row["waba_id"], row["phone_number_id"], row["person"]): row["failures"] for row in failed}
+    while left and since < until:
+        reached = await pool.fetch(
+            """
+            SELECT DISTINCT waba_id, phone_number_id, person FROM send_facts
+            WHERE org_id = $1 AND at >= $2 AND at < $3 AND person = ANY($4)
+                AND (delivered_at IS NOT NULL OR read_at IS NOT NULL)
+            """,
+            org_id,
+            since,
+            min(since + timedelta(days=1), until),
+            [person for _, _, person in left],
+            timeout=limit,
+        )
+        for row in reached:
+            left.pop(tuple(row), None)
+        since += timedelta(days=1)
+    found: dict[tuple[str, str], list[int]] = {}
+    for (waba_id, phone_number_id, _), failures in left.items():
+        found.setdefault((waba_id, phone_number_id), []).append(failures)
+    return [Unreachable(*number, len(failures), sum(failures), days) for number, failures in sorted(found.items())]
 
 
 async def foreign_authentication(
@@ -163,10 +125,10 @@ async def allowances(
     What Meta says of the account later than of a message counts: who has paid is not told to.
     """
     rows = await pool.fetch(
-        """
+        f"""
         WITH failed AS (
-            SELECT $6::text AS code FROM send_facts
-            WHERE org_id = $1 AND waba_id = $2 AND failed_code = $5 AND at > coalesce(
+            SELECT '{PAYMENT_FAILED}' AS code FROM send_facts
+            WHERE org_id = $1 AND waba_id = $2 AND failed_code = {PAYMENT_FAILED} AND at > coalesce(
                 (SELECT told_at FROM payment_errors WHERE waba_id = $2 AND code IS NULL), '-infinity'
             ) LIMIT 1
         )
@@ -176,13 +138,11 @@ async def allowances(
         WHERE c.org_id = $1 AND c.waba_id = $2 AND c.day BETWEEN $3 AND $4 AND c.category = 'service'
             AND c.pricing_type = 'free_customer_service'
         GROUP BY 1
-        """,
+        """,  # noqa: S608
         org_id,
         waba_id,
         first,
         last,
-        PAYMENT_FAILED,
-        str(PAYMENT_FAILED),
     )
     return [Allowance(waba_id, row["phone_number_id"], row["used"], free, row["code"]) for row in rows]
 
@@ -206,17 +166,3 @@ async def average_prices(pool: asyncpg.Pool, org_id: str, first: date) -> dict[t
         )
         for row in rows
     }
-
-
-def _repetitions(rows: Iterable[tuple[Mapping[str, object], str, str]], days: int) -> list[Repetition]:
-    """One for each template, or number, and category, its countries together."""
-    found: dict[tuple[str, str, str], tuple[str, dict[str, int], int]] = {}
-    for row, name, category in rows:
-        key = (str(row["waba_id"]), str(row["about"]), category)
-        _, extra, people = found.get(key, (name, dict[str, int](), 0))
-        extra[str(row["country"])] = int(str(row["extra"]))
-        found[key] = (name, extra, people + int(str(row["people"])))
-    return [
-        Repetition(waba_id, about, name or about, category, extra, people, days)
-        for (waba_id, about, category), (name, extra, people) in found.items()
-    ]

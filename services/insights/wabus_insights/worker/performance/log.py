@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
+import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from wabus_events import MESSAGES, SENDS, Topic
 from wabus_runtime.kafka.clients import KafkaUnavailable, new_consumer, stop_consumer, topic_name
-from wabus_runtime.postgres.offsets import Offsets
+from wabus_runtime.postgres.offsets import Offsets, has_reached, offsets
 from wabus_runtime.settings import KafkaSettings
 
 COUNTED: Sequence[Topic] = (SENDS, MESSAGES)
@@ -45,6 +46,12 @@ async def logged_before(settings: KafkaSettings, at: datetime) -> Offsets:
             (names[place.topic], place.partition): each.offset if (each := found.get(place)) else ends[place]
             for place in places
         }
+
+
+async def is_folded(settings: KafkaSettings, pool: asyncpg.Pool, projection: str, at: datetime) -> bool:
+    """Whether a projection has taken in all that was logged before a moment. Raises `KafkaUnavailable`."""
+    wanted = await logged_before(settings, at)
+    return has_reached(await offsets(pool, projection), {place: offset for place, offset in wanted.items() if offset})
 
 
 def beginning_of(firsts: Sequence[First], now: datetime) -> datetime:

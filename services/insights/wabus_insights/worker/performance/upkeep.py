@@ -7,7 +7,7 @@ from functools import partial
 import asyncpg
 import structlog
 from wabus_runtime.kafka.clients import KafkaUnavailable
-from wabus_runtime.postgres.offsets import has_reached, offsets
+from wabus_runtime.postgres.offsets import offsets
 from wabus_runtime.scheduler.deleting import delete_all, look_after
 from wabus_runtime.settings import KafkaSettings
 
@@ -40,11 +40,10 @@ async def look(
     if await offsets(pool, again):
         return  # the log is folded again: messages of each of its days are wanted until it is through
     try:
-        wanted = await kafka_log.logged_before(settings, now - MAY_BE_LATE)
+        if not await kafka_log.is_folded(settings, pool, live, now - MAY_BE_LATE):
+            return
     except KafkaUnavailable as error:
         logger.warning("messages are kept for longer", action="upkeep_put_off", error=type(error).__name__)
-        return
-    if not has_reached(await offsets(pool, live), {place: offset for place, offset in wanted.items() if offset}):
         return
     counted_from = now - MESSAGES_KEPT
     await keeping.count_from(pool, counted_from)

@@ -3,9 +3,10 @@
 import asyncio
 import random
 from collections import Counter as Multiset
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from typing import get_args
 
 import asyncpg
 import structlog
@@ -14,12 +15,13 @@ from wabus_runtime.scheduler.due import DueWork, run_due
 from wabus_whatsapp.prices.book import PriceBook
 from wabus_whatsapp.prices.card import column_of
 
-from wabus_insights.advice.evidence import Allowance, Evidence, Price, Prices
-from wabus_insights.advice.rules import MONTH, advise
+from wabus_insights.advice.evidence import Allowance, Evidence, Price, Prices, Unreachable
+from wabus_insights.advice.rules import MONTH, Kind, advise
 from wabus_insights.costs.budget import Month, local_day
 from wabus_insights.tables.costs.prices import load
-from wabus_insights.tables.planning import accounts, advice, evidence
+from wabus_insights.tables.planning import accounts, advice, advice_days, evidence
 from wabus_insights.tables.planning.accounts import Account
+from wabus_insights.worker.planning.counting import days_of
 
 NAME = "insights advice"
 WORKED_OUT_EVERY = timedelta(hours=6)
@@ -28,8 +30,7 @@ LEASE = timedelta(minutes=5)
 TIMEOUT = 120.0  # seconds for one organisation
 AT_ONCE = 2
 LOOK_EVERY = 2.0  # seconds between two looks for organisations that are due
-OBSERVED_DAYS = 8
-"""Messages are kept one by one for nine days: so many of them are whole."""
+STATEMENT_LIMIT = 20.0  # seconds for a statement over messages
 CATEGORIES = ("marketing", "utility", "authentication", "authentication_international", "service")
 
 log = structlog.get_logger()
@@ -46,6 +47,7 @@ class Advising:
     pool: asyncpg.Pool
     every: timedelta = WORKED_OUT_EVERY
     now: Callable[[], datetime] = _now
+    limit: float = STATEMENT_LIMIT
 
     async def run(self, ready: Callable[[], None]) -> None:
         """For ever."""
@@ -59,39 +61,46 @@ class Advising:
         """Work it out for one organisation; what is wrong with its rows stops nobody else's."""
         try:
             async with asyncio.timeout(TIMEOUT):
-                given = advise(org_id, await self._evidence(org_id))
+                found, counted_to, unfinished = await self._evidence(org_id)
+                given = advise(org_id, found)
                 due_at = self.now() + self.every * random.uniform(0.8, 1.2)  # noqa: S311
-                await advice.replace(self.pool, org_id, given, self.now(), due_at)
+                await advice.replace(self.pool, org_id, given, self.now(), due_at, counted_to, unfinished)
+        except TimeoutError:  # it is an `OSError` too, as if the database were away
+            log.warning("advice takes too long", action="advice_too_long", org_id=org_id)
+            await advice.put_off(self.pool, org_id, self.now() + AFTER_FAILURE, get_args(Kind))
         except DATABASE_AWAY:
             raise
         except Exception:  # whatever it is, it is about this organisation, and shall not stop the others
             log.exception("advice can't be worked out", action="advice_broke", org_id=org_id)
-            await advice.put_off(self.pool, org_id, self.now() + AFTER_FAILURE)
+            await advice.put_off(self.pool, org_id, self.now() + AFTER_FAILURE, get_args(Kind))
 
-    async def _evidence(self, org_id: str) -> Evidence:
+    async def _evidence(self, org_id: str) -> tuple[Evidence, date | None, Sequence[Kind]]:
+        """What advice rests on, the last day of messages that is in it, and which kinds it could not be found for."""
         pool, now = self.pool, self.now()
-        since = await evidence.observed_since(pool, org_id, now - timedelta(days=OBSERVED_DAYS))
-        since = since or now
-        days = max(1, min(OBSERVED_DAYS, round((now - since) / timedelta(days=1))))
+        days = days_of(now)
         first = now.date() - timedelta(days=MONTH - 1)  # with today so many days
         own = await accounts.of_organisation(pool, org_id)
-        bursts = await evidence.bursts(pool, org_id, since, days)
-        repeats = await evidence.repeats(pool, org_id, since, days)
+        observed = await advice_days.observed(pool, org_id, days[-1])
+        counted = [day for day in days if day in observed.counted]
+        unfinished: list[Kind] = [] if len(counted) == len(days) else ["join_messages", "repeated_template"]
+        bursts = await advice_days.repetitions(pool, org_id, "join_messages", days[-1], observed.days)
+        repeats = await advice_days.repetitions(pool, org_id, "repeated_template", days[-1], observed.days)
+        lost: Sequence[Unreachable] = ()
+        begin, end = (datetime.combine(day, time(), UTC) for day in (days[-1], days[0] + timedelta(days=1)))
+        try:
+            lost = await evidence.unreachable(pool, org_id, begin, end, max(1, observed.days), self.limit)
+        except TimeoutError:
+            log.warning("who can't be reached takes too long", action="advice_too_long", org_id=org_id)
+            unfinished.append("unreachable_people")
         templates = await evidence.template_uses(pool, org_id, first, MONTH)
         foreign = await evidence.foreign_authentication(pool, org_id, first, MONTH)
         countries = {country for one in (*bursts, *repeats) for country in one.extra}
         countries |= {country for use in templates for country in use.charged} | {one.country for one in foreign}
         book = await load(pool)
         prices = await self._prices(org_id, own, countries, book, now)
-        return Evidence(
-            prices,
-            templates,
-            bursts,
-            repeats,
-            await evidence.unreachable(pool, org_id, since, days),
-            foreign,
-            await self._allowances(org_id, own, book, now),
-        )
+        allowances = await self._allowances(org_id, own, book, now)
+        found = Evidence(prices, templates, bursts, repeats, lost, foreign, allowances)
+        return found, max(counted, default=None), unfinished
 
     async def _prices(
         self, org_id: str, own: Iterable[Account], countries: Iterable[str], book: PriceBook, now: datetime

@@ -1,0 +1,204 @@
+"""What advice rests on is counted by days, in parts: the same however often it is cut, killed or begun again."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from wabus_insights.advice.evidence import Repetition
+from wabus_insights.tables.planning import advice, advice_days
+from wabus_insights.tables.planning.advice_days import Day
+from wabus_insights.worker.planning.advising import Advising
+from wabus_insights.worker.planning.counting import days_of, wanted
+from waiting import Eventually
+
+ORG, LONG, SHORT = "demo", 60.0, 0.2
+NOW = datetime.now(UTC)
+DAYS = days_of(NOW)
+TODAY = datetime.combine(NOW.date(), time(), UTC)
+
+
+def messages(count: int) -> list[dict[str, Any]]:
+    """Messages of a few people in three days, many of them soon after one another and across midnight."""
+    chance = random.Random(3)
+    rows: list[dict[str, Any]] = []
+    for number in range(count):
+        at = TODAY - timedelta(days=3) + timedelta(seconds=chance.choice((5, 400)) * chance.randrange(640))
+        template, person = chance.random() < 0.5, chance.randrange(12)
+        bits = chance.choice((3, 3, 3, 17))
+        rows.append(
+            {
+                "message_id": UUID(int=number), "org_id": ORG, "waba_id": "1", "phone_number_id": "9", "at": at,
+                "accepted_at": at, "kind": "template" if template else "text",
+                "template_id": chance.choice(("a", "b")) if template else "", "name": "news" if template else "",
+                "number_id": UUID(int=person), "country": "DE" if person % 3 else "US", "bits": bits,
+                "pricing_type": chance.choice(("regular", "regular", "free_entry_point")),
+                "pricing_category": "marketing" if template else "service",
+            }
+        )  # fmt: skip
+    return rows
+
+
+async def write(pool: asyncpg.Pool, rows: Sequence[dict[str, Any]]) -> None:
+    names = list(rows[0])
+    values = ", ".join(f"${place}" for place in range(1, len(names) + 1))
+    await pool.executemany(
+        f"INSERT INTO send_facts ({', '.join(names)}) VALUES ({values})", [tuple(row.values()) for row in rows]
+    )
+
+
+def naive(rows: Sequence[dict[str, Any]], kind: str) -> Counter[tuple[str, str]]:
+    """By what it is about and country, messages that followed one to the same person too soon."""
+    template = kind == "repeated_template"
+    within = timedelta(hours=24) if template else timedelta(seconds=30)
+    last: dict[tuple[str, UUID], datetime] = {}
+    found: Counter[tuple[str, str]] = Counter()
+    for row in sorted(rows, key=lambda row: (row["at"], row["message_id"])):
+        if (row["kind"] == "template") is not template or row["bits"] == 17:
+            continue
+        about = row["template_id"] or row["phone_number_id"]
+        before = last.get((about, row["number_id"]))
+        if before and row["at"] - before <= within and row["pricing_type"] == "regular":
+            found[about, row["country"]] += 1
+        last[about, row["number_id"]] = row["at"]
+    return found
+
+
+def sums(found: Sequence[Repetition]) -> Counter[tuple[str, str]]:
+    return Counter({(one.about, country): extra for one in found for country, extra in one.extra.items()})
+
+
+async def counted(pool: asyncpg.Pool, kind: str) -> list[Repetition]:
+    return await advice_days.repetitions(pool, ORG, kind, DAYS[-1], 3)
+
+
+async def count(pool: asyncpg.Pool, parts: int = 1, limit: float = LONG) -> None:
+    """Count all days whole, each in so many parts."""
+    for day in wanted(NOW):
+        await pool.execute("INSERT INTO advice_days (day, settled, parts) VALUES ($1, $2, $3)", *day, parts)
+        while await advice_days.count_part(pool, day, NOW, limit) == "part":
+            pass
+
+
+@asynccontextmanager
+async def busy(pool: asyncpg.Pool) -> AsyncGenerator[None]:
+    """As if messages were so many that what reads them takes for ever."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE send_facts IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+async def waits(pool: asyncpg.Pool) -> bool:
+    return bool(await pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+
+@pytest.mark.parametrize("parts", [1, 7])
+async def test_days_in_parts_add_up_to_what_was_sent_too_often_in_all(
+    insights_tables: asyncpg.Pool, parts: int
+) -> None:
+    rows = messages(600)
+    await write(insights_tables, rows)
+    await count(insights_tables, parts)
+    for kind in ("join_messages", "repeated_template"):
+        found = await counted(insights_tables, kind)
+        assert sums(found) == naive(rows, kind)
+        assert sum(sums(found).values()) > 5, "there is something to find"
+        assert sum(sums(found).values()) <= len(rows)
+        assert all(0 < one.people_a_day <= 12 for one in found)
+    assert (await advice_days.observed(insights_tables, ORG, DAYS[-1])).days == 3
+    assert (await advice_days.observed(insights_tables, "other", DAYS[-1])).days == 0
+
+
+async def test_who_is_killed_in_the_middle_of_a_day_leaves_the_rest_of_it_and_nothing_twice(
+    insights_tables: asyncpg.Pool, eventually: Eventually
+) -> None:
+    rows = messages(300)
+    await write(insights_tables, rows)
+    await count(insights_tables, parts=4)
+    whole = await counted(insights_tables, "repeated_template")
+    await insights_tables.execute("TRUNCATE advice_days, advice_counts")
+    for day in wanted(NOW):
+        await insights_tables.execute("INSERT INTO advice_days (day, settled, parts) VALUES ($1, $2, 4)", *day)
+        assert await advice_days.count_part(insights_tables, day, NOW, LONG) == "part"
+        async with busy(insights_tables):
+            killed = asyncio.create_task(advice_days.count_part(insights_tables, day, NOW, LONG))
+            await eventually(lambda: waits(insights_tables))
+            killed.cancel()
+            await asyncio.wait([killed])
+    assert await counted(insights_tables, "repeated_template") == [], "of a day that is not whole nothing is told"
+    for day in wanted(NOW):
+        while await advice_days.count_part(insights_tables, day, NOW, LONG) == "part":
+            pass
+        assert await advice_days.count_part(insights_tables, day, NOW, LONG) == "taken"
+    assert await counted(insights_tables, "repeated_template") == whole
+
+
+async def test_a_day_that_has_settled_takes_the_place_of_what_was_counted_at_its_end(
+    insights_tables: asyncpg.Pool,
+) -> None:
+    rows = messages(200)
+    await write(insights_tables, rows[:100])
+    for day in DAYS:
+        await advice_days.count_part(insights_tables, Day(day, settled=False), NOW, LONG)
+    await write(insights_tables, rows[100:])
+    for day in DAYS:
+        await advice_days.count_part(insights_tables, Day(day, settled=True), NOW, LONG)
+    assert sums(await counted(insights_tables, "join_messages")) == naive(rows, "join_messages")
+
+
+async def test_a_day_with_more_messages_than_time_is_counted_in_smaller_parts(insights_tables: asyncpg.Pool) -> None:
+    rows = messages(100)
+    await write(insights_tables, rows)
+    day = wanted(NOW)[-1]
+    async with busy(insights_tables):
+        with pytest.raises(TimeoutError):
+            await advice_days.count_part(insights_tables, day, NOW, SHORT)
+    await insights_tables.execute("INSERT INTO advice_days (day, settled) VALUES ($1, $2)", *day)
+    assert await advice_days.split(insights_tables, day)
+    assert await advice_days.count_part(insights_tables, day, NOW, LONG) == "part"
+    assert await advice_days.count_part(insights_tables, day, NOW, LONG) == "whole"
+
+
+async def test_advice_that_is_not_of_now_is_said_to_be_and_stays_until_it_is(insights_tables: asyncpg.Pool) -> None:
+    pool = insights_tables
+    lost = {
+        "message_id": UUID(int=0), "org_id": ORG, "waba_id": "1", "phone_number_id": "9", "kind": "text",
+        "number_id": UUID(int=7), "failed_code": 131026, "bits": 16,
+    }  # fmt: skip
+    for number in range(3):
+        at = TODAY - timedelta(hours=number + 1)
+        await write(pool, [lost | {"message_id": UUID(int=number), "at": at, "accepted_at": at}])
+    await pool.execute("INSERT INTO advice_checks (org_id, due_at) VALUES ($1, now())", ORG)
+    await Advising(pool).work_out(ORG)
+    told = await advice.standing(pool, ORG)
+    assert (told.counted_to, told.unfinished) == (None, ["join_messages", "repeated_template"])
+    assert [row["kind"] for row in await advice.given(pool, ORG, dismissed=False)] == ["unreachable_people"]
+
+    await count(pool)
+    async with busy(pool):
+        await Advising(pool, limit=SHORT).work_out(ORG)
+    told = await advice.standing(pool, ORG)
+    assert (told.counted_to, told.unfinished) == (DAYS[0], ["unreachable_people"])
+    assert [row["kind"] for row in await advice.given(pool, ORG, dismissed=False)] == ["unreachable_people"]
+
+    await Advising(pool).work_out(ORG)
+    assert (await advice.standing(pool, ORG)).unfinished == []
+    reached = lost | {"failed_code": None, "bits": 3, "at": TODAY - timedelta(days=5)}
+    await write(pool, [reached | {"message_id": UUID(int=9), "delivered_at": TODAY - timedelta(days=5)}])
+    await Advising(pool).work_out(ORG)
+    assert await advice.given(pool, ORG, dismissed=False) == []
+
+
+def test_the_days_of_advice_are_over_and_messages_of_them_are_kept() -> None:
+    midnight = datetime(2026, 3, 10, tzinfo=UTC)
+    assert days_of(midnight)[0] == date(2026, 3, 8), "the day before is not yet told whole"
+    assert days_of(midnight + timedelta(hours=1))[0] == date(2026, 3, 9)
+    noon = midnight + timedelta(hours=12)
+    assert {day.day for day in wanted(noon) if not day.settled} == {date(2026, 3, 9), date(2026, 3, 8)}
+    assert noon - datetime.combine(days_of(noon)[-1], time(), UTC) <= timedelta(days=9)
