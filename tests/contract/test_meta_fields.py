@@ -47,7 +47,7 @@ def read_in(source: str) -> Iterator[str]:
         match node:
             case ast.Call(func=ast.Attribute(attr="get" | "pop"), args=[ast.Constant(value=str(name)), *_]):
                 yield name
-            case ast.Subscript(slice=ast.Constant(value=str(name))):
+            case ast.Subscript(slice=ast.Constant(value=str(name)), ctx=ast.Load()):
                 yield name
             case ast.Call(
                 func=ast.Name(id="_text" | "_taken" | "_items" | "items_of" | "_examples"),
