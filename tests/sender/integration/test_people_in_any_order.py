@@ -9,6 +9,10 @@ import asyncpg
 import pytest
 from sending_world import ORG
 from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
+from threads import facts, rules
+from wabus_conversations.threads.facts import Account
+from wabus_conversations.threads.fold import threads_of
+from wabus_conversations.threads.gathering import gather
 from wabus_events import (
     MESSAGES,
     ContactIdentityChanged,
@@ -27,6 +31,7 @@ from wabus_runtime.settings import load
 from wabus_sender.settings import SenderDatabaseSettings, SenderFoldSettings
 from wabus_sender.tables.people import contacts, opt_outs, successors, thread_owners
 from wabus_sender.worker.projector import NAME, declared
+from wabus_whatsapp.ids import Ids
 
 START = datetime(2026, 11, 30, 12, tzinfo=UTC)
 KEY = b"a key of thirty-two bytes or more"
@@ -178,3 +183,23 @@ async def test_who_gets_a_number_that_somebody_had_is_not_answered_in_their_plac
         assert found["now"][NUMBER][0] == NEW_NUMBER, story
         assert (ORG, STRANGER) not in found["opted out"]
         assert (ORG, DEMO_PHONE, NEW_NUMBER) not in found["stopped"]
+
+
+def scope(account: Account) -> str:
+    return f"{account.org_id}\x1f{account.waba_id}"
+
+
+@pytest.mark.parametrize("story", STORIES)
+async def test_an_answer_into_a_conversation_goes_to_who_is_in_it(tables: asyncpg.Pool, story: str) -> None:
+    """The inbox names a conversation, the sender a number and an id: both mean the same person."""
+    await fold(tables, STORIES[story])
+    ids = Ids(KEY)
+    told = [event.model_copy(update={"org_id": ORG}) for part in STORIES[story] for event in part]
+    threads = threads_of(gather(facts(told), rules(ids=ids, scope=scope)), ids)
+    people = [thread for thread in threads if thread.place.person_id]
+    assert len(people) == (2 if "somebody else" in story else 1)
+    for thread in people:
+        found = await contacts.address(tables, ORG, thread.place.conversation_id)
+        assert found, thread.place
+        is_stranger = any(message.at > START + timedelta(days=1) for message in thread.messages)
+        assert (found.user_id == STRANGER, found.wa_id == NUMBER) == (is_stranger, is_stranger)
