@@ -7,7 +7,7 @@ import asyncio
 import gzip
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from typing import Any, Literal
 import pytest
 from sending_world import ORG, Client, Sending, Serve, text, until_ready
 from simulated_meta.seed import DEMO_PHONE
+from wabus_events import SENDS, Event, MessageAccepted, Topic
 from wabus_runtime.settings import load
 from wabus_sender.app import create_app
 from wabus_sender.settings import SenderSettings
@@ -77,6 +78,7 @@ ANSWERS: dict[str, tuple[bytes, End]] = {
     "two messages": (http("200 OK", taken("wamid.one", "wamid.two")), "accepted"),
     "JSON as text": (http("200 OK", taken("wamid.text"), "text/plain"), "accepted"),
     "without a length": (b"HTTP/1.0 200 OK\r\n\r\n" + taken("wamid.end"), "accepted"),
+    "a user id alone": (http("200 OK", taken("wamid.u", contacts=[{"user_id": "DE.7"}])), "accepted"),
     "contacts that are wrong": (http("200 OK", taken("wamid.c", contacts="nobody")), "accepted"),
     "an error nobody knows": (http("400 Bad Request", refused(987_654)), "refused"),
     "an enormous code": (http("400 Bad Request", refused(2**60)), "refused"),
@@ -148,7 +150,12 @@ async def graph(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[BadGraph]:
 
 
 async def test_whatever_comes_back_is_the_right_end_and_nothing_is_sent_twice(
-    sending: Sending, graph: BadGraph, serve: Serve, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+    sending: Sending,
+    graph: BadGraph,
+    serve: Serve,
+    eventually: Eventually,
+    events_in: Callable[[Topic], Awaitable[list[Event]]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("META_GRAPH_URL", f"http://127.0.0.1:{graph.port}")
     monkeypatch.setenv("GRAPH_TIMEOUT", str(TIMEOUT))
@@ -169,6 +176,12 @@ async def test_whatever_comes_back_is_the_right_end_and_nothing_is_sent_twice(
     assert dict(graph.calls) == tries
     assert graph.elsewhere == []
     assert {name: each["attempts"] for name, each in found.items() if each["attempts"] < tries[name]} == {}
+    # Whoever an answer names: it stands in the thread of whom it was written to.
+    told = {event.send_id: event for event in await events_in(SENDS) if isinstance(event, MessageAccepted)}
+    assert {name: told[ids[name]].wa_id for name, end in ends.items() if end == "accepted"} == {
+        name: people[name] for name, end in ends.items() if end == "accepted"
+    }
+    assert told[ids["a user id alone"]].user_id == "DE.7"
 
 
 async def test_who_has_called_meta_too_often_is_not_locked_out_for_longer_by_calling_on(

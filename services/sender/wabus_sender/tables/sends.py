@@ -441,7 +441,8 @@ async def settled(
     return await pool.fetch(
         """
         SELECT sends.send_id::text, org_id, waba_id, phone_number_id, label, called_at, kind, message, heard.wamid,
-            heard.at, told_wa_id, told_user_id
+            heard.at, coalesce(told_wa_id, wa_id) AS told_wa_id,
+            coalesce(told_user_id, CASE WHEN wa_id IS NULL THEN user_id END) AS told_user_id
         FROM sends JOIN heard USING (send_id)
         WHERE partition = ANY($1) AND state IN ('calling', 'unknown') AND due_at IS NULL
             AND (state = 'unknown' OR called_at < $3)

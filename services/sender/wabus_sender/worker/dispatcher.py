@@ -700,10 +700,13 @@ def event_of(send: Claimed, outcome: Outcome, wait: float, now: datetime) -> Eve
     about, attempt = send._asdict(), send.attempt
     match outcome:
         case Accepted():
+            # What the answer does not name is whom Meta was asked to send it to.
+            asked_user_id = None if send.wa_id else send.user_id
             return made(
                 MessageAccepted, about, now, attempt,
-                attempt=attempt, wamid=outcome.wamid, message_status=outcome.message_status, wa_id=outcome.wa_id,
-                user_id=outcome.user_id, kind=send.kind, message=dict(send.message), label=send.label,
+                attempt=attempt, wamid=outcome.wamid, message_status=outcome.message_status,
+                wa_id=outcome.wa_id or send.wa_id, user_id=outcome.user_id or asked_user_id,
+                kind=send.kind, message=dict(send.message), label=send.label,
             )  # fmt: skip
         case Refused():
             return made(
