@@ -108,8 +108,21 @@ def test_who_was_written_to_once_can_be_written_to_after_six_seconds() -> None:
 def test_what_another_process_has_sent_is_owed_too() -> None:
     budgets = PairBudgets()
     budgets.owed_since("Anna", [-8.0, -8.0, -8.0])
-    assert budgets.reserve("Anna", 0) == -8 + 3 * PAIR_EVERY + PAIR_MARGIN
+    once_more = 1  # for they were called later than they were claimed, or twice
+    assert budgets.reserve("Anna", 0) == -8 + (3 + once_more) * PAIR_EVERY + PAIR_MARGIN
     assert budgets.reserve("Ben", 0) == 0
+
+
+def test_nobody_is_written_to_too_early_because_the_message_before_went_late() -> None:
+    budgets = PairBudgets()
+    budgets.reserve("Anna", 0)
+    budgets.called("Anna", 3)
+    assert budgets.reserve("Anna", 9) == 3 + PAIR_EVERY + PAIR_MARGIN
+    # Of a burst Meta counts from its first message on, and its later ones pay for nothing.
+    for at in (0, 1, 2):
+        budgets.reserve("Ben", at)
+        budgets.called("Ben", at)
+    assert budgets.reserve("Ben", 9) == 3 * PAIR_EVERY + PAIR_MARGIN
 
 
 @given(st.lists(st.floats(0, 30), min_size=1, max_size=120), st.floats(0, 0.5))

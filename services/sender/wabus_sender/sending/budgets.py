@@ -221,14 +221,21 @@ class PairBudgets:
         self._debts[person] = new
         return at
 
+    def called(self, person: str, now: float) -> None:
+        """A message goes now whose turn may have been taken earlier: Meta counts from the first one on."""
+        debt = self._debts.get(person)
+        if debt and debt.messages == 1 and debt.began < now:
+            self._debts[person] = debt._replace(began=now)
+
     def owed_since(self, person: str, calls: Iterable[float]) -> None:
-        """Take in the moments of calls that another process has made."""
+        """Take in the moments at which another process has claimed what it called."""
         debt = None
         for at in sorted(calls):
             lasts = debt is not None and at < debt.paid_at
             debt = debt._replace(messages=debt.messages + 1) if debt and lasts else Debt(at, 1)
         if debt:
-            self._debts[person] = debt
+            # One of them may have been called some seconds after it was claimed, or more than once.
+            self._debts[person] = debt._replace(messages=debt.messages + 1)
 
     def _keep_small(self, now: float) -> None:
         if len(self._debts) >= PAIR_KEPT:

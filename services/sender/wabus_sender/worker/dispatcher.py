@@ -507,6 +507,7 @@ class Dispatcher:
         self._ahead[send.phone_number_id] -= 1
         self._wake.set()
         if outcome is None:
+            queue.pairs.called(waiting.person, _now())
             outcome = await self._called(send, queue.budget.window)
         CALLED.labels(send.lane, _word(outcome)).inc()
         try:
