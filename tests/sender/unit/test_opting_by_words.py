@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from sending_world import received
+from sending_world import copied, received
 from wabus_sender.sending.people.opting import DEFAULT, LONGEST, choice_in, plain, words_of, written_in
-from wabus_sender.sending.reading import Seen, ShortText, facts_of
+from wabus_sender.sending.reading import Copied, Seen, ShortText, facts_of
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,6 @@ def test_where_a_word_may_stand(item: dict[str, Any], text: str | None) -> None:
     event = received("4915123456789").model_copy(update={"value": {"messages": [item]}})
     assert written_in(event) == text
     assert [type(fact) for fact in facts_of(event)] == ([Seen, ShortText] if text else [Seen])
+    elsewhere = copied("4915123456789").model_copy(update={"value": {"standby": {"messages": [item]}}})
+    assert written_in(elsewhere) == text
+    assert [type(fact) for fact in facts_of(elsewhere)] == ([Seen, Copied, ShortText] if text else [Seen, Copied])

@@ -129,6 +129,8 @@ def facts_of(event: Event) -> Iterator[Seen | StatusOfSend | Preferred | ShortTe
             opens = opened_by(event.message_type or "unknown")
             yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, opens)
             yield Copied(event.phone_number_id, event.wa_id, event.user_id, event.time)
+            if text := written_in(event):
+                yield ShortText(event.phone_number_id, event.wa_id, event.user_id, event.time, event.wamid, text)
         case MessageEchoed(group_id=None):
             yield Seen(event.phone_number_id, event.wa_id, event.user_id, event.time, Opens.NO)
         case MessageStatusChanged():

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from wabus_events import MessageReceived
+from wabus_events import MessageReceived, StandbyReceived
 
 LONGEST = 40  # characters of a message that may be such a word
 WORDS_MOST = 50  # of each kind
@@ -49,9 +49,13 @@ def choice_in(text: str, words: Words) -> bool | None:
     return False if said in words.start else None
 
 
-def written_in(event: MessageReceived) -> str | None:
-    """What a person has written, or the button that they have pressed; None where it is too long to be a word."""
-    match event.value:
+def written_in(event: MessageReceived | StandbyReceived) -> str | None:
+    """What a person has written, or the button that they have pressed; None where it is too long to be a word.
+
+    To whoever answers the number: of what is for another responder there is a copy.
+    """
+    copied = event.value.get("standby") if isinstance(event, StandbyReceived) else None
+    match copied or event.value:
         case {"messages": [{"text": {"body": str(text)}}]}:
             pass
         case {"messages": [{"button": {"text": str(text)}}]}:
