@@ -35,7 +35,6 @@ PERIODS = (
 )
 FILTERS = ((None, None, None), ("a1", None, None), (None, "DE", None), ("b1", "IN", None), (None, None, "t1"))
 Costs = dict[tuple[str, str], tuple[int, str | None, dict[str, int]]]
-PARTS = ("reported", "free", "rated", "estimated", "unknown")
 
 
 async def sum_up(pool: asyncpg.Pool, now: datetime) -> None:
@@ -46,7 +45,7 @@ async def answered(pool: asyncpg.Pool, wanted: reading.Wanted, by: str | None) -
     found = await reading.costs(pool, wanted, by or "category", None, 1000)
     rows = found.rows if by else found.totals
     return {
-        (row["key"], row["currency"]): (row["volume"], row["amount"], {part: row[part] for part in PARTS if row[part]})
+        (row.key, row.currency): (row.volume, row.amount, {part.known: part.volume for part in row.parts})
         for row in rows
     }
 

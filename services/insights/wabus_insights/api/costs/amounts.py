@@ -3,14 +3,14 @@
 from decimal import Decimal
 from typing import Annotated, Any
 
-import asyncpg
 from pydantic import BaseModel, Field, StringConstraints
 from wabus_whatsapp.prices.message import Known
+
+from wabus_insights.tables.costs.reading import Cost
 
 Amount = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
 """An amount of money, as text: no reader rounds it."""
 CurrencyCode = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
-_LEAST_SURE = ("unknown", "estimated", "rated", "reported", "free")
 
 
 class PartView(BaseModel):
@@ -33,25 +33,17 @@ class CostView(BaseModel):
     parts: list[PartView]
 
 
-def cost_view(row: asyncpg.Record) -> dict[str, Any]:
-    """A `CostView` of a row of costs, which has amounts as text."""
-    parts = [
-        {
-            "known": known,
-            "volume": row[known],
-            "amount": row[f"{known}_amount"] if known != "unknown" else None,
-        }
-        for known in reversed(_LEAST_SURE)
-        if row[known]
-    ]
+def cost_view(cost: Cost) -> dict[str, Any]:
+    """A `CostView` of what was found."""
+    last = cost.parts[-1]
     return {
-        "key": row["key"],
-        "currency": row["currency"] or None,
-        "volume": row["volume"],
-        "amount": row["amount"],
-        "known": next(known for known in _LEAST_SURE if row[known]),
-        "unpriced": row["unknown"],
-        "parts": parts,
+        "key": cost.key,
+        "currency": cost.currency or None,
+        "volume": cost.volume,
+        "amount": cost.amount,
+        "known": last.known,
+        "unpriced": last.volume if last.known == "unknown" else 0,
+        "parts": [{"known": part.known, "volume": part.volume, "amount": part.amount} for part in cost.parts],
     }
 
 

@@ -55,7 +55,7 @@ class CostsApi:
         after = place_of(asked.after, tuple[str, str]) if asked.after else None
         found = await reading.costs(self.pool(), wanted, asked.by, after, asked.limit + 1)
         page, last = page_of(found.rows, asked.limit)
-        following = cursor_of((last["key"], last["currency"])) if last else None
+        following = cursor_of((last.key, last.currency)) if last else None
         costs = [cost_view(row) for row in page]
         if _wants_csv(request):
             links = {"Link": f'<{request.rel_url.update_query(after=following)}>; rel="next"'} if following else {}

@@ -25,6 +25,7 @@ from wabus_insights.performance.counting import COUNTS, read_after, read_quantil
 from wabus_insights.performance.spans import spans_of
 from wabus_insights.performance.summary import RATES, comparisons, funnel, rates
 from wabus_insights.tables.costs import reading as costs
+from wabus_insights.tables.costs.reading import Cost
 from wabus_insights.tables.performance import insights, reading
 from wabus_insights.tables.performance.reading import Asked, Row
 
@@ -72,7 +73,7 @@ class TemplatesApi:
                 after=after, limit=query.limit + 1, by_cost=by_cost,
             )  # fmt: skip
 
-        of = dict[tuple[str, str], Sequence[asyncpg.Record]]()
+        of = dict[tuple[str, str], Sequence[Cost]]()
         if query.sort == "cost":
             of = await self._costs(asked)
             rows = await templates(places_by_cost(_spent(of)))
@@ -93,7 +94,7 @@ class TemplatesApi:
             {"period": _period(asked, zones), "templates": found, "next": following, "source": "statuses", "as_of": now}
         )
 
-    async def _costs(self, asked: Asked) -> Mapping[tuple[str, str], Sequence[asyncpg.Record]]:
+    async def _costs(self, asked: Asked) -> Mapping[tuple[str, str], Sequence[Cost]]:
         wanted = costs.Wanted(asked.org_id, asked.first, asked.last, asked.number, asked.country)
         return await costs.of_templates(self.pool(), wanted)
 
@@ -217,11 +218,10 @@ def _sum(rows: Sequence[Row]) -> dict[str, int]:
     return {name: sum(row[name] for row in rows) for name in COUNTS}
 
 
-def _spent(of: Mapping[tuple[str, str], Sequence[asyncpg.Record]]) -> Iterator[Spent]:
+def _spent(of: Mapping[tuple[str, str], Sequence[Cost]]) -> Iterator[Spent]:
     for key, rows in of.items():
         for row in rows:
-            amount = None if row["amount"] is None else Decimal(row["amount"])
-            yield Spent(*key, row["currency"], row["volume"], amount)
+            yield Spent(*key, row.currency, row.volume, None if row.amount is None else Decimal(row.amount))
 
 
 def _group(value: Any) -> str:

@@ -58,7 +58,7 @@ def upgrade() -> None:
             {_SUMS},
             PRIMARY KEY (
                 org_id, first, last, phone_number_id, country, template_id, campaign, waba_id, currency, known
-            )
+            ) INCLUDE (volume, amount)
         )
     """)
     op.execute("COMMENT ON TABLE cost_template_sums IS 'cells of a quarter, a month, or a part of one, together'")

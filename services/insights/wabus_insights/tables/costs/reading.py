@@ -1,12 +1,16 @@
 """What is asked about costs. Each question is answered out of one moment, whatever is counted meanwhile."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
+from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import asyncpg
 from wabus_runtime.postgres.database import Connection
+from wabus_whatsapp.prices.message import Known
 
 from wabus_insights.costs.sums import month_of
 from wabus_insights.tables.costs import sums
@@ -20,19 +24,9 @@ _KEYS: Mapping[str, str] = {
     "campaign": "campaign",
 }
 """What rows are of, as SQL has it."""
-# Amounts are text, as the API tells them: to read a thousand of them as numbers took longer than to add them up.
-_SUMS = """
-    sum(volume)::bigint AS volume, sum(amount)::text AS amount,
-    coalesce(sum(volume) FILTER (WHERE known = 'reported'), 0)::bigint AS reported,
-    coalesce(sum(volume) FILTER (WHERE known = 'free'), 0)::bigint AS free,
-    coalesce(sum(volume) FILTER (WHERE known = 'rated'), 0)::bigint AS rated,
-    coalesce(sum(volume) FILTER (WHERE known = 'estimated'), 0)::bigint AS estimated,
-    coalesce(sum(volume) FILTER (WHERE known = 'unknown'), 0)::bigint AS unknown,
-    (sum(amount) FILTER (WHERE known = 'reported'))::text AS reported_amount,
-    (sum(amount) FILTER (WHERE known = 'free'))::text AS free_amount,
-    (sum(amount) FILTER (WHERE known = 'rated'))::text AS rated_amount,
-    (sum(amount) FILTER (WHERE known = 'estimated'))::text AS estimated_amount
-"""
+_SUREST: Mapping[Known, int] = {
+    known: n for n, known in enumerate(("free", "reported", "rated", "estimated", "unknown"))
+}
 _FILTERED = "($4::text IS NULL OR phone_number_id = $4) AND ($5::text IS NULL OR country = $5)"
 _OF_DAYS = f"{sums.DAYS.format(org='$1', since='$2', to='$3')} WHERE {_FILTERED} AND $6::text IS NULL"
 _OF_A_TEMPLATE = f"cost_days WHERE org_id = $1 AND day BETWEEN $2 AND $3 AND {_FILTERED} AND template_id = $6"
@@ -61,17 +55,45 @@ async def one_moment(pool: asyncpg.Pool) -> AsyncGenerator[Connection]:
         yield connection
 
 
-class Costs(NamedTuple):
-    """What was found, each with volumes, amounts, and how they are known."""
+class Part(NamedTuple):
+    """Messages whose price is known in the same way."""
 
-    rows: Sequence[asyncpg.Record]
+    known: Known
+    volume: int
+    amount: str | None
+    """As text, as it is told: of thousands it takes longer to read and write numbers than to add them up."""
+
+
+class Cost(NamedTuple):
+    """What messages cost together, in one currency."""
+
+    key: str
+    currency: str
+    """Empty where it is not known."""
+    parts: Sequence[Part]
+
+    @property
+    def volume(self) -> int:
+        return sum(part.volume for part in self.parts)
+
+    @property
+    def amount(self) -> str | None:
+        """Of those whose price is known; None where none is."""
+        amounts = [part.amount for part in self.parts if part.amount is not None]
+        return format(sum(map(Decimal, amounts), Decimal(0)), "f") if len(amounts) > 1 else next(iter(amounts), None)
+
+
+class Costs(NamedTuple):
+    """What was found."""
+
+    rows: Sequence[Cost]
     """By key and currency, in their order, as many as were asked for."""
-    totals: Sequence[asyncpg.Record]
+    totals: Sequence[Cost]
     """Of all keys together, by currency; their key is empty."""
 
 
 async def costs(pool: asyncpg.Pool, wanted: Wanted, by: str, after: tuple[str, str] | None, most: int) -> Costs:
-    """Volumes and amounts by a key and currency beyond those before, and of all of them together."""
+    """What messages cost by a key and currency beyond those before, and all of them together."""
     key, rows, more = _KEYS[by], _OF_DAYS, ()
     async with one_moment(pool) as connection:
         if wanted.template is not None:
@@ -79,52 +101,57 @@ async def costs(pool: asyncpg.Pool, wanted: Wanted, by: str, after: tuple[str, s
         elif by in ("template", "campaign"):
             found = await sums.pieces_of(connection, wanted.org_id, wanted.since, wanted.to)
             rows, more = _TEMPLATES, sums.columns_of(found)
-        # First by how it is known too: of many rows one sum each is made, and the eleven of the answer of few.
         all_rows = await connection.fetch(
             f"""
             WITH found AS MATERIALIZED (
-                SELECT {key} AS key, currency, known, sum(volume) AS volume, sum(amount) AS amount FROM {rows}
+                SELECT {key} AS key, currency, known, sum(volume)::bigint AS volume, sum(amount) AS amount FROM {rows}
                 GROUP BY 1, 2, 3 HAVING sum(volume) <> 0
             )
             (
-                SELECT key COLLATE "C" AS key, currency COLLATE "C" AS currency, {_SUMS}, false AS is_total FROM found
-                WHERE $7::text IS NULL OR (key COLLATE "C", currency COLLATE "C") > ($7, $8)
-                GROUP BY 1, 2 ORDER BY 1, 2 LIMIT $9
+                SELECT key COLLATE "C" AS key, currency COLLATE "C" AS currency, known, volume, amount::text, false
+                FROM found WHERE $7::text IS NULL OR (key COLLATE "C", currency COLLATE "C") > ($7, $8)
+                ORDER BY 1, 2 LIMIT $9
             ) UNION ALL (
-                SELECT '', currency COLLATE "C" AS currency, {_SUMS}, true FROM found GROUP BY 2 ORDER BY 2
+                SELECT '', currency COLLATE "C" AS currency, known, sum(volume)::bigint, sum(amount)::text, true
+                FROM found GROUP BY 2, 3 ORDER BY 2
             )
             """,  # noqa: S608
             *wanted,
             *(after or (None, None)),
-            most,
+            most * len(_SUREST),
             *more,
         )
-    return Costs([row for row in all_rows if not row["is_total"]], [row for row in all_rows if row["is_total"]])
+    rows_of = [
+        [Cost(key, currency, _parts(each)) for (key, currency), each in groupby(some, itemgetter(0, 1))]
+        for some in ([row for row in all_rows if not row[5]], [row for row in all_rows if row[5]])
+    ]
+    return Costs(rows_of[0][:most], rows_of[1])
 
 
-async def of_templates(pool: asyncpg.Pool, wanted: Wanted) -> Mapping[tuple[str, str], Sequence[asyncpg.Record]]:
-    """The same of each template, by its id and its account's: a row for each currency."""
+async def of_templates(pool: asyncpg.Pool, wanted: Wanted) -> Mapping[tuple[str, str], Sequence[Cost]]:
+    """The same of each template, by its id and its account's: one for each currency."""
     async with one_moment(pool) as connection:
         found = await sums.pieces_of(connection, wanted.org_id, wanted.since, wanted.to)
         rows = await connection.fetch(
             f"""
-            SELECT key, waba_id, currency COLLATE "C" AS currency, {_SUMS}
-            FROM (
-                SELECT template_id AS key, waba_id, currency, known, sum(volume) AS volume, sum(amount) AS amount
-                FROM {sums.TEMPLATES.format(org="$1", number="$2", country="$3", firsts="$4", lasts="$5", signs="$6")}
-                WHERE template_id <> '' GROUP BY 1, 2, 3, 4 HAVING sum(volume) <> 0
-            ) AS found
-            GROUP BY 1, 2, 3 ORDER BY 3
+            SELECT template_id, currency COLLATE "C", known, sum(volume)::bigint, sum(amount)::text, waba_id
+            FROM {sums.TEMPLATES.format(org="$1", number="$2", country="$3", firsts="$4", lasts="$5", signs="$6")}
+            WHERE template_id <> '' GROUP BY 1, 2, 3, 6 HAVING sum(volume) <> 0 ORDER BY 1, 6, 2
             """,  # noqa: S608
             wanted.org_id,
             wanted.number,
             wanted.country,
             *sums.columns_of(found),
         )
-    of: dict[tuple[str, str], list[asyncpg.Record]] = {}
-    for row in rows:
-        of.setdefault((row["key"], row["waba_id"]), []).append(row)
+    of: dict[tuple[str, str], list[Cost]] = {}
+    for (template_id, waba_id, currency), each in groupby(rows, itemgetter(0, 5, 1)):
+        of.setdefault((template_id, waba_id), []).append(Cost(template_id, currency, _parts(each)))
     return of
+
+
+def _parts(rows: Iterable[asyncpg.Record]) -> list[Part]:
+    """What is known of one place, the surest first."""
+    return sorted((Part(row[2], row[3], row[4]) for row in rows), key=lambda part: _SUREST[part.known])
 
 
 async def charged(pool: asyncpg.Pool, scope: str, category: str, month: date) -> dict[str, int]:
