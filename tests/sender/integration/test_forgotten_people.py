@@ -70,7 +70,14 @@ async def test_nothing_is_left_of_who_is_forgotten_by_any_of_their_ids(
 
     await eventually(is_told)
     held = await rows_with(sender_tables, EVERYTHING)
-    assert {name.partition(".")[2] for name in held} >= {"sends", "contacts", "windows", "preferences", "successors"}
+    assert {name.partition(".")[2] for name in held} >= {
+        "sends",
+        "contacts",
+        "windows",
+        "preferences",
+        "successors",
+        "holders",
+    }
     key, line = load(IdentitySettings).identity_bytes, datetime.now(UTC) + timedelta(seconds=1)
     await sending.publisher.publish([line_at(ContactForgotten, identity_of(key, ContactForgotten, by), line)])
 

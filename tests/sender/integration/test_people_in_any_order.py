@@ -35,9 +35,9 @@ from wabus_whatsapp.ids import Ids
 
 START = datetime(2026, 11, 30, 12, tzinfo=UTC)
 KEY = b"a key of thirty-two bytes or more"
-NUMBER, NEW_NUMBER = "4915123456789", "4915100000002"
-ANNA, ANNA_LATER, ANNA_LAST, STRANGER = "DE.1", "DE.2", "DE.3", "DE.9"
-IDENTIFIERS = (NUMBER, NEW_NUMBER, ANNA, ANNA_LATER, ANNA_LAST, STRANGER)
+NUMBER, NEW_NUMBER, STRANGERS_NEW = "4915123456789", "4915100000002", "4915100000003"
+ANNA, ANNA_LATER, ANNA_LAST, STRANGER, STRANGER_LATER = "DE.1", "DE.2", "DE.3", "DE.9", "DE.10"
+IDENTIFIERS = (NUMBER, NEW_NUMBER, STRANGERS_NEW, ANNA, ANNA_LATER, ANNA_LAST, STRANGER, STRANGER_LATER)
 
 
 @pytest.fixture
@@ -87,6 +87,7 @@ def copied(minutes: float, number: str | None, user: str | None) -> Event:
     return StandbyReceived(**about(minutes), **who(number, user), kind="message", wamid=wamid, message_type="text")
 
 
+MOVED_ON = became(90_100, (NUMBER, STRANGER), (STRANGERS_NEW, STRANGER_LATER))
 RENUMBERED = became(40, (NUMBER, ANNA), (NEW_NUMBER, ANNA_LATER))
 Story = Sequence[Sequence[Event]]
 """Parts that follow one another; what is in one may be told in any order."""
@@ -121,12 +122,43 @@ STORIES: dict[str, Story] = {
         [wrote(20, NUMBER, None), became(40, (NUMBER, None), (NEW_NUMBER, None))],
         [wrote(90_000, NUMBER, STRANGER), prefers(90_001, "stop", STRANGER)],
     ],
+    "whose number a stranger gets and leaves": [
+        [wrote(20, NUMBER, ANNA), opted(OptedOut, 21, NUMBER), handed(22, "control_taken", NUMBER)],
+        [wrote(90_000, NUMBER, STRANGER)],
+        [MOVED_ON],
+    ],
+    "whose number a stranger gets and leaves without ids": [
+        [wrote(20, NUMBER, ANNA), opted(OptedOut, 21, NUMBER)],
+        [wrote(90_000, NUMBER, STRANGER)],
+        [became(90_100, (NUMBER, None), (STRANGERS_NEW, None))],
+    ],
+    "whose id changes after a stranger has the number": [
+        [wrote(20, NUMBER, ANNA)],
+        [wrote(90_000, NUMBER, STRANGER), opted(OptedOut, 90_001, NUMBER)],
+        [became(90_050, (None, ANNA), (None, ANNA_LATER))],
+    ],
+    "without ids, leaves a number that a stranger gets and leaves": [
+        [wrote(20, NUMBER, None), opted(OptedOut, 21, NUMBER), became(40, (NUMBER, None), (NEW_NUMBER, None))],
+        [wrote(90_000, NUMBER, STRANGER)],
+        [MOVED_ON],
+    ],
+    "has another number of which nothing was told": [
+        [wrote(20, NUMBER, ANNA)],
+        [wrote(60, NEW_NUMBER, ANNA)],
+        [wrote(90_000, NUMBER, STRANGER)],
+        [MOVED_ON],
+    ],
+    "whose id changed while they had the number": [
+        [opted(OptedOut, 12, NUMBER), wrote(20, NUMBER, ANNA), became(30, (None, ANNA), (None, ANNA_LATER))],
+        [wrote(35, NUMBER, ANNA_LATER)],
+        [became(40, (NUMBER, None), (NEW_NUMBER, None))],
+    ],
 }
 
 
 async def fold(tables: asyncpg.Pool, batches: Sequence[Sequence[Event]]) -> None:
     await tables.execute(
-        "TRUNCATE contacts, windows, preferences, thread_owners, opt_outs, successors, conversation_ids"
+        "TRUNCATE contacts, windows, preferences, thread_owners, opt_outs, successors, holders, conversation_ids"
     )
     apply = declared(NAME, KEY, Directory(load(SenderFoldSettings))).applying(load(SenderFoldSettings))
     for batch in batches:
@@ -197,9 +229,59 @@ async def test_an_answer_into_a_conversation_goes_to_who_is_in_it(tables: asyncp
     told = [event.model_copy(update={"org_id": ORG}) for part in STORIES[story] for event in part]
     threads = threads_of(gather(facts(told), rules(ids=ids, scope=scope)), ids)
     people = [thread for thread in threads if thread.place.person_id]
-    assert len(people) == (2 if "somebody else" in story else 1)
+    strangers = any(event.time > START + timedelta(days=1) for event in told)
+    assert len(people) == 1 + strangers
     for thread in people:
         found = await contacts.address(tables, ORG, thread.place.conversation_id)
         assert found, thread.place
         is_stranger = any(message.at > START + timedelta(days=1) for message in thread.messages)
-        assert (found.user_id == STRANGER, found.wa_id == NUMBER) == (is_stranger, is_stranger)
+        assert (found.user_id in (STRANGER, STRANGER_LATER) or found.wa_id == STRANGERS_NEW) == is_stranger
+        assert is_stranger or not strangers or found.wa_id != NUMBER
+
+
+@pytest.mark.parametrize(
+    ("story", "answered_at"),
+    [
+        ("whose number a stranger gets and leaves", (None, ANNA)),
+        ("whose number a stranger gets and leaves without ids", (None, ANNA)),
+        ("without ids, leaves a number that a stranger gets and leaves", (NEW_NUMBER, None)),
+        ("has another number of which nothing was told", (NEW_NUMBER, ANNA)),
+    ],
+)
+async def test_nobody_is_answered_at_the_new_number_of_a_stranger_who_had_theirs(
+    tables: asyncpg.Pool, story: str, answered_at: tuple[str | None, str | None]
+) -> None:
+    """A conversation is named by the number that they had: an answer would go to somebody else altogether."""
+    told = STORIES[story]
+    await fold(tables, told)
+    assert (await known(tables))["now"][NUMBER] == answered_at
+    assert await successors.current(tables, ORG, STRANGER) != answered_at
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        "whose number a stranger gets and leaves",
+        "whose number a stranger gets and leaves without ids",
+        "without ids, leaves a number that a stranger gets and leaves",
+    ],
+)
+async def test_a_stranger_who_leaves_a_number_does_not_take_the_stop_of_whoever_had_it_first_along(
+    tables: asyncpg.Pool, story: str
+) -> None:
+    await fold(tables, STORIES[story])
+    found = await known(tables)
+    assert (ORG, STRANGERS_NEW) not in found["opted out"]
+    assert found["taken"][STRANGERS_NEW] is None
+
+
+async def test_a_stranger_with_the_old_number_opts_nobody_out_whose_id_changes_later(tables: asyncpg.Pool) -> None:
+    await fold(tables, STORIES["whose id changes after a stranger has the number"])
+    assert (ORG, ANNA_LATER) not in (await known(tables))["opted out"]
+
+
+async def test_a_stop_from_before_an_id_changed_is_kept_by_the_same_person_at_their_new_number(
+    tables: asyncpg.Pool,
+) -> None:
+    await fold(tables, STORIES["whose id changed while they had the number"])
+    assert (ORG, NEW_NUMBER) in (await known(tables))["opted out"]

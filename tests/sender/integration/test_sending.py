@@ -282,7 +282,7 @@ async def test_of_who_is_forgotten_nothing_is_left_and_an_answer_finds_its_conve
         return answer.status == 404
 
     await eventually(forgotten)
-    for table in ("sends", "heard", "contacts", "windows", "conversation_ids", "successors"):
+    for table in ("sends", "heard", "contacts", "windows", "conversation_ids", "successors", "holders"):
         assert await sender_tables.fetchval(f"SELECT count(*) FROM {table}") == 0, table
 
 
@@ -347,7 +347,7 @@ async def test_who_has_another_number_is_answered_there_and_a_stranger_with_the_
         while await keeping.delete_contacts(sender_tables, before, 100):
             pass
         assert (await address("user_id", "DE.1") is not None) is kept
-    for table in ("contacts", "windows", "conversation_ids", "successors"):
+    for table in ("contacts", "windows", "conversation_ids", "successors", "holders"):
         assert await sender_tables.fetchval(f"SELECT count(*) FROM {table}") == 0, table
 
 

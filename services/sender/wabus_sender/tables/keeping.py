@@ -66,6 +66,8 @@ async def delete_contacts(pool: asyncpg.Pool, before: datetime, most: int) -> in
             "DELETE FROM free_entries WHERE org_id = $1 AND value = $2",
             "DELETE FROM conversation_ids WHERE org_id = $1 AND value = $2",
             "DELETE FROM successors WHERE org_id = $1 AND value = $2",
+            "DELETE FROM holders WHERE org_id = $1 AND value = $2",
+            "DELETE FROM holders WHERE org_id = $1 AND holder = $2",
         ):
             await connection.executemany(statement, [(row["org_id"], row["value"]) for row in rows])
         return len(rows)

@@ -47,6 +47,7 @@ HOLDINGS = Holdings(
             _ORGANISATION,
             contact=f"(org_id, value) IN ({_CONTACT}) OR (org_id, successor) IN ({_CONTACT})",
         ),
+        Table("holders", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT}) OR (org_id, holder) IN ({_CONTACT})"),
         Table("conversation_ids", _ORGANISATION, contact=f"(org_id, value) IN ({_CONTACT})"),
         # A person is known by it for longer than as a contact.
         Table("opt_outs", _ORGANISATION, contact="value = $1 AND ($2::text IS NULL OR org_id = $2)"),

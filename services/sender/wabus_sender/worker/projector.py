@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache, partial, reduce
 from uuid import UUID
 
@@ -68,7 +68,7 @@ from wabus_sender.tables.experiments import InArm, Link
 from wabus_sender.tables.people import blocks, contacts, free_entries, opt_outs, read_marks, successors, thread_owners
 from wabus_sender.tables.people.contacts import Choice, Contact, Wrote
 from wabus_sender.tables.people.erasing import erase
-from wabus_sender.tables.people.successors import Successor
+from wabus_sender.tables.people.successors import Holder, Successor
 from wabus_sender.tables.sends import Asked
 
 NAME = sends.PROJECTION
@@ -81,6 +81,8 @@ DUE = "sender_due"
 DIRECTORY_TIMEOUT = 60.0  # seconds for the accounts to be read at the start
 RELEASED_AT_ONCE = 5_000  # sends
 IDENTITIES_REMEMBERED = 50_000
+JUST_BEFORE = timedelta(microseconds=1)
+"""Until then somebody had what they have no more."""
 
 
 async def run(
@@ -211,7 +213,7 @@ class _Folding:
             if value
         ]
         changes = [*self._changes(records)]
-        persons, wrote, conversations = self._persons(seen, of_sends, changes)
+        persons, holders, wrote, conversations = self._persons(seen, of_sends, changes)
         came_in = [record.event for record in records if isinstance(record.event, MessageReceived)]
         of_experiments = [record.event for record in records if record.topic == INSIGHTS.name]
         of_teams = [record.event for record in records if isinstance(record.event, TeamsChanged)]
@@ -236,6 +238,7 @@ class _Folding:
             if drawn or links:
                 await experiments.write_arms(connection, drawn, links)
             await contacts.write(connection, persons, wrote, conversations)
+            await successors.write_holders(connection, holders)
             if choices:
                 await contacts.write_choices(connection, choices)
             if owners or copied:
@@ -320,12 +323,15 @@ class _Folding:
         seen: Sequence[tuple[str, str, Seen]],
         of_sends: Sequence[Recorded],
         changes: Sequence[tuple[ContactIdentityChanged, list[Successor]]],
-    ) -> tuple[list[Contact], list[Wrote], dict[str, tuple[str, str, str]]]:
+    ) -> tuple[list[Contact], list[Holder], list[Wrote], dict[str, tuple[str, str, str]]]:
         persons: dict[tuple[str, str], Contact] = {}
+        holders: dict[tuple[str, str, str], datetime] = {}
         wrote: dict[tuple[str, str, str], Wrote] = {}
         conversations: dict[str, tuple[str, str, str]] = {}
 
         def add(org_id: str, value: str, other: str | None, at: datetime) -> None:
+            if other and value.isdigit() and not other.isdigit():
+                holders[org_id, value, other] = min(at, holders.get((org_id, value, other), at))
             known = persons.get((org_id, value))
             if known is None:
                 named = self._forgotten_as(value, org_id), self._forgotten_as(value, "")
@@ -357,21 +363,22 @@ class _Folding:
                     )
         for event, links in changes:
             org_id = self._owner(event) or ""
-            for wa_id, user_id in (
-                (event.previous_wa_id, event.previous_user_id),
-                (event.current_wa_id, event.current_user_id),
+            for wa_id, user_id, at in (
+                (event.previous_wa_id, event.previous_user_id, event.time - JUST_BEFORE),
+                (event.current_wa_id, event.current_user_id, event.time),
             ):
                 number = wa_id and contact_id(wa_id)
                 for value, other in ((number, user_id), (user_id, number)):
                     if value and links:
-                        add(org_id, value, other, event.time)
+                        add(org_id, value, other, at)
         for record in of_sends:
             event = record.event
             if isinstance(event, SendRequested) and event.org_id:
                 for value, other in ((event.to, event.recipient), (event.recipient, event.to)):
                     if value:
                         add(event.org_id, value, other, event.time)
-        return list(persons.values()), list(wrote.values()), conversations
+        held = [Holder(*who, first_at) for who, first_at in holders.items()]
+        return list(persons.values()), held, list(wrote.values()), conversations
 
     def _conversation_ids(
         self, org_id: str, waba_id: str, phone_number_id: str, value: str, kind: str

@@ -36,6 +36,7 @@ _BY_ORGANISATION = (
     """,
     "DELETE FROM contacts WHERE org_id = $1 AND seen_at <= $2",
     "DELETE FROM successors WHERE org_id = $1 AND at <= $2",
+    "DELETE FROM holders WHERE org_id = $1 AND first_at <= $2",
     "DELETE FROM known_accounts WHERE org_id = $1 AND at <= $2",
     "DELETE FROM blocks WHERE org_id = $1 AND changed_at <= $2",
     "DELETE FROM opt_outs WHERE org_id = $1 AND at <= $2",
@@ -55,7 +56,7 @@ _BY_ACCOUNT = (
     "DELETE FROM opt_outs_untold WHERE waba_id = $1 AND at <= $2",
     """
     DELETE FROM windows WHERE phone_number_id IN (SELECT phone_number_id FROM known_numbers WHERE waba_id = $1)
-        AND greatest(user_last_at, maybe_at) <= $2
+        AND greatest(user_last_at, maybe_at, refused_at) <= $2
     """,
     """
     DELETE FROM preferences WHERE phone_number_id IN (SELECT phone_number_id FROM known_numbers WHERE waba_id = $1)
@@ -107,6 +108,7 @@ _BY_CONTACT = (
     "DELETE FROM opt_outs_untold WHERE org_id = $1 AND $2 IN (wa_id, user_id) AND at <= $3",
     "DELETE FROM conversation_ids WHERE org_id = $1 AND value = $2 AND $3::timestamptz IS NOT NULL",
     "DELETE FROM successors WHERE org_id = $1 AND $2 IN (value, successor) AND at <= $3",
+    "DELETE FROM holders WHERE org_id = $1 AND $2 IN (value, holder) AND first_at <= $3",
     "UPDATE contacts SET other = NULL, other_at = NULL WHERE org_id = $1 AND other = $2 AND other_at <= $3",
     "UPDATE contacts SET other = NULL, other_at = NULL WHERE org_id = $1 AND value = $2 AND other_at <= $3",
     "DELETE FROM contacts WHERE org_id = $1 AND value = $2 AND seen_at <= $3",
