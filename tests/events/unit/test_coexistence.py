@@ -257,6 +257,21 @@ def test_errors_of_all_of_a_history_are_told_beside_what_has_come() -> None:
         assert codes == [[] for _ in chunks] + [[131000]]
 
 
+def test_what_stands_beside_the_errors_of_a_history_is_kept() -> None:
+    value = value_of(errors=[{"code": 131000}], hint="x")
+    assert only_fact(HistoryProgressed, "history", value).value == value
+    chunks = [{"errors": [{"code": 131000}]}]
+    ids = [each.id for each in facts_of("history", value_of(history=chunks, errors=[{"code": 131000}]))]
+    assert len(set(ids)) == 2
+
+
+def test_a_number_that_is_shown_beside_a_user_id_is_not_hidden() -> None:
+    message = past(BUSINESS, "wamid.1", to=CUSTOMER, to_user_id="DE.1")
+    event, _ = facts_of("history", value_of(history=[chunk({"messages": [message]})]))
+    assert isinstance(event, MessageImported)
+    assert (event.contact, event.user_id, event.from_business) == (CUSTOMER, "DE.1", True)
+
+
 def test_errors_of_a_history_that_have_no_code_are_kept() -> None:
     value = value_of(errors=[{"title": "?"}])
     assert only_fact(Unrecognised, "history", value).value == value

@@ -140,7 +140,8 @@ async def test_what_messages_cost_from_metas_file_to_the_answer(
         "utility,EUR,3,0.131200,rated,0,,,0.131200,",
     ]
     assert (await ask("/costs?from=2026-11-02&to=2026-11-01", status=422))["code"] == "invalid_request"
-    assert (await ask("/costs?from=2020-01-01&to=2026-11-01", status=422))["fields"] == ["from", "to"]
+    for period in ("from=2020-01-01&to=2026-11-01", "from=9999-12-01&to=9999-12-31", "to=0001-01-01"):
+        assert (await ask(f"/costs?by=template&{period}", status=422))["fields"] == ["from", "to"]
 
     async def estimate(body: dict[str, Any], code: int = 200, org: str = ORG) -> Any:
         async with client.post("/costs/estimate", json=body, headers=bearer(org, "member")) as answer:

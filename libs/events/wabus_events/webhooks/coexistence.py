@@ -107,8 +107,8 @@ def facts_in_history(value: Json, about: About) -> Iterator[Event | None]:
         else:
             yield _medium(kind, item, own, number, about)
 
-    failed = _failed(value, about)
     count = sum(len(items_of(value, kind)) for kind in _LISTS)
+    failed = _failed(value, about, alone=count == 0)
     if count or failed is None:
         told_apart = failed is not None and count > 1
         items = {name: part for name, part in value.items() if name != "errors"} if told_apart else value
@@ -117,14 +117,18 @@ def facts_in_history(value: Json, about: About) -> Iterator[Event | None]:
         yield failed
 
 
-def _failed(value: Json, about: About) -> HistoryProgressed | None:
-    """Errors of all of it, which stand in the value and in none of its chunks; None where there are none."""
+def _failed(value: Json, about: About, *, alone: bool) -> HistoryProgressed | None:
+    """Errors of all of it, which stand in the value and in none of its chunks; None where there are none.
+
+    Where they are `alone` it has all that the value has.
+    """
     errors = items_of(value, "errors")
     if not errors:
         return None
     try:
         number = number_in(value["metadata"], about)
-        return _progress({}, shared_with(value, errors=errors), 0, codes_of(errors), number, about)
+        own = value if alone else shared_with(value, errors=errors)
+        return _progress({}, own, 0, codes_of(errors), number, about, "value")
     except UNFIT:
         return None  # whatever it is, it is kept with the rest
 
@@ -169,11 +173,11 @@ def _chunk(chunk: Any, value: Json, number: Number, about: About) -> Iterator[Ev
 
 
 def _progress(
-    told: Json, value: Json, count: int, errors: list[int], number: Number, about: About
+    told: Json, value: Json, count: int, errors: list[int], number: Number, about: About, *where: str
 ) -> HistoryProgressed:
     """Its id is where it is in the history; another synchronisation, which tells the same again, has another entry."""
     places = (str(told.get(name)) for name in ("phase", "chunk_order", "progress"))
-    parts = (number["phone_number_id"], *places, str(count), ",".join(map(str, errors)), *about.entry_id_parts)
+    parts = (number["phone_number_id"], *places, str(count), ",".join(map(str, errors)), *about.entry_id_parts, *where)
     return HistoryProgressed(
         **number,
         id=fact_id(HistoryProgressed.type, *parts),
@@ -290,7 +294,7 @@ def _told_of(who: Person, item: Json, business: str) -> dict[str, str | None]:
     to, sender = person_of(item, (), TO), person_of(item, (), FROM)
     beside = next((each.contact for each in (to, sender) if digits_of(each.contact) not in ("", business)), "")
     return {
-        "contact": known(who.contact or who.user_id or to.user_id or sender.user_id or beside),
+        "contact": known(who.contact or who.user_id or beside or to.user_id or sender.user_id or ""),
         "user_id": who.user_id or to.user_id or sender.user_id,
         "parent_user_id": who.parent_user_id or to.parent_user_id or sender.parent_user_id,
     }

@@ -25,6 +25,8 @@ from wabus_insights.costs.estimating import InMarket, estimate
 from wabus_insights.tables.costs import prices, reading
 
 USUALLY = timedelta(days=30)
+FUTURE = timedelta(days=LONGEST)
+EARLIEST = date(2009, 1, 1)  # when WhatsApp began
 CSV = "text/csv"
 COLUMNS = ("key", "currency", "volume", "amount", "known", "unpriced", "reported", "free", "rated", "estimated")
 
@@ -42,13 +44,13 @@ class CostsApi:
         asked, now = checked(CostsQuery, query_of(request)), datetime.now(UTC)
         zones = [account.time_zone for account in self.directory.accounts_of(caller.org_id)]
         to = asked.to or max((local_day(now, zone) for zone in zones), default=now.date())
-        since = asked.from_ or to - USUALLY
-        if since > to or (to - since).days > LONGEST:
+        since = asked.from_ or max(to, EARLIEST) - USUALLY
+        if since > to or (to - since).days > LONGEST or since < EARLIEST or to > (now + FUTURE).date():
             raise Problem(
                 422,
                 "invalid_request",
                 "The request is invalid",
-                f"`from` is not after `to`, and at most {LONGEST} days before it.",
+                f"`from` is not after `to`, at most {LONGEST} days before it, and neither is in another age.",
                 fields=["from", "to"],
             )
         wanted = reading.Wanted(caller.org_id, since, to, asked.number, asked.country, asked.template)

@@ -16,7 +16,8 @@ from wabus_insights.costs.sums import PART, Piece, Span, pieces, sums_with
 _LOCK = 0x73756D73  # "sums": whoever holds it alone writes sums
 OVER_AFTER = timedelta(days=2)
 """A day is over everywhere when UTC has come so far; sums of what is not over would be made again and again."""
-_CHANGED = "SELECT day FROM cost_changes WHERE org_id = {org} AND day BETWEEN {since} AND {to}"
+# Each day once: one that changes all the time is noted with each batch, and PostgreSQL compares with each note.
+_CHANGED = "SELECT DISTINCT day FROM cost_changes WHERE org_id = {org} AND day BETWEEN {since} AND {to}"
 _OF_DAYS = "org_id, day, waba_id, phone_number_id, country, market, category, pricing_type, currency, known"
 _OF_TEMPLATES = "template_id, campaign, waba_id, currency, known"
 
@@ -146,7 +147,7 @@ async def sum_up_templates(pool: asyncpg.Pool, size: int, made_of: int, today: d
                     WHERE part.org_id = due.org_id AND part.first >= due.first AND part.last <= due.last
                         AND part.last - part.first < due.last - due.first
                 )
-                LIMIT $4
+                ORDER BY org_id, first LIMIT $4
             ) RETURNING org_id, first, last
             """,
             size,
