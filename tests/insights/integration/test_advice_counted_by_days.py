@@ -14,8 +14,10 @@ import pytest
 from wabus_insights.advice.evidence import Repetition
 from wabus_insights.tables.planning import advice, advice_days
 from wabus_insights.tables.planning.advice_days import Day
+from wabus_insights.worker import projector
 from wabus_insights.worker.planning.advising import Advising
-from wabus_insights.worker.planning.counting import days_of, wanted
+from wabus_insights.worker.planning.counting import Counting, days_of, wanted
+from wabus_runtime.settings import KafkaSettings
 from waiting import Eventually
 
 ORG, LONG, SHORT = "demo", 60.0, 0.2
@@ -94,6 +96,11 @@ async def busy(pool: asyncpg.Pool) -> AsyncGenerator[None]:
         yield
 
 
+async def begun(pool: asyncpg.Pool) -> bool:
+    """Whether a second day is looked at."""
+    return await pool.fetchval("SELECT count(*) FROM advice_days") > 1
+
+
 async def waits(pool: asyncpg.Pool) -> bool:
     return bool(await pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
@@ -152,17 +159,53 @@ async def test_a_day_that_has_settled_takes_the_place_of_what_was_counted_at_its
     assert sums(await counted(insights_tables, "join_messages")) == naive(rows, "join_messages")
 
 
-async def test_a_day_with_more_messages_than_time_is_counted_in_smaller_parts(insights_tables: asyncpg.Pool) -> None:
+async def test_who_sends_more_in_a_day_than_can_be_counted_at_once_is_advised_all_the_same(
+    topics: KafkaSettings, insights_tables: asyncpg.Pool, eventually: Eventually
+) -> None:
     rows = messages(100)
     await write(insights_tables, rows)
+
+    async def cut() -> bool:
+        return bool(await insights_tables.fetchval("SELECT count(*) FROM advice_days WHERE parts > 1"))
+
+    async with busy(insights_tables):
+        looking = asyncio.create_task(
+            Counting(topics, insights_tables, projector.NAME, limit=1.0).look(NOW, lambda: None)
+        )
+        await eventually(cut)
+    await looking
+    assert await advice_days.missing(insights_tables, wanted(NOW)) == []
+    assert await cut()
+    for kind in ("join_messages", "repeated_template"):
+        assert sums(await counted(insights_tables, kind)) == naive(rows, kind)
+
+
+async def test_a_day_that_another_worker_has_begun_is_not_waited_for(
+    insights_tables: asyncpg.Pool, eventually: Eventually
+) -> None:
     day = wanted(NOW)[-1]
     async with busy(insights_tables):
-        with pytest.raises(TimeoutError):
-            await advice_days.count_part(insights_tables, day, NOW, SHORT)
-    await insights_tables.execute("INSERT INTO advice_days (day, settled) VALUES ($1, $2)", *day)
-    assert await advice_days.split(insights_tables, day)
-    assert await advice_days.count_part(insights_tables, day, NOW, LONG) == "part"
-    assert await advice_days.count_part(insights_tables, day, NOW, LONG) == "whole"
+        first = asyncio.create_task(advice_days.count_part(insights_tables, day, NOW, LONG))
+        await eventually(lambda: waits(insights_tables))
+        second = await asyncio.wait_for(advice_days.count_part(insights_tables, day, NOW, LONG), 15)
+    assert (second, await first) == ("taken", "whole")
+    assert await insights_tables.fetchval("SELECT parts FROM advice_days") == 1
+
+
+async def test_a_day_that_can_not_be_cut_any_smaller_keeps_no_other_from_being_counted(
+    topics: KafkaSettings, insights_tables: asyncpg.Pool, eventually: Eventually
+) -> None:
+    largest = wanted(NOW)[0]
+    await insights_tables.execute(
+        "INSERT INTO advice_days (day, settled, parts) VALUES ($1, $2, $3)", *largest, advice_days.MOST_PARTS
+    )
+    async with busy(insights_tables):
+        looking = asyncio.create_task(
+            Counting(topics, insights_tables, projector.NAME, limit=1.0).look(NOW, lambda: None)
+        )
+        await eventually(lambda: begun(insights_tables))
+    await looking
+    assert await advice_days.missing(insights_tables, wanted(NOW)) == [largest]
 
 
 async def test_advice_that_is_not_of_now_is_said_to_be_and_stays_until_it_is(insights_tables: asyncpg.Pool) -> None:

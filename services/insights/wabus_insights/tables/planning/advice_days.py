@@ -92,20 +92,21 @@ async def missing(pool: asyncpg.Pool, wanted: Sequence[Day]) -> list[Day]:
     return [day for day in wanted if day not in counted]
 
 
-Progress = Literal["part", "whole", "taken"]
-"""Whether a part of a day is counted, or the last one; or another process counts the day, or has."""
+Progress = Literal["part", "whole", "smaller", "too_long", "taken"]
+"""Whether a part of a day is counted, or the last one; or the parts are smaller from now on, or can't be although one
+takes too long; or another process counts the day, or has."""
 
 
 async def count_part(pool: asyncpg.Pool, day: Day, now: datetime, limit: float) -> Progress:
-    """Count the next part of a day.
+    """Count the next part of a day; if that takes too long, have the day counted anew in twice as many.
 
-    `limit` is for each of the statements, in seconds. Raises `TimeoutError` where one takes longer.
+    `limit` is for each of the statements over messages, in seconds.
     """
-    begin = datetime.combine(day.day, time(), UTC)
+    # By itself, so that it stays whatever becomes of the part, and nobody waits for it as long as that takes.
+    await pool.execute(
+        "INSERT INTO advice_days (day, settled) VALUES ($1, $2) ON CONFLICT (day, settled) DO NOTHING", *day
+    )
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(
-            "INSERT INTO advice_days (day, settled) VALUES ($1, $2) ON CONFLICT (day, settled) DO NOTHING", *day
-        )
         row = await connection.fetchrow(
             """
             SELECT parts, done FROM advice_days WHERE day = $1 AND settled = $2 AND counted_at IS NULL
@@ -115,10 +116,11 @@ async def count_part(pool: asyncpg.Pool, day: Day, now: datetime, limit: float) 
         )
         if row is None:
             return "taken"
-        for statement in (_MESSAGES, _BURSTS, _REPEATS):
-            await connection.execute(
-                statement, *day, begin, begin + timedelta(days=1), row["parts"], row["done"], timeout=limit
-            )
+        try:
+            async with connection.transaction():
+                await _count_people(connection, day, row["parts"], row["done"], limit)
+        except TimeoutError:
+            return await _split(connection, day, row["parts"])
         whole = row["done"] + 1 >= row["parts"]
         await connection.execute(
             "UPDATE advice_days SET done = done + 1, counted_at = $3 WHERE day = $1 AND settled = $2",
@@ -128,20 +130,20 @@ async def count_part(pool: asyncpg.Pool, day: Day, now: datetime, limit: float) 
         return "whole" if whole else "part"
 
 
-async def split(pool: asyncpg.Pool, day: Day) -> bool:
-    """Count a day anew in twice as many parts; whether there can be so many."""
-    async with pool.acquire() as connection, connection.transaction():
-        row = await connection.fetchrow(
-            """
-            UPDATE advice_days SET parts = parts * 2, done = 0
-            WHERE day = $1 AND settled = $2 AND counted_at IS NULL AND parts < $3 RETURNING 1
-            """,
-            *day,
-            MOST_PARTS,
-        )
-        if row:
-            await connection.execute("DELETE FROM advice_counts WHERE day = $1 AND settled = $2", *day)
-    return row is not None
+async def _count_people(connection: Connection, day: Day, parts: int, part: int, limit: float) -> None:
+    begin = datetime.combine(day.day, time(), UTC)
+    for statement in (_MESSAGES, _BURSTS, _REPEATS):
+        await connection.execute(statement, *day, begin, begin + timedelta(days=1), parts, part, timeout=limit)
+
+
+async def _split(connection: Connection, day: Day, parts: int) -> Progress:
+    if parts >= MOST_PARTS:
+        return "too_long"
+    await connection.execute(
+        "UPDATE advice_days SET parts = $3, done = 0 WHERE day = $1 AND settled = $2", *day, parts * 2
+    )
+    await connection.execute("DELETE FROM advice_counts WHERE day = $1 AND settled = $2", *day)
+    return "smaller"
 
 
 async def ask_anew(pool: asyncpg.Pool) -> None:

@@ -22,7 +22,7 @@ OVER_AFTER = timedelta(minutes=15)
 """A day's end is counted after so much: by then most statuses that tell a price have come."""
 SETTLED_AFTER = timedelta(days=2)
 """So long after its end a day is counted once more, for the last time."""
-LIMIT = 60.0  # seconds for a statement over a part of a day
+LIMIT = 40.0  # seconds for a statement over a part of a day: its three end before the loop is taken for stuck
 LOOK_EVERY = 5.0  # seconds
 
 logger = structlog.get_logger()
@@ -73,13 +73,17 @@ class Counting:
         """Count a day to its end; whether we have."""
         while True:
             beat()
-            try:
-                progress = await advice_days.count_part(self.pool, day, now, self.limit)
-                if progress != "part":
-                    return progress == "whole"
-            except TimeoutError:
-                logger.warning("a day is counted in smaller parts", action="advice_day_split", day=str(day.day))
-                if not await advice_days.split(self.pool, day):
+            match await advice_days.count_part(self.pool, day, now, self.limit):
+                case "part":
+                    continue
+                case "smaller":
+                    logger.warning("a day is counted in smaller parts", action="advice_day_split", day=str(day.day))
+                case "too_long":
+                    logger.error("a day is too large to be counted", action="advice_day_too_long", day=str(day.day))
+                    return False
+                case "whole":
+                    return True
+                case "taken":
                     return False
 
     async def _is_folded(self, day: date) -> bool:
