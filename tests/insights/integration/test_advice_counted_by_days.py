@@ -88,6 +88,18 @@ async def count(pool: asyncpg.Pool, parts: int = 1, limit: float = LONG) -> None
             pass
 
 
+async def not_delivered(pool: asyncpg.Pool) -> dict[str, Any]:
+    """Let three messages to one person fail on the last whole day; returns what they have in common."""
+    lost = {
+        "org_id": ORG, "waba_id": "1", "phone_number_id": "9", "kind": "text", "number_id": UUID(int=7),
+        "failed_code": 131026, "bits": 16,
+    }  # fmt: skip
+    for number in range(3):
+        at = TODAY - timedelta(hours=number + 1)
+        await write(pool, [lost | {"message_id": UUID(int=number), "at": at, "accepted_at": at}])
+    return lost
+
+
 @asynccontextmanager
 async def busy(pool: asyncpg.Pool) -> AsyncGenerator[None]:
     """As if messages were so many that what reads them takes for ever."""
@@ -210,13 +222,7 @@ async def test_a_day_that_can_not_be_cut_any_smaller_keeps_no_other_from_being_c
 
 async def test_advice_that_is_not_of_now_is_said_to_be_and_stays_until_it_is(insights_tables: asyncpg.Pool) -> None:
     pool = insights_tables
-    lost = {
-        "message_id": UUID(int=0), "org_id": ORG, "waba_id": "1", "phone_number_id": "9", "kind": "text",
-        "number_id": UUID(int=7), "failed_code": 131026, "bits": 16,
-    }  # fmt: skip
-    for number in range(3):
-        at = TODAY - timedelta(hours=number + 1)
-        await write(pool, [lost | {"message_id": UUID(int=number), "at": at, "accepted_at": at}])
+    lost = await not_delivered(pool)
     await pool.execute("INSERT INTO advice_checks (org_id, due_at) VALUES ($1, now())", ORG)
     await Advising(pool).work_out(ORG)
     told = await advice.standing(pool, ORG)
@@ -235,6 +241,23 @@ async def test_advice_that_is_not_of_now_is_said_to_be_and_stays_until_it_is(ins
     reached = lost | {"failed_code": None, "bits": 3, "at": TODAY - timedelta(days=5)}
     await write(pool, [reached | {"message_id": UUID(int=9), "delivered_at": TODAY - timedelta(days=5)}])
     await Advising(pool).work_out(ORG)
+    assert await advice.given(pool, ORG, dismissed=False) == []
+
+
+async def test_nobody_is_advised_to_stop_writing_to_whom_something_was_delivered_today(
+    insights_tables: asyncpg.Pool,
+) -> None:
+    pool = insights_tables
+    lost = await not_delivered(pool)
+    await pool.execute("INSERT INTO advice_checks (org_id, due_at) VALUES ($1, now())", ORG)
+    noon = TODAY + timedelta(hours=12)
+    await Advising(pool, now=lambda: noon).work_out(ORG)
+    (told,) = await advice.given(pool, ORG, dismissed=False)
+    assert told["evidence"] == {"people": 1, "failures": 3, "days": 8}, "so many days were looked at"
+    at = noon - timedelta(minutes=1)
+    reached = lost | {"failed_code": None, "bits": 3, "at": at, "accepted_at": at, "delivered_at": at}
+    await write(pool, [reached | {"message_id": UUID(int=9)}])
+    await Advising(pool, now=lambda: noon).work_out(ORG)
     assert await advice.given(pool, ORG, dismissed=False) == []
 
 

@@ -138,7 +138,7 @@ async def test_advice_is_found_in_what_was_sent_and_what_is_dismissed_stays_so(w
     assert savings["join_messages"] == "2.200000"  # 11 in 3 days at 2 cents: 110 in a month
     assert savings["repeated_template"] == "12.000000"
     assert found["payment_method"]["evidence"] == {"used": 900, "free": 1000, "payment_error": "141006"}
-    assert found["unreachable_people"]["evidence"] == {"people": 1, "failures": 3, "days": 3}
+    assert found["unreachable_people"]["evidence"] == {"people": 1, "failures": 3, "days": 8}
     assert set(await advice(world, role="member")) == set(found)
     assert await advice(world, org="other") == {}
 

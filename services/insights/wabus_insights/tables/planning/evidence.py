@@ -20,13 +20,14 @@ PAYMENT_FAILED = 131042
 
 
 async def unreachable(
-    pool: asyncpg.Pool, org_id: str, since: datetime, until: datetime, days: int, limit: float
+    pool: asyncpg.Pool, org_id: str, since: datetime, until: datetime, now: datetime, limit: float
 ) -> list[Unreachable]:
-    """People to whom messages failed again and again, and to whom none was delivered.
+    """People to whom messages failed again and again, and to whom none was delivered until now.
 
     Those are found by an index; what was delivered to them is looked for a day at a time, each in at most `limit`
     seconds. Raises `TimeoutError` where one takes longer.
     """
+    days = (until - since).days
     failed = await pool.fetch(
         f"""
         SELECT waba_id, phone_number_id, person, count(*) AS failures FROM send_facts
@@ -40,7 +41,7 @@ async def unreachable(
         timeout=limit,
     )
     left = {(row["waba_id"], row["phone_number_id"], row["person"]): row["failures"] for row in failed}
-    while left and since < until:
+    while left and since <= now:
         reached = await pool.fetch(
             """
             SELECT DISTINCT waba_id, phone_number_id, person FROM send_facts
@@ -49,7 +50,7 @@ async def unreachable(
             """,
             org_id,
             since,
-            min(since + timedelta(days=1), until),
+            since + timedelta(days=1),
             [person for _, _, person in left],
             timeout=limit,
         )

@@ -88,7 +88,7 @@ class Advising:
         lost: Sequence[Unreachable] = ()
         begin, end = (datetime.combine(day, time(), UTC) for day in (days[-1], days[0] + timedelta(days=1)))
         try:
-            lost = await evidence.unreachable(pool, org_id, begin, end, max(1, observed.days), self.limit)
+            lost = await evidence.unreachable(pool, org_id, begin, end, now, self.limit)
         except TimeoutError:
             log.warning("who can't be reached takes too long", action="advice_too_long", org_id=org_id)
             unfinished.append("unreachable_people")
