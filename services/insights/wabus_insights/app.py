@@ -145,7 +145,7 @@ def _install_worker(
         await Advising(app[POOL]).run(ready)
 
     async def count_for_advice(ready: Callable[[], None]) -> None:
-        await Counting(settings, app[POOL], projector.NAME).run(ready)
+        await Counting(settings, app[POOL], projector.NAME, projector.REBUILDING).run(ready)
 
     async def look(ready: Callable[[], None]) -> None:
         await looking.run(settings, app[POOL], publisher, ready)

@@ -11,12 +11,16 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from wabus_events import MessageReceived
+from wabus_events.testing import an
 from wabus_insights.advice.evidence import Repetition
 from wabus_insights.tables.planning import advice, advice_days
 from wabus_insights.tables.planning.advice_days import Day
 from wabus_insights.worker import projector
 from wabus_insights.worker.planning.advising import Advising
 from wabus_insights.worker.planning.counting import Counting, days_of, wanted
+from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.projection.replay_over import replay_over
 from wabus_runtime.settings import KafkaSettings
 from waiting import Eventually
 
@@ -100,6 +104,10 @@ async def not_delivered(pool: asyncpg.Pool) -> dict[str, Any]:
     return lost
 
 
+def counting(settings: KafkaSettings, pool: asyncpg.Pool, limit: float = LONG) -> Counting:
+    return Counting(settings, pool, projector.NAME, projector.REBUILDING, limit)
+
+
 @asynccontextmanager
 async def busy(pool: asyncpg.Pool) -> AsyncGenerator[None]:
     """As if messages were so many that what reads them takes for ever."""
@@ -181,9 +189,7 @@ async def test_who_sends_more_in_a_day_than_can_be_counted_at_once_is_advised_al
         return bool(await insights_tables.fetchval("SELECT count(*) FROM advice_days WHERE parts > 1"))
 
     async with busy(insights_tables):
-        looking = asyncio.create_task(
-            Counting(topics, insights_tables, projector.NAME, limit=1.0).look(NOW, lambda: None)
-        )
+        looking = asyncio.create_task(counting(topics, insights_tables, limit=1.0).look(NOW, lambda: None))
         await eventually(cut)
     await looking
     assert await advice_days.missing(insights_tables, wanted(NOW)) == []
@@ -212,12 +218,40 @@ async def test_a_day_that_can_not_be_cut_any_smaller_keeps_no_other_from_being_c
         "INSERT INTO advice_days (day, settled, parts) VALUES ($1, $2, $3)", *largest, advice_days.MOST_PARTS
     )
     async with busy(insights_tables):
-        looking = asyncio.create_task(
-            Counting(topics, insights_tables, projector.NAME, limit=1.0).look(NOW, lambda: None)
-        )
+        looking = asyncio.create_task(counting(topics, insights_tables, limit=1.0).look(NOW, lambda: None))
         await eventually(lambda: begun(insights_tables))
     await looking
     assert await advice_days.missing(insights_tables, wanted(NOW)) == [largest]
+
+
+async def test_nobody_misses_advice_on_days_that_were_counted_while_their_messages_were_lost(
+    topics: KafkaSettings, insights_tables: asyncpg.Pool
+) -> None:
+    pool, rows = insights_tables, messages(100)
+    await counting(topics, pool).look(NOW, lambda: None)
+    assert await advice_days.missing(pool, wanted(NOW)) == [], "the tables are lost, and seem to be whole"
+    await write(pool, rows)
+    await replay_over(projector.TABLES, lambda _said: None)
+    assert await advice_days.missing(pool, wanted(NOW)) == wanted(NOW)
+
+    place = "INSERT INTO projection_offsets VALUES ($1, 'sends.v1', 0, 1, gen_random_uuid())"
+    await pool.execute(place, projector.REBUILDING)
+    await counting(topics, pool).look(NOW, lambda: None)
+    assert await advice_days.missing(pool, wanted(NOW)) == wanted(NOW), "the log is being folded again"
+    await pool.execute("DELETE FROM projection_offsets")
+    await counting(topics, pool).look(NOW, lambda: None)
+    for kind in ("join_messages", "repeated_template"):
+        assert sums(await counted(pool, kind)) == naive(rows, kind)
+
+
+async def test_days_that_are_in_the_tables_are_counted_though_the_log_is_not_folded_to_its_end(
+    topics: KafkaSettings, publisher: Publisher, insights_tables: asyncpg.Pool
+) -> None:
+    await publisher.publish([an(MessageReceived, org_id=ORG, waba_id="1", wamid="new", time=NOW)])
+    later = NOW + timedelta(days=1, minutes=20)
+    await counting(topics, insights_tables).look(later, lambda: None)
+    missing = await advice_days.missing(insights_tables, wanted(later))
+    assert [day.day for day in missing] == [NOW.date()], "what was logged in it is not folded yet"
 
 
 async def test_advice_that_is_not_of_now_is_said_to_be_and_stays_until_it_is(insights_tables: asyncpg.Pool) -> None:

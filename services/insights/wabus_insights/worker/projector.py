@@ -8,7 +8,7 @@ import asyncpg
 from wabus_events import ACCOUNTS, INSIGHTS, MESSAGES, PRICES, SENDS, TEMPLATES
 from wabus_runtime.directory.directory import Directory
 from wabus_runtime.postgres.database import Connection
-from wabus_runtime.projection.declaration import Projection, nothing
+from wabus_runtime.projection.declaration import Projection
 from wabus_runtime.projection.engine import project
 from wabus_runtime.projection.recorded import Recorded, Write
 from wabus_runtime.projection.replay_over import LastingTables
@@ -16,6 +16,7 @@ from wabus_runtime.settings import IdentitySettings
 
 from wabus_insights.settings import InsightsFoldSettings
 from wabus_insights.tables.erasing import erase
+from wabus_insights.tables.planning.advice_days import count_anew
 from wabus_insights.worker.costs.folding import Costs
 from wabus_insights.worker.experiments.folding import ExperimentFolding
 from wabus_insights.worker.performance import recounting
@@ -77,5 +78,5 @@ async def _folding_again(settings: InsightsFoldSettings, pool: asyncpg.Pool) -> 
         await asyncio.wait([following])
 
 
-TABLES = LastingTables(PACKAGE, InsightsFoldSettings, _folding_again, REBUILDING, NAME, nothing)
+TABLES = LastingTables(PACKAGE, InsightsFoldSettings, _folding_again, REBUILDING, NAME, count_anew)
 """`wabus rebuild insights`: the log is folded again over the rows that are there, beside the workers."""

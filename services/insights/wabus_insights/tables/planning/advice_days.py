@@ -22,6 +22,7 @@ AGAIN = "24 hours"
 TOLD_LATE = "1 hour"
 """SQL: by so much a status may be earlier than the acceptance that it is of, which is told later then."""
 MOST_PARTS = 1_024
+LONGEST_PART = 180.0  # seconds
 _NOT_LOST = f"(bits & {int(Bit.FAILED)} = 0 OR bits & {int(GOT)} <> 0)"
 """Who sends again what has failed does not send it twice."""
 
@@ -144,6 +145,13 @@ async def _split(connection: Connection, day: Day, parts: int) -> Progress:
     )
     await connection.execute("DELETE FROM advice_counts WHERE day = $1 AND settled = $2", *day)
     return "smaller"
+
+
+async def count_anew(pool: asyncpg.Pool) -> None:
+    """Forget what is counted: messages have come that were missing. Waits for a part that is being counted."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("DELETE FROM advice_days", timeout=LONGEST_PART)
+        await connection.execute("DELETE FROM advice_counts", timeout=LONGEST_PART)
 
 
 async def ask_anew(pool: asyncpg.Pool) -> None:

@@ -32,26 +32,37 @@ async def first_records(settings: KafkaSettings) -> list[First]:
         return [First(datetime.fromtimestamp(each.timestamp / 1000, UTC), each.offset) for each in records]
 
 
-async def logged_before(settings: KafkaSettings, at: datetime) -> Offsets:
-    """Where each partition was at a moment: before these offsets is all that was logged until then.
+async def unfolded(settings: KafkaSettings, pool: asyncpg.Pool, projection: str, moments: Sequence[datetime]) -> int:
+    """How many of some moments, the last one first, a projection has not taken in all that was logged before.
 
     Raises `KafkaUnavailable`.
     """
+    if not moments:
+        return 0
+    reached = await offsets(pool, projection)
     async with _asking(settings) as consumer:
-        places = _places(settings)
-        names = {topic_name(settings, topic): topic.name for topic in COUNTED}
-        found = await consumer.offsets_for_times(dict.fromkeys(places, int(at.timestamp() * 1000)))
-        ends = await consumer.end_offsets(places)
-        return {
-            (names[place.topic], place.partition): each.offset if (each := found.get(place)) else ends[place]
-            for place in places
-        }
+        for place, at in enumerate(moments):
+            wanted = await _logged_before(settings, consumer, at)
+            if has_reached(reached, {place: offset for place, offset in wanted.items() if offset}):
+                return place
+    return len(moments)
 
 
 async def is_folded(settings: KafkaSettings, pool: asyncpg.Pool, projection: str, at: datetime) -> bool:
     """Whether a projection has taken in all that was logged before a moment. Raises `KafkaUnavailable`."""
-    wanted = await logged_before(settings, at)
-    return has_reached(await offsets(pool, projection), {place: offset for place, offset in wanted.items() if offset})
+    return await unfolded(settings, pool, projection, [at]) == 0
+
+
+async def _logged_before(settings: KafkaSettings, consumer: AIOKafkaConsumer, at: datetime) -> Offsets:
+    """Where each partition was at a moment: before these offsets is all that was logged until then."""
+    places = _places(settings)
+    names = {topic_name(settings, topic): topic.name for topic in COUNTED}
+    found = await consumer.offsets_for_times(dict.fromkeys(places, int(at.timestamp() * 1000)))
+    ends = await consumer.end_offsets(places)
+    return {
+        (names[place.topic], place.partition): each.offset if (each := found.get(place)) else ends[place]
+        for place in places
+    }
 
 
 def beginning_of(firsts: Sequence[First], now: datetime) -> datetime:

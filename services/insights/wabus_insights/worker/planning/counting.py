@@ -1,7 +1,7 @@
 """Counts what advice rests on, day by day, as soon as a day is over and folded, and once more when it has settled."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -9,6 +9,7 @@ import asyncpg
 import structlog
 from wabus_runtime.kafka.clients import KafkaUnavailable
 from wabus_runtime.observe.liveness import watched
+from wabus_runtime.postgres.offsets import offsets
 from wabus_runtime.settings import KafkaSettings
 
 from wabus_insights.tables.planning import advice_days
@@ -41,11 +42,12 @@ def wanted(now: datetime) -> list[Day]:
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """Counts days as one of any number of workers; `projection` folds messages."""
+    """Counts days as one of any number of workers. `live` folds messages, `again` folds the log once more."""
 
     settings: KafkaSettings
     pool: asyncpg.Pool
-    projection: str
+    live: str
+    again: str
     limit: float = LIMIT
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -59,12 +61,11 @@ class Counting:
     async def look(self, now: datetime, beat: Callable[[], None]) -> None:
         """Count all that is to be counted until now, a part at a time."""
         beat()
-        counted = folded = False
-        for day in await advice_days.missing(self.pool, wanted(now)):
-            # Whoever has folded a day has folded those before it.
-            folded = folded or await self._is_folded(day.day)
-            if folded:
-                counted = await self._count(day, now, beat) or counted
+        counted = False
+        for day in await self._folded(await advice_days.missing(self.pool, wanted(now))):
+            if await offsets(self.pool, self.again):
+                break  # messages of any day may be missing until the log is folded again
+            counted = await self._count(day, now, beat) or counted
         if counted:
             await advice_days.ask_anew(self.pool)
             await advice_days.delete_old(self.pool, days_of(now)[-1])
@@ -86,12 +87,14 @@ class Counting:
                 case "taken":
                     return False
 
-    async def _is_folded(self, day: date) -> bool:
+    async def _folded(self, days: Sequence[Day]) -> Sequence[Day]:
+        """Those of some days, the last one first, of which all that was logged is in the tables."""
+        ends = [_end(day.day) + OVER_AFTER for day in days]
         try:
-            return await kafka_log.is_folded(self.settings, self.pool, self.projection, _end(day) + OVER_AFTER)
+            return days[await kafka_log.unfolded(self.settings, self.pool, self.live, ends) :]
         except KafkaUnavailable as error:
             logger.warning("advice is counted later", action="advice_put_off", error=type(error).__name__)
-            return False
+            return ()
 
 
 def _end(day: date) -> datetime:
