@@ -46,6 +46,9 @@ def test_it_is_not_asked_for_without_end() -> None:
     assert [type(decided(again, tries)) for tries in range(1, MOST_TRIES + 1)] == [Again] * (MOST_TRIES - 1) + [Refused]
     assert decided(Again("account_stop", 60.0, "number", 190), 1) == Refused("account_stop", 190)
     assert decided(Done(), 9) == Done()
+    limited = answered(400, error(80007), regained_in=1140.0)
+    assert limited == Again("calls_limited", 1140.0, "number", 80007)
+    assert decided(limited, MOST_TRIES) == limited, "Meta has looked at nothing, and says when it will"
     for code in ("not_written_lately", "block_list_full", "no_access", "upload_lost"):
         assert explained(code, 131047 if code == "not_written_lately" else None).remedy
 

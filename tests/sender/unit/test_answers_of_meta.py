@@ -12,6 +12,8 @@ from wabus_sender.sending.answers import (
     Unknown,
     after_tries,
     outcome,
+    proves_that_a_number_sends,
+    stands_still,
 )
 from wabus_sender.sending.explaining import explained
 from wabus_whatsapp.sending.errors import ERRORS, HANDLING
@@ -140,3 +142,13 @@ def test_who_was_only_too_fast_loses_no_try() -> None:
     found = outcome(400, error(130429))
     assert isinstance(found, Again)
     assert after_tries(found, 100) == found
+
+
+def test_a_number_that_meta_has_named_a_wait_for_is_tried_with_one_call_before_it_goes_on_at_full_speed() -> None:
+    too_fast = {"error": {"code": 130429}}
+    slower, later = outcome(429, too_fast), outcome(429, too_fast, retry_after=30.0)
+    assert isinstance(slower, Again)
+    assert isinstance(later, Again)
+    assert [stands_still(each) for each in (slower, later)] == [False, True]
+    assert [proves_that_a_number_sends(each) for each in (slower, later)] == [True, False]
+    assert not stands_still(Again("not_connected", 1.0))

@@ -318,3 +318,12 @@ def test_a_person_to_whom_too_much_went_waits_longer_each_time() -> None:
     assert [queue.pair_wait("Anna") for _ in range(4)] == [4, 16, 64, 64]
     queue.ended(waiting("a", person="Anna"))
     assert queue.pair_wait("Anna") == 4
+
+
+def test_what_waits_for_a_moment_goes_with_its_number_if_that_pauses_for_longer() -> None:
+    budget = NumberBudget()
+    assert not budget.pauses_for(0, 0)
+    budget.pause(60, "account_stop")
+    assert budget.pauses_for(20, 30)
+    assert not budget.pauses_for(60, 30)
+    assert not budget.pauses_for(0, 60)

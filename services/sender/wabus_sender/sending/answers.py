@@ -19,6 +19,8 @@ Scope = Literal["send", "pair", "number"]
 MOST_TRIES = 5  # attempts at which Meta may be in trouble before a send is refused for it
 TROUBLE_WAIT_MOST = 60.0  # seconds
 NOT_CONNECTED_WAIT = 1.0  # seconds
+CALLS_LIMITED = "calls_limited"
+"""Why a number waits for which too much was called, whatever it was."""
 STOP_WAIT = 60.0  # seconds until a number is tried again for which somebody has to do something
 
 WAITS: Mapping[Kind, float] = {
@@ -31,6 +33,11 @@ WAITS: Mapping[Kind, float] = {
 }
 """Seconds until a send is tried again after an error of a class, at first. Meta raises a number's throughput in up to a
 minute."""
+
+OF_THE_NUMBER = frozenset(
+    {"no_access", "stopping", *(kind for kind in WAITS if HANDLING[kind].concerns == "number")} - {"busy_number"}
+)
+"""Why a send waits with its number: it keeps its place, before what was asked for after it."""
 
 NAMED_WAIT_MOST = 60.0  # seconds that a number or a send waits for an answer's `Retry-After`
 REGAIN_MOST = 3600.0  # seconds; Meta counts an app's and an account's calls within an hour
@@ -127,6 +134,22 @@ def after_tries(again: Again, tries: int) -> Again | Refused:
     return Again(again.reason, wait, again.scope, again.error_code, counted=True)
 
 
+def stands_still(again: Again) -> bool:
+    """Whether nothing is called for the number until then, not even more slowly."""
+    return again.scope == "number" and (again.reason != "busy_number" or again.wait > WAITS["busy_number"])
+
+
+def proves_that_a_number_sends(outcome: Outcome) -> bool:
+    """Whether Meta has looked at the message itself, so that nothing is the matter with the number."""
+    match outcome:
+        case Accepted() | Refused():
+            return True
+        case Again():
+            return outcome.reason in ("busy_number", "busy_pair") and not stands_still(outcome)
+        case Unknown():
+            return False
+
+
 def tells_of_another_template(refused: Refused) -> bool:
     """Whether Meta has refused a template as it is known here: then it may be another one by now."""
     return refused.error_code is not None and kind_of(refused.error_code) in ("template_wrong", "template_stopped")
@@ -146,7 +169,7 @@ def _of_error(status: int, code: int, transient: bool) -> Outcome:
 
 def _named_wait(again: Again, retry_after: float | None, regained_in: float) -> float:
     """Seconds to wait because the answer says so, within reason."""
-    if again.reason == "calls_limited":
+    if again.reason == CALLS_LIMITED:
         return min(regained_in if retry_after is None else retry_after, REGAIN_MOST)
     return min(retry_after or 0.0, NAMED_WAIT_MOST)
 

@@ -21,6 +21,7 @@ RECOVERS = 0.01  # of the level, a second
 SLOWEST = 1.0  # messages a second
 LATE_MOST = 0.2  # seconds that a call may be late without a later one waiting for it
 CATCHING_UP = 2.0  # times the rate, for who is late
+EARLY_MOST = 1.0  # seconds that what waits to be tried again may go earlier, with its number
 WINDOW_MARGIN = 0.02  # seconds that one of Meta's may be longer than one of ours
 PROMPT_MOST = 0.5  # seconds: what takes longer than this is not taken for the ordinary time of an answer
 PROMPT_SPAN = 30.0  # seconds; for twice as long at most it is not noticed that all answers take longer
@@ -181,9 +182,9 @@ class NumberBudget:
     def is_paused(self, now: float) -> bool:
         return now < self.paused_until
 
-    def paused_for(self, now: float) -> str | None:
-        """Why it pauses now; None if it does not."""
-        return self.pause_reason if self.is_paused(now) else None
+    def pauses_for(self, wait: float, now: float) -> bool:
+        """Whether it pauses now, and for about so many seconds more at least."""
+        return self.is_paused(now) and now + wait <= self.paused_until + EARLY_MOST
 
 
 class Debt(NamedTuple):

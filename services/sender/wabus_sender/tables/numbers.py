@@ -16,12 +16,13 @@ ARRIVED_OF_NOW = 60  # seconds: what was written longer ago is not counted any m
 
 
 async def pause(pool: asyncpg.Pool, phone_number_id: str, until: datetime, reason: str, error_code: int | None) -> None:
-    """Write down that nothing is sent for a number until then."""
+    """Write down that nothing is sent for a number until then; a longer pause that is there already stands."""
     await pool.execute(
         """
         INSERT INTO number_pauses AS known (phone_number_id, until, reason, error_code) VALUES ($1, $2, $3, $4)
         ON CONFLICT (phone_number_id) DO UPDATE SET
             until = excluded.until, reason = excluded.reason, error_code = excluded.error_code
+        WHERE excluded.until > known.until
         """,
         phone_number_id,
         until,

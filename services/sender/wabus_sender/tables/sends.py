@@ -10,6 +10,7 @@ from wabus_events import SENDS, SendRequested
 from wabus_events.models.sends import Lane
 from wabus_runtime.postgres.database import Connection
 
+from wabus_sender.sending.answers import OF_THE_NUMBER
 from wabus_sender.sending.checks import HELD_OUT
 from wabus_sender.sending.queue import Waiting
 from wabus_sender.sending.states import Acceptance, Lost, Refusal, Return, Send
@@ -163,6 +164,11 @@ def _returned(send: Send) -> dict[str, Any] | None:
     return found and {name: told for name, told in found.items() if name != "tries"}
 
 
+def _due_again(send: Send) -> datetime | None:
+    """When a send is due that was returned; None where it is when it was, and nothing is sent before for its number."""
+    return send.returned.retry_at if send.returned and send.returned.reason not in OF_THE_NUMBER else None
+
+
 async def update(connection: Connection, sends: Mapping[str, tuple[Send, datetime]]) -> None:
     """Write what sends have come to, each with the moment of the last event that said something of it."""
     if not sends:
@@ -171,7 +177,7 @@ async def update(connection: Connection, sends: Mapping[str, tuple[Send, datetim
         (
             UUID(send_id), send.state, send.claimed, _returned(send), _plain(send.lost), _plain(send.refusal),
             _plain(send.acceptance), send.settled_at, send.settled_wamid, send.cancelled_at, send.expired_at,
-            send.returned and send.returned.retry_at, at, send.returned.tries if send.returned else 0,
+            _due_again(send), at, send.returned.tries if send.returned else 0,
         )
         for send_id, (send, at) in sorted(sends.items())
     ]  # fmt: skip
@@ -249,10 +255,12 @@ async def release(pool: asyncpg.Pool, most: int) -> int:
     """Let some be due that a replay has brought back, now that all is folded that came of them; how many."""
     released = await pool.execute(
         """
-        UPDATE sends SET next_at = greatest(due_at, (returned->>'retry_at')::timestamptz), due_at = NULL
+        UPDATE sends SET due_at = NULL, next_at = CASE WHEN returned->>'reason' = ANY($2) THEN due_at
+            ELSE greatest(due_at, (returned->>'retry_at')::timestamptz) END
         WHERE send_id IN (SELECT send_id FROM sends WHERE due_at IS NOT NULL LIMIT $1)
         """,
         most,
+        sorted(OF_THE_NUMBER),
     )
     return int(released.removeprefix("UPDATE "))
 

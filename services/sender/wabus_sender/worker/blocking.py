@@ -1,7 +1,7 @@
 """Tells Meta whom a number blocks, or no more: twice is the same as once."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +9,7 @@ import asyncpg
 from wabus_events import BlockRefused, ContactBlocked, ContactUnblocked, Event, fact_id
 from wabus_runtime.kafka.publisher import Publisher
 
-from wabus_sender.sending.answers import Again, Refused
+from wabus_sender.sending.answers import CALLS_LIMITED, Again, Refused
 from wabus_sender.sending.people.blocking import Done, decided
 from wabus_sender.tables.people import blocks
 from wabus_sender.tables.people.blocks import Wanted
@@ -21,12 +21,25 @@ AGAIN_AFTER = timedelta(seconds=5)
 AT_ONCE = 16
 
 
-async def run(pool: asyncpg.Pool, publisher: Publisher, partitions: Sequence[int], calls: Callable[[], Calls]) -> None:
-    """Look after what is asked for in these partitions until cancelled."""
+async def run(
+    pool: asyncpg.Pool,
+    publisher: Publisher,
+    partitions: Sequence[int],
+    calls: Callable[[], Calls],
+    stand_still: Callable[[str, Again], Awaitable[None]],
+) -> None:
+    """Look after what is asked for in these partitions until cancelled.
+
+    Where Meta refuses calls of a number, whatever they are for, let it `stand_still`.
+    """
     while True:
         now = datetime.now(UTC)
         wanted = await blocks.due(pool, partitions, now, now + AGAIN_AFTER, AT_ONCE)
         outcomes = await asyncio.gather(*(calls().block(each) for each in wanted))
+        for each, outcome in zip(wanted, outcomes, strict=True):
+            if isinstance(outcome, Again) and outcome.reason == CALLS_LIMITED:
+                await stand_still(each.phone_number_id, outcome)
+                await blocks.uncount(pool, each.request_id)
         found = [
             event
             for each, outcome in zip(wanted, outcomes, strict=True)

@@ -77,22 +77,22 @@ class Calls:
             return NOT_CONNECTED
         return outcome(answer.status, answer.content, retry_after=answer.retry_after, regained_in=answer.regained_in)
 
-    async def mark(self, mark: Mark) -> bool:
-        """Tell Meta what was read; whether nothing more is to be done about it."""
+    async def mark(self, mark: Mark) -> Again | None:
+        """Tell Meta what was read; None if nothing more is to be done about it."""
         token = self._token(mark.waba_id, mark.org_id)
         if token is None:
-            return True
+            return None
         try:
             answer = await self.graph.post_once(f"{mark.phone_number_id}/messages", token, read_mark(mark))
         except GraphUnavailable:
-            return False
-        match outcome(answer.status, answer.content):
-            case Again():
-                return False
-            case Unknown():
-                return answer.content is not None
+            return NOT_CONNECTED
+        match outcome(answer.status, answer.content, retry_after=answer.retry_after, regained_in=answer.regained_in):
+            case Again() as again:
+                return again
+            case Unknown(reason) if answer.content is None:
+                return Again(reason, 0.0)
             case _:
-                return True
+                return None
 
     async def block(self, wanted: Wanted) -> Done | Refused | Again:
         """Tell Meta whom a number blocks, or no more."""
@@ -104,7 +104,9 @@ class Calls:
             answer = await self.graph.post_once(path, token, content, "POST" if wanted.blocks else "DELETE")
         except GraphUnavailable:
             return NOT_CONNECTED
-        return blocking.answered(answer.status, answer.content)
+        return blocking.answered(
+            answer.status, answer.content, retry_after=answer.retry_after, regained_in=answer.regained_in
+        )
 
     async def upload(self, upload: Upload, content: Callable[[], AsyncIterator[bytes]]) -> Stored | Refused | Again:
         """Give Meta a file."""

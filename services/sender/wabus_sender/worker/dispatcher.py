@@ -41,13 +41,15 @@ from wabus_runtime.settings import KafkaSettings
 from wabus_sender.sending import checks
 from wabus_sender.sending.answers import (
     ANSWER_LOST,
-    WAITS,
+    OF_THE_NUMBER,
     Accepted,
     Again,
     Outcome,
     Refused,
     Unknown,
     after_tries,
+    proves_that_a_number_sends,
+    stands_still,
     tells_of_another_template,
 )
 from wabus_sender.sending.budgets import PAIR_SPAN, NumberBudget, Window, level_of, set_aside
@@ -250,8 +252,8 @@ class Dispatcher:
             asyncio.create_task(
                 settling.run(self.pool, self.publisher, partitions, self._claimed, timedelta(seconds=self.unanswered))
             ),
-            asyncio.create_task(marking.run(self.pool, partitions, self.calls)),
-            asyncio.create_task(blocking.run(self.pool, self.publisher, partitions, self.calls)),
+            asyncio.create_task(marking.run(self.pool, partitions, self.calls, self._stand_still)),
+            asyncio.create_task(blocking.run(self.pool, self.publisher, partitions, self.calls, self._stand_still)),
             asyncio.create_task(self._look_how_far_it_reaches()),
         ]
         try:
@@ -610,17 +612,17 @@ class Dispatcher:
             match outcome.scope:
                 case "pair":
                     wait = hold = max(wait, queue.pair_wait(send.wa_id or send.user_id or ""))
-                case "number" if outcome.reason == "busy_number" and wait <= WAITS["busy_number"]:
-                    queue.budget.slow_down(_now())
                 case "number":
-                    queue.budget.pause(_now() + wait, outcome.reason)
-                    await self._write_pause(send.phone_number_id, outcome)
+                    if outcome.reason == "busy_number":
+                        queue.budget.slow_down(_now())
+                    if stands_still(outcome):
+                        await self._stand_still(send.phone_number_id, outcome)
                 case "send":
                     pass
-        if proves_that_a_number_sends(outcome):
+        if proves_that_a_number_sends(outcome) and not queue.budget.is_paused(_now()):
             queue.budget.goes_on()
         await tell(self.publisher, [event_of(send, outcome, wait, datetime.now(UTC))])
-        if isinstance(outcome, Again) and queue.budget.paused_for(_now()) == outcome.reason:
+        if isinstance(outcome, Again) and (outcome.reason in OF_THE_NUMBER or queue.budget.pauses_for(wait, _now())):
             queue.back(waiting)
         elif isinstance(outcome, Again):
             queue.again(waiting, _now(), wait, hold)
@@ -649,6 +651,11 @@ class Dispatcher:
             return (await policies.policy(self.pool, org_id)).paused_template == "wait"
         except DATABASE_AWAY:
             return False
+
+    async def _stand_still(self, phone_number_id: str, again: Again) -> None:
+        """Call nothing for a number for as long as an answer has it."""
+        self._queue(phone_number_id).budget.pause(_now() + again.wait, again.reason)
+        await self._write_pause(phone_number_id, again)
 
     async def _write_pause(self, phone_number_id: str, again: Again) -> None:
         """For people to see, and for whoever sends for the number next; what decides is in memory."""
@@ -722,17 +729,6 @@ def event_of(send: Claimed, outcome: Outcome, wait: float, now: datetime) -> Eve
             )  # fmt: skip
         case Unknown():
             return made(SendUnknown, about, now, attempt, attempt=attempt, reason=outcome.reason, label=send.label)
-
-
-def proves_that_a_number_sends(outcome: Outcome) -> bool:
-    """Whether Meta has looked at the message itself, so that nothing is the matter with the number."""
-    match outcome:
-        case Accepted() | Refused():
-            return True
-        case Again():
-            return outcome.reason in ("busy_number", "busy_pair")
-        case Unknown():
-            return False
 
 
 def _word(outcome: Outcome) -> str:

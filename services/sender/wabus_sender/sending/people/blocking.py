@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wabus_sender.sending.answers import Again, Refused, outcome
+from wabus_sender.sending.answers import CALLS_LIMITED, Again, Refused, outcome
 
 NOT_WRITTEN = 131047
 ALREADY_MANY = 139101
@@ -25,7 +25,9 @@ class Done:
     """Meta has the person on its list, or no more."""
 
 
-def answered(status: int, content: Mapping[str, Any] | None) -> Done | Refused | Again:
+def answered(
+    status: int, content: Mapping[str, Any] | None, *, retry_after: float | None = None, regained_in: float = 0.0
+) -> Done | Refused | Again:
     """What an answer says; one that is none of Graph's may be asked for again, for it changes nothing."""
     match content:
         case {"block_users": {"failed_users": [{"errors": [{"code": int(code)}, *_]}, *_]}}:
@@ -33,7 +35,7 @@ def answered(status: int, content: Mapping[str, Any] | None) -> Done | Refused |
         case {"block_users": {"failed_users": [_, *_]}}:
             return Refused("refused_by_meta")
         case {"error": {"code": int(code)}}:
-            return _of(status, code)
+            return _of(status, code, retry_after, regained_in)
         case {"block_users": {}} if status < 300:
             return Done()
         case _:
@@ -43,6 +45,8 @@ def answered(status: int, content: Mapping[str, Any] | None) -> Done | Refused |
 def decided(found: Done | Refused | Again, tries: int) -> Done | Refused | Again:
     """What becomes of it after so many tries, this one among them."""
     if isinstance(found, Again):
+        if found.reason == CALLS_LIMITED:
+            return found
         if found.reason in ("no_access", "account_stop"):
             return Refused(found.reason, found.error_code)
         if tries >= MOST_TRIES:
@@ -51,10 +55,10 @@ def decided(found: Done | Refused | Again, tries: int) -> Done | Refused | Again
     return found
 
 
-def _of(status: int, code: int) -> Refused | Again:
+def _of(status: int, code: int, retry_after: float | None = None, regained_in: float = 0.0) -> Refused | Again:
     if code in REFUSALS:
         return Refused(REFUSALS[code], code)
     if code in PASSING:
         return Again("passing", WAIT, error_code=code)
-    found = outcome(status, {"error": {"code": code}})
+    found = outcome(status, {"error": {"code": code}}, retry_after=retry_after, regained_in=regained_in)
     return found if isinstance(found, Refused | Again) else Again("no_graph_answer", WAIT, error_code=code)

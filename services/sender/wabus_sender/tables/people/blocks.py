@@ -122,11 +122,18 @@ async def _unblock_as_well(connection: Connection, event: ContactUnblocked, valu
 
 
 async def due(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, again: datetime, most: int) -> list[Wanted]:
-    """Some that are due, which are due once more at `again`."""
+    """Some that are due, which are due once more at `again`.
+
+    None is of a number that stands still, unless Meta would refuse these too until somebody has done something.
+    """
     rows = await pool.fetch(
         """
         UPDATE blocks SET next_at = $3, attempts = attempts + 1 WHERE request_id IN (
             SELECT request_id FROM blocks WHERE partition = ANY($1) AND next_at <= $2 AND state = 'asked'
+                AND phone_number_id NOT IN (
+                    SELECT phone_number_id FROM number_pauses
+                    WHERE until > $2 AND reason NOT IN ('account_stop', 'no_access')
+                )
             ORDER BY next_at LIMIT $4
         )
         RETURNING request_id::text, org_id, waba_id, phone_number_id, wa_id, user_id, blocks, attempts
@@ -137,6 +144,11 @@ async def due(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, agai
         most,
     )
     return [Wanted(*row) for row in rows]
+
+
+async def uncount(pool: asyncpg.Pool, request_id: str) -> None:
+    """The last attempt was none: Meta has looked at nothing."""
+    await pool.execute("UPDATE blocks SET attempts = attempts - 1 WHERE request_id = $1", UUID(request_id))
 
 
 async def release(pool: asyncpg.Pool) -> None:

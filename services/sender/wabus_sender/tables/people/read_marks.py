@@ -39,12 +39,17 @@ async def insert(connection: Connection, asked: Iterable[tuple[ReadMarkRequested
 
 
 async def due(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, again: datetime, most: int) -> list[Mark]:
-    """Some that are due, which are due once more at `again`. What nobody cares about any more is deleted."""
+    """Some that are due, which are due once more at `again`. What nobody cares about any more is deleted.
+
+    None is of a number that stands still: to go on calling for it makes that last longer.
+    """
     await pool.execute("DELETE FROM read_marks WHERE expires_at <= $1 AND partition = ANY($2)", now, partitions)
     rows = await pool.fetch(
         """
         UPDATE read_marks SET next_at = $3 WHERE mark_id IN (
-            SELECT mark_id FROM read_marks WHERE partition = ANY($1) AND next_at <= $2 ORDER BY next_at LIMIT $4
+            SELECT mark_id FROM read_marks WHERE partition = ANY($1) AND next_at <= $2
+                AND phone_number_id NOT IN (SELECT phone_number_id FROM number_pauses WHERE until > $2)
+            ORDER BY next_at LIMIT $4
         )
         RETURNING mark_id, org_id, waba_id, phone_number_id, wamid, typing
         """,
@@ -58,4 +63,5 @@ async def due(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, agai
 
 async def done(pool: asyncpg.Pool, marks: Iterable[Mark]) -> None:
     """Meta knows these, or does not want to."""
-    await pool.execute("DELETE FROM read_marks WHERE mark_id = ANY($1)", [mark.mark_id for mark in marks])
+    if mark_ids := [mark.mark_id for mark in marks]:
+        await pool.execute("DELETE FROM read_marks WHERE mark_id = ANY($1)", mark_ids)
