@@ -1,7 +1,10 @@
 """Who is forgotten is gone from what messages achieved; what is newer stays, and is counted."""
 
+import asyncio
+
 import asyncpg
-from insights_rows import KEY, counted, fold
+import pytest
+from insights_rows import KEY, counted, fold, folding
 from naive_performance import ORG, WABA, at
 from wabus_events import (
     AccountForgotten,
@@ -15,6 +18,7 @@ from wabus_events import (
 )
 from wabus_events.testing import an
 from wabus_insights.tables.erasing import erase
+from wabus_runtime.projection.recorded import Recorded
 from wabus_whatsapp.forgetting import Lines
 
 ANNA = "4915100000001"
@@ -88,3 +92,24 @@ async def test_another_organisation_keeps_what_one_has_forgotten(insights_tables
     rows = await insights_tables.fetch("SELECT org_id, person FROM send_facts")
     assert [row["org_id"] for row in rows] == ["other"]
     assert rows[0]["person"] is not None
+
+
+async def test_no_answer_is_set_aside_because_others_are_named_meanwhile(
+    insights_tables: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wabus_insights.worker.performance.folding.IDENTITIES_REMEMBERED", 9)
+    answers = [
+        an(MessageReceived, org_id=ORG, waba_id=WABA, phone_number_id="9", wamid=f"{number}", contact=f"49151{number}",
+           message_type="text", value={}, time=at(1))
+        for number in range(100, 250)
+    ]  # fmt: skip
+    by = folding()
+    batches = (answers[:120], answers[120:])
+    # As where a batch is refused: its records are prepared one by one while the next batch is.
+    writes = await asyncio.gather(
+        *(by.apply([Recorded(event, "messages.v1", 0, 0, at(1)) for event in batch]) for batch in batches)
+    )
+    async with insights_tables.acquire() as connection, connection.transaction():
+        for write in writes:
+            await write(connection)
+    assert await insights_tables.fetchval("SELECT count(*) FROM people") == len(answers)

@@ -30,7 +30,18 @@ from wabus_whatsapp.ids import Ids
 from wabus_insights.costs.budget import local_day
 from wabus_insights.performance.attribution import Act, Template, attributed
 from wabus_insights.performance.counting import Tally
-from wabus_insights.performance.facts import NOBODY, Acted, Asked, Fact, Reported, Taken, Who, facts_of, with_asked
+from wabus_insights.performance.facts import (
+    NOBODY,
+    Acted,
+    Asked,
+    Fact,
+    Person,
+    Reported,
+    Taken,
+    Who,
+    facts_of,
+    with_asked,
+)
 from wabus_insights.performance.message import FOLLOWS, Message, is_lost, join
 from wabus_insights.tables.performance import counts, insights, messages, people, since, templates
 from wabus_insights.tables.performance.messages import Change
@@ -56,6 +67,8 @@ class _Batch:
         self.acts: list[Acted] = []
         self.templates: list[templates.Template] = []
         self.by_meta: list[insights.InsightsEvent] = []
+        self.named: dict[str, Named] = {}
+        """All people that these facts may be about."""
         self._lost: list[tuple[Who, datetime]] = []
 
     def add(self, found: Iterable[Fact]) -> None:
@@ -89,20 +102,17 @@ class Performance:
 
     def __init__(self, key: bytes, directory: Directory | Connections) -> None:
         self._directory = directory
-        self._ids = Ids(key)
-        self._forgotten_as = lru_cache(IDENTITIES_REMEMBERED)(partial(identity_of, key, ContactForgotten))
         self._contact_id = lru_cache(IDENTITIES_REMEMBERED)(contact_id)
-        self._named: dict[str, Named] = {}
+        self._named = lru_cache(IDENTITIES_REMEMBERED)(partial(_named, key))
 
     async def apply(self, records: Sequence[Recorded]) -> Write:
         """What writes these records, in the transaction that moves the offsets."""
-        if len(self._named) > IDENTITIES_REMEMBERED:
-            self._named.clear()
         batch = _Batch()
+        person = partial(self._person, batch.named)
         async for some in in_turns(records):
             for record in some:
-                self._take_in(record.event, batch)
-        asked, whom = messages.rows_of_asked(batch.asked), people.rows_of(self._people(batch))
+                self._take_in(record.event, batch, person)
+        asked, whom = messages.rows_of_asked(batch.asked), people.rows_of(_people(batch))
 
         async def write(connection: Connection) -> None:
             await write_batch(connection, batch, asked, whom)
@@ -113,12 +123,12 @@ class Performance:
 
         return write
 
-    def _take_in(self, event: Event, batch: _Batch) -> None:
+    def _take_in(self, event: Event, batch: _Batch, person: Person) -> None:
         if type(event) in _COUNTING:
             counting = cast(_Counting, event)
             org_id = counting.org_id or self._directory.owner(counting.waba_id, counting.time)
             if org_id:
-                batch.add(facts_of(counting, org_id, self._person, self._day))
+                batch.add(facts_of(counting, org_id, person, self._day))
         elif isinstance(event, TemplateChanged | TemplateRemoved):
             batch.templates.append(_template(event))
         elif isinstance(event, insights.InsightsEvent):
@@ -128,27 +138,31 @@ class Performance:
         account = self._directory.account(waba_id)
         return local_day(at, account.time_zone if account else None)
 
-    def _person(self, org_id: str, wa_id: str | None, user_id: str | None) -> Who:
-        number = self._name(org_id, self._contact_id(wa_id)) if wa_id else None
-        return Who(number, self._name(org_id, user_id) if user_id else None)
+    def _person(self, named: dict[str, Named], org_id: str, wa_id: str | None, user_id: str | None) -> Who:
+        number = self._name(named, org_id, self._contact_id(wa_id)) if wa_id else None
+        return Who(number, self._name(named, org_id, user_id) if user_id else None)
 
-    def _name(self, org_id: str, value: str) -> str:
-        person = self._ids.identifier(org_id, "wa_id", value)
-        if person not in self._named:
-            self._named[person] = Named(
-                person, org_id, self._forgotten_as(value, org_id), self._forgotten_as(value, "")
-            )
-        return person
+    def _name(self, named: dict[str, Named], org_id: str, value: str) -> str:
+        found = self._named(org_id, value)
+        named[found.person] = found
+        return found.person
 
-    def _people(self, batch: _Batch) -> dict[Named, datetime]:
-        """Whom the facts are about that may change for which template something counts."""
-        found: dict[str, datetime] = {}
-        for who, at in batch.whom():
-            for person in who:
-                if person:
-                    known = found.get(person)
-                    found[person] = at if known is None or known < at else known
-        return {self._named[person]: at for person, at in found.items()}
+
+def _named(key: bytes, org_id: str, value: str) -> Named:
+    person = Ids(key).identifier(org_id, "wa_id", value)
+    here, everywhere = (identity_of(key, ContactForgotten, value, owner) for owner in (org_id, ""))
+    return Named(person, org_id, here, everywhere)
+
+
+def _people(batch: _Batch) -> dict[Named, datetime]:
+    """Whom the facts are about that may change for which template something counts."""
+    found: dict[str, datetime] = {}
+    for who, at in batch.whom():
+        for person in who:
+            if person:
+                known = found.get(person)
+                found[person] = at if known is None or known < at else known
+    return {batch.named[person]: at for person, at in found.items()}
 
 
 async def write_batch(connection: Connection, batch: _Batch, asked: str | None, whom: str | None) -> None:
