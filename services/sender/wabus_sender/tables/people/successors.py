@@ -137,11 +137,17 @@ else had it before it was left.
 _BECAME = """
     WITH named AS (SELECT * FROM unnest($1::text[], $2::text[]) AS named(org_id, value)),
     became AS (
-        SELECT successors.* FROM named JOIN successors USING (org_id, value)
-        UNION
-        SELECT successors.* FROM named
-        JOIN contacts ON contacts.org_id = named.org_id AND contacts.other = named.value
-        JOIN successors ON successors.org_id = contacts.org_id AND successors.value = contacts.value
+        SELECT known.* FROM (
+            SELECT org_id, value FROM named
+            UNION
+            SELECT named.org_id, pair.value FROM named CROSS JOIN LATERAL (
+                SELECT contacts.value FROM contacts
+                WHERE contacts.org_id = named.org_id AND contacts.other = named.value OFFSET 0
+            ) AS pair
+        ) AS meant CROSS JOIN LATERAL (
+            SELECT * FROM successors
+            WHERE successors.org_id = meant.org_id AND successors.value = meant.value OFFSET 0
+        ) AS known
     ),
     moves AS (
         SELECT org_id, value, successor, at, at AS theirs_at FROM became
@@ -185,6 +191,8 @@ _BECAME = """
     ) AS next ON true
 """
 """What became of some identifiers, and of those that came with them; and what came with these until then.
+
+With OFFSET each is looked up by its key: where many have moved, a join was planned that read all contacts for a batch.
 
 Of a number also since when and until when it was theirs: others had it before who left it, or of whom another user id
 came with it, and others after them. `newcomers` are no user ids that an earlier one has become.
