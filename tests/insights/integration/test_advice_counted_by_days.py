@@ -11,17 +11,21 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from wabus_events import MessageReceived
+from insights_rows import KEY
+from wabus_events import MessageReceived, OrganisationForgotten, identity_of
 from wabus_events.testing import an
 from wabus_insights.advice.evidence import Repetition
+from wabus_insights.tables.erasing import erase
 from wabus_insights.tables.planning import advice, advice_days
 from wabus_insights.tables.planning.advice_days import Day
 from wabus_insights.worker import projector
 from wabus_insights.worker.planning.advising import Advising
 from wabus_insights.worker.planning.counting import Counting, days_of, wanted
 from wabus_runtime.kafka.publisher import Publisher
+from wabus_runtime.projection.erasing import draw
 from wabus_runtime.projection.replay_over import replay_over
-from wabus_runtime.settings import KafkaSettings
+from wabus_runtime.settings import IdentitySettings
+from wabus_whatsapp.forgetting import Lines
 from waiting import Eventually
 
 ORG, LONG, SHORT = "demo", 60.0, 0.2
@@ -84,12 +88,16 @@ async def counted(pool: asyncpg.Pool, kind: str) -> list[Repetition]:
     return await advice_days.repetitions(pool, ORG, kind, DAYS[-1], 3)
 
 
-async def count(pool: asyncpg.Pool, parts: int = 1, limit: float = LONG) -> None:
+async def count_whole(pool: asyncpg.Pool, day: Day) -> None:
+    while await advice_days.count_part(pool, day, NOW, LONG, KEY) == "part":
+        pass
+
+
+async def count(pool: asyncpg.Pool, parts: int = 1) -> None:
     """Count all days whole, each in so many parts."""
     for day in wanted(NOW):
         await pool.execute("INSERT INTO advice_days (day, settled, parts) VALUES ($1, $2, $3)", *day, parts)
-        while await advice_days.count_part(pool, day, NOW, limit) == "part":
-            pass
+        await count_whole(pool, day)
 
 
 async def not_delivered(pool: asyncpg.Pool) -> dict[str, Any]:
@@ -104,7 +112,7 @@ async def not_delivered(pool: asyncpg.Pool) -> dict[str, Any]:
     return lost
 
 
-def counting(settings: KafkaSettings, pool: asyncpg.Pool, limit: float = LONG) -> Counting:
+def counting(settings: IdentitySettings, pool: asyncpg.Pool, limit: float = LONG) -> Counting:
     return Counting(settings, pool, projector.NAME, projector.REBUILDING, limit)
 
 
@@ -152,17 +160,16 @@ async def test_who_is_killed_in_the_middle_of_a_day_leaves_the_rest_of_it_and_no
     await insights_tables.execute("TRUNCATE advice_days, advice_counts")
     for day in wanted(NOW):
         await insights_tables.execute("INSERT INTO advice_days (day, settled, parts) VALUES ($1, $2, 4)", *day)
-        assert await advice_days.count_part(insights_tables, day, NOW, LONG) == "part"
+        assert await advice_days.count_part(insights_tables, day, NOW, LONG, KEY) == "part"
         async with busy(insights_tables):
-            killed = asyncio.create_task(advice_days.count_part(insights_tables, day, NOW, LONG))
+            killed = asyncio.create_task(advice_days.count_part(insights_tables, day, NOW, LONG, KEY))
             await eventually(lambda: waits(insights_tables))
             killed.cancel()
             await asyncio.wait([killed])
     assert await counted(insights_tables, "repeated_template") == [], "of a day that is not whole nothing is told"
     for day in wanted(NOW):
-        while await advice_days.count_part(insights_tables, day, NOW, LONG) == "part":
-            pass
-        assert await advice_days.count_part(insights_tables, day, NOW, LONG) == "taken"
+        await count_whole(insights_tables, day)
+        assert await advice_days.count_part(insights_tables, day, NOW, LONG, KEY) == "taken"
     assert await counted(insights_tables, "repeated_template") == whole
 
 
@@ -172,15 +179,15 @@ async def test_a_day_that_has_settled_takes_the_place_of_what_was_counted_at_its
     rows = messages(200)
     await write(insights_tables, rows[:100])
     for day in DAYS:
-        await advice_days.count_part(insights_tables, Day(day, settled=False), NOW, LONG)
+        await count_whole(insights_tables, Day(day, settled=False))
     await write(insights_tables, rows[100:])
     for day in DAYS:
-        await advice_days.count_part(insights_tables, Day(day, settled=True), NOW, LONG)
+        await count_whole(insights_tables, Day(day, settled=True))
     assert sums(await counted(insights_tables, "join_messages")) == naive(rows, "join_messages")
 
 
 async def test_who_sends_more_in_a_day_than_can_be_counted_at_once_is_advised_all_the_same(
-    topics: KafkaSettings, insights_tables: asyncpg.Pool, eventually: Eventually
+    topics: IdentitySettings, insights_tables: asyncpg.Pool, eventually: Eventually
 ) -> None:
     rows = messages(100)
     await write(insights_tables, rows)
@@ -203,15 +210,15 @@ async def test_a_day_that_another_worker_has_begun_is_not_waited_for(
 ) -> None:
     day = wanted(NOW)[-1]
     async with busy(insights_tables):
-        first = asyncio.create_task(advice_days.count_part(insights_tables, day, NOW, LONG))
+        first = asyncio.create_task(advice_days.count_part(insights_tables, day, NOW, LONG, KEY))
         await eventually(lambda: waits(insights_tables))
-        second = await asyncio.wait_for(advice_days.count_part(insights_tables, day, NOW, LONG), 15)
-    assert (second, await first) == ("taken", "whole")
+        second = await asyncio.wait_for(advice_days.count_part(insights_tables, day, NOW, LONG, KEY), 15)
+    assert (second, await first) == ("taken", "part")
     assert await insights_tables.fetchval("SELECT parts FROM advice_days") == 1
 
 
 async def test_a_day_that_can_not_be_cut_any_smaller_keeps_no_other_from_being_counted(
-    topics: KafkaSettings, insights_tables: asyncpg.Pool, eventually: Eventually
+    topics: IdentitySettings, insights_tables: asyncpg.Pool, eventually: Eventually
 ) -> None:
     largest = wanted(NOW)[0]
     await insights_tables.execute(
@@ -225,7 +232,7 @@ async def test_a_day_that_can_not_be_cut_any_smaller_keeps_no_other_from_being_c
 
 
 async def test_nobody_misses_advice_on_days_that_were_counted_while_their_messages_were_lost(
-    topics: KafkaSettings, insights_tables: asyncpg.Pool
+    topics: IdentitySettings, insights_tables: asyncpg.Pool
 ) -> None:
     pool, rows = insights_tables, messages(100)
     await counting(topics, pool).look(NOW, lambda: None)
@@ -245,13 +252,32 @@ async def test_nobody_misses_advice_on_days_that_were_counted_while_their_messag
 
 
 async def test_days_that_are_in_the_tables_are_counted_though_the_log_is_not_folded_to_its_end(
-    topics: KafkaSettings, publisher: Publisher, insights_tables: asyncpg.Pool
+    topics: IdentitySettings, publisher: Publisher, insights_tables: asyncpg.Pool
 ) -> None:
     await publisher.publish([an(MessageReceived, org_id=ORG, waba_id="1", wamid="new", time=NOW)])
     later = NOW + timedelta(days=1, minutes=20)
     await counting(topics, insights_tables).look(later, lambda: None)
     missing = await advice_days.missing(insights_tables, wanted(later))
     assert [day.day for day in missing] == [NOW.date()], "what was logged in it is not folded yet"
+
+
+async def test_nothing_is_counted_of_who_is_forgotten_while_it_is_counted(
+    insights_tables: asyncpg.Pool, eventually: Eventually
+) -> None:
+    pool, rows = insights_tables, messages(100)
+    others = [row | {"org_id": "other", "message_id": UUID(int=1_000 + place)} for place, row in enumerate(rows)]
+    await write(pool, rows + others)
+    day = Day(DAYS[1], settled=False)
+    line = {identity_of(KEY, OrganisationForgotten, ORG): NOW}
+    async with pool.acquire() as connection, connection.transaction():
+        await draw(connection, line.items())
+        await erase(connection, Lines(KEY, line))
+        assert await advice_days.count_part(pool, day, NOW, LONG, KEY) == "part"
+        last = asyncio.create_task(advice_days.count_part(pool, day, NOW, LONG, KEY))
+        await eventually(lambda: waits(pool))
+    assert await last == "whole"
+    found = await pool.fetch("SELECT DISTINCT org_id FROM advice_counts")
+    assert [row["org_id"] for row in found] == ["other"]
 
 
 async def test_advice_that_is_not_of_now_is_said_to_be_and_stays_until_it_is(insights_tables: asyncpg.Pool) -> None:

@@ -14,6 +14,7 @@ from wabus_runtime.postgres.database import Connection
 
 from wabus_insights.advice.evidence import Repetition
 from wabus_insights.performance.message import GOT, Bit
+from wabus_insights.tables.planning.erasing import erase_counts_again
 
 BURST = "30 seconds"
 """SQL: messages to one person that follow each other in so much could have been one."""
@@ -94,14 +95,14 @@ async def missing(pool: asyncpg.Pool, wanted: Sequence[Day]) -> list[Day]:
 
 
 Progress = Literal["part", "whole", "smaller", "too_long", "taken"]
-"""Whether a part of a day is counted, or the last one; or the parts are smaller from now on, or can't be although one
-takes too long; or another process counts the day, or has."""
+"""Whether a part of a day is counted, or all of them were and the day is whole; or the parts are smaller from now on,
+or can't be although one takes too long; or another process counts the day, or has."""
 
 
-async def count_part(pool: asyncpg.Pool, day: Day, now: datetime, limit: float) -> Progress:
+async def count_part(pool: asyncpg.Pool, day: Day, now: datetime, limit: float, key: bytes) -> Progress:
     """Count the next part of a day; if that takes too long, have the day counted anew in twice as many.
 
-    `limit` is for each of the statements over messages, in seconds.
+    `limit` is for each of the statements over messages, in seconds; `key` is that of the identities of the forgotten.
     """
     # By itself, so that it stays whatever becomes of the part, and nobody waits for it as long as that takes.
     await pool.execute(
@@ -117,18 +118,20 @@ async def count_part(pool: asyncpg.Pool, day: Day, now: datetime, limit: float) 
         )
         if row is None:
             return "taken"
+        if row["done"] >= row["parts"]:
+            # An erasure beside a part has removed messages that the part had read, and did not see its counts.
+            await erase_counts_again(connection, key)
+            await connection.execute(
+                "UPDATE advice_days SET counted_at = $3 WHERE day = $1 AND settled = $2", *day, now
+            )
+            return "whole"
         try:
             async with connection.transaction():
                 await _count_people(connection, day, row["parts"], row["done"], limit)
         except TimeoutError:
             return await _split(connection, day, row["parts"])
-        whole = row["done"] + 1 >= row["parts"]
-        await connection.execute(
-            "UPDATE advice_days SET done = done + 1, counted_at = $3 WHERE day = $1 AND settled = $2",
-            *day,
-            now if whole else None,
-        )
-        return "whole" if whole else "part"
+        await connection.execute("UPDATE advice_days SET done = done + 1 WHERE day = $1 AND settled = $2", *day)
+        return "part"
 
 
 async def _count_people(connection: Connection, day: Day, parts: int, part: int, limit: float) -> None:

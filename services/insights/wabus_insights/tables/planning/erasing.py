@@ -3,6 +3,7 @@
 from wabus_events import AccountForgotten, OrganisationForgotten
 from wabus_runtime.identity.holdings import Table
 from wabus_runtime.postgres.database import Connection
+from wabus_runtime.projection.erasing import lines_of
 from wabus_whatsapp.forgetting import Lines
 
 _ACCOUNTS = "waba_id IN (SELECT waba_id FROM planned_accounts WHERE org_id = $1)"
@@ -27,13 +28,19 @@ TABLES = (
 )
 """Of a contact nothing: advice counts people, and names none."""
 
+_COUNTS_OF_AN_ACCOUNT = (
+    "DELETE FROM advice_counts WHERE waba_id = $1 AND day <= ($2::timestamptz AT TIME ZONE 'UTC')::date"
+)
+_COUNTS_OF_AN_ORGANISATION = (
+    "DELETE FROM advice_counts WHERE org_id = $1 AND day <= ($2::timestamptz AT TIME ZONE 'UTC')::date"
+)
 _OF_AN_ACCOUNT = (
     "DELETE FROM pricing_readings WHERE waba_id = $1 AND read_at <= $2",
     "DELETE FROM pricing_schedules WHERE waba_id = $1 AND coalesce(read_at, '-infinity') <= $2",
     "DELETE FROM template_categories WHERE waba_id = $1 AND told_at <= $2",
     "DELETE FROM payment_errors WHERE waba_id = $1 AND told_at <= $2",
     "DELETE FROM advice WHERE waba_id = $1 AND $2::timestamptz IS NOT NULL",
-    "DELETE FROM advice_counts WHERE waba_id = $1 AND day <= ($2::timestamptz AT TIME ZONE 'UTC')::date",
+    _COUNTS_OF_AN_ACCOUNT,
     "DELETE FROM budgets WHERE waba_id = $1 AND org_id IN (SELECT org_id FROM budget_sets WHERE set_at <= $2)",
     "DELETE FROM planned_accounts WHERE waba_id = $1 AND greatest(owner_told_at, told_at) <= $2",
 )
@@ -47,7 +54,7 @@ _OF_AN_ORGANISATION = (
     f"DELETE FROM template_categories WHERE {_ACCOUNTS} AND told_at <= $2",  # noqa: S608
     f"DELETE FROM payment_errors WHERE {_ACCOUNTS} AND told_at <= $2",  # noqa: S608
     "DELETE FROM advice WHERE org_id = $1 AND $2::timestamptz IS NOT NULL",
-    "DELETE FROM advice_counts WHERE org_id = $1 AND day <= ($2::timestamptz AT TIME ZONE 'UTC')::date",
+    _COUNTS_OF_AN_ORGANISATION,
     "DELETE FROM advice_checks WHERE org_id = $1 AND org_id NOT IN ("
     "SELECT org_id FROM planned_accounts WHERE org_id = $1 AND owner_told_at > $2)",
     "DELETE FROM advice_dismissals WHERE org_id = $1 AND told_at <= $2",
@@ -81,3 +88,16 @@ async def erase(connection: Connection, lines: Lines) -> None:
     left = [(row["org_id"], line) for row in owners if (line := lines.of(OrganisationForgotten, row["org_id"]))]
     for statement in _OF_AN_ORGANISATION:
         await connection.executemany(statement, left)
+
+
+async def erase_counts_again(connection: Connection, key: bytes) -> None:
+    """Forget what was counted out of messages that were being erased. `key` is that of the identities.
+
+    Waits for erasures that are under way, and lets none begin before the transaction ends.
+    """
+    await connection.execute("LOCK TABLE erasures IN SHARE MODE")
+    rows = await connection.fetch("SELECT DISTINCT org_id, waba_id FROM advice_counts")
+    accounts = await lines_of(connection, key, AccountForgotten, [row["waba_id"] for row in rows])
+    await connection.executemany(_COUNTS_OF_AN_ACCOUNT, accounts.items())
+    organisations = await lines_of(connection, key, OrganisationForgotten, [row["org_id"] for row in rows])
+    await connection.executemany(_COUNTS_OF_AN_ORGANISATION, organisations.items())

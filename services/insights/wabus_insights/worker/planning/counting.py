@@ -10,7 +10,7 @@ import structlog
 from wabus_runtime.kafka.clients import KafkaUnavailable
 from wabus_runtime.observe.liveness import watched
 from wabus_runtime.postgres.offsets import offsets
-from wabus_runtime.settings import KafkaSettings
+from wabus_runtime.settings import IdentitySettings
 
 from wabus_insights.tables.planning import advice_days
 from wabus_insights.tables.planning.advice_days import Day
@@ -44,7 +44,7 @@ def wanted(now: datetime) -> list[Day]:
 class Counting:
     """Counts days as one of any number of workers. `live` folds messages, `again` folds the log once more."""
 
-    settings: KafkaSettings
+    settings: IdentitySettings
     pool: asyncpg.Pool
     live: str
     again: str
@@ -74,7 +74,7 @@ class Counting:
         """Count a day to its end; whether we have."""
         while True:
             beat()
-            match await advice_days.count_part(self.pool, day, now, self.limit):
+            match await advice_days.count_part(self.pool, day, now, self.limit, self.settings.identity_bytes):
                 case "part":
                     continue
                 case "smaller":
