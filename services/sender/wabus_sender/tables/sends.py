@@ -319,10 +319,11 @@ async def to_check(pool: asyncpg.Pool, send_ids: Iterable[str]) -> list[Checked]
             wrote.user_last_at, wrote.maybe_at, wrote.refused_at, coalesce(chosen.stopped, false),
             coalesce(told.opted_out, false),
             (
-                SELECT CASE WHEN NOT ours THEN owners.at END FROM thread_owners AS owners
+                SELECT CASE WHEN NOT (array_agg(ours ORDER BY owners.at DESC, ours DESC))[1]
+                    THEN greatest(max(owners.at), max(owners.copied_at)) END
+                FROM thread_owners AS owners
                 WHERE owners.org_id = sends.org_id AND owners.phone_number_id = sends.phone_number_id
                     AND owners.value IN (coalesce(sends.wa_id, sends.user_id), contacts.other)
-                ORDER BY owners.at DESC, ours DESC LIMIT 1
             ),
             EXISTS (
                 SELECT FROM blocks WHERE blocks.org_id = sends.org_id AND blocks.blocked

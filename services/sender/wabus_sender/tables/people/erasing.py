@@ -64,7 +64,7 @@ _BY_ACCOUNT = (
     """,
     """
     DELETE FROM thread_owners WHERE phone_number_id IN (SELECT phone_number_id FROM known_numbers WHERE waba_id = $1)
-        AND at <= $2
+        AND greatest(at, copied_at) <= $2
     """,
     """
     DELETE FROM free_entries WHERE phone_number_id IN (SELECT phone_number_id FROM known_numbers WHERE waba_id = $1)
@@ -101,7 +101,7 @@ _BY_CONTACT = (
     "DELETE FROM sends WHERE org_id = $1 AND (wa_id = $2 OR user_id = $2) AND requested_at <= $3",
     "DELETE FROM windows WHERE org_id = $1 AND value = $2 AND greatest(user_last_at, maybe_at, refused_at) <= $3",
     "DELETE FROM preferences WHERE org_id = $1 AND value = $2 AND at <= $3",
-    "DELETE FROM thread_owners WHERE org_id = $1 AND value = $2 AND at <= $3",
+    "DELETE FROM thread_owners WHERE org_id = $1 AND value = $2 AND greatest(at, copied_at) <= $3",
     "DELETE FROM free_entries WHERE org_id = $1 AND value = $2 AND at <= $3",
     "DELETE FROM blocks WHERE org_id = $1 AND value = $2 AND changed_at <= $3",
     "DELETE FROM opt_outs WHERE org_id = $1 AND value = $2 AND at <= $3",

@@ -218,11 +218,14 @@ _MOVING = (
     WHERE (excluded.at, excluded.stopped) > (known.at, known.stopped)
     """,
     """
-    INSERT INTO thread_owners AS known (org_id, phone_number_id, value, ours, at)
-    SELECT org_id, phone_number_id, $3, ours, at FROM thread_owners
-    WHERE org_id = $1 AND value = $2 AND at > $5 AND at <= $4
-    ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET ours = excluded.ours, at = excluded.at
-    WHERE (excluded.at, excluded.ours) > (known.at, known.ours)
+    INSERT INTO thread_owners AS known (org_id, phone_number_id, value, ours, at, copied_at)
+    SELECT org_id, phone_number_id, $3, ours OR NOT is_told, CASE WHEN is_told THEN at ELSE '-infinity' END,
+        CASE WHEN copied_at > $5 AND copied_at <= $4 THEN copied_at END
+    FROM thread_owners CROSS JOIN LATERAL (SELECT at > $5 AND at <= $4 AS is_told) AS handed
+    WHERE org_id = $1 AND value = $2 AND (is_told OR copied_at > $5 AND copied_at <= $4)
+    ON CONFLICT (org_id, value, phone_number_id) DO UPDATE SET at = greatest(known.at, excluded.at),
+        ours = CASE WHEN (excluded.at, excluded.ours) > (known.at, known.ours) THEN excluded.ours ELSE known.ours END,
+        copied_at = greatest(known.copied_at, excluded.copied_at)
     """,
     """
     INSERT INTO opt_outs AS known (org_id, value, forgotten_as, forgotten_everywhere_as, opted_out, at, by)
