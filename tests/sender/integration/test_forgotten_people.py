@@ -10,6 +10,7 @@ from sending_world import ORG, PERSON, Client, Sending, received, status, text
 from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
 from support.forgetting import rows_with
 from wabus_events import (
+    AccountForgotten,
     ContactForgotten,
     ContactIdentityChanged,
     Event,
@@ -103,3 +104,22 @@ async def test_nothing_is_left_of_who_is_forgotten_by_any_of_their_ids(
 
     await eventually(is_folded)
     assert await rows_with(sender_tables, EVERYTHING) == {}
+
+
+async def test_to_whom_meta_refused_a_message_is_not_kept_of_an_account_that_is_forgotten(
+    sending: Sending, sender: Client, sender_tables: asyncpg.Pool, eventually: Eventually
+) -> None:
+    refused = status(str(uuid4()), "failed", OTHER).model_copy(update={"error_codes": [131047]})
+    await sending.publisher.publish([refused])
+    held = "SELECT count(*) FROM windows WHERE value = $1"
+
+    async def is_held() -> bool:
+        return await sender_tables.fetchval(held, OTHER) == 1
+
+    async def is_gone() -> bool:
+        return await sender_tables.fetchval(held, OTHER) == 0
+
+    await eventually(is_held)
+    key, line = load(IdentitySettings).identity_bytes, datetime.now(UTC) + timedelta(seconds=1)
+    await sending.publisher.publish([line_at(AccountForgotten, identity_of(key, AccountForgotten, DEMO_WABA), line)])
+    await eventually(is_gone)
