@@ -5,6 +5,7 @@ import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -16,15 +17,25 @@ from simulated_meta import Store, new_world
 from simulated_meta.seed import DEMO_WABA
 from simulated_meta.state import SendingHealth
 from support.meta_openapi import create_meta
-from wabus_events import ACCOUNTS, HEALTH, AccountChecked, Event, HealthChanged, TemplatesSynced, Topic
+from wabus_events import (
+    ACCOUNTS,
+    HEALTH,
+    AccountChecked,
+    CredentialStored,
+    Event,
+    HealthChanged,
+    TemplatesSynced,
+    Topic,
+)
 from wabus_gateway.app import GatewaySettings
 from wabus_gateway.app import create_app as create_gateway
 from wabus_gateway.worker.connect import ConnectSettings, connect
 from wabus_health_projector.app import HealthProjectorSettings, create_app
 from wabus_runtime.credentials.credential_cache import following_credentials
+from wabus_runtime.credentials.sealing import Keyring
 from wabus_runtime.graph.client import Graph
 from wabus_runtime.kafka.publisher import Publisher
-from wabus_runtime.settings import KafkaSettings, load
+from wabus_runtime.settings import CredentialSettings, KafkaSettings, load
 from wabus_whatsapp.webhook_fields import FIELDS
 from waiting import Eventually
 
@@ -202,22 +213,33 @@ async def test_a_callback_url_that_somebody_changed_is_named_until_it_is_right_a
     assert codes(await checked(client, bearer())) == set()
 
 
-async def test_an_answer_that_makes_no_sense_fails_one_check_is_counted_and_holds_up_no_other(
-    client: Client, store: Store, bearer: Bearer, eventually: Eventually
+async def test_a_token_that_cannot_be_opened_fails_its_checks_is_counted_and_holds_up_none_after(
+    client: Client, store: Store, bearer: Bearer, publisher: Publisher, eventually: Eventually
 ) -> None:
-    async def failed() -> float:
+    def failed() -> float:
         return REGISTRY.get_sample_value("wabus_account_checks_total", {"outcome": "failed"}) or 0.0
 
-    before = await failed()
-    (token,) = [each for each in store.world.tokens.values() if each.expires_at == 0][:1]
-    token.expires_at = 10**15  # seconds: some 30 million years from now
-    await client.post("/webhook/health/check", headers=bearer())
+    before = failed()
+    token = SecretStr(next(iter(store.world.tokens)))
+    sealed = Keyring(load(CredentialSettings)).seal(token, org_id="demo", waba_id=DEMO_WABA)
+    stored = CredentialStored(
+        id=str(uuid4()), time=datetime.now(UTC), org_id="demo", waba_id=DEMO_WABA, key_id=sealed.key_id,
+        nonce=sealed.nonce, ciphertext=sealed.ciphertext,
+    )  # fmt: skip
+    await publisher.publish([stored.model_copy(update={"id": str(uuid4()), "key_id": "lost"})])
 
     async def counted() -> bool:
-        return await failed() > before
+        await client.post("/webhook/health/check", headers=bearer())
+        return failed() > before
 
     await eventually(counted)
-    token.expires_at = 0
+    await publisher.publish([stored])
+
+    async def goes_on() -> bool:
+        answer = await client.post("/webhook/health/check", headers={**bearer(), "Prefer": "wait=5"})
+        return (await answer.json())["status"] == "checked"
+
+    await eventually(goes_on)
     assert codes(await checked(client, bearer())) == set()
 
 

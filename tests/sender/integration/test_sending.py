@@ -156,7 +156,7 @@ async def test_who_turns_the_pages_of_a_campaign_asked_for_in_one_moment_sees_ea
             after = f"&after={page['next']}"
 
     async def are_there() -> bool:
-        return len(await pages("")) == 6
+        return len(await pages("")) == 6 and len(await pages("state=queued")) == 5
 
     await eventually(are_there)
     for wanted in ("label=spring", "state=queued", f"phone_number_id={DEMO_PHONE}&label=spring&state=queued"):
@@ -374,8 +374,12 @@ async def test_nobody_gets_a_message_hours_late_because_workers_restart_between_
     await until_ready(client, sending, eventually)
     found = await sending.until(client, send_id, "refused")
     assert (found["refusal"]["code"], found["refusal"]["error_code"], found["attempts"]) == ("meta_in_trouble", 2, 5)
-    waits = await sending.get(client, f"/sends/{later}")
-    assert (waits["state"], waits["waits_for"]) == ("queued", "passing")
+
+    async def waits() -> bool:
+        found = await sending.get(client, f"/sends/{later}")
+        return (found["state"], found["waits_for"]) == ("queued", "passing")
+
+    await eventually(waits)
 
 
 async def test_what_waits_can_be_cancelled_paused_and_expires(
