@@ -118,7 +118,7 @@ async def copy_for_another(pool: asyncpg.Pool) -> None:
     await pool.execute(f"INSERT INTO cost_days ({', '.join(columns)}) SELECT {values} FROM cost_days")
 
 
-@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories(), st.integers(), st.sampled_from(("", "an account", "an organisation", "age")))
 async def test_whatever_happens_the_answer_is_what_the_cells_say(
     insights_tables: asyncpg.Pool, runs: list[list[Event]], seed: int, then: str
