@@ -5,7 +5,7 @@ PYTEST_DONT_REWRITE: it is imported as a plugin and by name.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +23,7 @@ from wabus_events import (
     MessageReceived,
     MessageStatusChanged,
     PhoneNumber,
+    SendRequested,
     StandbyReceived,
 )
 from wabus_runtime.credentials.sealing import Keyring
@@ -131,6 +132,15 @@ def connection(token: str, org_id: str = ORG) -> list[Event]:
             **about,
         ),
     ]
+
+
+def requested(person: str) -> SendRequested:
+    now, send_id = datetime.now(UTC), str(uuid4())
+    return SendRequested(
+        id=f"requested {send_id}", time=now, org_id=ORG, waba_id=DEMO_WABA, phone_number_id=DEMO_PHONE,
+        send_id=send_id, lane="service", kind="text", to=person, message={"type": "text", "text": {"body": send_id}},
+        expires_at=now + timedelta(hours=1),
+    )  # fmt: skip
 
 
 def received(person: str, user_id: str | None = None, at: datetime | None = None) -> MessageReceived:

@@ -1,15 +1,11 @@
 """A number that goes from one sender to another keeps to Meta's limits, by what the simulated Meta counts."""
 
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import asyncpg
 import pytest
 from dying import dying_worker
-from sending_world import ORG, PERSON, Sending
-from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
-from wabus_events import SendRequested
+from sending_world import PERSON, Sending, requested
 from waiting import Eventually
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
@@ -24,15 +20,6 @@ from wabus_sender.app import service
 os.environ["HTTP_PORT"] = "0"
 run([service], "worker")
 """
-
-
-def requested(person: str) -> SendRequested:
-    now, send_id = datetime.now(UTC), str(uuid4())
-    return SendRequested(
-        id=f"requested {send_id}", time=now, org_id=ORG, waba_id=DEMO_WABA, phone_number_id=DEMO_PHONE,
-        send_id=send_id, lane="service", kind="text", to=person, message={"type": "text", "text": {"body": send_id}},
-        expires_at=now + timedelta(hours=1),
-    )  # fmt: skip
 
 
 async def test_nobody_is_refused_by_meta_because_another_sender_takes_a_number_over(

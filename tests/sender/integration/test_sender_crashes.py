@@ -3,20 +3,16 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import asyncpg
 import pytest
 from dying import dying_worker
-from sending_world import ORG, Sending, status
-from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
+from sending_world import Sending, requested, status
 from wabus_events import SENDS as SENDS_TOPIC
 from wabus_events import (
     Event,
     MessageAccepted,
     SendClaimed,
-    SendRequested,
     SendReturned,
     SendUnknown,
     Topic,
@@ -58,15 +54,6 @@ POINTS = [
     ("UPDATE sends SET state = told.state", "after", 1),
 ]
 """Where the worker dies: around a statement of its, or after it has sent a request to Meta or got an answer's head."""
-
-
-def requested(person: str) -> SendRequested:
-    now, send_id = datetime.now(UTC), str(uuid4())
-    return SendRequested(
-        id=f"requested {send_id}", time=now, org_id=ORG, waba_id=DEMO_WABA, phone_number_id=DEMO_PHONE,
-        send_id=send_id, lane="service", kind="text", to=person, message={"type": "text", "text": {"body": send_id}},
-        expires_at=now + timedelta(hours=1),
-    )  # fmt: skip
 
 
 @pytest.mark.timeout(900)

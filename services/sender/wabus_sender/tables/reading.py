@@ -65,20 +65,12 @@ async def some(pool: asyncpg.Pool, wanted: WantedSends) -> Sequence[asyncpg.Reco
     """The sends that are wanted, the newest first, and one more than the limit."""
     # Only the conditions that there are: one plan for whatever may be wanted reads all of an organisation's sends.
     conditions, values = ["org_id = $1"], [wanted.org_id, wanted.limit + 1]
-    if wanted.state:
-        values.append(wanted.state)
-        conditions.append(f"state = ${len(values)}")
-        if wanted.state != "accepted":
-            conditions.append("state <> 'accepted'")  # which the index is of
-    if wanted.label:
-        values.append(wanted.label)
-        conditions.append(f"label = ${len(values)}")
-    if wanted.phone_number_id:
-        values.append(wanted.phone_number_id)
-        conditions.append(f"phone_number_id = ${len(values)}")
-    if wanted.requested_by:
-        values.append(wanted.requested_by)
-        conditions.append(f"requested_by = ${len(values)}")
+    for column in ("state", "label", "phone_number_id", "requested_by"):
+        if value := getattr(wanted, column):
+            values.append(value)
+            conditions.append(f"{column} = ${len(values)}")
+    if wanted.state and wanted.state != "accepted":
+        conditions.append("state <> 'accepted'")  # which the index is of
     if wanted.after:
         at, send_id = wanted.after
         values += [at, UUID(send_id)]

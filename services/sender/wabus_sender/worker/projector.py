@@ -167,27 +167,22 @@ class _Folding:
                     statuses.append(fact)
                 elif org_id and isinstance(fact, Preferred):
                     choices += [
-                        Choice(org_id, fact.phone_number_id, value, fact.stopped, fact.at)
-                        for value in (fact.wa_id and contact_id(fact.wa_id), fact.user_id)
-                        if value
+                        Choice(org_id, fact.phone_number_id, value, fact.stopped, fact.at) for value in _known_by(fact)
                     ]
                 elif org_id and isinstance(fact, Handed):
                     owners += [
                         thread_owners.Owner(org_id, fact.phone_number_id, value, fact.ours, fact.at)
-                        for value in (fact.wa_id and contact_id(fact.wa_id), fact.user_id)
-                        if value
+                        for value in _known_by(fact)
                     ]
                 elif org_id and isinstance(fact, Copied):
                     copied += [
                         thread_owners.Owner(org_id, fact.phone_number_id, value, False, fact.at)
-                        for value in (fact.wa_id and contact_id(fact.wa_id), fact.user_id)
-                        if value
+                        for value in _known_by(fact)
                     ]
                 elif org_id and isinstance(fact, FreeEntry):
                     entries += [
                         free_entries.Entry(org_id, fact.phone_number_id, value, fact.at, fact.until)
-                        for value in (fact.wa_id and contact_id(fact.wa_id), fact.user_id)
-                        if value
+                        for value in _known_by(fact)
                     ]
                 elif org_id and isinstance(fact, ShortText):
                     said.append(self._possible_choice(org_id, record.event.waba_id, fact))
@@ -209,8 +204,7 @@ class _Folding:
             free_entries.Answer(event.org_id, event.phone_number_id, value, event.time)
             for event in (record.event for record in of_sends)
             if isinstance(event, MessageAccepted) and event.org_id
-            for value in (event.wa_id and contact_id(event.wa_id), event.user_id)
-            if value
+            for value in _known_by(event)
         ]
         changes = [*self._changes(records)]
         persons, holders, wrote, conversations = self._persons(seen, of_sends, changes)
@@ -397,6 +391,11 @@ def _later_wamid(before: Wrote | None, at: datetime | None, wamid: str | None) -
     if before is None or before.user_last_at is None:
         return wamid if at else before and before.wamid
     return wamid if at and wamid and at >= before.user_last_at else before.wamid
+
+
+def _known_by(told: Preferred | Handed | Copied | FreeEntry | MessageAccepted) -> list[str]:
+    """The number, as contacts have it, and the user id that it names."""
+    return [value for value in (told.wa_id and contact_id(told.wa_id), told.user_id) if value]
 
 
 async def _write_sends(connection: Connection, records: Sequence[Recorded], *, over: bool) -> set[tuple[str, str]]:
