@@ -149,6 +149,7 @@ def test_what_another_team_gets_leaves_the_list_and_comes_back(world: InboxWorld
         olga = world.stack.wabus("token", "--org", "demo", "--role", "agent", "--sub", "olga")
         page.goto(f"{world.url}/inbox#token={olga}")
         open_thread(world, page, "Moving Mia")
+        page.locator("select[data-work=assign]").hover()  # in the list nothing comes under a pointer
         page.locator("select[data-work=assign]").select_option("team people")
         expect(row(page, "Moving Mia")).to_have_count(0)
         expect(page.locator("#thread-state")).to_contain_text("Others have this conversation now")
