@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from browser import PHONE, assert_accessible, wait_for
 from page_world import PageWorld, open_connected
 from playwright.sync_api import Page, expect
@@ -148,14 +147,3 @@ def test_metas_advice_and_the_end_of_a_pause_stand_with_the_template(world: Page
     expect(preview).to_contain_text("Meta advises: Put words between them.")
     page.get_by_role("button", name=re.compile("^Paused")).click()
     expect(preview).to_contain_text("Meta ends the pause at 3 Dec, 13:00 UTC.")
-
-
-@pytest.mark.parametrize("part", ["status/history.js", "shared/dom.js"])
-def test_a_part_of_the_page_that_does_not_load_is_said(world: PageWorld, page: Page, part: str) -> None:
-    page.route(f"**/{part}", lambda route: route.abort())
-    page.goto(world.url)
-    late = page.get_by_text("Something of this page could not be loaded.")
-    expect(late).to_be_hidden()
-    # CSS counts these ten seconds by itself; the browser is told that they have passed.
-    late.evaluate("each => each.getAnimations().forEach((animation) => animation.finish())")
-    expect(late).to_be_visible()
