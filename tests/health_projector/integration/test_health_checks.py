@@ -62,6 +62,12 @@ async def store(topics: KafkaSettings, serve: Serve, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 async def client(store: Store, serve: Serve, bearer: Bearer, eventually: Eventually) -> Client:
     """The health-projector, with the demo account connected to `demo` and known to it."""
+    return await connected(store, serve, bearer, eventually)
+
+
+async def connected(
+    store: Store, serve: Serve, bearer: Bearer, eventually: Eventually, *, subscribe: bool = True
+) -> Client:
     client = await serve(create_app(load(HealthProjectorSettings)))
     settings = load(ConnectSettings)
     async with Graph(settings) as graph, following_credentials(settings) as replica:
@@ -74,6 +80,7 @@ async def client(store: Store, serve: Serve, bearer: Bearer, eventually: Eventua
             token=SecretStr(next(iter(store.world.tokens))),
             clock=lambda: datetime.now(UTC),
             connected_by="test",
+            subscribe=subscribe,
         )
 
     async def ready() -> bool:
@@ -199,6 +206,31 @@ async def test_fields_that_it_can_not_subscribe_to_are_named_until_somebody_has(
     assert health["wabas"][0]["fields_missing"]
     store.world.callback_url = ours
     assert codes(await checked(client, bearer())) == set()
+
+
+@pytest.mark.long
+async def test_who_connects_while_the_gateway_starts_is_red_for_a_quarter_of_an_hour_after(
+    store: Store, serve: Serve, bearer: Bearer, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_up = asyncio.Event()
+
+    async def shake_hands(request: web.Request) -> web.Response:
+        return web.Response(text=request.query["hub.challenge"] if is_up.is_set() else "", status=200)
+
+    gateway = web.Application()
+    gateway.router.add_get("/webhooks/whatsapp", shake_hands)
+    url = str((await serve(gateway)).make_url("")).rstrip("/")
+    monkeypatch.setenv("PUBLIC_URL", url)
+    store.world.callback_url, store.world.app_fields = f"{url}/webhooks/whatsapp", ["messages"]
+    client = await connected(store, serve, bearer, eventually, subscribe=False)
+    assert "fields_missing" in codes(await checked(client, bearer()))
+    is_up.set()
+
+    async def green() -> bool:
+        health = await (await client.get("/webhook/health/detailed", headers=bearer())).json()
+        return "fields_missing" not in codes(health)
+
+    await eventually(green)
 
 
 async def test_a_callback_url_that_somebody_changed_is_named_until_it_is_right_again(

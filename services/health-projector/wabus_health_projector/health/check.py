@@ -65,6 +65,11 @@ class Tries:
     refused: tuple[str, ...] = ()
     """The fields that Meta did not take."""
 
+    @property
+    def pause(self) -> timedelta:
+        """How long to wait after the last try, none where it succeeded."""
+        return min(TRY_AGAIN * 2 ** min(self.count - 1, 20), TRY_AGAIN_MOST) if self.count else timedelta(0)
+
 
 def to_subscribe(app: Subscription, tries: Tries, our_callback_url: str, now: datetime) -> tuple[str, ...]:
     """The fields that the app should be subscribed to now.
@@ -75,7 +80,7 @@ def to_subscribe(app: Subscription, tries: Tries, our_callback_url: str, now: da
     if not app.may_be_changed(our_callback_url):
         return ()
     since = now - tries.at if tries.at else timedelta.max
-    if tries.count and since < min(TRY_AGAIN * 2 ** min(tries.count - 1, 20), TRY_AGAIN_MOST):
+    if since < tries.pause:
         return ()
     waiting = tries.refused if since < REFUSED_FOR else ()
     return tuple(name for name in app.missing(our_callback_url) if name not in waiting)

@@ -9,7 +9,12 @@ from wabus_health_projector.health.check import Tries
 
 
 async def claim(pool: asyncpg.Pool, app_id: str, every: timedelta) -> Tries | None:
-    """Take it on to ask Meta, as the only one within this time; None if somebody has. By PostgreSQL's own clock."""
+    """Take it on to ask Meta, as the only one within this time; None if somebody has. By PostgreSQL's own clock.
+
+    Where the last try to subscribe has failed, the pause after it is the time, if that is shorter.
+    """
+    row = await pool.fetchrow("SELECT tries, tried_at, refused FROM app_subscription WHERE app_id = $1", app_id)
+    before = _tries(row) if row else Tries()
     row = await pool.fetchrow(
         """
         INSERT INTO app_subscription AS held (app_id, asked_at) VALUES ($1, now())
@@ -17,9 +22,13 @@ async def claim(pool: asyncpg.Pool, app_id: str, every: timedelta) -> Tries | No
         RETURNING tries, tried_at, refused
         """,
         app_id,
-        every,
+        min(every, before.pause) if before.count else every,
     )
-    return Tries(row["tries"], row["tried_at"], tuple(row["refused"])) if row else None
+    return _tries(row) if row else None
+
+
+def _tries(row: asyncpg.Record) -> Tries:
+    return Tries(row["tries"], row["tried_at"], tuple(row["refused"]))
 
 
 async def save(pool: asyncpg.Pool, app_id: str, found: Subscription, tries: Tries) -> None:

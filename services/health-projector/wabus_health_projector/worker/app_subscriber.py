@@ -49,25 +49,31 @@ class AppSubscriber:
         self._callback = f"{settings.public_url}/webhooks/whatsapp"
         self._looking = asyncio.Lock()
 
-    async def look(self, every: timedelta) -> None:
-        """Ask Meta, unless somebody has within this time. What goes wrong is logged, and the last answer stands."""
+    async def look(self, every: timedelta) -> tuple[str, ...] | None:
+        """Ask Meta, unless somebody has within this time, and return the fields that are missing; None if unknown.
+
+        What goes wrong is logged, and the last answer stands.
+        """
         try:
             async with asyncio.timeout(LOOK_TIMEOUT), self._looking:
                 tries = await app_subscription.claim(self._pool, self._settings.meta_app_id, every)
                 if tries is not None:
                     await self._ask(tries)
-                self._count(await self.known())
+                return self._missing(await self.known())
         except GraphError as error:
             log.info("the app's subscription was not read", action="app_unread", code=error.code)
         except Exception as error:
             known = isinstance(error, (TimeoutError, *DATABASE_AWAY))
             name = type(error).__name__
             log.warning("the app's subscription was not read", action="app_unread", error=name, exc_info=not known)
+        return None
 
-    def _count(self, found: Subscription | None) -> None:
-        lacking = Counter(FIELDS[name].severity for name in (found.missing(self._callback) if found else ()))
+    def _missing(self, found: Subscription | None) -> tuple[str, ...] | None:
+        missing = found.missing(self._callback) if found else None
+        lacking = Counter(FIELDS[name].severity for name in missing or ())
         for use in USES:
             MISSING.labels(use.severity).set(lacking[use.severity])
+        return missing
 
     async def known(self) -> Subscription | None:
         """What Meta said of it last; None before it was first asked."""

@@ -55,7 +55,8 @@ SOURCE = "/wabus/health-projector"
 GROUP = "health-checks"
 CHECK_EVERY = timedelta(minutes=15)
 CHECK_AFTER_CONNECT = timedelta(seconds=20)  # Meta may show a subscription only after a moment
-APP_LOOK_EVERY = timedelta(minutes=1)  # for whether it is time to ask what our app is subscribed to
+APP_LOOK_EVERY = timedelta(seconds=15)  # for whether it is time to ask what our app is subscribed to
+BETWEEN = timedelta(seconds=1)  # from account to account, where all are checked
 LOOK_EVERY = timedelta(seconds=5)  # for accounts that were connected or given up
 CHECK_TIMEOUT = 60.0  # seconds for one account
 VISIBLE_TIMEOUT = 10.0  # seconds until a difference shows in the rows
@@ -102,7 +103,9 @@ class Checker(ConsumerRebalanceListener):
         self._look_at = datetime.min.replace(tzinfo=UTC)
         self._app = AppSubscriber(settings, pool, graph)
         self._app_at = datetime.min.replace(tzinfo=UTC)
-        self._looking: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[tuple[str, ...] | None] | None = None
+        self._missing: tuple[str, ...] | None = None
+        """The webhook fields that the app lacked at the last look."""
         # What asks for a check counts as handled once that has ended: whoever comes after a crash checks again.
         self._consumer = new_consumer(settings, group=GROUP)
 
@@ -215,11 +218,21 @@ class Checker(ConsumerRebalanceListener):
 
     def _look_at_app(self, now: datetime) -> None:
         """Now and then see whether it is time to ask what our app is subscribed to; one worker of all does ask."""
-        if now < self._app_at or (self._looking and not self._looking.done()):
+        if self._looking and self._looking.done():
+            missing, self._looking = self._looking.result(), None
+            if missing is not None and self._missing is not None and missing != self._missing:
+                self._bring_forward(now)
+            self._missing = self._missing if missing is None else missing
+        if now < self._app_at or self._looking:
             return
         self._app_at = now + APP_LOOK_EVERY * random.uniform(0.8, 1.2)  # noqa: S311
         every = CHECK_EVERY * random.uniform(1, 1.1)  # noqa: S311
         self._looking = asyncio.create_task(self._app.look(every), name="look at the app")
+
+    def _bring_forward(self, now: datetime) -> None:
+        """Check all accounts soon, for what is told of each has changed; in turn, as Graph's limits are shared."""
+        for position, waba_id in enumerate(self._due):
+            self._due[waba_id] = min(self._due[waba_id], now + position * BETWEEN)
 
     def _start_due(self, now: datetime) -> None:
         due = sorted((at, waba_id) for waba_id, at in self._due.items() if at <= now and waba_id not in self._running)
