@@ -50,7 +50,7 @@ from wabus_insights.performance.counting import COUNTS
 from wabus_insights.performance.spans import spans_of
 from wabus_insights.settings import InsightsDatabaseSettings
 from wabus_insights.tables.costs import reading as costs_reading
-from wabus_insights.tables.performance import reading
+from wabus_insights.tables.performance import counts, listing, reading
 from wabus_insights.worker.costs import summing
 from wabus_insights.worker.performance.folding import Performance
 from wabus_insights.worker.planning.outlook import outlook
@@ -270,22 +270,16 @@ async def fill(pool: asyncpg.Pool) -> None:
     """Counts of 400 days."""
     names = ", ".join(COUNTS)
     some = "100, 99, 95, (40 + t % 50)::int, 0, 1, (t % 9)::int, (t % 7)::int, (t % 3)::int"
-    for table, column, series in (
-        ("template_days", "day", "SELECT current_date - d AS p FROM generate_series(0, 399) AS d"),
-        (
-            "template_months",
-            "month",
-            "SELECT DISTINCT date_trunc('month', current_date - d)::date AS p FROM generate_series(0, 399) AS d",
-        ),
-    ):
-        await pool.execute(
-            f"""
-            INSERT INTO {table} (org_id, {column}, template_id, phone_number_id, country, waba_id, {names})
-            SELECT 'org', p, t::text, '9', c, '1', {some}
-            FROM ({series}) AS days, generate_series(1, {LISTED}) AS t, unnest(ARRAY['DE', 'US']) AS c ORDER BY p, t, c
-            """,
-            timeout=600,
-        )
+    await pool.execute(
+        f"""
+        INSERT INTO template_days (org_id, day, template_id, phone_number_id, country, waba_id, {names})
+        SELECT 'org', current_date - d, t::text, '9', c, '1', {some}
+        FROM generate_series(0, {DAYS - 1}) AS d, generate_series(1, {LISTED}) AS t, unnest(ARRAY['DE', 'US']) AS c
+        ORDER BY d DESC, t, c
+        """,
+        timeout=600,
+    )
+    await pool.execute(counts.SUM_UP_MONTHS.format("true"), timeout=600)
     await pool.execute(
         """
         INSERT INTO templates (waba_id, template_id, name, language, category, at)
@@ -342,15 +336,13 @@ def questions() -> dict[str, Question]:
     days = {"from": str(first), "to": str(last), "limit": "1000"}
     asked = reading.Asked("org", None, None, first, last)
 
-    def listed(sort: reading.Sort, limit: int, *, costs: bool) -> Callable[[asyncpg.Pool], Awaitable[int]]:
+    def listed(sort: listing.Sort, limit: int, *, costs: bool) -> Callable[[asyncpg.Pool], Awaitable[int]]:
         async def bare(pool: asyncpg.Pool) -> int:
             if costs:
                 await costs_reading.of_templates(pool, costs_reading.Wanted("org", first, last))
             spans = spans_of(first, last, last)
-            rows = await reading.templates(
-                pool, asked, spans, sort=sort, ascending=False, min_sent=0, after=None, limit=limit + 1
-            )
-            return min(limit, len(rows))
+            order = listing.Order(sort, ascending=False, min_sent=0, after=None, limit=limit + 1)
+            return min(limit, len((await listing.templates(pool, asked, spans, order)).rows))
 
         return bare
 

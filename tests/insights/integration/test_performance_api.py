@@ -126,6 +126,110 @@ async def test_templates_are_told_with_rates_in_order_and_by_pages(client: Clien
     assert [(row["template_id"], row["sent"]) for row in rows] == [("1", "80"), ("2", "1"), ("'=cmd:en", "0")]
 
 
+async def test_every_page_has_the_total_and_whatever_the_order_each_template_comes_once(
+    client: Client, bearer: Bearer, insights_tables: asyncpg.Pool
+) -> None:
+    """By name in the order of names; what has no value in the order comes last, whichever way that is."""
+    mine = bearer("acme", "member")
+    await insights_tables.executemany(
+        "UPDATE templates SET name = $2, status = $3, quality = $4 WHERE template_id = $1",
+        [("1", "Alpha_sale", "APPROVED", "RED"), ("2", "beta", "PAUSED", None)],
+    )
+    await fold(insights_tables, [sent("d1", "7", "delivered") + sent("d2", "8")])
+    await insights_tables.execute("UPDATE templates SET name = 'Gamma', quality = 'GREEN' WHERE template_id = '7'")
+
+    async def listed(**params: Any) -> tuple[list[str], list[dict[str, Any]]]:
+        found, totals, after = list[str](), list[dict[str, Any]](), None
+        while len(totals) < 9:
+            given = {"limit": 1, **params} | ({"after": after} if after else {})
+            async with client.get("/performance/templates", params=given, headers=mine) as answer:
+                assert answer.status == 200, await answer.text()
+                told = await answer.json()
+            found += [row["template_id"] for row in told["templates"]]
+            totals.append(told["total"])
+            if not (after := told["next"]):
+                break
+        return found, totals
+
+    by_name, totals = await listed(sort="name", order="asc")
+    assert by_name == ["=cmd:en", "1", "2", "7", "8"]
+    assert (await listed(sort="name"))[0] == by_name[::-1]
+    assert {(each["templates"], each["accepted"], each["delivered"], each["read"]) for each in totals} == {
+        (5, 84, 81, 40)
+    }
+    assert totals[0]["read_rate"] == 40 / 81
+    up, down = (await listed(sort="read_rate", order="asc"))[0], (await listed(sort="read_rate"))[0]
+    assert (up[:2], down[:2]) == (["7", "1"], ["1", "7"])
+    assert set(up[2:]) == set(down[2:]) == {"=cmd:en", "2", "8"}
+    assert (await listed(search="alpha SALE"))[0] == (await listed(search="a_s"))[0] == ["1"]
+    assert (await listed(search="%"))[0] == []
+    assert (await listed(troubled="true", sort="name"))[0] == ["2", "1"]
+    assert (await listed(troubled="true"))[1][0] == totals[0]
+
+
+async def test_what_has_changed_is_told_of_each_template_and_of_all_if_there_was_enough_before(
+    client: Client, bearer: Bearer, insights_tables: asyncpg.Pool
+) -> None:
+    mine, today = bearer("acme", "member"), datetime.now(ZoneInfo(ZONE)).date()
+    period = {"from": str(today - timedelta(days=9)), "to": str(today), "compare": "previous", "costs": "true"}
+    before = [event for n in range(100) for event in sent(f"e{n}", "1", "delivered", days=15)]
+    early = sent("f", "2", "delivered", days=28)
+
+    async def told(**more: Any) -> dict[str, Any]:
+        async with client.get("/performance/templates", params=period | more, headers=mine) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    await insights_tables.execute("TRUNCATE template_hours, template_days, template_months")
+    await fold(insights_tables, [sent("g", "1", "delivered", days=1)])
+    nothing = await told()
+    assert nothing["earlier"]["comparable"] is False
+    assert "messages are counted only since" in nothing["earlier"]["sentence"]
+    assert nothing["total"]["changes"] is None is nothing["templates"][0]["changes"]
+
+    await fold(insights_tables, [early])
+    assert "fewer than 100" in (await told())["earlier"]["sentence"]
+    now = [event for n in range(150) for event in sent(f"h{n}", "1", "read", days=1)]
+    await fold(insights_tables, [[*before, *now, *sent("i", "2", "delivered", days=2)]])
+    found = await told()
+    assert (found["earlier"]["from"], found["earlier"]["to"]) == (
+        str(today - timedelta(days=19)), str(today - timedelta(days=10)),
+    )  # fmt: skip
+    assert found["earlier"]["comparable"] is found["earlier"]["growing"] is True
+    one, two = (row["changes"] for row in found["templates"])
+    assert (one["delivered"]["before"], one["delivered"]["change"], one["delivered"]["verdict"]) == (100, 0.51, "more")
+    assert (one["read_rate"]["before"], one["read_rate"]["verdict"]) == (0.0, "more")
+    assert one["read_rate"]["difference"]["value"] == 150 / 151
+    assert {change["verdict"] for change in (two["delivered"], two["read_rate"])} == {"new"}
+    assert found["total"]["changes"]["delivered"] == {"before": 100, "change": 0.52, "verdict": "more"}
+    assert (await told(sort="delivered", limit=1))["total"] == found["total"]
+    assert (await told(country="US"))["earlier"]["comparable"] is False
+
+
+async def test_presses_of_links_are_told_where_meta_tells_them(
+    client: Client, bearer: Bearer, insights_tables: asyncpg.Pool
+) -> None:
+    """Not of other days, templates or organisations; and by number or country Meta counts nothing."""
+    mine, today = bearer("acme", "member"), datetime.now(UTC).date()
+    rows = [
+        ("acme", "100", "1", today, 3), ("acme", "100", "1", today - timedelta(days=2), None),
+        ("acme", "100", "1", today - timedelta(days=3), 4), ("acme", "100", "1", today - timedelta(days=90), 50),
+        ("acme", "100", "2", today, None), ("other", "200", "2", today, 9),
+    ]  # fmt: skip
+    await insights_tables.executemany(
+        "INSERT INTO meta_template_days (org_id, waba_id, template_id, day, clicked, read_at) "
+        "VALUES ($1, $2, $3, $4, $5, now())",
+        rows,
+    )
+    for params, clicked in (
+        ({"meta": "true"}, [7, None]),
+        ({}, [None, None]),
+        ({"meta": "true", "number": "9"}, [None, None]),
+    ):
+        async with client.get("/performance/templates", params=params | {"min_sent": 1}, headers=mine) as answer:
+            assert [row["meta_clicked"] for row in (await answer.json())["templates"]] == clicked
+
+
 async def test_the_dearest_template_is_found_by_pages_whatever_its_id(
     client: Client, bearer: Bearer, insights_tables: asyncpg.Pool
 ) -> None:

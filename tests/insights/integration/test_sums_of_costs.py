@@ -209,7 +209,7 @@ async def test_a_year_is_read_from_sums_and_what_changes_now_from_its_cells(insi
     in_months = of_templates[0] // 1000
     assert in_months > len(times) - 5
     assert of_templates[0] % 1000 == len(times) + 1 - in_months
-    assert await reading.of_templates(pool, wanted) == {}
+    assert (await reading.of_templates(pool, wanted)) == ({}, [])
 
 
 async def test_two_workers_that_sum_up_at_once_sum_nothing_twice(insights_tables: asyncpg.Pool) -> None:

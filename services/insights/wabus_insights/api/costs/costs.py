@@ -20,13 +20,13 @@ from wabus_whatsapp.prices.card import TIERED, Column, column_of
 
 from wabus_insights.api.costs.amounts import cost_view, text_of
 from wabus_insights.api.costs.models import LONGEST, CostsQuery, EstimateRequest
+from wabus_insights.api.performance.models import EARLIEST
 from wabus_insights.costs.budget import local_day
 from wabus_insights.costs.estimating import InMarket, estimate
 from wabus_insights.tables.costs import prices, reading
 
 USUALLY = timedelta(days=30)
 FUTURE = timedelta(days=LONGEST)
-EARLIEST = date(2009, 1, 1)  # when WhatsApp began
 CSV = "text/csv"
 COLUMNS = ("key", "currency", "volume", "amount", "known", "unpriced", "reported", "free", "rated", "estimated")
 

@@ -8,9 +8,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from wabus_runtime.http.answers import DIGITS
 from wabus_runtime.http.paging import Cursor
 
-from wabus_insights.api.costs.amounts import CostView
+from wabus_insights.api.costs.amounts import Amount, CostView, CurrencyCode
+from wabus_insights.performance import changes
 from wabus_insights.performance.summary import Verdict
-from wabus_insights.tables.performance.reading import By, Sort
+from wabus_insights.tables.performance.listing import Sort
+from wabus_insights.tables.performance.reading import By
 
 TemplateId = Annotated[str, StringConstraints(min_length=1, max_length=600, pattern=r"^[A-Za-z0-9_:.-]+$")]
 PhoneNumberId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,32}$")]
@@ -26,6 +28,8 @@ def _iso(given: object) -> object:
 
 Day = Annotated[date, BeforeValidator(_iso)]
 """A day as RFC 3339 writes it, where pydantic would read seconds since 1970 too."""
+EARLIEST = date(2009, 1, 1)
+"""When WhatsApp began: nothing is asked for of before."""
 
 
 class TemplatePath(BaseModel):
@@ -48,7 +52,15 @@ class TemplatesQuery(PeriodQuery):
 
     sort: Sort = "sent"
     order: Literal["desc", "asc"] = "desc"
+    search: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = Field(
+        default=None, description="Only templates whose name, with or without its underscores, or id has this in it."
+    )
+    troubled: bool = Field(default=False, description="Only templates that Meta has stopped, or people think badly of.")
     costs: bool = Field(default=False, description="Tell what each cost in these days, which takes longer.")
+    meta: bool = Field(default=False, description="Tell how often links were pressed, as Meta counts.")
+    compare: Literal["previous"] | None = Field(
+        default=None, description="Tell what has changed since as many days before, which takes as long again."
+    )
     min_sent: Annotated[int, Field(ge=0, le=2_000_000_000), DIGITS] = 0
     limit: Annotated[int, Field(ge=1, le=1_000), DIGITS] = 100
     after: Annotated[Cursor | None, Field(description="`next` of the page before.")] = None
@@ -91,8 +103,73 @@ class TemplateView(BaseModel):
     removed_at: datetime | None
 
 
+class IntervalView(BaseModel):
+    value: float
+    low: float
+    high: float
+
+
+class CountChange(BaseModel):
+    """What has changed of a number of messages."""
+
+    before: int
+    change: float | None = Field(description="As a part of `before`: 0.12 is 12 % more, -1 is none any more.")
+    verdict: changes.Verdict
+
+
+class RateChange(BaseModel):
+    """What has changed of a rate."""
+
+    before: Share | None
+    difference: IntervalView | None = Field(description="Of shares from 0 to 1, with its 95 % interval (Newcombe).")
+    verdict: changes.Verdict
+
+
+class CostChange(BaseModel):
+    """What has changed of what messages cost, in one currency."""
+
+    currency: CurrencyCode | None
+    before: Amount | None = Field(description="Null where it is not known whole.")
+    change: float | None = Field(description="As a part of `before`.")
+    verdict: changes.Verdict
+
+
+class Changes(BaseModel):
+    """What has changed since as many days before.
+
+    `too few` were fewer than 100; `new` is of what was not sent then; `not known` of amounts that are not known whole.
+    """
+
+    delivered: CountChange
+    read_rate: RateChange
+    costs: list[CostChange] | None = Field(description="One for each currency; null unless `costs` was asked for.")
+
+
 class TemplateRow(TemplateView, Counts):
     costs: list[CostView] | None = Field(description="One for each currency; null unless `costs` was asked for.")
+    meta_clicked: int | None = Field(
+        description="How often links and buttons were pressed, at least, as Meta has told. Null where it tells nothing,"
+        " with `number` or `country`, and unless `meta` was asked for."
+    )
+    changes: Changes | None = Field(description="Null unless `compare` was asked for and the days can be compared.")
+
+
+class Total(Counts):
+    """All templates together that were sent in these days, by the number and to the country that are asked about."""
+
+    templates: int
+    costs: list[CostView] | None = Field(description="One for each currency; null unless `costs` was asked for.")
+    changes: Changes | None = Field(description="As of a template.")
+
+
+class Earlier(BaseModel):
+    """The days that are compared with."""
+
+    first: date = Field(alias="from")
+    last: date = Field(alias="to")
+    comparable: bool = Field(description="Whether they were counted whole, and there were enough messages.")
+    growing: bool = Field(description="Whether what is compared with them still gets reads or messages.")
+    sentence: str = Field(description="What is compared, or why nothing is, for people.")
 
 
 class Period(BaseModel):
@@ -103,6 +180,8 @@ class Period(BaseModel):
 
 class TemplatesView(BaseModel):
     period: Period
+    total: Total
+    earlier: Earlier | None = Field(description="Null unless `compare` was asked for.")
     templates: list[TemplateRow]
     next: str | None
     source: Literal["statuses"] = Field(description="Counted by us from Meta's webhooks.")
@@ -117,12 +196,6 @@ class Step(BaseModel):
 
 class Group(Counts):
     group: str = Field(description="The hour (UTC), day, version, number or country; version 0 is of an unknown one.")
-
-
-class IntervalView(BaseModel):
-    value: float
-    low: float
-    high: float
 
 
 class ComparisonView(BaseModel):

@@ -5,6 +5,7 @@ from wabus_runtime.http.formats.csv_answers import ABOUT
 from wabus_runtime.http.openapi import Operation, route
 
 from wabus_insights.api.performance.enabling import EnablingApi
+from wabus_insights.api.performance.listing import ListApi
 from wabus_insights.api.performance.models import (
     Enabled,
     EnableRequest,
@@ -42,9 +43,9 @@ ENABLE = Operation(
 OPERATIONS = (ALL, ONE, FAILURES, ENABLE)
 
 
-def add_routes(app: web.Application, api: TemplatesApi) -> None:
+def add_routes(app: web.Application, listed: ListApi, api: TemplatesApi) -> None:
     """Route every operation."""
-    route(app, ((ALL, api.all), (ONE, api.one), (FAILURES, api.failures)))
+    route(app, ((ALL, listed.all), (ONE, api.one), (FAILURES, api.failures)))
 
 
 def add_enabling(app: web.Application, api: EnablingApi) -> None:

@@ -128,30 +128,50 @@ async def costs(pool: asyncpg.Pool, wanted: Wanted, by: str, after: tuple[str, s
     return Costs(rows_of[0][:most], rows_of[1])
 
 
-async def of_templates(pool: asyncpg.Pool, wanted: Wanted) -> Mapping[tuple[str, str], Sequence[Cost]]:
-    """The same of each template, by its id and its account's: one for each currency."""
+class TemplateCosts(NamedTuple):
+    """What templates cost, each and together: one for each currency."""
+
+    of: Mapping[tuple[str, str], Sequence[Cost]]
+    """By a template's id and its account's."""
+    totals: Sequence[Cost]
+    """Of all templates, whichever were asked for."""
+
+
+async def of_templates(pool: asyncpg.Pool, wanted: Wanted, template_ids: Sequence[str] | None = None) -> TemplateCosts:
+    """What templates cost: those of these ids, or all."""
     async with one_moment(pool) as connection:
         found = await sums.pieces_of(connection, wanted.org_id, wanted.since, wanted.to)
         rows = await connection.fetch(
             f"""
-            SELECT template_id, currency COLLATE "C", known, sum(volume)::bigint, sum(amount)::text, waba_id
-            FROM {sums.TEMPLATES.format(org="$1", number="$2", country="$3", firsts="$4", lasts="$5", signs="$6")}
-            WHERE template_id <> '' GROUP BY 1, 2, 3, 6 HAVING sum(volume) <> 0 ORDER BY 1, 6, 2
+            WITH found AS MATERIALIZED (
+                SELECT template_id, currency, known, sum(volume)::bigint AS volume, sum(amount) AS amount, waba_id
+                FROM {sums.TEMPLATES.format(org="$1", number="$2", country="$3", firsts="$4", lasts="$5", signs="$6")}
+                WHERE template_id <> '' GROUP BY 1, 2, 3, 6 HAVING sum(volume) <> 0
+            )
+            (
+                SELECT template_id, currency COLLATE "C" AS currency, known, volume, amount::text, waba_id FROM found
+                WHERE $7::text[] IS NULL OR template_id IN (SELECT unnest($7)) ORDER BY 1, 6, 2
+            ) UNION ALL (
+                SELECT '', currency COLLATE "C" AS currency, known, sum(volume)::bigint, sum(amount)::text, ''
+                FROM found GROUP BY 2, 3 ORDER BY 2
+            )
             """,  # noqa: S608
             wanted.org_id,
             wanted.number,
             wanted.country,
             *sums.columns_of(found),
+            template_ids,
         )
     of: dict[tuple[str, str], list[Cost]] = {}
     for (template_id, waba_id, currency), each in groupby(rows, itemgetter(0, 5, 1)):
         of.setdefault((template_id, waba_id), []).append(Cost(template_id, currency, _parts(each)))
-    return of
+    return TemplateCosts(of, of.pop(("", ""), []))
 
 
 def _parts(rows: Iterable[asyncpg.Record]) -> list[Part]:
     """What is known of one place, the surest first."""
-    return sorted((Part(row[2], row[3], row[4]) for row in rows), key=lambda part: _SUREST[part.known])
+    found = [Part(row[2], row[3], row[4]) for row in rows]
+    return found if len(found) == 1 else sorted(found, key=lambda part: _SUREST[part.known])
 
 
 async def charged(pool: asyncpg.Pool, scope: str, category: str, month: date) -> dict[str, int]:
