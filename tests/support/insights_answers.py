@@ -4,7 +4,7 @@ PYTEST_DONT_REWRITE: it is imported by name.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,6 +16,7 @@ from wabus_insights.api.costs.models import CostsView
 from wabus_insights.api.experiments.models import Experiments, ExperimentView, Looks, PeekingView, PlanView
 from wabus_insights.api.performance.models import FailuresView, TemplatePerformance, TemplatesView
 from wabus_insights.api.planning.models import AdvicesView, BudgetsView, Dismissed, ForecastsView, ReconciliationView
+from wabus_insights.performance.changes import days_before
 from wabus_insights.performance.counting import COUNTS
 from wabus_insights.performance.summary import rates
 from wabus_template_sync.api.models import TemplateList, TemplateView
@@ -52,15 +53,81 @@ TEMPLATES = [
 ]
 
 
-def templates(query: Mapping[str, str]) -> Any:
-    rows = [
-        row
-        | {"costs": [each for each in OF_TEMPLATES if each["key"] == row["template_id"]] if "costs" in query else None}
-        for row in TEMPLATES
-    ]
-    return TemplatesView.model_validate(
-        {"period": period(query), "templates": rows, "next": None, "source": "statuses", "as_of": NOW}
-    )
+def change(before: int, now: int, read_before: float, read: str, cost_before: str, cost: str) -> dict[str, Any]:
+    """What has changed: so many were delivered before, so large a share was read, and so much was paid in euros."""
+    difference = {"value": 0.0712, "low": 0.04, "high": 0.1} if read in ("more", "less") else None
+    verdict = "more" if now > before else "less"
+    return {
+        "delivered": {"before": before, "change": (now - before) / before, "verdict": verdict},
+        "read_rate": {"before": read_before, "difference": difference, "verdict": read},
+        "costs": [{"currency": "EUR", "before": cost_before, "change": None if cost == "not known" else -0.0249,
+                   "verdict": cost}],
+    }  # fmt: skip
+
+
+NEW = {
+    "delivered": {"before": 0, "change": None, "verdict": "new"},
+    "read_rate": {"before": None, "difference": None, "verdict": "new"},
+    "costs": [],
+}
+CHANGES = {
+    "101": change(1700, 1900, 0.3499, "more", "179.5", "less"),
+    "102": change(1000, 899, 0.78, "no difference shown", "5", "not known"),
+    "103": {**NEW, "delivered": {"before": 3, "change": None, "verdict": "too few"}},
+    "name:de": NEW,
+}
+SORTED = {"cost": "accepted", "name": "template_id"}
+
+
+def templates_of(rows: Sequence[Mapping[str, Any]], *, comparable: bool = True) -> Any:
+    """What is answered of these templates: in their order, found, page by page, with their total."""
+
+    def answer(query: Mapping[str, str]) -> Any:
+        sort, words = query.get("sort", "sent"), query.get("search", "").lower()
+        found = [row for row in rows if words in f"{row['name']} {str(row['name']).replace('_', ' ')}".lower()]
+        if "troubled" in query:
+            found = [row for row in found if row["status"] == "PAUSED"]
+        sign = 1 if query.get("order") == "asc" else -1
+
+        def place(row: Mapping[str, Any]) -> Any:
+            value = row[SORTED.get(sort, sort)]
+            return value if isinstance(value, str) else (sign * value if value is not None else 2.0, row["template_id"])
+
+        found.sort(key=place, reverse=sort == "name" and sign < 0)
+        limit, is_compared = int(query.get("limit", 100)), "compare" in query and comparable
+        first, last = (date.fromisoformat(query.get(name, TODAY.isoformat())) for name in ("from", "to"))
+        before, until = days_before(first, last)
+        return TemplatesView.model_validate(
+            {
+                "period": period(query),
+                "total": {
+                    **counted(*(sum(row[name] for row in rows) for name in COUNTS)),
+                    "templates": len(rows),
+                    "costs": TOTALS if "costs" in query else None,
+                    "changes": change(2600, 2803, 0.4996, "more", "190.77", "less") if is_compared else None,
+                },
+                "earlier": {
+                    "from": before, "to": until, "comparable": comparable, "growing": True,
+                    "sentence": "Compared with the 30 days before, 3 October 2026 to 1 November 2026." if comparable
+                    else "Not compared with the 30 days before: fewer than 100 messages were sent then.",
+                } if "compare" in query else None,
+                "templates": [
+                    {
+                        **row,
+                        "costs": [each for each in OF_TEMPLATES if each["key"] == row["template_id"]]
+                        if "costs" in query else None,
+                        "meta_clicked": {"101": 431}.get(row["template_id"]) if "meta" in query else None,
+                        "changes": CHANGES.get(row["template_id"], NEW) if is_compared else None,
+                    }
+                    for row in found[:limit]
+                ],
+                "next": "e30" if len(found) > limit else None,
+                "source": "statuses",
+                "as_of": NOW,
+            }
+        )  # fmt: skip
+
+    return answer
 
 
 def one(query: Mapping[str, str]) -> Any:
@@ -232,6 +299,11 @@ OF_TEMPLATES = [
     cost("102", "EUR", free=(100, "0"), rated=(300, "11")),
     cost("103", None, unknown=(3, None)),
 ]
+TOTALS = [
+    cost("", "EUR", rated=(1800, "181"), estimated=(50, "5.02"), free=(100, "0")),
+    cost("", None, unknown=(3, None)),
+]
+NAMES = {str(row["template_id"]): str(row["name"]) for row in TEMPLATES if row["name"]}
 
 
 def costs(query: Mapping[str, str]) -> Any:
@@ -263,8 +335,9 @@ def costs(query: Mapping[str, str]) -> Any:
         cost("", "USD", reported=(1, "0.004")),
     ]
     return CostsView.model_validate(
-        {"by": by, "from": first, "to": query["to"], "costs": found, "totals": totals, "next": None, "as_of": NOW}
-    )
+        {"by": by, "from": first, "to": query["to"], "costs": found, "totals": totals, "next": None, "as_of": NOW,
+         "names": NAMES if by == "template" else None}
+    )  # fmt: skip
 
 
 ADVICE = "00000000-0000-0000-0000-000000000001"
@@ -355,7 +428,7 @@ ANSWERS: dict[str, Any] = {
     "/experiments/plan": needed,
     f"/experiments/{EXPERIMENT}": experiment,
     f"/experiments/{EXPERIMENT}/looks": looks,
-    "/performance/templates": templates,
+    "/performance/templates": templates_of(TEMPLATES),
     "/performance/templates/101": one,
     "/performance/templates/101/failures": failures,
 }

@@ -11,7 +11,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from click.testing import CliRunner
 from cost_world import ORG, sent, status
-from wabus_events import AccountConnected, MessageStatusChanged
+from wabus_events import AccountConnected, MessageStatusChanged, TemplateChanged
+from wabus_events.models.templates import Template
 from wabus_events.testing import an
 from wabus_insights.app import create_app
 from wabus_insights.commands import rates
@@ -77,6 +78,12 @@ async def test_what_messages_cost_from_metas_file_to_the_answer(
                 time_zone="Europe/Berlin", portfolio_id="5",
             ),
             *sent(WABA, "wamid.1", "t1", "spring", NUMBER),
+            an(
+                TemplateChanged, org_id=ORG, waba_id=WABA, added=True,
+                template=Template(
+                    template_id="t1", name="spring_sale", language="en", category="UTILITY", status="APPROVED"
+                ),
+            ),
             *(delivered(n, "utility") for n in (1, 2, 3)),
             delivered(4, "marketing", cost={"amount": 0.09, "currency": "EUR"}),
             delivered(5, "service", "free_customer_service"),
@@ -117,6 +124,11 @@ async def test_what_messages_cost_from_metas_file_to_the_answer(
 
     await eventually(priced)
     assert await by("template") == {"": (5, "0.175600", "unknown", 1), "t1": (1, "0.045600", "rated", 0)}
+
+    async def named() -> bool:
+        return (await ask("/costs?by=template&from=2026-11-01&to=2026-11-30"))["names"] == {"t1": "spring_sale"}
+
+    await eventually(named)
     assert await by("campaign") == {"": (5, "0.175600", "unknown", 1), "spring": (1, "0.045600", "rated", 0)}
     assert await by("day") == {"2026-11-03": (6, "0.221200", "unknown", 1)}
     assert await by("market") == {"Germany": (6, "0.221200", "unknown", 1)}

@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 from browser import PHONE, SMALLEST, WIDE, assert_accessible, assert_contrasts
-from insights_answers import ADVICE, ANSWERS, EXPERIMENT, dismissed, planned, serve
+from insights_answers import (
+    ADVICE,
+    ANSWERS,
+    EXPERIMENT,
+    TEMPLATES,
+    counted,
+    dismissed,
+    planned,
+    serve,
+    template,
+    templates_of,
+)
 from page_world import PageWorld
 from playwright.sync_api import Page, expect
 from wabus_insights.api.experiments.models import ExperimentRequest
@@ -54,7 +65,7 @@ def test_templates_are_a_table_that_sorts_and_says_nothing_untrue(world: PageWor
     expect(page.locator("th[aria-sort=descending]")).to_contain_text("Read")
     expect(rows.nth(0)).to_contain_text("receipt")
     expect(rows.nth(3)).to_contain_text("name:de")
-    page.get_by_role("button", name="Cost").click()
+    page.get_by_role("button", name="Cost", exact=True).click()
     expect(rows.nth(0)).to_contain_text("€175.02€0.113 eachestimated")
     expect(rows.nth(3)).not_to_contain_text("€")
     together = page.locator(".templates-table tfoot tr")
@@ -62,6 +73,57 @@ def test_templates_are_a_table_that_sorts_and_says_nothing_untrue(world: PageWor
     expect(together).to_contain_text("€186.02")
     expect(together).to_contain_text("3 not priced")
     looked_at(page)
+
+
+def test_what_has_changed_is_said_with_an_arrow_a_number_and_words(world: PageWorld, page: Page) -> None:
+    opened(world, page)
+
+    changed = page.locator("[data-key=changed]")
+    expect(changed).to_contain_text("Compared with the 30 days before")
+    expect(changed).to_contain_text("7.1 points more than before, when it was 50 %")
+    rows = page.locator(".templates-table tbody tr")
+    expect(rows.nth(0).locator(".delivered .change")).to_have_text("12 % more12 % more than before, when it was 1,700")
+    expect(rows.nth(0).locator(".delivered .change use")).to_have_attribute("href", "#icon-up")
+    expect(rows.nth(0).locator(".read .change.good")).to_contain_text("7.1 points")
+    expect(rows.nth(0).locator(".cost .change use")).to_have_attribute("href", "#icon-down")
+    expect(rows.nth(0).locator(".clicked")).to_contain_text("at least 431 with links, as Meta counts")
+    expect(rows.nth(1).locator(".read .change:not(.good, .wait)")).to_contain_text("no clear change")
+    expect(rows.nth(2).locator(".delivered .change")).to_contain_text("too few before")
+    expect(rows.nth(3).locator(".delivered .change")).to_contain_text("not sent in the days before")
+    looked_at(page)
+
+
+def test_nothing_is_compared_with_days_of_which_too_little_is_known(world: PageWorld, page: Page) -> None:
+    answers = ANSWERS | {"/performance/templates": templates_of(TEMPLATES, comparable=False)}
+    opened(world, page, answers=answers)
+
+    expect(page.locator("[data-key=changed]")).to_contain_text("Not compared with the 30 days before: fewer than 100")
+    expect(page.locator(".templates-table tbody tr")).to_have_count(4)
+    expect(page.locator(".change")).to_have_count(0)
+
+
+def test_of_a_thousand_templates_only_those_are_asked_for_that_are_shown(world: PageWorld, page: Page) -> None:
+    thousand = [
+        template(str(n), f"offer_{n:03}") | counted(5000 - n, 4990 - n, 4000 - n, 2000 - n) for n in range(1_000)
+    ]
+    asked = opened(world, page, answers=ANSWERS | {"/performance/templates": templates_of(thousand)})
+
+    rows = page.locator(".templates-table tbody tr")
+    expect(rows).to_have_count(50)
+    expect(page.locator("#found")).to_have_text("The first 50 of 1,000 templates")
+    expect(page.locator(".templates-table tfoot")).to_contain_text("All 1,000 together4,500,500")
+    looked_at(page)
+    page.get_by_role("button", name="Show more").click()
+    expect(rows).to_have_count(100)
+    page.get_by_role("button", name="Template", exact=True).click()
+    expect(rows).to_have_count(50)
+    expect(rows.nth(0)).to_contain_text("offer_000")
+    page.get_by_label("Template", exact=True).fill("offer 99")
+    expect(page.locator("#found")).to_have_text("10 of 1,000 templates")
+    expect(page.locator(".templates-table tfoot")).to_have_count(0)
+    expect(page).to_have_url(re.compile("q=offer\\+99"))
+    limits = [int(limit) for each in asked for limit in re.findall("GET /performance/templates.*limit=([0-9]+)", each)]
+    assert max(limits) == 100
 
 
 def test_what_is_wrong_with_a_template_is_said_beside_what_to_do(world: PageWorld, page: Page) -> None:
@@ -135,7 +197,9 @@ def test_what_can_not_be_had_is_said_in_its_place(world: PageWorld, page: Page, 
 
 def test_nothing_is_there_of_who_has_sent_nothing(world: PageWorld, page: Page) -> None:
     def nothing(query: Any) -> Any:
-        return {"templates": [], "costs": [], "totals": [], "forecasts": [], "budgets": [], "advice": [], "next": None,
+        none = {"templates": 0, "costs": [], "changes": None}
+        return {"templates": [], "total": none, "earlier": None, "costs": [],
+                "names": {}, "totals": [], "forecasts": [], "budgets": [], "advice": [], "next": None,
                 "month": "2026-12", "from": query.get("from"), "to": query.get("to"), "as_of": None, "period": None,
                 "experiments": [], "accounts": []}  # fmt: skip
 

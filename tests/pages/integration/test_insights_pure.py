@@ -129,9 +129,13 @@ def test_costs_of_a_number_are_asked_for_as_its_templates_are(call: Call) -> Non
     needs = call("insights/place.js", "needsOf", place, TODAY)
     asked = "from=2026-11-04&to=2026-12-03&number=12"
     assert needs["costs template"] == f"/costs?{asked}&by=template&limit=1000&template=7"
-    for sort in ("accepted", "cost"):
-        needs = call("insights/place.js", "needsOf", place | {"template": None, "sort": sort}, TODAY)
-        assert needs["templates"].endswith(f"?{asked}&sort={sort}&order=desc&costs=true&limit=1000")
+    needs = call("insights/place.js", "needsOf", place | {"template": None, "sort": "read", "q": " a b "}, TODAY, 200)
+    listed = f"{asked}&sort=read_rate&order=desc&search=a+b&costs=true&compare=previous&limit=200"
+    assert needs["templates"] == f"/performance/templates?{listed}"
+    needs = call("insights/place.js", "needsOf", place | {"template": None, "number": None, "sort": "name"}, TODAY)
+    asked = "from=2026-11-04&to=2026-12-03"
+    assert needs["templates"].endswith(f"?{asked}&sort=name&order=desc&costs=true&meta=true&compare=previous&limit=50")
+    assert needs["troubled"].endswith(f"?{asked}&troubled=true&limit=3")
 
 
 def test_a_template_with_an_odd_id_stays_within_its_address(call: Call) -> None:
@@ -140,23 +144,65 @@ def test_a_template_with_an_odd_id_stays_within_its_address(call: Call) -> None:
     assert needs["failures"].startswith("/performance/templates/..%2Frates%3Fx%3D1%23/failures?")
 
 
-def row(template_id: str, accepted: int, read_rate: float | None) -> dict[str, Any]:
-    return {"template_id": template_id, "name": None, "accepted": accepted, "read_rate": read_rate}
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (0.12, "12 %"),
+        (-0.004, "under 1 %"),
+        (-1, "100 %"),
+        (-0.999, "over 99 %"),
+        (2.4, "240 %"),
+        (12, "over 10 times"),
+    ],
+)
+def test_a_change_is_never_rounded_to_none_or_to_all(call: Call, change: float, said: str) -> None:
+    assert call("insights/changes.js", "byHowMuch", change) == said
 
 
-@pytest.mark.parametrize(("order", "ids"), [("desc", ["b", "c", "a", "n"]), ("asc", ["c", "a", "b", "n"])])
-def test_who_has_no_rate_comes_last_whichever_way(call: Call, order: str, ids: list[str]) -> None:
-    rows = [row("a", 1, 0.1), row("n", 9, None), row("b", 5, 0.5), row("c", 2, 0.1)]
-    found = call("insights/place.js", "inOrder", rows, {"sort": "read", "order": order})
-    assert [each["template_id"] for each in found] == ids
+def told(verdict: str, before: Any, **more: Any) -> dict[str, Any]:
+    return {"currency": "EUR", "verdict": verdict, "before": before, **more}
 
 
-def test_what_has_no_known_price_comes_last_by_cost_too(call: Call) -> None:
-    rows = [
-        row(each, 1, None) | {"costs": [{"amount": amount}]} for each, amount in (("n", None), ("a", "1"), ("b", "2"))
-    ]
-    found = call("insights/place.js", "inOrder", rows, {"sort": "cost", "order": "asc"})
-    assert [each["template_id"] for each in found] == ["a", "b", "n"]
+@pytest.mark.parametrize(
+    ("kind", "change", "arrow", "text", "words"),
+    [
+        ("ofCount", told("more", 1700, change=0.118), "up", "12 % more", "12 % more than before, when it was 1,700"),
+        ("ofCount", told("less", 1700, change=-1), "down", "100 % less", "100 % less than before, when it was 1,700"),
+        ("ofCount", told("too few", 9), None, "too few before", "only 9 before, too few to compare"),
+        ("ofCount", told("new", 0), None, "new", "not sent in the days before"),
+        ("ofRate", told("less", 0.5, difference={"value": -0.032}), "down", "3.2 points less",
+         "3.2 points less than before, when it was 50 %"),
+        ("ofRate", told("no difference shown", 0.5, difference={"value": 0.032}), "level", "no clear change",
+         "no clear change from before, when it was 50 %"),
+        ("ofRate", told("too few", 0.5), None, "too few to compare", "too few messages to compare the rates"),
+        ("ofRate", told("new", None), None, None, ""),
+        ("ofCost", told("less", "10", change=-0.25), "down", "25 % less", "25 % less than before, when it was €10.00"),
+        ("ofCost", told("more", "0", change=None), "up", "more", "more than before, when it was €0.00"),
+        ("ofCost", told("not known", None), None, "not compared",
+         "not compared with before, for not every price is known"),
+    ],
+)  # fmt: skip
+def test_who_hears_of_a_change_hears_more_than_an_arrow(
+    call: Call, kind: str, change: dict[str, Any], arrow: str | None, text: str | None, words: str
+) -> None:
+    assert call("insights/changes.js", kind, change) == {"arrow": arrow, "text": text, "words": words}
+
+
+@pytest.mark.parametrize(
+    ("shown", "every", "how", "said"),
+    [
+        (4, 4, {"isSearched": False, "hasMore": False}, "4 templates"),
+        (50, 1200, {"isSearched": False, "hasMore": True}, "The first 50 of 1,200 templates"),
+        (1000, 1200, {"isSearched": False, "hasMore": True},
+         "The first 1,000 of 1,200 templates; search for the others, or take the CSV"),
+        (1, 1200, {"isSearched": True, "hasMore": False}, "1 of 1,200 templates"),
+        (50, 1200, {"isSearched": True, "hasMore": True}, "The first 50 that match, of 1,200 templates"),
+    ],
+)  # fmt: skip
+def test_how_many_templates_there_are_is_said_however_few_are_shown(
+    call: Call, shown: int, every: int, how: dict[str, bool], said: str
+) -> None:
+    assert call("insights/table.js", "howMany", shown, every, how) == said
 
 
 def part(known: str, volume: int, amount: str | None) -> dict[str, Any]:
@@ -190,18 +236,6 @@ def test_what_a_template_costs_says_how_it_is_known(call: Call, rows: list[Any],
     found = call("insights/costs.js", "costOf", rows)
     assert (found["text"], found["how"]) == (text, how)
     assert call("insights/costs.js", "costOf", []) is None
-
-
-def test_what_templates_cost_together_is_in_each_currency_and_leaves_nothing_out(call: Call) -> None:
-    rows = [
-        {"costs": [cost("EUR", "1.1", 0, part("rated", 9, "1.1")), cost("USD", "2", 0, part("reported", 1, "2"))]},
-        {"costs": [cost("EUR", None, 2, part("unknown", 2, None))]},
-        {"costs": [cost("EUR", "0.2", 0, part("estimated", 1, "0.2"))]},
-        {"costs": None},
-    ]
-    found = call("insights/costs.js", "costOfAll", rows)
-    assert (found["text"], found["how"], found["one"]) == ("€1.30 + $2.00", "estimated; 2 not priced", None)
-    assert call("insights/costs.js", "costOfAll", rows[3:]) is None
 
 
 def test_what_one_message_cost_is_said_with_the_digits_that_tell_prices_apart(call: Call) -> None:

@@ -4,7 +4,7 @@ import { h, icon } from "../shared/dom.js";
 import { day } from "../shared/time.js";
 import { badge, named, number, plain, plural, upright } from "../shared/words.js";
 import { linkTo, section } from "./parts.js";
-import { isTroubled, signs } from "./table.js";
+import { signs } from "./table.js";
 import { country, dayOf, money } from "./words.js";
 
 const KINDS = {
@@ -16,29 +16,27 @@ const KINDS = {
   payment_method: "Payment method",
 };
 
-const TROUBLED_SHOWN = 3;
-
 /** The advice that saves most, in brief, and the templates that something is wrong with. */
-export function bestAdvice(place, { advice, templates }) {
+export function bestAdvice(place, { advice, troubled }) {
   return section({
     key: "best-advice",
     title: "What to do",
     of: [advice],
     content: () => {
       const found = advice.data.advice.filter(({ dismissed }) => !dismissed);
-      const troubled = troubles(place, (templates.data?.templates ?? []).filter(isTroubled));
-      if (!found.length) return [troubled, h("p", { class: "empty muted" }, nothing(advice.data))];
-      return [troubled, brief(found[0]), advice.data.unfinished.length ? h("p", { class: "fine" }, ofWhen(advice.data)) : null,
+      const wrong = troubled.data ? troubles(place, troubled.data) : null;
+      if (!found.length) return [wrong, h("p", { class: "empty muted" }, nothing(advice.data))];
+      return [wrong, brief(found[0]), advice.data.unfinished.length ? h("p", { class: "fine" }, ofWhen(advice.data)) : null,
         linkTo({ ...place, view: "advice", template: null, experiment: null }, { class: "button text flush" }, found.length > 1 ? `Evidence, and ${plural(found.length - 1, "more piece")} of advice` : "Evidence")];
     },
   });
 }
 
-function troubles(place, found) {
+function troubles(place, { templates: found, next }) {
   if (!found.length) return null;
   return h("ul", { class: "troubled", "data-key": "troubled", "aria-label": "Templates that something is wrong with" },
-    found.slice(0, TROUBLED_SHOWN).map((row) => h("li", { "data-key": `${row.waba_id} ${row.template_id}` }, linkTo({ ...place, template: row.template_id }, { class: "name" }, named(upright(row.name) || row.template_id)), signs(row))),
-    found.length > TROUBLED_SHOWN ? h("li", { class: "muted", "data-key": "more" }, `and ${plural(found.length - TROUBLED_SHOWN, "more template")} below`) : null);
+    found.map((row) => h("li", { "data-key": `${row.waba_id} ${row.template_id}` }, linkTo({ ...place, template: row.template_id }, { class: "name" }, named(upright(row.name) || row.template_id)), signs(row))),
+    next ? h("li", { class: "muted", "data-key": "more" }, "and others") : null);
 }
 
 /** All of it. */

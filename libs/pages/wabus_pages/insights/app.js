@@ -16,7 +16,7 @@ import { choices, instead, linkTo } from "./parts.js";
 import { NAMES, PERIODS, VIEWS, isDay, needsOf, parametersOf, periodOf, placeOf } from "./place.js";
 import { reconciledSection } from "./reconciled.js";
 import { answer, answers, askAll, csvOf, forgetAll, onChange, onSignedOut, tell } from "./store.js";
-import { fewer, saidOrder, showMore, templatesTable } from "./table.js";
+import { fewer, rowsShown, saidOrder, showMore, templatesTable } from "./table.js";
 import { country } from "./words.js";
 
 const FRESH = 60_000; // ms between questions, while somebody looks
@@ -80,7 +80,7 @@ function today() {
   const now = new Date();
   return [String(now.getFullYear()), String(now.getMonth() + 1).padStart(2, "0"), String(now.getDate()).padStart(2, "0")].join("-");
 }
-const needs = () => needsOf(place, today());
+const needs = () => needsOf(place, today(), rowsShown());
 const isUnreached = ({ status, message }) => status === "failed" && !message; // what was refused is not asked for again
 const unreached = () => Object.fromEntries(Object.entries(needs()).filter(([name]) => isUnreached(answer(name))));
 const ask = (how) => askAll(needs(), how);
@@ -152,7 +152,7 @@ const ACTIONS = {
     go({ sort, order });
     announce(saidOrder(place), "order");
   },
-  more: () => (showMore(), soon()),
+  more: () => (showMore(), ask()),
   again: () => {
     for (const [name, part] of later) if (part === null) later.delete(name);
     soon();
@@ -230,11 +230,11 @@ function setDay(name, day) {
 let typing = null;
 
 function onTyped() {
-  place = { ...place, q: $("search").value };
-  fewer();
-  soon();
   clearTimeout(typing);
-  typing = setTimeout(() => address.write({ q: place.q }), TYPED);
+  typing = setTimeout(() => {
+    fewer();
+    go({ q: $("search").value });
+  }, TYPED);
 }
 
 async function saveCsv(path, name) {
@@ -381,13 +381,11 @@ function sections(accounts, numbers) {
   }
   if (place.experiment) return part.experimentSections(place, { experiment: answer("experiment"), looks: answer("looks"), accounts }, { isAdmin });
   switch (place.view) {
-    case "costs": {
-      const templates = new Map((answer("templates").data?.templates ?? []).map(({ template_id, name }) => [template_id, upright(name) || template_id]));
+    case "costs":
       return [
-        ...costSections(place, { byDay: answer("costs day"), byGroup: answer("costs group"), names: { numbers, templates } }, today()),
+        ...costSections(place, { byDay: answer("costs day"), byGroup: answer("costs group"), numbers }, today()),
         reconciledSection({ reconciliation: answer("reconciliation"), accounts }),
       ];
-    }
     case "advice":
       return [adviceSection(place, { advice: answer("advice"), accounts }, { isAdmin })];
     case "experiments":
@@ -413,7 +411,7 @@ function summary(accounts) {
   const month = { forecast: answer("forecast"), budgets: answer("budgets"), accounts };
   const cards = budgets.monthCards(place, month, today());
   return place.view === "costs" ? [cards, budgets.budgetsSection(month, { isAdmin: session.isAdmin() })]
-    : [cards, bestAdvice(place, { advice: answer("advice"), templates: answer("templates") })];
+    : [cards, bestAdvice(place, { advice: answer("advice"), troubled: answer("troubled") })];
 }
 
 function drawTools(numbers) {

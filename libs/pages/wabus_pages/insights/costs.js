@@ -1,11 +1,11 @@
 // What messages cost, by day and by what they are of; each amount says how it is known, and currencies are never added.
 
 import { h, icon } from "../shared/dom.js";
-import { named, number, plain, plural } from "../shared/words.js";
+import { named, number, plain, plural, upright } from "../shared/words.js";
 import { figure, scrolled } from "./chart.js";
 import { choices, fact, field, section } from "./parts.js";
 import { GROUPS, daysOf, isFiltered, needsOf } from "./place.js";
-import { KNOWN, dayOf, longDay, money, price, sum } from "./words.js";
+import { KNOWN, dayOf, longDay, money, price } from "./words.js";
 
 const SURE = ["reported", "rated", "estimated"]; // what has an amount other than nothing
 const NAMES = { reported: "Told by Meta with each message", rated: "By Meta's rate card", estimated: "Estimated" };
@@ -24,16 +24,6 @@ export function costOf(rows) {
   };
 }
 
-/** What several templates cost together, in each currency; null where nothing is known of it. Pure. */
-export function costOfAll(rows) {
-  const by = Map.groupBy(rows.flatMap(({ costs }) => costs ?? []), ({ currency }) => currency);
-  return costOf([...by].map(([currency, found]) => {
-    const amounts = found.map(({ amount }) => amount).filter((amount) => amount !== null);
-    const total = (name) => found.reduce((all, each) => all + each[name], 0);
-    return { currency, amount: amounts.length ? sum(amounts) : null, volume: total("volume"), unpriced: total("unpriced"), parts: found.flatMap(({ parts }) => parts) };
-  }));
-}
-
 const unpricedOf = (volume) => `${plural(volume, "message")} without a known price`;
 
 /** What one of so many cost on average, with as many digits as tell prices apart; null where that can't be said. Pure. */
@@ -42,7 +32,7 @@ export function eachOf(row, count) {
 }
 
 /** The sections of the view. */
-export function costSections(place, { byDay, byGroup, names }, today) {
+export function costSections(place, { byDay, byGroup, numbers }, today) {
   const needs = needsOf(place, today);
   const [group, title] = GROUPS.find(([name]) => name === place.group);
   return [
@@ -51,7 +41,7 @@ export function costSections(place, { byDay, byGroup, names }, today) {
     section({
       key: "costs-group", title: `Cost by ${title.toLowerCase()}`, of: [byGroup], path: needs["costs group"], name: `costs by ${group}`,
       beside: field("By", h("select", { "data-set": "group" }, choices(GROUPS, group)), { class: "field beside" }),
-      content: () => byGroups(byGroup.data, title, (key) => nameOf(group, key, names)),
+      content: () => byGroups(byGroup.data, title, (key) => nameOf(group, key, { numbers, templates: byGroup.data.names ?? {} })),
     }),
   ];
 }
@@ -112,7 +102,7 @@ function nameOf(group, key, { numbers, templates }) {
   if (!key) return { template: "No template", campaign: "No campaign", number: "Number not known", market: "Market not known" }[group] ?? "Not known";
   if (group === "category") return plain(key);
   if (group === "number") return named(numbers.get(key) ?? key);
-  if (group === "template") return named(templates.get(key) ?? key);
+  if (group === "template") return named(upright(templates[key]) || key);
   return named(key);
 }
 

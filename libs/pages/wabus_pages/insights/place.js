@@ -8,6 +8,9 @@ export const GROUPS = [["category", "Category"], ["market", "Market"], ["number"
 export const NAMES = ["view", "template", "experiment", "days", "from", "to", "number", "country", "sort", "order", "q", "by", "group", "dismissed", "plan"];
 const RATES = { delivered: "delivery_rate", read: "read_rate", replied: "reply_rate", clicked: "click_rate", stopped: "stop_rate", failed: "failure_rate" };
 const USUAL = { view: "templates", days: "30", sort: "accepted", order: "desc", by: "country", group: "category" };
+export const STEP = 50; // rows, until more are asked for
+export const ROWS_MOST = 1_000; // that the API tells at once
+const TROUBLED_SHOWN = 3;
 const MOST_DAYS = 400;
 const HOURS_MOST = 31; // days that can be asked for by the hour
 const SENDABLE = "template_id,waba_id,name,language,category,header,body,buttons,carousel,limited_time_offer";
@@ -66,8 +69,8 @@ export function daysOf({ from, to }) {
   return found;
 }
 
-/** What is asked for a place, by the name of each answer. */
-export function needsOf(place, today) {
+/** What is asked for a place, by the name of each answer; of templates so many `rows`. */
+export function needsOf(place, today, rows = STEP) {
   const { from, to } = periodOf(place, today);
   const filter = { from, to, number: place.number, country: place.country };
   const costs = (by, more) => `/costs${query({ ...filter, by, limit: "1000", ...more })}`;
@@ -89,41 +92,30 @@ export function needsOf(place, today) {
     return { ...always, experiment: one, looks: `${one}/looks?limit=1000` };
   }
   if (place.view === "costs") {
-    const names = place.group === "template" ? { templates: `/performance/templates${query({ ...filter, limit: "1000" })}` } : {};
-    return { ...always, ...money, ...names, reconciliation: "/costs/reconciliation", "costs day": costs("day"), "costs group": costs(place.group) };
+    return { ...always, ...money, reconciliation: "/costs/reconciliation", "costs day": costs("day"), "costs group": costs(place.group) };
   }
   if (place.view === "advice") return { ...always, advice: money.advice };
   if (place.view === "experiments") return { ...always, experiments: "/experiments?limit=200", ...(place.plan ? { sendable: `/templates${query({ limit: "500", fields: SENDABLE })}` } : {}) };
-  return { ...always, ...money, templates: `/performance/templates${query({ ...filter, ...sorted(place), costs: "true", limit: "1000" })}` };
+  return {
+    ...always,
+    ...money,
+    templates: `/performance/templates${query({ ...listed(place, filter), costs: "true", meta: isFiltered(place) ? null : "true", compare: "previous", limit: String(rows) })}`,
+    troubled: `/performance/templates${query({ ...filter, troubled: "true", limit: String(TROUBLED_SHOWN) })}`,
+  };
 }
+
+/** The counts of all templates that the table is of, however many are shown. */
+export const allTemplates = (place, today) => {
+  const { number, country } = place;
+  return `/performance/templates${query({ ...listed(place, { ...periodOf(place, today), number, country }), limit: "1000" })}`;
+};
+
+const listed = ({ sort, order, q }, filter) => ({ ...filter, sort: RATES[sort] ?? sort, order, search: q.trim().slice(0, 200) });
 
 /** Whether only a part of what was sent is looked at. */
 export const isFiltered = ({ number, country }) => Boolean(number || country);
 
 const laterOf = (one, other) => (one > other ? one : other);
-
-/** The order as the API knows it; names are ordered here. */
-function sorted({ sort, order }) {
-  if (sort === "name") return { sort: "accepted", order: "desc" };
-  return { sort: RATES[sort] ?? sort, order };
-}
-
-/** Templates in the order that is asked for; what has no value in it comes last, whichever way. By cost they come in order. */
-export function inOrder(rows, { sort, order }) {
-  if (sort === "cost") {
-    const isKnown = (row) => (row.costs ?? []).some(({ amount }) => amount !== null);
-    return [...rows.filter(isKnown), ...rows.filter((row) => !isKnown(row))];
-  }
-  const value = (row) => (sort === "name" ? (row.name ?? row.template_id).toLowerCase() : row[RATES[sort] ?? sort]);
-  const way = order === "asc" ? 1 : -1;
-  return [...rows].sort((one, other) => {
-    const [a, b] = [value(one), value(other)];
-    if ((a ?? null) === null || (b ?? null) === null) return ((a ?? null) === null) - ((b ?? null) === null) || tied(one, other);
-    return a < b ? -way : a > b ? way : tied(one, other);
-  });
-}
-
-const tied = (one, other) => other.accepted - one.accepted || (one.template_id < other.template_id ? -1 : 1);
 
 function query(parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value);

@@ -34,7 +34,7 @@ export function askAll(needs, { anew = false } = {}) {
 async function ask(name, path) {
   const known = answer(name);
   const asker = session;
-  const same = known.path === path;
+  const same = apartFromLimit(known.path) === apartFromLimit(path);
   // What was asked otherwise is not shown under the new words.
   answers.set(name, { ...(same ? known : NOTHING), path, busy: true });
   draw();
@@ -45,6 +45,9 @@ async function ask(name, path) {
   answers.set(name, found.status === "failed" ? { ...now, ...found, busy: false } : { ...NOTHING, ...found, path, at: Date.now() });
   draw();
 }
+
+/** More rows of the same are the same: what is here stays until they come. */
+const apartFromLimit = (path) => path?.replace(/([?&])limit=\d+/, "$1");
 
 async function outcome(path) {
   try {

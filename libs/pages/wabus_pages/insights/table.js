@@ -3,12 +3,12 @@
 import { h, icon } from "../shared/dom.js";
 import { badge, isolated, language, named, number, plain, plural, quality, templateStatus, upright } from "../shared/words.js";
 import { scrolled } from "./chart.js";
-import { costOf, costOfAll, eachOf } from "./costs.js";
+import { changeLine, changed, ofCost, ofCount, ofRate, toneOfRate } from "./changes.js";
+import { costOf, eachOf } from "./costs.js";
 import { linkTo, section } from "./parts.js";
-import { inOrder, needsOf, periodOf } from "./place.js";
+import { ROWS_MOST, STEP, allTemplates, periodOf } from "./place.js";
 import { longDay, share, zoneName } from "./words.js";
 
-const STEP = 50; // rows, until more are asked for
 const COLUMNS = [
   ["name", "Template"],
   ["accepted", "Accepted"],
@@ -22,8 +22,11 @@ const COLUMNS = [
 ];
 let shown = STEP;
 
+/** How many rows are asked for. */
+export const rowsShown = () => shown;
+
 export function showMore() {
-  shown += STEP;
+  shown = Math.min(shown * 2, ROWS_MOST);
 }
 
 /** Forget how many rows were asked for. */
@@ -36,46 +39,55 @@ export function templatesTable(place, { templates }, today) {
     key: "templates",
     title: "Templates",
     of: [templates],
-    path: needsOf(place, today).templates,
-    content: () => content(place, templates.data, today),
+    path: allTemplates(place, today),
+    content: () => content(place, templates.data, templates.busy, today),
   });
 }
 
-function content(place, { templates, next, period }, today) {
-  const words = place.q.trim().toLowerCase();
-  const found = templates.filter(({ name, template_id }) => !words || `${name ?? ""} ${(name ?? "").replaceAll("_", " ")} ${template_id}`.toLowerCase().includes(words));
+function content(place, { templates, total, earlier, next, period }, busy, today) {
+  const isSearched = Boolean(place.q.trim());
   const { from, to } = period ?? periodOf(place, today);
   return [
+    isSearched || !templates.length ? null : changed({ total, earlier }),
     h("p", { class: "fine" }, `Messages that Meta accepted from ${longDay(from)} to ${longDay(to)}, by the days of ${period?.time_zone ? zoneName(period.time_zone) : "each account's own time zone"}; whenever they were read or answered, they count here. `,
-      "Reads are a lower bound: people may send no read receipts. Taps are of quick replies; taps on links Meta alone counts. Who stopped wanted no more marketing within seven days."),
-    h("p", { id: "found", class: "muted", role: "status" }, words ? `${number(found.length)} of ${plural(templates.length, "template")}` : plural(templates.length, "template"),
-      next ? " (the first by what they are ordered by; there are more)" : ""),
-    found.length ? table(place, found, { isWhole: !next }) : h("p", { class: "empty muted" }, empty(place, templates)),
-    found.length > shown ? h("div", { class: "more" }, h("button", { class: "button quiet", type: "button", "data-action": "more" }, `Show ${number(Math.min(STEP, found.length - shown))} more`)) : null,
+      "Reads are a lower bound: people may send no read receipts. Taps are of quick replies; beside them stands how often links and buttons were tapped, at least, where Meta tells that: for a week only, and not of accounts of the EU, the UK and Japan. Who stopped wanted no more marketing within seven days."),
+    h("p", { id: "found", class: "muted", role: "status" }, howMany(templates.length, total.templates, { isSearched, hasMore: Boolean(next) })),
+    templates.length ? table(place, templates, isSearched ? null : total) : h("p", { class: "empty muted" }, empty(place, total)),
+    next && shown < ROWS_MOST ? h("div", { class: "more" }, h("button", { class: "button quiet", type: "button", "data-action": "more", "aria-disabled": String(busy) }, busy ? "Loading…" : "Show more")) : null,
   ];
 }
 
-function empty(place, templates) {
-  if (templates.length) return "No template matches.";
+/** How many templates there are, of which so many are shown. Pure. */
+export function howMany(here, all, { isSearched, hasMore }) {
+  if (isSearched) return hasMore ? `The first ${number(here)} that match, of ${plural(all, "template")}` : `${number(here)} of ${plural(all, "template")}`;
+  if (!hasMore) return plural(all, "template");
+  return `The first ${number(here)} of ${plural(all, "template")}${here < ROWS_MOST ? "" : "; search for the others, or take the CSV"}`;
+}
+
+function empty(place, { templates }) {
+  if (templates) return "No template matches.";
   if (place.number || place.country) return "No template was sent in these days by this number or to this country.";
   return "No template was sent in these days. What is sent shows here within seconds, whichever system sends it.";
 }
 
-function table(place, found, { isWhole }) {
-  const rows = inOrder(found, place).slice(0, shown);
+function table(place, rows, total) {
   return scrolled("Templates", h("table", { class: "templates-table" },
     h("thead", {}, h("tr", {}, COLUMNS.map(([name, title]) => heading(place, name, title)))),
-    h("tbody", {}, rows.map((row) => h("tr", { "data-key": `${row.waba_id} ${row.template_id}` },
-      h("th", { scope: "row" }, nameCell(place, row)),
-      COLUMNS.slice(1).map(([name, , of]) => h("td", { class: `figure-cell ${name}` }, cell(row, name, of, costOf(row.costs))))))),
-    isWhole && found.length > 1 ? h("tfoot", {}, together(found)) : null));
+    h("tbody", {}, rows.map((row) => h("tr", { "data-key": `${row.waba_id} ${row.template_id}` }, h("th", { scope: "row" }, nameCell(place, row)), cells(row)))),
+    total && total.templates > 1 ? h("tfoot", {}, h("tr", { "data-key": "together" },
+      h("th", { scope: "row" }, total.templates > rows.length ? `All ${number(total.templates)} together` : "Together"), cells(total))) : null));
 }
 
-/** What they achieved and cost together; only said where all of them are known. */
-function together(found) {
-  const row = Object.fromEntries(COLUMNS.slice(1, -1).map(([name]) => [name, found.reduce((total, each) => total + each[name], 0)]));
-  return h("tr", { "data-key": "together" }, h("th", { scope: "row" }, "Together"),
-    COLUMNS.slice(1).map(([name, , of]) => h("td", { class: `figure-cell ${name}` }, cell(row, name, of, costOfAll(found)))));
+const cells = (row) => COLUMNS.slice(1).map(([name, , of]) => h("td", { class: `figure-cell ${name}` }, cell(row, name, of, costOf(row.costs)), change(row, name)));
+
+/** What has changed, where that is compared. */
+function change({ changes, meta_clicked: clicked }, name) {
+  if (name === "clicked" && clicked) return h("span", { class: "muted fine" }, `at least ${number(clicked)} with links, as Meta counts`);
+  if (!changes) return null;
+  if (name === "delivered") return changeLine(ofCount(changes.delivered));
+  if (name === "read") return changeLine(ofRate(changes.read_rate), toneOfRate(changes.read_rate));
+  if (name === "cost") return (changes.costs ?? []).map((each) => changeLine(ofCost(each)));
+  return null;
 }
 
 function heading(place, name, title) {
@@ -98,7 +110,7 @@ const isStopped = ({ status }) => Boolean(status) && !["APPROVED", "ARCHIVED"].i
 const isLow = ({ quality: score }) => !["GREEN", "UNKNOWN", null, undefined].includes(score);
 
 /** Whether people think badly of a template that is there, or Meta lets it not be sent. Pure. */
-export const isTroubled = (row) => !row.removed_at && (isStopped(row) || isLow(row));
+const isTroubled = (row) => !row.removed_at && (isStopped(row) || isLow(row));
 
 /** What is wrong with a template. */
 export const signs = (row) => h("span", { class: "signs" }, isStopped(row) ? badge(templateStatus(row.status)) : null, isLow(row) ? quality(row.quality) : null);

@@ -64,9 +64,9 @@ class CostsApi:
             return web.Response(
                 text=_csv(costs), content_type=CSV, headers={"Cache-Control": "private, no-store", **links}
             )
-        totals = [cost_view(row) for row in found.totals]
-        content = {"by": asked.by, "from": since, "to": to, "costs": costs, "totals": totals, "next": following}
-        return json_response({**content, "as_of": now})
+        names = await reading.names_of(self.pool(), [row.key for row in page]) if asked.by == "template" else None
+        content = {"by": asked.by, "from": since, "to": to, "costs": costs, "names": names, "next": following}
+        return json_response({**content, "totals": [cost_view(row) for row in found.totals], "as_of": now})
 
     async def estimate(self, request: web.Request) -> web.Response:
         """POST /costs/estimate"""

@@ -40,6 +40,7 @@ class CostsView(BaseModel):
     from_: date = Field(alias="from")
     to: date
     costs: list[CostView]
+    names: dict[str, str] | None = Field(description="`by=template`: what templates are called, by their keys.")
     totals: list[CostView] = Field(description="Of the whole time, one for each currency; their `key` is empty.")
     next: str | None = Field(description="`after` for the page that follows; null on the last one.")
     as_of: datetime

@@ -198,6 +198,14 @@ async def service_messages(pool: asyncpg.Pool, org_id: str, phone_number_id: str
     )
 
 
+async def names_of(pool: asyncpg.Pool, template_ids: Sequence[str]) -> dict[str, str]:
+    """What templates are called, as far as anybody has told it."""
+    rows = await pool.fetch(
+        "SELECT template_id, name FROM templates WHERE template_id = ANY($1) AND name <> ''", template_ids
+    )
+    return {row["template_id"]: row["name"] for row in rows}
+
+
 async def category_of(pool: asyncpg.Pool, waba_id: str, template_id: str) -> str | None:
     """The category of a template; None where the account has no such."""
     return await pool.fetchval(
