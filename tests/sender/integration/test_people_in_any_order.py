@@ -143,6 +143,20 @@ STORIES: dict[str, Story] = {
         [wrote(90_000, NUMBER, STRANGER)],
         [became(90_100, (NUMBER, None), (STRANGERS_NEW, None))],
     ],
+    "whose number a stranger gets, who wants none and talks to another responder": [
+        [wrote(20, NUMBER, ANNA), opted(OptedOut, 21, NUMBER)],
+        [wrote(90_000, NUMBER, STRANGER)],
+        [
+            prefers(90_001, "stop", STRANGER),
+            handed(90_002, "control_taken", NUMBER, STRANGER),
+            copied(90_003, NUMBER, STRANGER),
+        ],
+    ],
+    "whose number a stranger gets, who wants all": [
+        [wrote(20, NUMBER, ANNA), opted(OptedOut, 21, NUMBER), handed(22, "control_taken", NUMBER)],
+        [wrote(90_000, NUMBER, STRANGER)],
+        [opted(OptedIn, 90_001, NUMBER, STRANGER), handed(90_002, "control_passed", NUMBER, STRANGER)],
+    ],
     "whose id changes after a stranger has the number": [
         [wrote(20, NUMBER, ANNA)],
         [wrote(90_000, NUMBER, STRANGER), opted(OptedOut, 90_001, NUMBER)],
@@ -289,6 +303,26 @@ async def test_a_stranger_who_leaves_a_number_does_not_take_the_stop_of_whoever_
 async def test_a_stranger_with_the_old_number_opts_nobody_out_whose_id_changes_later(tables: asyncpg.Pool) -> None:
     await fold(tables, STORIES["whose id changes after a stranger has the number"])
     assert (ORG, ANNA_LATER) not in (await known(tables))["opted out"]
+
+
+@pytest.mark.parametrize(
+    ("story", "taken"),
+    [
+        ("whose number a stranger gets, who wants none and talks to another responder", None),
+        ("whose number a stranger gets, who wants all", START + timedelta(minutes=22)),
+    ],
+)
+async def test_nobody_is_sent_or_refused_anything_by_their_id_for_what_a_stranger_does_with_their_number_of_before(
+    tables: asyncpg.Pool, story: str, taken: datetime | None
+) -> None:
+    """Not even the stop is forgotten that they have told with the number alone."""
+    await fold(tables, STORIES[story])
+    found = await known(tables)
+    assert (ORG, ANNA) in found["opted out"]
+    assert (ORG, DEMO_PHONE, ANNA) not in found["stopped"]
+    assert found["windows"][ORG, DEMO_PHONE, ANNA][0] == START + timedelta(minutes=20)
+    assert found["windows"][ORG, DEMO_PHONE, STRANGER][0] >= START + timedelta(minutes=90_000)
+    assert found["taken"][ANNA] == taken
 
 
 async def test_a_stop_from_before_an_id_changed_is_kept_by_the_same_person_at_their_new_number(

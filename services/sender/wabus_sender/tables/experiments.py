@@ -149,7 +149,7 @@ async def arm(pool: asyncpg.Pool, org_id: str, experiment_id: str, values: Seque
     return await pool.fetchval(
         """
         SELECT arm FROM experiment_arms WHERE experiment_id = $1 AND org_id = $2 AND value IN (
-            SELECT unnest($3::text[]) UNION SELECT other FROM contacts WHERE org_id = $2 AND value = ANY($3)
+            SELECT unnest($3::text[]) UNION SELECT other FROM known_together WHERE org_id = $2 AND value = ANY($3)
         ) ORDER BY at, value LIMIT 1
         """,
         UUID(experiment_id), org_id, values,
@@ -165,5 +165,5 @@ async def holdout(pool: asyncpg.Pool, org_id: str) -> tuple[int, str] | None:
 async def number_of(pool: asyncpg.Pool, org_id: str, user_id: str) -> str | None:
     """The number that somebody came together with, of whom a user id is given; None where that is not known."""
     return await pool.fetchval(
-        r"SELECT other FROM contacts WHERE org_id = $1 AND value = $2 AND other ~ '^\d+$'", org_id, user_id
+        r"SELECT other FROM known_together WHERE org_id = $1 AND value = $2 AND other ~ '^\d+$'", org_id, user_id
     )

@@ -323,12 +323,12 @@ async def to_check(pool: asyncpg.Pool, send_ids: Iterable[str]) -> list[Checked]
                     THEN greatest(max(owners.at), max(owners.copied_at)) END
                 FROM thread_owners AS owners
                 WHERE owners.org_id = sends.org_id AND owners.phone_number_id = sends.phone_number_id
-                    AND owners.value IN (coalesce(sends.wa_id, sends.user_id), contacts.other)
+                    AND owners.value IN (coalesce(sends.wa_id, sends.user_id), known.other)
             ),
             EXISTS (
                 SELECT FROM blocks WHERE blocks.org_id = sends.org_id AND blocks.blocked
                     AND blocks.phone_number_id = sends.phone_number_id
-                    AND blocks.value IN (coalesce(sends.wa_id, sends.user_id), contacts.other)
+                    AND blocks.value IN (coalesce(sends.wa_id, sends.user_id), known.other)
             ),
             (SELECT read_until FROM freshness)
         FROM sends
@@ -339,22 +339,22 @@ async def to_check(pool: asyncpg.Pool, send_ids: Iterable[str]) -> list[Checked]
         LEFT JOIN known_templates AS templates ON templates.waba_id = sends.waba_id
             AND templates.name = template_name AND templates.language = template_language
         LEFT JOIN policies ON policies.org_id = sends.org_id
-        LEFT JOIN contacts ON contacts.org_id = sends.org_id AND contacts.value = coalesce(wa_id, user_id)
+        LEFT JOIN known_together AS known ON known.org_id = sends.org_id AND known.value = coalesce(wa_id, user_id)
         LEFT JOIN LATERAL (
             SELECT max(windows.user_last_at) AS user_last_at, max(windows.maybe_at) AS maybe_at,
                 max(windows.refused_at) AS refused_at FROM windows
             WHERE windows.org_id = sends.org_id AND windows.phone_number_id = sends.phone_number_id
-                AND windows.value IN (coalesce(wa_id, user_id), contacts.other)
+                AND windows.value IN (coalesce(wa_id, user_id), known.other)
         ) AS wrote ON true
         LEFT JOIN LATERAL (
             SELECT preferences.stopped FROM preferences
             WHERE preferences.org_id = sends.org_id AND preferences.phone_number_id = sends.phone_number_id
-                AND preferences.value IN (coalesce(wa_id, user_id), contacts.other)
+                AND preferences.value IN (coalesce(wa_id, user_id), known.other)
             ORDER BY preferences.at DESC, preferences.stopped DESC LIMIT 1
         ) AS chosen ON true
         LEFT JOIN LATERAL (
             SELECT opt_outs.opted_out FROM opt_outs
-            WHERE opt_outs.org_id = sends.org_id AND opt_outs.value IN (coalesce(wa_id, user_id), contacts.other)
+            WHERE opt_outs.org_id = sends.org_id AND opt_outs.value IN (coalesce(wa_id, user_id), known.other)
             ORDER BY opt_outs.at DESC, opt_outs.opted_out DESC LIMIT 1
         ) AS told ON true
         WHERE send_id = ANY($1::uuid[]) AND state = 'queued'

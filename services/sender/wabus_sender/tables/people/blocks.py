@@ -111,7 +111,7 @@ async def _unblock_as_well(connection: Connection, event: ContactUnblocked, valu
         """
         UPDATE blocks SET blocked = false, inherited = false
         WHERE org_id = $1 AND phone_number_id = $2 AND blocked AND state <> 'asked' AND changed_at < $5
-            AND value IN (SELECT $4 UNION SELECT other FROM contacts WHERE org_id = $1 AND value = $3)
+            AND value IN (SELECT $4 UNION SELECT other FROM known_together WHERE org_id = $1 AND value = $3)
         """,
         event.org_id,
         event.phone_number_id,
@@ -171,7 +171,7 @@ async def blocked(pool: asyncpg.Pool, org_id: str, phone_number_id: str, value: 
         """
         SELECT EXISTS (
             SELECT FROM blocks WHERE org_id = $1 AND phone_number_id = $2 AND blocked AND value IN (
-                SELECT $3 UNION SELECT other FROM contacts WHERE org_id = $1 AND value = $3
+                SELECT $3 UNION SELECT other FROM known_together WHERE org_id = $1 AND value = $3
             )
         )
         """,

@@ -125,16 +125,16 @@ async def windows(
     """When each person (organisation, number, identifier) last wrote, and last did what may count as writing; and when
     Meta last refused a message to them because they had not.
 
-    A person is also who has the identifier that it came together with last.
+    A person is also who has the identifier that it came together with last, unless somebody else has that by now.
     """
     rows = await connection.fetch(
         """
         SELECT asked.org_id, asked.phone_number_id, asked.value, max(user_last_at) AS wrote, max(maybe_at) AS maybe,
             max(refused_at) AS refused
         FROM unnest($1::text[], $2::text[], $3::text[]) AS asked(org_id, phone_number_id, value)
-        LEFT JOIN contacts ON contacts.org_id = asked.org_id AND contacts.value = asked.value
+        LEFT JOIN known_together AS known ON known.org_id = asked.org_id AND known.value = asked.value
         JOIN windows ON windows.org_id = asked.org_id AND windows.phone_number_id = asked.phone_number_id
-            AND windows.value IN (asked.value, contacts.other)
+            AND windows.value IN (asked.value, known.other)
         GROUP BY 1, 2, 3
         """,
         *(list(column) for column in zip(*persons, strict=True)),
@@ -210,9 +210,9 @@ async def stopped(
         SELECT DISTINCT ON (asked.org_id, asked.phone_number_id, asked.value)
             asked.org_id, asked.phone_number_id, asked.value, stopped
         FROM unnest($1::text[], $2::text[], $3::text[]) AS asked(org_id, phone_number_id, value)
-        LEFT JOIN contacts ON contacts.org_id = asked.org_id AND contacts.value = asked.value
+        LEFT JOIN known_together AS known ON known.org_id = asked.org_id AND known.value = asked.value
         JOIN preferences ON preferences.org_id = asked.org_id AND preferences.phone_number_id = asked.phone_number_id
-            AND preferences.value IN (asked.value, contacts.other)
+            AND preferences.value IN (asked.value, known.other)
         ORDER BY asked.org_id, asked.phone_number_id, asked.value, preferences.at DESC, stopped DESC
         """,
         *(list(column) for column in zip(*persons, strict=True)),

@@ -85,7 +85,7 @@ async def of(pool: asyncpg.Pool, org_id: str, phone_number_id: str, value: str) 
         """
         SELECT max(coalesce(answered_at, answered_before)), max(reported_until) FROM free_entries
         WHERE org_id = $1 AND phone_number_id = $2 AND value IN (
-            SELECT $3 UNION SELECT other FROM contacts WHERE org_id = $1 AND value = $3
+            SELECT $3 UNION SELECT other FROM known_together WHERE org_id = $1 AND value = $3
         )
         """,
         org_id,

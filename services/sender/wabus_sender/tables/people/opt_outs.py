@@ -122,8 +122,8 @@ async def opted_out(connection: asyncpg.Pool | Connection, persons: Sequence[tup
         """
         SELECT DISTINCT ON (asked.org_id, asked.value) asked.org_id, asked.value, opt_outs.opted_out
         FROM unnest($1::text[], $2::text[]) AS asked(org_id, value)
-        LEFT JOIN contacts ON contacts.org_id = asked.org_id AND contacts.value = asked.value
-        JOIN opt_outs ON opt_outs.org_id = asked.org_id AND opt_outs.value IN (asked.value, contacts.other)
+        LEFT JOIN known_together AS known ON known.org_id = asked.org_id AND known.value = asked.value
+        JOIN opt_outs ON opt_outs.org_id = asked.org_id AND opt_outs.value IN (asked.value, known.other)
         ORDER BY asked.org_id, asked.value, opt_outs.at DESC, opt_outs.opted_out DESC
         """,
         *(list(column) for column in zip(*persons, strict=True)),

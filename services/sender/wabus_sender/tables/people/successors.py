@@ -64,8 +64,9 @@ async def write_holders(connection: Connection, holders: Iterable[Holder]) -> No
 async def follow(connection: Connection, named: Iterable[tuple[str, str]]) -> None:
     """Let what is known of these (organisation, identifier) hold for what became of them, whichever was told first.
 
-    Who has a new one wrote, chose, is answered, is blocked and came by an ad as before. What a number did before it was
-    theirs or afterwards, by Meta's time, is a stranger's; a user id is nobody else's, ever.
+    Who has a new one wrote, chose, is answered, is blocked and came by an ad as before; so did, by their user id, whose
+    number a stranger has now. What a number did before it was theirs or afterwards, by Meta's time, is a stranger's; a
+    user id is nobody else's, ever.
     """
     asked = sorted(set(named))
     for _ in range(_CHANGES_MOST):
@@ -155,6 +156,12 @@ _BECAME = """
         SELECT became.org_id, own.other, became.successor, became.at, own.other_at
         FROM became JOIN contacts AS own ON own.org_id = became.org_id AND own.value = became.value
             AND own.other_at <= became.at
+        UNION
+        SELECT org_id, value, holder, 'infinity', first_at FROM named JOIN holders USING (org_id, value)
+        WHERE EXISTS (
+            SELECT FROM holders AS later WHERE later.org_id = named.org_id AND later.value = named.value
+                AND later.first_at > holders.first_at
+        )
     ),
     newcomers AS (
         SELECT held.* FROM (SELECT DISTINCT org_id, value FROM moves) AS moved
@@ -189,8 +196,10 @@ _BECAME = """
         SELECT min(first_at) AS at FROM newcomers
         WHERE newcomers.org_id = moves.org_id AND newcomers.value = moves.value AND first_at > theirs_at
     ) AS next ON true
+    WHERE moves.at < 'infinity' OR next.at IS NOT NULL
 """
-"""What became of some identifiers, and of those that came with them; and what came with these until then.
+"""What became of some identifiers, and of those that came with them; and what came with these until then. And the user
+ids of those who had a number that a stranger has come with since: that they left it need not have been told.
 
 With OFFSET each is looked up by its key: where many have moved, a join was planned that read all contacts for a batch.
 

@@ -50,7 +50,7 @@ async def taken_at(pool: asyncpg.Pool, org_id: str, phone_number_id: str, value:
         SELECT CASE WHEN NOT (array_agg(ours ORDER BY at DESC, ours DESC))[1] THEN greatest(max(at), max(copied_at)) END
         FROM thread_owners
         WHERE org_id = $1 AND phone_number_id = $2 AND value IN (
-            SELECT $3 UNION SELECT other FROM contacts WHERE org_id = $1 AND value = $3
+            SELECT $3 UNION SELECT other FROM known_together WHERE org_id = $1 AND value = $3
         )
         """,
         org_id,
