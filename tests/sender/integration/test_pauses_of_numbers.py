@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from sending_world import ORG, PERSON, Client, Sending
+from sending_world import ORG, PERSON, Client, Sending, received
 from simulated_meta.seed import DEMO_PHONE, DEMO_WABA
-from wabus_events import SENDS, Event, SendClaimed, SendRequested, SendReturned
+from wabus_events import MESSAGES, SENDS, Event, SendClaimed, SendRequested, SendReturned
 from wabus_events.testing import an
 from wabus_runtime.directory.directory import Directory
 from wabus_runtime.postgres.database import migrated_pool
@@ -86,6 +86,37 @@ async def test_what_is_tried_again_for_itself_alone_is_not_due_before(tables: as
     returned = an(SendReturned, time=NOW, reason="passing", retry_at=NOW + timedelta(seconds=9), tries=1, **about)
     await fold(tables, [first, second, claimed, returned])
     assert [each.send_id for each in await sends.due(tables, [0], NOW, {}, 10)] == [second.send_id]
+
+
+@pytest.mark.parametrize(("reason", "held_for"), [("passing", 10), ("busy_pair", 64)])
+async def test_whoever_takes_a_number_over_knows_what_is_tried_again_and_holds_others(
+    tables: asyncpg.Pool, reason: str, held_for: float
+) -> None:
+    first, second, retry_at = requested(9), requested(8), NOW + timedelta(seconds=64)
+    about = {"org_id": ORG, "waba_id": DEMO_WABA, "phone_number_id": DEMO_PHONE, "send_id": first.send_id, "attempt": 1}
+    returned = an(SendReturned, time=NOW, reason=reason, retry_at=retry_at, tries=1, **about)
+    await fold(tables, [first, second, an(SendClaimed, time=NOW, **about), returned])
+    await tables.execute("UPDATE sends SET called_at = $1 WHERE claimed > 0", NOW)
+    [(found, at, held_until)] = await sends.tried_again(tables, [0], NOW, timedelta(seconds=10))
+    assert (found.send_id, found.sequence, at) == (first.send_id, 0, retry_at)
+    assert held_until == NOW + timedelta(seconds=held_for)
+    assert await sends.called_since(tables, [0], NOW - timedelta(seconds=1)) == [(DEMO_PHONE, PERSON, [NOW])]
+
+
+async def test_nobody_gets_two_messages_at_once_because_one_names_their_number_and_one_their_user_id(
+    tables: asyncpg.Pool,
+) -> None:
+    by_number = requested(9)
+    by_user = requested(8).model_copy(update={"to": None, "recipient": "DE.1"})
+    strangers = requested(7).model_copy(update={"to": None, "recipient": "DE.9"})
+    wrote = [received("4915100000009", "DE.9", NOW), received("4915100000009", "DE.8"), received(PERSON, "DE.1")]
+    apply = declared(NAME, KEY, Directory(load(SenderFoldSettings))).applying(load(SenderFoldSettings))
+    write = await apply([Recorded(event, MESSAGES.name, 0, at, NOW) for at, event in enumerate(wrote)])
+    async with tables.acquire() as connection, connection.transaction():
+        await write(connection)
+    await fold(tables, [by_number, by_user, strangers])
+    found = await sends.due(tables, [0], NOW, {}, 10)
+    assert [each.person for each in found] == [PERSON, PERSON, "DE.9"]
 
 
 async def test_meta_is_not_called_about_what_was_read_while_it_takes_no_calls_of_the_number(

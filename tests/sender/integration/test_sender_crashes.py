@@ -3,11 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
 from dying import dying_worker
-from sending_world import Sending, requested, status
+from sending_world import PERSON, Sending, requested, status
 from wabus_events import SENDS as SENDS_TOPIC
 from wabus_events import (
     Event,
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.long
 pytest_plugins = ("support.sending_world",)
 
 SENDS = 12  # a round
+TOO_MUCH_TO_ONE = 131056  # Meta: "Cloud API: Error codes"
 
 WORKER = """
 import aiohttp
@@ -96,6 +98,37 @@ async def test_nothing_is_sent_twice_or_lost_wherever_the_worker_is_killed(
             return (await states())["unknown"] == len(unknown - sent)
 
         await sending.eventually(settled)
+
+
+async def test_a_second_message_does_not_arrive_before_one_that_is_tried_again_because_the_sender_is_killed(
+    sending: Sending, sender_tables: asyncpg.Pool
+) -> None:
+    await sending.write(PERSON)
+    await sending.control("POST", "/faults", {"fail": {"path": "/messages", "code": TOO_MUCH_TO_ONE, "times": 1}})
+    first, second = requested(PERSON), requested(PERSON)
+    async with dying_worker(WORKER, "", "", 0) as process:
+        await sending.publisher.publish([first])
+
+        async def tried() -> bool:
+            return await sender_tables.fetchval("SELECT count(*) = 1 FROM sends WHERE claimed = 1 AND state = 'queued'")
+
+        await sending.eventually(tried)
+        process.kill()
+        assert await process.wait() == -9
+    # As if Meta had named a longer wait than the two calls take that may be owed.
+    retry_at = datetime.now(UTC) + timedelta(seconds=22)
+    await sender_tables.execute(
+        "UPDATE sends SET next_at = $1, returned = returned || jsonb_build_object('retry_at', $1::timestamptz)",
+        retry_at,
+    )
+    await sending.publisher.publish([second])
+    async with dying_worker(WORKER, "", "", 0):
+
+        async def both_sent() -> bool:
+            return len(await sending.sent()) == 2
+
+        await sending.eventually(both_sent)
+    assert [entry["opaque"] for entry in await sending.sent()] == [f"w1:{each.send_id}" for each in (first, second)]
 
 
 async def test_a_worker_that_is_told_to_stop_finishes_what_it_calls_and_gives_the_rest_back(

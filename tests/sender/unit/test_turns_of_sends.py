@@ -3,6 +3,9 @@
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -17,14 +20,19 @@ from wabus_sender.sending.budgets import (
     SLOWEST,
     NumberBudget,
     PairBudgets,
+    WallClock,
     level_of,
     set_aside,
 )
 from wabus_sender.sending.queue import HOLD, MostUrgentFirst, NumberQueue, Waiting
 
 
-def waiting(name: str, lane: Lane = "service", person: str | None = None) -> Waiting:
-    return Waiting(name, "1", lane, person or f"person of {name}")
+def waiting(name: str, lane: Lane = "service", person: str | None = None, sequence: int = 0) -> Waiting:
+    return Waiting(name, "1", lane, person or f"person of {name}", sequence)
+
+
+def to_anna(*sequences: int) -> list[Waiting]:
+    return [waiting(str(sequence), person="Anna", sequence=sequence) for sequence in sequences]
 
 
 def test_an_answer_goes_before_a_campaign_that_waits() -> None:
@@ -80,22 +88,97 @@ def test_one_call_at_a_time_goes_to_a_person_in_the_order_of_the_requests() -> N
 
 def test_what_is_tried_again_holds_what_comes_after_it_for_a_while() -> None:
     queue = NumberQueue()
-    queue.add([waiting("first", person="Anna"), waiting("second", person="Anna")])
+    queue.add(to_anna(1, 2))
     [first] = queue.take(0, 10).go
-    assert queue.again(first, 0, 60) == 60
+    queue.pairs.not_called("Anna")
+    queue.again(first, 60, HOLD)
     turns = queue.take(1, 10)
     assert turns.go == []
-    assert turns.later == [(waiting("second", person="Anna"), HOLD)]
-    queue.add([waiting("second", person="Anna")])
-    assert [each.send_id for each in queue.take(HOLD + 1, 10).go] == ["second"]
+    assert turns.later == [(*to_anna(2), HOLD)]
+    queue.add(to_anna(2))
+    assert queue.take(HOLD + 1, 10).go == to_anna(2)
+
+
+def test_an_answer_does_not_overtake_one_whose_return_is_not_in_the_tables_yet() -> None:
+    queue = NumberQueue()
+    queue.add(to_anna(1, 2))
+    [first] = queue.take(0, 10).go
+    queue.pairs.not_called("Anna")
+    queue.again(first, 1, HOLD)
+    assert queue.take(0.5, 10).later == [(*to_anna(2), 1)]
+    queue.add(to_anna(2))
+    [(_, until)] = queue.take(1.5, 10).later
+    assert 1.5 < until < 2
+    queue.add([*to_anna(2), first])
+    assert queue.take(until, 10).go == [first]
+
+
+def test_an_answer_does_not_overtake_one_that_was_put_off_for_another() -> None:
+    queue = NumberQueue()
+    queue.add(to_anna(1, 2))
+    [first] = queue.take(0, 10).go
+    queue.again(first, 1, HOLD)
+    [(second, until)] = queue.take(1.01, 10).later
+    queue.add([first])
+    assert queue.take(1.02, 10).go == [first]
+    queue.ended(first)
+    queue.add(to_anna(3))
+    assert queue.take(1.1, 10).later == [(*to_anna(3), until)]
+    queue.add([*to_anna(3), second])
+    assert queue.take(until, 10).go == [second]
+
+
+def test_a_hold_that_another_process_began_goes_on_here() -> None:
+    queue = NumberQueue()
+    first, second = to_anna(1, 2)
+    queue.hold(first, 4, HOLD)
+    queue.add([second])
+    assert queue.take(0, 10).later == [(second, 4)]
+    queue.add([second, first])
+    assert queue.take(4, 10).go == [first]
 
 
 def test_a_burst_to_one_person_is_borrowed_and_paid_back_whole() -> None:
     budgets = PairBudgets()
-    at = [budgets.reserve("Anna", 0) for _ in range(PAIR_BORROWED + 2)]
-    assert at[:PAIR_BORROWED] == [0] * PAIR_BORROWED
+    assert [budgets.reserve("Anna", 0) for _ in range(PAIR_BORROWED)] == [0] * PAIR_BORROWED
     paid = PAIR_BORROWED * PAIR_EVERY + PAIR_MARGIN
-    assert at[PAIR_BORROWED:] == [paid, paid]
+    assert [budgets.reserve("Anna", at) for at in (0, 10)] == [paid, paid]
+    assert budgets.reserve("Anna", paid) == paid
+
+
+def test_a_call_that_comes_to_its_turn_too_late_for_its_burst_is_not_made() -> None:
+    budgets = PairBudgets()
+    for at in (0, 1, 4):
+        budgets.reserve("Anna", at)
+    assert budgets.called("Anna", 7) == 2 * PAIR_EVERY + PAIR_MARGIN - 7
+    budgets.not_called("Anna")
+    assert budgets.reserve("Anna", 7) == 2 * PAIR_EVERY + PAIR_MARGIN
+    assert budgets.reserve("Anna", 13) == 13
+
+
+def test_a_turn_that_was_not_used_costs_nothing() -> None:
+    budgets = PairBudgets()
+    budgets.reserve("Anna", 0)
+    budgets.not_called("Anna")
+    assert budgets.reserve("Anna", 5.5) == 5.5
+
+
+def test_what_is_tried_again_counts_once_more() -> None:
+    """Meta does not say that it counts only what it takes: forty that fail and are tried again are eighty calls."""
+    queue = NumberQueue()
+    queue.add(to_anna(*range(40)))
+    made, now = 0, 0.0
+    while (turns := queue.take(now, 1)).go:
+        [each] = turns.go
+        queue.pairs.answered("Anna", now)
+        made += 1
+        if made % 2:
+            queue.again(each, now, now)
+            queue.add([each])
+        else:
+            queue.ended(each)
+        now += 0.01
+    assert made == PAIR_BORROWED
 
 
 def test_who_was_written_to_once_can_be_written_to_after_six_seconds() -> None:
@@ -125,23 +208,107 @@ def test_nobody_is_written_to_too_early_because_the_message_before_went_late() -
     assert budgets.reserve("Ben", 9) == 3 * PAIR_EVERY + PAIR_MARGIN
 
 
-@given(st.lists(st.floats(0, 30), min_size=1, max_size=120), st.floats(0, 0.5))
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 30) | st.just(0), st.floats(0, 3) | st.just(0), st.floats(0, 0.45), st.floats(0, 10)),
+        min_size=1,
+        max_size=120,
+    )
+)
 @settings(max_examples=examples(200))
-def test_meta_never_counts_more_to_a_person_than_it_allows(pauses: list[float], lateness: float) -> None:
+def test_meta_never_counts_more_to_a_person_than_it_allows(sends: list[tuple[float, float, float, float]]) -> None:
+    """However long it takes from a turn to its call, until Meta counts it, and until its answer is here."""
     budgets, now = PairBudgets(), 0.0
-    calls: list[float] = []
-    for pause in pauses:
-        now += pause
-        calls.append(budgets.reserve("Anna", now))
     began, count = float("-inf"), 0
-    for number, at in enumerate(sorted(calls)):
-        arrives = at + (lateness if number % 3 == 0 else 0)
+    for pause, claim, there, back in sends:
+        now += pause
+        while True:
+            while (at := budgets.reserve("Anna", now)) > now:
+                now = at
+            now += claim
+            if not (too_late := budgets.called("Anna", now)):
+                break
+            budgets.not_called("Anna")
+            now += too_late
+        arrives, now = now + there, now + there + back
+        budgets.answered("Anna", now)
         if arrives >= began + count * PAIR_EVERY:
             began, count = arrives, 1
         else:
             assert arrives < began + 6, "Meta refuses it: 131056"
             assert count < PAIR_BORROWED
             count += 1
+
+
+class Fate(NamedTuple):
+    """What becomes of a call: how long it takes, whether it was made, and when it is tried again, if it is."""
+
+    takes: float
+    made: bool = True
+    again_in: float | None = None
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.03, 0.3, 3.0]), min_size=1, max_size=120),
+    st.lists(
+        st.builds(Fate, st.floats(0, 1), st.booleans(), st.none() | st.none() | st.none() | st.floats(0, HOLD - 2)),
+        min_size=1,
+        max_size=20,
+    ),
+    st.floats(0, 1),
+    st.sampled_from([0.05, 0.05, 1.0]),
+)
+@settings(max_examples=examples(300))
+def test_nobody_reads_messages_in_another_order_than_they_were_asked_for(
+    pauses: list[float], fates: list[Fate], behind: float, step: float
+) -> None:
+    """However many wait, are put off, are tried again, and however far the tables are behind what was told."""
+    queue, now = NumberQueue(), 0.0
+    arrives = list(accumulate(pauses))
+    waits = dict(zip(to_anna(*range(len(pauses))), arrives, strict=True))
+    calling: list[tuple[float, Waiting, Fate]] = []
+    done, tried = list[int](), Counter[int]()
+    while len(done) < len(pauses):
+        now += step
+        for answered, each, fate in list(calling):
+            if answered <= now:
+                calling.remove((answered, each, fate))
+                if fate.made:
+                    queue.pairs.answered("Anna", now)
+                else:
+                    queue.pairs.not_called("Anna")
+                if fate.again_in is None:
+                    queue.ended(each)
+                    done.append(each.sequence)
+                else:
+                    queue.again(each, now + fate.again_in, now + max(HOLD, fate.again_in))
+                    waits[each] = now + max(fate.again_in, behind)
+        due = sorted((at, each.sequence, each) for each, at in waits.items() if at <= now)
+        queue.add(each for *_, each in due[:60])
+        turns = queue.take(now, 10)
+        waits |= dict(turns.later)
+        for each in turns.go:
+            del waits[each]
+            tried[each.sequence] += 1
+            fate = fates[each.sequence % len(fates)] if tried[each.sequence] == 1 else Fate(0)
+            if too_late := queue.pairs.called("Anna", now):
+                fate = Fate(0, made=False, again_in=too_late)
+            calling.append((now + fate.takes, each, fate))
+        if not calling and waits:
+            now = max(now, min(waits.values()) - step)
+    assert done == sorted(done)
+
+
+def test_what_is_put_off_until_one_moment_is_in_its_order_then_whenever_that_was_said() -> None:
+    clock, start = WallClock(), datetime(2026, 12, 1, tzinfo=UTC)
+    found: set[datetime] = set()
+    for now in (0.0, 10.0, 20.0):
+        clock.set(now, start + timedelta(seconds=now + now / 10_000))
+        found.add(clock.at(60.0))
+    [at] = found
+    assert start + timedelta(seconds=60) < at < start + timedelta(seconds=60.1)
+    clock.set(30, start + timedelta(hours=1))  # somebody has put the clock right
+    assert clock.at(60.0) > start + timedelta(hours=1)
 
 
 def calls(

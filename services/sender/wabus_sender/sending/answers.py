@@ -134,6 +134,11 @@ def after_tries(again: Again, tries: int) -> Again | Refused:
     return Again(again.reason, wait, again.scope, again.error_code, counted=True)
 
 
+def was_made(outcome: Outcome) -> bool:
+    """Whether Meta may count the call: what it has not answered to try again was not asked of it."""
+    return not isinstance(outcome, Again) or outcome.error_code is not None
+
+
 def stands_still(again: Again) -> bool:
     """Whether nothing is called for the number until then, not even more slowly."""
     return again.scope == "number" and (again.reason != "busy_number" or again.wait > WAITS["busy_number"])
@@ -145,7 +150,8 @@ def proves_that_a_number_sends(outcome: Outcome) -> bool:
         case Accepted() | Refused():
             return True
         case Again():
-            return outcome.reason in ("busy_number", "busy_pair") and not stands_still(outcome)
+            is_busy = outcome.reason in ("busy_number", "busy_pair") and was_made(outcome)
+            return is_busy and not stands_still(outcome)
         case Unknown():
             return False
 

@@ -8,6 +8,7 @@ they would have taken must pass before the next one). What comes in counts as we
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from math import sqrt
 from typing import NamedTuple
 
@@ -31,9 +32,31 @@ ROOM_AGAIN = 0.01  # seconds until it is looked again whether a call without an 
 PAIR_EVERY = 6.0  # seconds for one message to one person
 PAIR_BORROWED = 45
 PAIR_BURST = 5.0  # seconds in which they are borrowed; Meta allows 6, of its own clock
+PAIR_LATEST = 5.5  # seconds after its first one in which one of a burst is called
 PAIR_MARGIN = 1.0  # seconds that a call may be faster than the one before it
 PAIR_KEPT = 20_000  # persons of a number in memory
+WALL_GRAIN = 0.02  # seconds that one clock may gain on the other
 PAIR_SPAN = PAIR_EVERY * PAIR_BORROWED + PAIR_MARGIN  # seconds in which a debt is paid whatever it was
+
+
+@dataclass(slots=True)
+class WallClock:
+    """What moments of the clock that only goes on are for the tables: two that are the same are the same there too.
+
+    Otherwise what is put off until one moment would be in another order then.
+    """
+
+    _ahead: float = 0.0
+
+    def set(self, now: float, moment: datetime) -> None:
+        """It is so much now; a little less or more is only how long it took to look."""
+        ahead = moment.timestamp() - now
+        if abs(ahead - self._ahead) > WALL_GRAIN:
+            self._ahead = ahead
+
+    def at(self, when: float) -> datetime:
+        """Not before that moment."""
+        return datetime.fromtimestamp(round(when + self._ahead, 3) + 2 * WALL_GRAIN, UTC)
 
 
 def level_of(throughput: str | None, *, coexistence: bool) -> float:
@@ -188,55 +211,76 @@ class NumberBudget:
 
 
 class Debt(NamedTuple):
-    """A burst to one person, and when it is paid back."""
+    """A burst to one person, and when it is paid back at the latest."""
 
     began: float
     messages: int
-
-    @property
-    def paid_at(self) -> float:
-        return self.began + self.messages * PAIR_EVERY
+    paid_at: float
 
     def takes(self, at: float, within: float) -> bool:
         """Whether one more may be borrowed, as one of a burst that lasts so long."""
         return at < self.began + within and self.messages < PAIR_BORROWED
 
+    def less_one(self) -> "Debt | None":
+        """Without the call that was not made after all."""
+        left = self.messages - 1
+        return self._replace(messages=left, paid_at=self.paid_at - PAIR_EVERY) if left else None
+
 
 @dataclass(slots=True)
 class PairBudgets:
-    """When the next message may go to each person: what was borrowed is paid back whole before there is more."""
+    """When the next call may go to each person: what was borrowed is paid back whole before there is more.
+
+    One call at a time: of each turn that is taken it is said whether it is called or not, before the next is taken.
+    Each call that Meta has answered counts, whatever it answered: Meta does not say that it counts only what it takes.
+    """
 
     _debts: dict[str, Debt] = field(default_factory=dict[str, Debt])
 
     def reserve(self, person: str, now: float) -> float:
-        """When a message may go to this person; that turn is taken."""
+        """When a call may go to this person: where that is now, the turn is taken; else it is to be asked again."""
         debt = self._debts.get(person)
         if debt is None or now >= debt.paid_at + PAIR_MARGIN:
             self._keep_small(now)
-            at, new = now, Debt(now, 1)
+            self._debts[person] = Debt(now, 1, now + PAIR_EVERY)
         elif debt.takes(now, PAIR_BURST):
-            at, new = max(now, debt.began), debt._replace(messages=debt.messages + 1)
+            self._debts[person] = debt._replace(messages=debt.messages + 1, paid_at=debt.paid_at + PAIR_EVERY)
         else:
-            at = debt.paid_at + PAIR_MARGIN
-            new = Debt(at, 1)
-        self._debts[person] = new
-        return at
+            return debt.paid_at + PAIR_MARGIN
+        return now
 
-    def called(self, person: str, now: float) -> None:
-        """A message goes now whose turn may have been taken earlier: Meta counts from the first one on."""
+    def called(self, person: str, now: float) -> float:
+        """The call is made now whose turn was taken before; or seconds to wait, if the burst is over meanwhile."""
         debt = self._debts.get(person)
-        if debt and debt.messages == 1 and debt.began < now:
-            self._debts[person] = debt._replace(began=now)
+        if debt is None:
+            return 0.0
+        if debt.messages == 1:  # Meta counts from the first one on
+            self._debts[person] = debt._replace(began=now, paid_at=now + PAIR_EVERY)
+        elif now >= debt.began + PAIR_LATEST:
+            return debt.paid_at - PAIR_EVERY + PAIR_MARGIN - now
+        return 0.0
+
+    def answered(self, person: str, now: float) -> None:
+        """The call has an answer: Meta has counted it by now."""
+        if debt := self._debts.get(person):
+            self._debts[person] = debt._replace(paid_at=max(debt.paid_at, now + PAIR_EVERY))
+
+    def not_called(self, person: str) -> None:
+        """The turn that was taken last was not used."""
+        debt = self._debts.pop(person, None)
+        if debt and (left := debt.less_one()):
+            self._debts[person] = left
 
     def owed_since(self, person: str, calls: Iterable[float]) -> None:
         """Take in the moments at which another process has claimed what it called."""
         debt = None
         for at in sorted(calls):
             lasts = debt is not None and at < debt.paid_at
-            debt = debt._replace(messages=debt.messages + 1) if debt and lasts else Debt(at, 1)
+            paid_at = (debt.paid_at if debt and lasts else at) + PAIR_EVERY
+            debt = Debt(debt.began, debt.messages + 1, paid_at) if debt and lasts else Debt(at, 1, paid_at)
         if debt:
             # One of them may have been called some seconds after it was claimed, or more than once.
-            self._debts[person] = debt._replace(messages=debt.messages + 1)
+            self._debts[person] = debt._replace(messages=debt.messages + 1, paid_at=debt.paid_at + PAIR_EVERY)
 
     def _keep_small(self, now: float) -> None:
         if len(self._debts) >= PAIR_KEPT:

@@ -10,7 +10,7 @@ from wabus_events import SENDS, SendRequested
 from wabus_events.models.sends import Lane
 from wabus_runtime.postgres.database import Connection
 
-from wabus_sender.sending.answers import OF_THE_NUMBER
+from wabus_sender.sending.answers import MOST_TRIES, OF_THE_NUMBER
 from wabus_sender.sending.checks import HELD_OUT
 from wabus_sender.sending.queue import Waiting
 from wabus_sender.sending.states import Acceptance, Lost, Refusal, Return, Send
@@ -20,6 +20,16 @@ PROJECTION = "sender"
 
 GONE_AFTER = timedelta(seconds=6)
 """So long after it was there last a process is taken to have ended."""
+
+TRIED_AGAIN_WITHIN = timedelta(minutes=2)
+"""So long after its call a send may still hold what was asked for after it."""
+
+_PERSON = """
+    coalesce(wa_id, (
+        SELECT other FROM known_together AS known WHERE known.org_id = sends.org_id AND known.value = user_id
+    ), user_id) AS person
+"""
+"""Whom a send is to, by their number where that is known: Meta counts what goes to a person, whatever names them."""
 
 _STATE_COLUMNS = """
     claimed, returned, tries, lost, refusal, acceptance, settled_at, settled_wamid, cancelled_at, expired_at
@@ -212,18 +222,18 @@ async def due(
     Of all numbers, or of some.
     """
     rows = await pool.fetch(
-        """
+        f"""
         SELECT found.* FROM queues
         LEFT JOIN unnest($3::text[], $4::text[], $5::int[]) AS limits(phone_number_id, lane, most)
             USING (phone_number_id, lane)
         CROSS JOIN LATERAL (
-            SELECT send_id::text, sends.phone_number_id, sends.lane, coalesce(wa_id, user_id) AS person FROM sends
+            SELECT send_id::text, sends.phone_number_id, sends.lane, {_PERSON}, sequence FROM sends
             WHERE sends.phone_number_id = queues.phone_number_id AND sends.lane = queues.lane AND state = 'queued'
                 AND next_at <= $2 AND expires_at > $2
             ORDER BY next_at, sequence LIMIT coalesce(limits.most, $6)
         ) AS found
         WHERE queues.partition = ANY($1) AND ($7::text[] IS NULL OR queues.phone_number_id = ANY($7))
-        """,
+        """,  # noqa: S608
         partitions,
         now,
         [phone_number_id for phone_number_id, _ in limits],
@@ -505,16 +515,43 @@ async def expired(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, 
 async def called_since(
     pool: asyncpg.Pool, partitions: Sequence[int], since: datetime
 ) -> list[tuple[str, str, list[datetime]]]:
-    """To whom each number was called for lately, and when."""
+    """To whom each number was called for lately, and when: each attempt at a send as if it were made with the last."""
     rows = await pool.fetch(
-        """
-        SELECT phone_number_id, coalesce(wa_id, user_id) AS person, array_agg(called_at) AS calls FROM sends
+        f"""
+        SELECT phone_number_id, {_PERSON}, array_agg(called_at) AS calls
+        FROM sends CROSS JOIN generate_series(1, least(claimed, $3))
         WHERE called_at > $2 AND partition = ANY($1) GROUP BY 1, 2
-        """,
+        """,  # noqa: S608
         partitions,
         since,
+        MOST_TRIES,
     )
     return [(row["phone_number_id"], row["person"], row["calls"]) for row in rows]
+
+
+async def tried_again(
+    pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, hold: timedelta
+) -> list[tuple[Waiting, datetime, datetime]]:
+    """The sends that are to be tried again later for themselves, with when; and until when others wait for them.
+
+    That is `hold` since it was told, or as long as too much has gone to their person. Of each person the first send.
+    """
+    rows = await pool.fetch(
+        f"""
+        SELECT DISTINCT ON (phone_number_id, person) send_id::text, phone_number_id, lane, {_PERSON}, sequence, at,
+            CASE returned->>'reason' WHEN 'busy_pair' THEN greatest(at, changed_at + $5) ELSE changed_at + $5 END
+        FROM sends CROSS JOIN LATERAL (SELECT (returned->>'retry_at')::timestamptz AS at) AS again
+        WHERE called_at > $2::timestamptz - $3::interval AND partition = ANY($1) AND state = 'queued' AND at > $2
+            AND returned->>'reason' <> ALL($4)
+        ORDER BY phone_number_id, person, sequence
+        """,  # noqa: S608
+        partitions,
+        now,
+        TRIED_AGAIN_WITHIN,
+        sorted(OF_THE_NUMBER),
+        hold,
+    )
+    return [(Waiting(*row[:5]), *row[5:]) for row in rows]
 
 
 async def called_by_others(

@@ -51,8 +51,9 @@ from wabus_sender.sending.answers import (
     proves_that_a_number_sends,
     stands_still,
     tells_of_another_template,
+    was_made,
 )
-from wabus_sender.sending.budgets import PAIR_SPAN, NumberBudget, Window, level_of, set_aside
+from wabus_sender.sending.budgets import PAIR_SPAN, NumberBudget, WallClock, level_of, set_aside
 from wabus_sender.sending.checks import Facts
 from wabus_sender.sending.queue import HOLD, LANES, MostUrgentFirst, NumberQueue, Waiting
 from wabus_sender.sending.reach import Reach
@@ -161,6 +162,7 @@ class Dispatcher:
     """Of portfolios, what marketing was claimed since it was begun to count how many are left."""
     _reach_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: bool = False
+    _wall: WallClock = field(default_factory=WallClock)
     _room: asyncio.Semaphore = field(init=False)
     _syncs: TemplateSyncs = field(init=False)
 
@@ -241,6 +243,9 @@ class Dispatcher:
         for phone_number_id, person, calls in await sends.called_since(self.pool, partitions, since):
             owed = [now - (moment - at).total_seconds() for at in calls]
             self._queue(phone_number_id).pairs.owed_since(person, owed)
+        for first, *until in await sends.tried_again(self.pool, partitions, moment, timedelta(seconds=HOLD)):
+            at, held_until = (now + (each - moment).total_seconds() for each in until)
+            self._queue(first.phone_number_id).hold(first, at, held_until)
         for phone_number_id, until, reason in await numbers.paused_of(self.pool, partitions, moment):
             self._queue(phone_number_id).budget.pause(now + (until - moment).total_seconds(), reason)
         since = moment - timedelta(seconds=OTHERS_CALL)
@@ -300,6 +305,7 @@ class Dispatcher:
         later: dict[str, datetime] = {}
         moment = datetime.now(UTC)
         queues = list(self._queues.items())
+        self._wall.set(now, moment)
         self._first += 1
         first = self._first % len(queues) if queues else 0
         # Slower stores need more claims on their way, or a number's turns pass unused.
@@ -313,7 +319,7 @@ class Dispatcher:
             marketing = self._marketing_left(phone_number_id) if has_room else 0
             turns = queue.take(now, min(room, ahead), marketing=marketing)
             going += turns.go
-            later |= {each.send_id: moment + timedelta(seconds=at - now) for each, at in turns.later}
+            later |= {each.send_id: self._wall.at(at) for each, at in turns.later}
         PAUSED.set(sum(queue.budget.is_paused(now) for queue in self._queues.values()))
         if later:
             await sends.put_off(self.pool, later)
@@ -444,7 +450,7 @@ class Dispatcher:
             claimed = await sends.claim(self.pool, owner, wanted, first, now) if wanted else []
             for send_id in by_id.keys() - {each.send_id for each in claimed} - refused.keys():
                 # It was cancelled or has expired, its label is paused, or the partition is somebody else's.
-                self._queue(by_id[send_id].phone_number_id).ended(by_id[send_id])
+                self._queue(by_id[send_id].phone_number_id).not_called(by_id[send_id])
         self._claimed |= {each.send_id for each in claimed}
         marketing = [each for each in claimed if each.lane == "marketing"]
         self._marketing_under_way += len(marketing)
@@ -484,7 +490,7 @@ class Dispatcher:
         ]
         await tell(self.publisher, events)
         for each in refused:
-            self._queue(each.phone_number_id).ended(by_id[each.send_id])
+            self._queue(each.phone_number_id).not_called(by_id[each.send_id])
         self._wake.set()
 
     async def _announce(
@@ -509,8 +515,7 @@ class Dispatcher:
         self._ahead[send.phone_number_id] -= 1
         self._wake.set()
         if outcome is None:
-            queue.pairs.called(waiting.person, _now())
-            outcome = await self._called(send, queue.budget.window)
+            outcome = await self._called(send, waiting, queue)
         CALLED.labels(send.lane, _word(outcome)).inc()
         try:
             await self._conclude(send, waiting, queue, outcome)
@@ -582,22 +587,29 @@ class Dispatcher:
             return Again(queue.budget.pause_reason or "paused", queue.budget.paused_until - _now())
         return None
 
-    async def _called(self, send: Claimed, window: Window) -> Outcome:
+    async def _called(self, send: Claimed, waiting: Waiting, queue: NumberQueue) -> Outcome:
+        """Call, unless the turn of the person is over that was taken before it was claimed."""
         began = _now()
         outcome: Outcome = ANSWER_LOST
         try:
-            outcome = await self.calls().call(send)
+            if too_late := queue.pairs.called(waiting.person, began):
+                outcome = Again("busy_pair", too_late)
+            else:
+                outcome = await self.calls().call(send)
         except Exception:
             # Whatever it was: it may have been sent.
             log.exception("a call has failed", action="call_failed", send_id=send.send_id)
         finally:
             self._room.release()
-            # What Meta itself has not answered to try again was not asked of it.
-            window.ended(began, _now(), made=not isinstance(outcome, Again) or outcome.error_code is not None)
+            queue.budget.window.ended(began, _now(), made=was_made(outcome))
+            if was_made(outcome):
+                queue.pairs.answered(waiting.person, _now())
         return outcome
 
     async def _conclude(self, send: Claimed, waiting: Waiting, queue: NumberQueue, outcome: Outcome) -> None:
         """Tell what came of it, and let those who wait for it go on."""
+        if not was_made(outcome):
+            queue.pairs.not_called(waiting.person)
         if isinstance(outcome, Again):
             outcome = after_tries(outcome, send.tries + 1)
         if isinstance(outcome, Refused) and tells_of_another_template(outcome):
@@ -611,7 +623,8 @@ class Dispatcher:
             wait = outcome.wait
             match outcome.scope:
                 case "pair":
-                    wait = hold = max(wait, queue.pair_wait(send.wa_id or send.user_id or ""))
+                    wait = max(wait, queue.pair_wait(waiting.person))
+                    hold = max(hold, wait)
                 case "number":
                     if outcome.reason == "busy_number":
                         queue.budget.slow_down(_now())
@@ -621,11 +634,12 @@ class Dispatcher:
                     pass
         if proves_that_a_number_sends(outcome) and not queue.budget.is_paused(_now()):
             queue.budget.goes_on()
-        await tell(self.publisher, [event_of(send, outcome, wait, datetime.now(UTC))])
+        now, moment = _now(), datetime.now(UTC)
+        await tell(self.publisher, [event_of(send, outcome, wait, moment)])
         if isinstance(outcome, Again) and (outcome.reason in OF_THE_NUMBER or queue.budget.pauses_for(wait, _now())):
             queue.back(waiting)
         elif isinstance(outcome, Again):
-            queue.again(waiting, _now(), wait, hold)
+            queue.again(waiting, now + wait, now + hold)
         else:
             queue.ended(waiting)
 
