@@ -357,6 +357,7 @@ SAMPLES: dict[str, Any] = {
     "SendRefused.stage": "graph",
     "SendRefused.code": "window_closed",
     "SendRefused.error_code": 131047,
+    "SendRefused.wa_id": CUSTOMER,
     "SendUnknown.reason": "answer_lost",
     "Unrecognised.field": "new_field_of_meta",
     "Unrecognised.reason": "no model covers the field",

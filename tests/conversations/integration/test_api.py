@@ -8,10 +8,26 @@ from conversations_world import HOUR, Inbox, Serve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from profiles import examples
-from threads import ANNA, ANNA_ID, BEN, BEN_ID, called, echoed, identity, imported, in_book, received, standby, status
+from threads import (
+    ANNA,
+    ANNA_ID,
+    BEN,
+    BEN_ID,
+    about,
+    called,
+    echoed,
+    identity,
+    imported,
+    in_book,
+    received,
+    standby,
+    status,
+)
 from wabus_conversations.app import create_app
 from wabus_conversations.settings import ConversationsSettings
 from wabus_conversations.threads.ids import message_id
+from wabus_events import SendRefused
+from wabus_events.testing import an
 from wabus_runtime.http.paging import cursor_of
 from wabus_runtime.settings import load
 from wabus_whatsapp.sending.errors import ERRORS, meaning
@@ -109,23 +125,47 @@ async def test_each_filter_gives_its_own(inbox: Inbox) -> None:
     assert [each["phone_number_id"] for each in rest["conversations"]] == ["n2"]
 
 
+def refused_at_once(when: float, person: str) -> SendRefused:
+    """Meta's answer to a call that the window is closed: no message has an id of it."""
+    return an(SendRefused, stage="graph", error_code=131047, wa_id=person, user_id=None, **about(when))
+
+
+async def test_nobody_writes_again_and_again_to_whom_meta_has_just_said_that_the_window_is_closed(inbox: Inbox) -> None:
+    reaction = {"message_id": "m", "emoji": "+"}
+    await inbox.fold(
+        received("m", -30 * HOUR, ANNA), received("r", -HOUR, ANNA, kind="reaction", reaction=reaction),
+    )  # fmt: skip
+    [before] = await inbox.conversations()
+    assert before["window"]["state"] == "maybe"
+    await inbox.fold(refused_at_once(-HOUR / 2, ANNA))
+    [after] = await inbox.conversations(window="closed")
+    assert after["conversation_id"] == before["conversation_id"]
+    assert (after["window"]["state"], after["last_activity_at"]) == ("closed", before["last_activity_at"])
+    await inbox.fold(received("m2", -HOUR / 4, ANNA))
+    assert [each["window"]["certain"] for each in await inbox.conversations(window="open")] == [True]
+
+
 hours = st.floats(-60, 1).map(lambda hour: hour * HOUR)
 
 
 @settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.lists(st.tuples(hours, st.none() | hours, st.none() | hours), min_size=1, max_size=6))
+@given(st.lists(st.tuples(hours, st.none() | hours, st.none() | hours, st.booleans()), min_size=1, max_size=6))
 async def test_filtered_by_window_are_those_whose_window_says_so(
-    inbox: Inbox, people: list[tuple[float, float | None, float | None]]
+    inbox: Inbox, people: list[tuple[float, float | None, float | None, bool]]
 ) -> None:
-    await inbox.pool.execute("TRUNCATE conversations, messages, message_statuses, message_places, identifiers, persons")
+    await inbox.pool.execute(
+        "TRUNCATE conversations, messages, message_statuses, message_places, identifiers, persons, contact_facts"
+    )
     events = []
-    for number, (said, reacted, refused) in enumerate(people):
+    for number, (said, reacted, refused, at_once) in enumerate(people):
         person = f"1650555{number:04}"
         events.append(received(f"m{number}", said, person))
         if reacted is not None:
             part = {"message_id": f"m{number}", "emoji": "+"}
             events.append(received(f"r{number}", reacted, person, kind="reaction", reaction=part))
-        if refused is not None:
+        if refused is not None and at_once:
+            events.append(refused_at_once(refused, person))
+        elif refused is not None:
             events.append(status(f"s{number}", "failed", refused, person, codes=[131047]))
     await inbox.fold(*events)
     everybody = await inbox.conversations(limit="200")

@@ -119,7 +119,7 @@ class MessageAccepted(SendEvent, topic=SENDS):
 
 
 class SendRefused(SendEvent, topic=SENDS):
-    """It is not sent, for good: Meta has refused it, or it was refused before Meta was asked."""
+    """It is not sent, for good: by Meta, or before Meta was asked. Holds an id of a person."""
 
     stage: Literal["check", "graph"]
     """Whether it was refused by us, before a call, or by Meta."""
@@ -129,6 +129,10 @@ class SendRefused(SendEvent, topic=SENDS):
     """A stable word for why."""
     error_code: int | None = None
     """Meta: "Cloud API: Error codes"."""
+    wa_id: str | None = None
+    """The number that it was to, in digits."""
+    user_id: str | None = None
+    """The business-scoped user id that it was to, where no number was known."""
     label: str | None = None
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Protocol, cast
 
-from wabus_whatsapp.joins import MessageState
+from wabus_whatsapp.joins import MessageState, latest
 from wabus_whatsapp.sending.errors import ERRORS, meaning
 from wabus_whatsapp.window import window
 
@@ -86,8 +86,9 @@ def _known_by(identifiers: Sequence[Json]) -> Json:
 
 
 def _window(row: Row, now: datetime) -> Json:
-    names = ("user_last_at", "maybe_at", "refused_at", "free_reported_until", "free_computed_until")
-    found = window(now, **{name: row[name] for name in names})
+    names = ("user_last_at", "maybe_at", "free_reported_until", "free_computed_until")
+    refused_at = latest(row["refused_at"], row["call_refused_at"])
+    found = window(now, refused_at=refused_at, **{name: row[name] for name in names})
     free = found.free_entry_point
     return {
         "state": found.state,

@@ -38,7 +38,12 @@ _WANTED = f"""
     AND ($7::text IS NULL OR $7 = CASE
         WHEN c.group_id IS NOT NULL THEN 'none'
         WHEN c.user_last_at > $8 THEN 'open'
-        WHEN c.maybe_at > $8 AND (c.refused_at IS NULL OR c.refused_at < c.maybe_at) THEN 'maybe'
+        WHEN c.maybe_at > $8 AND (c.refused_at IS NULL OR c.refused_at < c.maybe_at) AND NOT EXISTS (
+            SELECT FROM identifiers AS own JOIN identifiers AS i USING (cluster) JOIN contact_facts AS refused
+                ON refused.identifier_id = i.identifier_id AND refused.phone_number_id = c.phone_number_id
+            WHERE own.identifier_id = c.person_id AND i.holder_id = c.person_id
+                AND refused.fact = 'window_refused' AND refused.at >= c.maybe_at
+        ) THEN 'maybe'
         ELSE 'closed' END)
     AND ($9::boolean IS NULL OR $9 = (c.unread > 0))
     AND ($11::boolean IS NOT TRUE OR c.agent IS NULL AND c.bot IS NULL)
@@ -155,7 +160,7 @@ _OF_NUMBERS = f"""
 """One number at a time, each by its index: few of an organisation's conversations may be theirs."""
 
 _WITH_DETAILS = """
-    SELECT c.*, known.identifiers, known.thread_owner,
+    SELECT c.*, known.identifiers, known.thread_owner, known.call_refused_at,
         m.message_id::text AS last_id, m.at AS last_said_at, m.outgoing AS last_outgoing,
         m.type AS last_type, m.kind AS last_kind, m.state AS last_state, m.source AS last_source,
         left(m.text, 400) AS last_text, CASE WHEN m.text IS NULL THEN m.content END AS last_content,
@@ -172,10 +177,13 @@ _WITH_DETAILS = """
             jsonb_agg(jsonb_build_object('kind', i.kind, 'value', i.value, 'book_name', i.book_name)
                 ORDER BY i.kind, i.first_seen, i.value) AS identifiers,
             (array_agg(owner.value || jsonb_build_object('at', owner.at) ORDER BY owner.at DESC, owner.value::text)
-                FILTER (WHERE owner.at IS NOT NULL))[1] AS thread_owner
+                FILTER (WHERE owner.at IS NOT NULL))[1] AS thread_owner,
+            max(refused.at) AS call_refused_at
         FROM identifiers AS own JOIN identifiers AS i USING (cluster)
         LEFT JOIN contact_facts AS owner ON owner.identifier_id = i.identifier_id
             AND owner.phone_number_id = c.phone_number_id AND owner.fact = 'thread_owner'
+        LEFT JOIN contact_facts AS refused ON refused.identifier_id = i.identifier_id
+            AND refused.phone_number_id = c.phone_number_id AND refused.fact = 'window_refused'
         WHERE own.identifier_id = c.person_id::uuid AND i.holder_id = c.person_id::uuid
     ) AS known ON true
     ORDER BY c.sorted_at DESC, c.conversation_id

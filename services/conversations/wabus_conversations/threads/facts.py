@@ -140,7 +140,7 @@ class BookFact(NamedTuple):
 
 
 class ContactFact(NamedTuple):
-    """What somebody wants, or who answers them. The newest stands."""
+    """What somebody wants, who answers them, or that Meta has refused to send to them. The newest stands."""
 
     account: Account
     at: datetime

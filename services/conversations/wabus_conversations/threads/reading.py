@@ -23,6 +23,7 @@ from wabus_events import (
     MessageReceived,
     MessageReported,
     MessageStatusChanged,
+    SendRefused,
     SendSettled,
     StandbyReceived,
     ThreadControlChanged,
@@ -103,6 +104,10 @@ def _of_others(event: Event, org_id: str, tie: int) -> Iterator[Fact]:
         case ThreadControlChanged() if event.contact:
             value = {"ours": event.is_ours, "role": event.new_owner_role, "app_id": event.new_owner_app_id}
             yield _contact_fact(event, org_id, "thread_owner", value)
+        case SendRefused(error_code=int(code)) if code == REFUSED and (event.wa_id or event.user_id):
+            # There is no message that could say so: Meta has given it no id.
+            account, whose = Account(org_id, event.waba_id, event.phone_number_id), _sorted(event.wa_id, event.user_id)
+            yield ContactFact(account, event.time, whose, "window_refused", b"{}")
         case MediumStored() | MediumLost():
             account = _account(event, org_id)
             yield MediumFact(account, _message_id(account, event.wamid), event.time)

@@ -285,6 +285,7 @@ class Checked(NamedTuple):
     lane: Lane
     kind: str
     wa_id: str | None
+    user_id: str | None
     claimed: int
     label: str | None
     paused: bool
@@ -322,7 +323,7 @@ async def to_check(pool: asyncpg.Pool, send_ids: Iterable[str]) -> list[Checked]
     rows = await pool.fetch(
         """
         SELECT send_id::text, sends.org_id, sends.waba_id, sends.phone_number_id, lane, kind, wa_id,
-            claimed, sends.label, coalesce(labels.paused, false),
+            user_id, claimed, sends.label, coalesce(labels.paused, false),
             CASE WHEN accounts.waba_id IS NULL THEN sends.org_id ELSE accounts.org_id END,
             template_name, template_language, templates.status, coalesce(policies.paused_template = 'wait', false),
             coalesce(policies.country_rules = 'ask_meta', false),
@@ -482,9 +483,9 @@ async def stopped(pool: asyncpg.Pool, partitions: Sequence[int], now: datetime, 
             SELECT phone_number_id, lane, until, error_code FROM number_pauses JOIN queues USING (phone_number_id)
             WHERE until > $2 AND reason IN ('account_stop', 'no_access') AND queues.partition = ANY($1)
         )
-        SELECT send_id::text, found.org_id, waba_id, phone_number_id, label, claimed, error_code
+        SELECT send_id::text, found.org_id, waba_id, phone_number_id, label, claimed, wa_id, user_id, error_code
         FROM stopped CROSS JOIN LATERAL (
-            SELECT send_id, sends.org_id, waba_id, label, claimed FROM sends
+            SELECT send_id, sends.org_id, waba_id, label, claimed, wa_id, user_id FROM sends
             JOIN policies ON policies.org_id = sends.org_id AND stopped_number = 'refuse'
             WHERE sends.phone_number_id = stopped.phone_number_id AND sends.lane = stopped.lane AND state = 'queued'
                 AND next_at <= until + interval '5 seconds' AND due_at IS NULL AND expires_at > $2

@@ -61,7 +61,7 @@ from wabus_sender.tables import facts, labels, numbers, policies, reach, sends
 from wabus_sender.tables.sends import Checked, Claimed
 from wabus_sender.worker import blocking, marking, projector, settling
 from wabus_sender.worker.calling import Calls
-from wabus_sender.worker.telling import TemplateSyncs, made, tell
+from wabus_sender.worker.telling import TemplateSyncs, asked_of, made, tell
 
 IN_MEMORY = 400  # sends of a lane of a number that are read at once
 REFILL_BELOW = 150  # of them, fewer of which wait
@@ -485,6 +485,7 @@ class Dispatcher:
                 attempt=each.claimed,
                 code=codes[each.send_id],
                 label=each.label,
+                **asked_of(each.wa_id, each.user_id),
             )
             for each in refused
         ]
@@ -723,17 +724,18 @@ def event_of(send: Claimed, outcome: Outcome, wait: float, now: datetime) -> Eve
     match outcome:
         case Accepted():
             # What the answer does not name is whom Meta was asked to send it to.
-            asked_user_id = None if send.wa_id else send.user_id
+            asked = asked_of(send.wa_id, send.user_id)
             return made(
                 MessageAccepted, about, now, attempt,
                 attempt=attempt, wamid=outcome.wamid, message_status=outcome.message_status,
-                wa_id=outcome.wa_id or send.wa_id, user_id=outcome.user_id or asked_user_id,
+                wa_id=outcome.wa_id or asked["wa_id"], user_id=outcome.user_id or asked["user_id"],
                 kind=send.kind, message=dict(send.message), label=send.label,
             )  # fmt: skip
         case Refused():
             return made(
                 SendRefused, about, now, "graph", attempt,
                 stage="graph", attempt=attempt, code=outcome.code, error_code=outcome.error_code, label=send.label,
+                **asked_of(send.wa_id, send.user_id),
             )  # fmt: skip
         case Again():
             return made(

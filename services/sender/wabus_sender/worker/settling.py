@@ -14,7 +14,7 @@ from wabus_runtime.postgres.database import DATABASE_AWAY
 from wabus_sender.sending.checks import NUMBER_STOPPED
 from wabus_sender.tables import labels, sends
 from wabus_sender.tables.labels import Kind
-from wabus_sender.worker.telling import made, tell
+from wabus_sender.worker.telling import asked_of, made, tell
 
 LOOK_EVERY = 0.5  # seconds
 AT_ONCE = 500
@@ -98,6 +98,7 @@ async def found(
     for row in await sends.stopped(pool, partitions, now, AT_ONCE):
         attempt, code = row["claimed"], NUMBER_STOPPED.code
         refused = {"stage": "check", "attempt": attempt, "code": code, "error_code": row["error_code"]}
+        refused |= asked_of(row["wa_id"], row["user_id"])
         events.append(made(SendRefused, row, now, "stopped", attempt, label=row["label"], **refused))
     for row in await sends.overdue(pool, partitions, under_way, now - unanswered, AT_ONCE):
         attempt = row["claimed"]

@@ -43,6 +43,11 @@ def made(event: type[AnySendEvent], about: Any, at: datetime, /, *parts: str | i
     )
 
 
+def asked_of(wa_id: str | None, user_id: str | None) -> dict[str, str | None]:
+    """Whom Meta is asked to send it to: whether a number and a user id belong together only Meta says."""
+    return {"wa_id": wa_id, "user_id": None if wa_id else user_id}
+
+
 async def tell(publisher: Publisher, events: Sequence[Event]) -> None:
     """Return once Kafka has them, however long that takes."""
     pauses = growing_pauses(*PAUSES)
