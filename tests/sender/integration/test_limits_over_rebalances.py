@@ -1,11 +1,16 @@
 """A number that goes from one sender to another keeps to Meta's limits, by what the simulated Meta counts."""
 
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from uuid import UUID
 
 import asyncpg
 import pytest
 from dying import dying_worker
 from sending_world import PERSON, Sending, requested
+from wabus_events import SENDS
+from wabus_sender.sending.reach import Reach
+from wabus_sender.tables import reach
 from waiting import Eventually
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
@@ -20,6 +25,29 @@ from wabus_sender.app import service
 os.environ["HTTP_PORT"] = "0"
 run([service], "worker")
 """
+
+
+async def test_who_sends_for_a_portfolio_knows_how_many_others_do(sender_tables: asyncpg.Pool) -> None:
+    """Its numbers are in partitions of different processes; one that has only answers to send is none of them."""
+    for number, (partition, lane) in enumerate([(0, "marketing"), (1, "marketing"), (2, "marketing"), (3, "service")]):
+        about = f"n{number}", f"w{number}"
+        await sender_tables.execute(
+            "INSERT INTO known_accounts (waba_id, org_id, at, portfolio_id) VALUES ($1, 'o', now(), 'p')", about[1]
+        )
+        await sender_tables.execute(
+            "INSERT INTO known_numbers (phone_number_id, waba_id, people_a_day, at) VALUES ($1, $2, 250, now())", *about
+        )
+        await sender_tables.execute("INSERT INTO queues VALUES ($1, $2, $3)", about[0], lane, partition)
+    owners = [UUID(int=1), UUID(int=1), UUID(int=2), UUID(int=3)]
+    for partition, owner in enumerate(owners):
+        await sender_tables.execute(
+            "INSERT INTO projection_offsets (projection, topic, partition, owner) VALUES ('sender', $1, $2, $3)",
+            SENDS.name,
+            partition,
+            owner,
+        )
+    found = await reach.reach(sender_tables, ["n0", "n2"], datetime.now(UTC), limited=True)
+    assert found == dict.fromkeys(("n0", "n2"), Reach(0, 250, "p", 2))
 
 
 async def test_nobody_is_refused_by_meta_because_another_sender_takes_a_number_over(

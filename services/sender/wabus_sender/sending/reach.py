@@ -21,6 +21,8 @@ class Reach(NamedTuple):
     limit: int | None
     """None where Meta has not told any; `UNLIMITED` for none."""
     portfolio: str = ""
+    processes: int = 1
+    """How many send marketing for its numbers, each of which looks for itself how many people are left."""
 
     @property
     def for_marketing(self) -> float:
@@ -28,6 +30,15 @@ class Reach(NamedTuple):
         if self.limit is None or self.limit == UNLIMITED:
             return inf
         return max(0, ceil(self.limit * FOR_MARKETING - self.people))
+
+    @property
+    def share(self) -> float:
+        """How many of them one of the processes may send it to until it looks again.
+
+        Each other one may have a share from before and take another one meanwhile: all together are what is left.
+        """
+        left = self.for_marketing
+        return left if left == inf else left // (2 * self.processes - 1)
 
     @property
     def is_near(self) -> bool:

@@ -4,9 +4,11 @@ from collections.abc import Collection
 from datetime import datetime
 
 import asyncpg
+from wabus_events import SENDS
 from wabus_events.models.messaging_limit import UNLIMITED
 
 from wabus_sender.sending.reach import SPAN, Reach
+from wabus_sender.tables.sends import PROJECTION
 
 
 async def reach(
@@ -37,13 +39,22 @@ async def reach(
             WHERE writes_first AND called_at > $2 AND state NOT IN ('refused', 'cancelled', 'expired')
                 AND (NOT $3 OR limits.people_a_day <> $4)
             GROUP BY portfolio
+        ), senders AS (
+            SELECT portfolio, count(DISTINCT held.owner) AS processes
+            FROM of_portfolio JOIN queues USING (phone_number_id)
+            JOIN projection_offsets AS held ON held.projection = $5 AND held.topic = $6
+                AND held.partition = queues.partition
+            WHERE lane = 'marketing' GROUP BY portfolio
         )
-        SELECT asked.phone_number_id, coalesce(people, 0) AS people, people_a_day, portfolio
+        SELECT asked.phone_number_id, coalesce(people, 0), people_a_day, portfolio, coalesce(processes, 1)
         FROM asked LEFT JOIN used USING (portfolio) LEFT JOIN limits USING (portfolio)
+            LEFT JOIN senders USING (portfolio)
         """,
         list(phone_number_ids),
         now - SPAN,
         limited,
         UNLIMITED,
+        PROJECTION,
+        SENDS.name,
     )
-    return {row["phone_number_id"]: Reach(row["people"], row["people_a_day"], row["portfolio"]) for row in rows}
+    return {phone_number_id: Reach(*known) for phone_number_id, *known in rows}

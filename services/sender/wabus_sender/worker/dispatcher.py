@@ -414,7 +414,7 @@ class Dispatcher:
         for number in wanted:
             known = found.get(number, Reach(0, None))
             self._portfolios[number] = known.portfolio
-            self._people_left[known.portfolio] = known.for_marketing - self._people_claimed[known.portfolio]
+            self._people_left[known.portfolio] = known.share - self._people_claimed[known.portfolio]
         REACHED.set(sum(self._marketing_left(number) <= 0 for number in self._portfolios))
         self._wake.set()
         return any(each.is_near for each in found.values())
