@@ -58,3 +58,12 @@ def message_id(org_id: str, phone_number_id: str, wamid: str) -> str:
     A number that moves to another organisation takes nothing along, not even the later statuses of a message.
     """
     return fact_id("message", org_id, phone_number_id, wamid)
+
+
+def template_key(template_id: str | None, name: str | None, language: str | None) -> str:
+    """Meta's id of a template, or its name and language where the id is not known; empty where nothing is.
+
+    >>> template_key("594425479261596", "spring", "en"), template_key(None, "spring", "en")
+    ('594425479261596', 'spring:en')
+    """
+    return template_id or (f"{name}:{language or ''}" if name else "")

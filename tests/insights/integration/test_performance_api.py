@@ -236,12 +236,7 @@ async def test_the_dearest_template_is_found_by_pages_whatever_its_id(
     """Of two currencies that of the most messages comes first; what has no price comes last."""
     amounts = {"1": ("0.02", "EUR"), "2": ("0.3", "EUR"), "3": ("9000000", "USD"), "4": None, "5": ("0.300001", "EUR")}
     events = [event for place, (name, cost) in enumerate(amounts.items()) for event in priced(f"p{place}", name, cost)]
-    await fold(insights_tables, [events])
-    accounts = Connections()
-    accounts.tell(an(AccountConnected, org_id="acme", waba_id="100", time_zone=ZONE))
-    records = [Recorded(event, event.topic.name, 0, place, event.time) for place, event in enumerate(events)]
-    async with insights_tables.acquire() as connection, connection.transaction():
-        await Costs(accounts).fold(connection, records)
+    await fold_with_costs(insights_tables, events)
     mine, found, after = bearer("acme", "member"), list[tuple[str, Any]](), None
     while len(found) < 9:
         params = {"sort": "cost", "costs": "true", "limit": 2, "country": "DE"} | ({"after": after} if after else {})
@@ -256,6 +251,34 @@ async def test_the_dearest_template_is_found_by_pages_whatever_its_id(
     ]  # fmt: skip
     async with client.get("/costs", params={"by": "template", "template": "3"}, headers=mine) as answer:
         assert [(row["key"], row["currency"]) for row in (await answer.json())["costs"]] == [("3", "USD")]
+
+
+async def test_a_template_that_is_known_by_its_name_alone_does_not_look_as_if_it_cost_nothing(
+    client: Client, bearer: Bearer, insights_tables: asyncpg.Pool
+) -> None:
+    told = priced("p1", "", ("0.07", "EUR")) + priced("p2", "", ("0.03", "EUR"))
+    by_name = told[0].model_copy(update={"template_id": None})
+    reported = an(
+        MessageReported, org_id="acme", waba_id="100", phone_number_id="9", wamid="p2", wa_id=GERMAN, time=NOW,
+        kind="template", template_name="spring", template_language="en", template_id=None,
+    )  # fmt: skip
+    await fold_with_costs(insights_tables, [by_name, *told[1:3], told[5], reported])
+    mine = bearer("acme", "member")
+    async with client.get("/performance/templates", params={"costs": "true"}, headers=mine) as answer:
+        rows = {row["template_id"]: row for row in (await answer.json())["templates"]}
+    found = rows["spring:en"]
+    assert (found["delivered"], [(each["volume"], each["amount"]) for each in found["costs"]]) == (2, [(2, "0.100000")])
+    async with client.get("/costs", params={"by": "day", "template": "spring:en"}, headers=mine) as answer:
+        assert [row["amount"] for row in (await answer.json())["totals"]] == ["0.100000"]
+
+
+async def fold_with_costs(pool: asyncpg.Pool, events: list[Event]) -> None:
+    await fold(pool, [events])
+    accounts = Connections()
+    accounts.tell(an(AccountConnected, org_id="acme", waba_id="100", time_zone=ZONE))
+    records = [Recorded(event, event.topic.name, 0, place, event.time) for place, event in enumerate(events)]
+    async with pool.acquire() as connection, connection.transaction():
+        await Costs(accounts).fold(connection, records)
 
 
 def priced(name: str, template_id: str, cost: tuple[str, str] | None) -> list[Event]:

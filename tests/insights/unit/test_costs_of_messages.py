@@ -50,6 +50,12 @@ def test_what_is_known_of_a_message_is_the_same_in_any_order_and_however_often_i
     )  # fmt: skip
 
 
+def test_a_message_is_of_the_template_that_meta_names_even_if_somebody_else_knows_its_name_alone() -> None:
+    by_name, by_id, by_nothing = (of_send(an(MessageAccepted), "shop", name)[1] for name in ("x:en", "1", None))
+    assert {join(*two).template_id for two in ((by_name, by_id), (by_id, by_name))} == {"1"}
+    assert {join(*two).template_id for two in ((by_name, by_nothing), (by_nothing, by_name))} == {"x:en"}
+
+
 def test_a_message_counts_once_it_is_delivered_or_read_with_a_price_and_not_when_it_is_only_sent() -> None:
     assert counted(charge_of(status("a", "m", "sent", AT, "DE", UTILITY)), BERLIN) is None
     assert counted(charge_of(status("a", "m", "read", AT, "DE", None)), BERLIN) is None

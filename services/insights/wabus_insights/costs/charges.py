@@ -13,7 +13,7 @@ from functools import reduce
 from typing import Final
 
 from wabus_events import MessageAccepted, MessageReported, MessageStatusChanged, SendRequested, SendSettled, fact_id
-from wabus_whatsapp.ids import message_id
+from wabus_whatsapp.ids import message_id, template_key
 from wabus_whatsapp.joins import earliest
 from wabus_whatsapp.prices.markets import Place, place_of
 from wabus_whatsapp.prices.message import Pricing, pricing_in
@@ -67,7 +67,7 @@ def join(one: Charge, other: Charge) -> Charge:
         second.pricing,
         second.pricing_rank if second.pricing else first.pricing_rank,
         max(one.place, other.place, key=_place),
-        max(one.template_id, other.template_id),
+        max(one.template_id, other.template_id, key=_template),
         max(one.campaign, other.campaign),
     )
 
@@ -118,9 +118,14 @@ def of_send(
     )
 
 
-def template_of(event: SendRequested) -> str | None:
-    """Which template a send is of, where that was known when it was asked for."""
-    return event.template_id if event.template_name else None
+def template_of(event: SendRequested | MessageReported) -> str | None:
+    """Which template a message is of, as it is counted for what templates achieve: by its name where no id is known."""
+    return template_key(event.template_id, event.template_name, event.template_language) or None
+
+
+def _template(template_id: str) -> tuple[bool, str]:
+    """How good it is: Meta's id, a name and a language, none."""
+    return bool(template_id) and ":" not in template_id, template_id
 
 
 def _place(place: Place) -> tuple[bool, str, bool]:

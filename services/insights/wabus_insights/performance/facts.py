@@ -17,7 +17,7 @@ from wabus_events import (
     SendSettled,
     WabaEvent,
 )
-from wabus_whatsapp.ids import message_id
+from wabus_whatsapp.ids import message_id, template_key
 from wabus_whatsapp.prices.markets import place_of
 from wabus_whatsapp.window import Opens, opened_by
 
@@ -134,11 +134,6 @@ def _other_facts(event: WabaEvent, org_id: str, person: Person, day: Day) -> Ite
             return
 
 
-def named(template_id: str | None, name: str | None, language: str | None) -> str:
-    """Meta's id of a template, or its name and language where the id is not known; empty where nothing is."""
-    return template_id or (f"{name}:{language or ''}" if name else "")
-
-
 def with_asked(taken: Taken, asked: Asked | None) -> Message:
     """The message that was taken, with what was asked for."""
     message, acceptance = taken.message, taken.message.acceptance
@@ -194,7 +189,7 @@ def _asked(event: SendRequested, org_id: str) -> Asked:
         event.send_id,
         org_id,
         event.waba_id,
-        named(event.template_id, event.template_name, event.template_language),
+        template_key(event.template_id, event.template_name, event.template_language),
         event.template_version or 0,
         event.template_name or "",
         event.template_language or "",
@@ -224,7 +219,7 @@ def _taken(event: MessageAccepted | MessageReported | SendSettled, org_id: str, 
         Acceptance(  # by place, as above
             event.time,
             kind,
-            named(template_id, name, language),
+            template_key(template_id, name, language),
             0,
             name,
             language,

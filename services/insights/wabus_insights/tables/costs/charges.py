@@ -72,13 +72,9 @@ async def save(connection: Connection, rows: Mapping[str, Row]) -> None:
     )
 
 
-async def write_sends(connection: Connection, events: Iterable[SendRequested]) -> None:
+async def write_sends(connection: Connection, asked: Iterable[tuple[SendRequested, str]]) -> None:
     """Keep which templates sends are of."""
-    rows = [
-        (event.send_id, event.org_id or "", event.waba_id, event.template_id, event.time)
-        for event in events
-        if event.template_id
-    ]
+    rows = [(event.send_id, event.org_id or "", event.waba_id, template, event.time) for event, template in asked]
     await connection.executemany(
         """
         INSERT INTO charge_sends (send_id, org_id, waba_id, template_id, at) VALUES ($1::text::uuid, $2, $3, $4, $5)

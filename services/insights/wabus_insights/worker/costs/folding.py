@@ -62,7 +62,11 @@ class Costs:
         described = await _news(connection, events)
         told = [found for event in events if isinstance(event, MessageStatusChanged) and (found := self._status(event))]
         sends = [event for event in events if isinstance(event, _Sent) and self._owner(event)]
-        asked = [event for event in events if isinstance(event, SendRequested) and template_of(event)]
+        asked = [
+            (event, template)
+            for event in events
+            if isinstance(event, SendRequested) and (template := template_of(event))
+        ]
         await charges.write_sends(connection, asked)
         if not (published or readings or announced or described or told or sends):
             return
@@ -176,7 +180,7 @@ class Costs:
         return of_status(event, org_id) if org_id else None
 
     def _sent(self, event: _Sent, templates: Mapping[str, str]) -> tuple[str, Charge]:
-        template = event.template_id if isinstance(event, MessageReported) else templates.get(event.send_id)
+        template = template_of(event) if isinstance(event, MessageReported) else templates.get(event.send_id)
         return of_send(event, self._owner(event) or "", template)
 
     def _owner(self, event: WabaEvent) -> str | None:
