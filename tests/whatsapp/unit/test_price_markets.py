@@ -69,6 +69,15 @@ def test_somebody_without_a_number_is_where_their_user_id_says_and_that_is_not_s
     assert place_of("999", None) == ("", True)
 
 
+@pytest.mark.parametrize(
+    ("user_id", "number"), [("GG.5", "447781123456"), ("VA.5", "390669812345"), ("EH.5", "212528812345")]
+)
+def test_messages_to_somebody_of_guernsey_without_a_number_have_the_price_of_their_calling_code(
+    user_id: str, number: str
+) -> None:
+    assert place_of(None, user_id) == (place_of(number, None).country, False)
+
+
 def test_names_of_markets_are_the_same_however_meta_writes_them() -> None:
     assert market_named("REST OF CENTRAL AND EASTERN EUROPE") == "Rest of Central & Eastern Europe"
     assert market_named("Sri Lanka*") == "Sri Lanka"

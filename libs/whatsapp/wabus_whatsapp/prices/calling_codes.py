@@ -63,6 +63,12 @@ NAMES = {country: name for _, country, name in _ROWS} | {"CA": "Canada"}
 """Each country's name as Meta writes it, by its two letters in ISO 3166-1."""
 CODES = {country: code for code, country, _ in reversed(_ROWS)} | {"CA": "1"}
 """The first calling code of each country."""
+_NUMBERED_AS = {
+    "AX": "FI", "BL": "GP", "BQ": "CW", "CC": "AU", "CX": "AU", "EH": "MA", "GG": "GB", "IM": "GB", "JE": "GB",
+    "MF": "GP", "SJ": "NO", "TA": "SH", "VA": "IT", "YT": "RE",
+}  # fmt: skip
+"""What has its own two letters, and the calling code of another: its numbers can't be told from those, nor their price.
+"""
 
 
 def country_of_number(number: str) -> str | None:
@@ -85,8 +91,11 @@ def _of_prefix(digits: str) -> str | None:
 def country_of_user_id(user_id: str) -> str | None:
     """The country that a business-scoped user id begins with; None where it begins with none that is known.
 
-    >>> country_of_user_id("US.13491208655302741918"), country_of_user_id("US.ENT.118157992"), country_of_user_id("x")
-    ('US', 'US', None)
+    Where several have one calling code it is the same as by their numbers: Guernsey's are of the United Kingdom.
+
+    >>> country_of_user_id("US.13491208655302741918"), country_of_user_id("GG.118157992"), country_of_user_id("x")
+    ('US', 'GB', None)
     """
     found = _OF_USER_ID.match(user_id)
-    return found[1] if found and found[1] in NAMES else None
+    country = found and _NUMBERED_AS.get(found[1], found[1])
+    return country if country in NAMES else None
