@@ -7,7 +7,6 @@ import pytest
 from wabus_whatsapp.prices.card import Band, RateCard
 from wabus_whatsapp.prices.importing import read_card
 from wabus_whatsapp.prices.reading import FileRefused
-from wabus_whatsapp.prices.tiers_csv import is_tiers
 
 OCTOBER = date(2026, 10, 1)
 RATES = """\
@@ -61,8 +60,12 @@ def test_volume_tiers_are_read_beside_each_other_and_under_the_name_above() -> N
     assert card.bands("Germany", "authentication") == (Band(1, Decimal("0.0550")), Band(50_001, Decimal("0.0523")))
     assert card.bands("India", "utility")[1] == Band(25_000_001, Decimal("0.0013"))
     assert card.bands("Germany", "marketing") == (Band(1, Decimal("0.1365")),)
-    assert is_tiers(TIERS.encode())
-    assert not is_tiers(RATES.encode())
+
+
+@pytest.mark.parametrize("above", ["Market,,Utility,,,,,A", ",,Utility,,,,,A"])
+def test_volume_tiers_are_read_where_the_heading_of_markets_stands_rows_above_or_nowhere(above: str) -> None:
+    text = TIERS.replace('"Market\n(per rate card)",Currency', ",Currency").replace(",,Utility,,,,,A", above)
+    assert _card(tiers=text).card == _card().card
 
 
 def test_volume_tiers_below_each_other_are_read_too() -> None:
@@ -82,7 +85,6 @@ def test_without_doubts_nothing_has_to_be_confirmed() -> None:
     read = _card()
     assert read.doubts == []
     assert read.warnings == []
-    assert _card(tiers=None).warnings == ["It has no volume tiers (--tiers): each message will cost the list rate."]
 
 
 def test_an_unknown_column_is_left_out_with_a_warning() -> None:
@@ -110,8 +112,25 @@ def test_what_is_gone_has_to_be_confirmed() -> None:
     assert no_rate.doubts == ["India: marketing was 0.0118, and has no rate on this one."]
 
 
-def test_a_file_for_another_day_has_to_be_confirmed() -> None:
-    read = _card(RATES.replace("October 1, 2026", "January 1, 2027"))
+def test_nobody_pays_a_tier_that_costs_more_than_the_one_before_for_a_slip_in_the_file() -> None:
+    assert _card(tiers=TIERS.replace("0.0495", "0.4950")).doubts == [
+        "Germany: utility costs 0.4950 from message 1000001 of a month on, and 0.0523 before."
+    ]
+    assert _card(tiers=TIERS.replace("0.0495", "0.0049")).doubts == [
+        "Germany: utility costs 0.0049 from message 1000001 of a month on, and 0.0523 before."
+    ]
+
+
+def test_who_forgets_the_tiers_of_a_new_card_is_asked_before_everything_costs_the_list_rate() -> None:
+    said = "It has no volume tiers (--tiers): each message will cost the list rate."
+    assert (_card(tiers=None, before=_card().card).doubts, _card(tiers=None).warnings) == ([said], [said])
+
+
+@pytest.mark.parametrize(
+    "said", ["effective January 1, 2027", "Effective date: Jan 1 2027", "effective as of 1 January 2027"]
+)
+def test_a_file_for_another_day_has_to_be_confirmed(said: str) -> None:
+    read = _card(RATES.replace("effective October 1, 2026", said))
     assert read.doubts == ["The file says that it holds from 2027-01-01, not from 2026-10-01."]
 
 
@@ -128,6 +147,15 @@ def test_a_file_for_another_day_has_to_be_confirmed() -> None:
         (RATES.replace("Morocco*", "India"), "Line 9: India was there before."),
         (RATES.replace("Utility", "Marketing"), "Line 6 has the column “marketing” twice."),
         (RATES.replace("Morocco*", ""), "Line 9 has no market."),
+        (
+            RATES[: RATES.index(",0.0040,n/a")],
+            "Line 10: Rest of Africa has fewer cells than the header, as when a file is not whole.",
+        ),
+        (
+            RATES.replace(",", ";"),
+            "Line 5: no commas stand between the cells, as when a spreadsheet has saved the file anew. It may have "
+            "written amounts in another way too: import the file as Meta publishes it.",
+        ),
         (RATES + '"', "The file is no CSV: unexpected end of data, in line 12."),
     ],
 )

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import pairwise
 
 from wabus_whatsapp.prices.card import Band, Bands, Category, RateCard
 from wabus_whatsapp.prices.rates_csv import read_rates
@@ -13,7 +14,11 @@ from wabus_whatsapp.prices.tiers_csv import read_tiers
 
 JUMP = Decimal("0.5")
 """A rate that changes by more than this share of what it was is perhaps that of another file."""
-_EFFECTIVE = re.compile(r"effective\W+(?:from\W+|on\W+)?([A-Za-z]{3,9}\s+[0-9]{1,2},?\s+20[0-9]{2})", re.IGNORECASE)
+_EFFECTIVE = re.compile(
+    r"effective\W+(?:(?:from|on|date|as\W+of)\W+)?([a-z]{3,9}\s+[0-9]{1,2},?\s+20[0-9]{2}|[0-9]{1,2}\s+[a-z]{3,9},?\s+20[0-9]{2})",
+    re.IGNORECASE,
+)
+_FORMS = ("%B %d %Y", "%b %d %Y", "%d %B %Y", "%d %b %Y")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +49,15 @@ def read_card(
             doubts.append(
                 f"{name}: {category} costs {listed} on the rate card, and {bands[0].amount} in the first tier."
             )
+        doubts += _odd_tiers(f"{name}: {category}", bands)
         all_bands[market, category] = bands
     card = RateCard(currency, effective, all_bands)
     doubts += jumps(before, card, found.names, found.categories)
     warnings = list(found.warnings)
     if tiers is None:
-        warnings.append("It has no volume tiers (--tiers): each message will cost the list rate.")
+        said = "It has no volume tiers (--tiers): each message will cost the list rate."
+        had_tiers = before is not None and any(len(bands) > 1 for bands in before.rates.values())
+        (doubts if had_tiers else warnings).append(said)
     return Read(card, found.names, warnings, doubts)
 
 
@@ -77,10 +85,19 @@ def jumps(
     return list(dict.fromkeys(found))
 
 
+def _odd_tiers(what: str, bands: Bands) -> list[str]:
+    """Tiers that cost more than the one before, or less than half the list rate: Meta's are some per cent cheaper."""
+    return [
+        f"{what} costs {band.amount} from message {band.first} of a month on, and {before.amount} before."
+        for before, band in pairwise(bands)
+        if not bands[0].amount * JUMP <= band.amount <= before.amount
+    ]
+
+
 def _other_date(preamble: str, effective: date) -> list[str]:
     """Whether the file itself names another day."""
     for told in _EFFECTIVE.findall(preamble):
-        for form in ("%B %d %Y", "%b %d %Y"):
+        for form in _FORMS:
             try:
                 named = datetime.strptime(" ".join(told.replace(",", " ").split()), form).date()  # noqa: DTZ007
             except ValueError:

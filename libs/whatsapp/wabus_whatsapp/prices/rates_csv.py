@@ -69,6 +69,9 @@ def read_rates(content: bytes, currency: str) -> Rates:
         if any(row.cells[len(rows[at].cells) :]):
             problems.append(f"Line {row.line}: {name} has more cells than the header.")
             continue
+        if len(row.cells) < len(rows[at].cells):
+            problems.append(f"Line {row.line}: {name} has fewer cells than the header, as when a file is not whole.")
+            continue
         if market in names:
             problems.append(f"Line {row.line}: {name} was there before.")
         names[market] = name

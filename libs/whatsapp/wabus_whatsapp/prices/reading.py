@@ -23,6 +23,7 @@ _ISO_OF = {
 }  # fmt: skip
 """What Meta's files write for a currency, one of them a slip of theirs."""
 _SYMBOLS = re.compile(r"^(?:[A-Z]{0,3}[$£€₹]|R\$|RP|RM|S/|[A-Z]{3})\s*", re.IGNORECASE)
+_OTHER_SEPARATOR = re.compile(r"""currency["']?[ ]*[;\t]""", re.IGNORECASE)
 _NUMBER = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
 
 
@@ -49,6 +50,12 @@ def rows_of(content: bytes) -> list[Row]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileRefused(f"The file is not UTF-8: see byte {error.start}.") from None
+    if found := _OTHER_SEPARATOR.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise FileRefused(
+            f"Line {line}: no commas stand between the cells, as when a spreadsheet has saved the file anew. It may "
+            "have written amounts in another way too: import the file as Meta publishes it."
+        )
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         return [Row(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]

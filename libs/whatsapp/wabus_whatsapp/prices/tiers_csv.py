@@ -79,11 +79,6 @@ def read_tiers(content: bytes, currency: str) -> Mapping[tuple[str, Category], B
     return {key: tuple(band for _, _, band in found) for key, found in bands.items()}
 
 
-def is_tiers(content: bytes) -> bool:
-    """Whether a file looks like one of volume tiers. Raises `FileRefused` where it is no CSV."""
-    return any("from" in map(heading, row.cells) for row in rows_of(content))
-
-
 def _gaps(what: str, bands: Sequence[tuple[int, int | None, Band]]) -> list[str]:
     """What is wrong with the order of tiers: each begins where the one before it ends, and only the last has no end."""
     wrong: list[str] = []
@@ -101,9 +96,9 @@ def _header(rows: Sequence[Row]) -> tuple[int, int, int, Sequence[_Group]]:
     for at, row in enumerate(rows):
         names = [heading(cell) for cell in row.cells]
         begins = [column for column, name in enumerate(names) if name == "from"]
-        market = next((n for n, name in enumerate(names) if name.split()[:1] == ["market"]), None)
-        if market is None or "currency" not in names or not begins:
+        if "currency" not in names[1:] or not begins:
             continue
+        market = _market_column(rows[: at + 1], names.index("currency", 1))
         groups: list[_Group] = []
         for begin, following in zip(begins, [*begins[1:], len(names)], strict=True):
             category = names.index("category") if "category" in names else _named_above(rows[:at], begin)
@@ -113,8 +108,17 @@ def _header(rows: Sequence[Row]) -> tuple[int, int, int, Sequence[_Group]]:
             if "to" not in inside or "rate" not in inside:
                 raise FileRefused(f"There are not all of the columns From, To and Rate in line {row.line}.")
             groups.append(_Group(category, begin, inside["to"], inside["rate"]))
-        return at, market, names.index("currency"), groups
+        return at, market, names.index("currency", 1), groups
     raise FileRefused("There is no header with Market, Currency, From, To and Rate.")
+
+
+def _market_column(rows: Sequence[Row], currency: int) -> int:
+    """Where markets stand: under their heading, which may be some rows above the others, else before the currency."""
+    for row in reversed(rows):
+        for column, cell in enumerate(row.cells):
+            if heading(cell).split()[:1] == ["market"]:
+                return column
+    return currency - 1
 
 
 def _category(row: Row, group: _Group) -> Category | None:
