@@ -99,10 +99,16 @@ def test_before_messages_were_charged_one_by_one_what_was_not_billable_was_free(
         {"amount": "a lot", "currency": "USD"}, {"amount": float("nan"), "currency": "USD"}, {"amount": True},
         {"amount": -1, "currency": "USD"}, {"amount": 0.1, "currency": "dollars"}, {"amount": 0.1}, 0.1, None,
         {"amount": "1e400", "currency": "USD"}, {"amount": [1], "currency": "USD"},
+        {"amount": 1, "currency": "E1 "}, {"amount": 1, "currency": "\x00\x00\x00"},
     ],
 )  # fmt: skip
 def test_a_cost_that_is_none_is_not_taken_for_one(cost: Any) -> None:
     assert _pricing(category="marketing", type="regular", cost=cost).cost is None
+
+
+def test_what_meta_reported_adds_up_to_the_same_whatever_was_counted_at_once() -> None:
+    told = _pricing(category="marketing", type="regular", cost={"amount": 0.0345678912, "currency": "usd"})
+    assert (told.cost, told.currency) == (Decimal("0.034568"), "USD")
 
 
 @pytest.mark.parametrize("value", [{}, {"statuses": []}, {"statuses": [{"pricing": None}]}, {"statuses": [{}]}])

@@ -4,6 +4,7 @@ Sources: Meta, "Status messages webhook reference" (`pricing`), "Pricing on the 
 price for marketing messages" (`pricing.cost`), "Groups API pricing".
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -23,6 +24,9 @@ Basis = Literal["reported", "free", "card"]
 
 MOST = Decimal(10) ** 9
 """More than any message costs in any currency."""
+PLACES = Decimal("0.000001")
+"""As exact as amounts are kept."""
+_CURRENCY = re.compile("[A-Za-z]{3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +167,9 @@ def _cost(told: Any) -> tuple[Decimal | None, str | None]:
                 number = Decimal(str(amount))
             except InvalidOperation:
                 return None, None
-            if number.is_finite() and 0 <= number < MOST and len(currency) == 3 and currency.isascii():
-                return number, currency.upper()
+            if number.is_finite() and 0 <= number < MOST and _CURRENCY.fullmatch(currency):
+                # By the message, so that no sum depends on what was counted at once.
+                return number.quantize(PLACES), currency.upper()
             return None, None
         case _:
             return None, None

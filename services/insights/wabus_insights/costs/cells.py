@@ -14,13 +14,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from wabus_whatsapp.prices.book import PriceBook
 from wabus_whatsapp.prices.card import TIERED, Bands, Column, column_of
-from wabus_whatsapp.prices.message import Basis, Known, Pricing, basis
+from wabus_whatsapp.prices.message import PLACES, Basis, Known, Pricing, basis
 
 from wabus_insights.costs.billing import Billing
 from wabus_insights.costs.charges import Charge
-
-PLACES = Decimal("0.000001")
-"""As exact as amounts are kept."""
 
 
 class Cell(NamedTuple):
