@@ -36,6 +36,7 @@ from wabus_runtime.projection.replay import forget_first
 from wabus_runtime.settings import IdentitySettings
 
 POLL_MS = 500
+FIRST_POLL_MS = 50  # until it is ready: where nothing is left to fold, a process would wait to be ready for nothing
 POLL_INTERVAL_MAX_MS = 120_000  # a batch that takes longer gives the partitions to another process
 HANDLED_EVERY = 5.0  # seconds between two looks at what is done for good
 APPLY_TIMEOUT = 60.0  # seconds for one transaction
@@ -147,6 +148,7 @@ class _Run(ConsumerRebalanceListener):
         self._owner: UUID = uuid4()
         self._next: dict[TopicPartition, int] = {}
         self._assignment = 0
+        self._poll_ms = FIRST_POLL_MS
         self._unclaimed: Exception | None = None
         """Why we could not take over what we were assigned."""
         self._writing = asyncio.Lock()
@@ -181,6 +183,7 @@ class _Run(ConsumerRebalanceListener):
                 idle.set()
                 if self._next:
                     ready()
+                    self._poll_ms = POLL_MS
                 batch = await following
             finally:
                 following.cancel()
@@ -295,7 +298,7 @@ class _Run(ConsumerRebalanceListener):
 
     async def _fetch_once(self, most: int) -> _Fetch:
         """Wait for records and decode them. Nothing may be awaited between the fetch and reading the assignment."""
-        fetched = await poll(self._consumer, timeout_ms=POLL_MS, max_records=most)
+        fetched = await poll(self._consumer, timeout_ms=self._poll_ms, max_records=most)
         found = _Fetch(self._assignment, fetched=fetched)
         for partition in list(self._next):
             try:
