@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from profiles import load_profile
 from support import meta_openapi
 from support.in_memory import write_to_memory
-from support.of_a_test import administer, forget_topics, settings_of_a_test
+from support.of_a_test import Templates, administer, forget_topics, settings_of_a_test
 from system import System, beside_meta
 from wabus_events import TOPICS, Event, Topic, decode
 from wabus_local.kafka import EmbeddedKafka
@@ -95,11 +95,20 @@ def postgres(stack_home: Path) -> Iterator[EmbeddedPostgres]:
     asyncio.run(embedded.stop())
 
 
+@pytest.fixture(scope="session")
+def templates(postgres: EmbeddedPostgres) -> Templates:
+    return Templates(postgres)
+
+
 @pytest.fixture
-async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
-    """An empty database of this test's own."""
+async def database_url(
+    postgres: EmbeddedPostgres, templates: Templates, request: pytest.FixtureRequest
+) -> AsyncIterator[str]:
+    """A database of this test's own: with the tables of its service, without rows; `empty_database` has no tables."""
+    empty = request.node.get_closest_marker("empty_database") is not None
+    template = "template0" if empty else await templates.of(request.path)
     name = f"test_{uuid4().hex}"
-    await administer(postgres, f"CREATE DATABASE {name} TEMPLATE template0")
+    await administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield postgres.url_of(name)
     await administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -170,6 +170,7 @@ def test_whoever_takes_the_front_finds_neither_kafka_nor_postgresql(services: di
     assert beside_the_front == {"front", "gateway", "api"}
 
 
+@pytest.mark.empty_database
 async def test_the_role_that_uses_the_database_owns_it_and_is_no_superuser(
     services: dict[str, Any], postgres: EmbeddedPostgres, database_url: str
 ) -> None:

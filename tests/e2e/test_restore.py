@@ -23,7 +23,7 @@ from wabus_runtime.settings import KafkaSettings
 from waiting import Eventually
 from webhooks import conversation, text, webhook
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400), pytest.mark.empty_database]
 
 EventsIn = Callable[[Topic], Awaitable[list[Event]]]
 

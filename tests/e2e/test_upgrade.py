@@ -17,7 +17,7 @@ from system import MODULES, System, connect_demo, wabus
 from waiting import Eventually
 from webhooks import conversation, text, webhook
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400), pytest.mark.empty_database]
 
 
 ROOT = Path(__file__).parents[2]

@@ -8,6 +8,9 @@ import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from wabus_local.postgres import EmbeddedPostgres
+from wabus_runtime.postgres.database import database_settings, migrate, packages_with_tables
+
+TESTS = Path(__file__).parents[1]
 
 
 async def administer(postgres: EmbeddedPostgres, statement: str) -> None:
@@ -16,6 +19,27 @@ async def administer(postgres: EmbeddedPostgres, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+class Templates:
+    """Migrated databases to make a test's from: a copy is made in a fraction of the time that migrations take."""
+
+    def __init__(self, postgres: EmbeddedPostgres) -> None:
+        self._postgres = postgres
+        self._made: set[str] = set()
+
+    async def of(self, test: Path) -> str:
+        """The name of a database with the tables of the service whose test this is, or of all; nobody is connected."""
+        subject, packages = test.relative_to(TESTS).parts[0], packages_with_tables()
+        own = [package for package in packages if package == f"wabus_{subject}"]
+        name = f"template_{subject if own else 'all'}"
+        if name not in self._made:
+            await administer(self._postgres, f"CREATE DATABASE {name} TEMPLATE template0")
+            url = self._postgres.url_of(name)
+            for package in own or packages:
+                await migrate(database_settings(package).model_validate({"database_url": url}), package)
+            self._made.add(name)
+        return name
 
 
 def settings_of_a_test(kafka: str, database_url: str, home: Path) -> dict[str, str]:

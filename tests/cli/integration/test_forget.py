@@ -112,6 +112,7 @@ async def test_what_no_worker_has_taken_in_is_told_and_the_same_command_does_the
     assert not any("acme" in line or "900001" in line for line in (*done.told(), *again.told()))
 
 
+@pytest.mark.empty_database
 async def test_where_nothing_is_sent_through_us_somebody_can_be_forgotten_all_the_same(
     topics: IdentitySettings, publisher: Publisher, database_url: str
 ) -> None:

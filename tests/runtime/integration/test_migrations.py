@@ -13,6 +13,8 @@ from wabus_runtime.postgres.database import MIGRATION_LOCK, TablesTooNew, migrat
 from wabus_runtime.settings import DatabaseSettings, load
 from waiting import Eventually
 
+pytestmark = pytest.mark.empty_database
+
 NUMBERS = count()
 
 FIRST = "op.execute('CREATE TABLE things (name text)')"
