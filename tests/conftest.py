@@ -5,6 +5,7 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -203,12 +204,11 @@ def spans() -> Iterator[InMemorySpanExporter]:
 @pytest.fixture
 def bearer(environment: dict[str, str]) -> Callable[..., dict[str, str]]:
     """The Authorization header of a caller."""
+    settings = cache(partial(load, AuthSettings))  # reading them takes 10 ms, and some tests ask with each poll
 
     def header(org: str = "demo", role: str = "admin", sub: str | None = None) -> dict[str, str]:
         lifetime = timedelta(minutes=10)
-        token = make_token(
-            load(AuthSettings), org_id=org, role=role, now=datetime.now(UTC), lifetime=lifetime, subject=sub
-        )
+        token = make_token(settings(), org_id=org, role=role, now=datetime.now(UTC), lifetime=lifetime, subject=sub)
         return {"Authorization": f"Bearer {token}"}
 
     return header

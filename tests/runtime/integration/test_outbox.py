@@ -428,8 +428,10 @@ async def answering(answer: bytes, *, ends: bool = False) -> AsyncGenerator[str]
 
 
 async def test_an_endpoint_that_has_no_name_or_speaks_strangely_stops_nobody_elses_webhooks(
-    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher, receiver: Receiver, eventually: Eventually
-) -> None:
+    topics: IdentitySettings, pool: asyncpg.Pool, publisher: Publisher, receiver: Receiver, eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("wabus_runtime.outbox.outbox.DELIVERY_TIMEOUT", 5.0)
     elsewhere = receiver.url.encode()
     async with (
         answering(b"HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % elsewhere) as redirecting,

@@ -18,6 +18,7 @@ from simulated_meta.seed import DEMO_PHONE
 from wabus_events import SENDS, Event, MessageAccepted, Topic
 from wabus_runtime.settings import load
 from wabus_sender.app import create_app
+from wabus_sender.sending.answers import WAITS
 from wabus_sender.settings import SenderSettings
 from waiting import Eventually
 
@@ -159,6 +160,7 @@ async def test_whatever_comes_back_is_the_right_end_and_nothing_is_sent_twice(
 ) -> None:
     monkeypatch.setenv("META_GRAPH_URL", f"http://127.0.0.1:{graph.port}")
     monkeypatch.setenv("GRAPH_TIMEOUT", str(TIMEOUT))
+    monkeypatch.setitem(WAITS, "calls_limited", 1.0)  # all wait for it here: the number stands still
     names = [*ANSWERS, *AGAIN, "drop by drop"]
     people = {name: f"49151{number:07d}" for number, name in enumerate(names)}
     await sending.write(*people.values(), text()["to"])
