@@ -17,6 +17,7 @@ from wabus_events import (
     AccountConnected,
     Event,
     MessageAccepted,
+    MessageReceived,
     MessageReported,
     MessageStatusChanged,
     SendRequested,
@@ -270,6 +271,38 @@ async def test_a_template_that_is_known_by_its_name_alone_does_not_look_as_if_it
     assert (found["delivered"], [(each["volume"], each["amount"]) for each in found["costs"]]) == (2, [(2, "0.100000")])
     async with client.get("/costs", params={"by": "day", "template": "spring:en"}, headers=mine) as answer:
         assert [row["amount"] for row in (await answer.json())["totals"]] == ["0.100000"]
+
+
+async def test_who_opens_the_templates_in_a_spreadsheet_finds_what_each_reply_cost(
+    client: Client, bearer: Bearer, insights_tables: asyncpg.Pool
+) -> None:
+    told = [*priced("p1", "7", ("0.3", "EUR")), *priced("p2", "7", ("0.1", "EUR"))]
+    about: dict[str, Any] = {"org_id": "acme", "waba_id": "100", "phone_number_id": "9", "contact": GERMAN}
+    at = told[-1].time + timedelta(hours=1)
+    reply = an(
+        MessageReceived, **about, time=at, wamid="in", message_type="text", value={"messages": [{"type": "text"}]}
+    )
+    mixed = [*priced("p3", "8", ("0.3", "EUR")), *priced("p4", "8", ("5", "USD"))]
+    await fold_with_costs(insights_tables, [*told, reply, *mixed, *priced("p5", "9", None)])
+    accept = bearer("acme", "member") | {"Accept": "text/csv"}
+    async with client.get("/performance/templates", params={"costs": "true"}, headers=accept) as answer:
+        rows = {row["template_id"]: row for row in csv.DictReader(io.StringIO(await answer.text()))}
+    columns = (
+        "costs",
+        "unpriced",
+        "cost_known",
+        "currency",
+        "cost",
+        "cost_per_message",
+        "cost_per_reply",
+        "cost_per_click",
+    )
+    assert [[rows[name][column] for column in columns] for name in ("7", "8", "9", "1")] == [
+        ["0.400000 EUR", "0", "reported", "EUR", "0.400000", "0.200000", "0.400000", ""],
+        ["0.300000 EUR + 5.000000 USD", "0", "reported", "", "", "", "", ""],
+        ["", "1", "unknown", "", "", "", "", ""],
+        ["", "0", "", "", "", "", "", ""],
+    ]
 
 
 async def fold_with_costs(pool: asyncpg.Pool, events: list[Event]) -> None:

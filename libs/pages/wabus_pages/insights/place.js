@@ -104,10 +104,10 @@ export function needsOf(place, today, rows = STEP) {
   };
 }
 
-/** The counts of all templates that the table is of, however many are shown. */
+/** The counts and costs of all templates that the table is of, however many are shown. */
 export const allTemplates = (place, today) => {
   const { number, country } = place;
-  return `/performance/templates${query({ ...listed(place, { ...periodOf(place, today), number, country }), limit: "1000" })}`;
+  return `/performance/templates${query({ ...listed(place, { ...periodOf(place, today), number, country }), costs: "true", limit: "1000" })}`;
 };
 
 const listed = ({ sort, order, q }, filter) => ({ ...filter, sort: RATES[sort] ?? sort, order, search: q.trim().slice(0, 200) });

@@ -13,6 +13,7 @@ from wabus_runtime.http.answers import checked, json_response, query_of
 from wabus_runtime.http.auth import authorise
 from wabus_runtime.http.formats.csv_answers import csv_response, wants_csv
 from wabus_runtime.http.paging import cursor_of, page_of, place_of
+from wabus_whatsapp.prices.message import PLACES
 
 from wabus_insights.api.costs.amounts import cost_view, text_of
 from wabus_insights.api.performance.asked import NAMES, asked_of, counted, named, period_of, today_in
@@ -23,12 +24,14 @@ from wabus_insights.performance.counting import COUNTS
 from wabus_insights.performance.spans import spans_of
 from wabus_insights.performance.summary import RATES
 from wabus_insights.tables.costs import reading as costs
-from wabus_insights.tables.costs.reading import Cost, TemplateCosts
+from wabus_insights.tables.costs.reading import SUREST, Cost, TemplateCosts
 from wabus_insights.tables.performance import listing
 from wabus_insights.tables.performance.listing import Key, Listed, Order
 from wabus_insights.tables.performance.reading import Asked, Row
 
 _COLUMNS = (*NAMES, *COUNTS, *RATES)
+_COSTS = ("costs", "unpriced", "cost_known", "currency", "cost", "cost_per_message", "cost_per_reply", "cost_per_click")
+"""In CSV, where costs are asked for."""
 _NO_COSTS = TemplateCosts({}, ())
 _NOTHING: Row = dict.fromkeys(COUNTS, 0)
 
@@ -80,7 +83,10 @@ class ListApi:
         following = cursor_of((last["place"], last["template_id"], last["waba_id"])) if last else None
         if wants_csv(request):
             headers = {"X-Next": following} if following else {}
-            return csv_response(_COLUMNS, found, "templates", headers)
+            if not query.costs:
+                return csv_response(_COLUMNS, found, "templates", headers)
+            rows = [row | _cost_cells(row, spent.of.get(key, ())) for row, key in zip(found, keys, strict=True)]
+            return csv_response((*_COLUMNS, *_COSTS), rows, "templates", headers)
         return json_response(
             {
                 "period": period_of(asked, zones),
@@ -116,6 +122,27 @@ class ListApi:
         days = changes.earlier(asked.first, asked.last, total["accepted"] or 0, counted_from, today)
         spent = await self._costs(then, keys) if days.comparable and query.costs else _NO_COSTS
         return _Before(days, of, total, spent)
+
+
+def _cost_cells(row: Row, spent: Sequence[Cost]) -> dict[str, Any]:
+    """What a template cost as cells. Only a sum that is whole is divided: of one currency, and of all messages."""
+    views = [cost_view(each) for each in spent]
+    unpriced = sum(each["unpriced"] for each in views)
+    cells: dict[str, Any] = {
+        "costs": " + ".join(
+            f"{each['amount']} {each['currency'] or '?'}" for each in views if each["amount"] is not None
+        ),
+        "unpriced": unpriced,
+        "cost_known": max((each.parts[-1] for each in spent), key=lambda part: SUREST[part.known]).known
+        if spent
+        else "",
+    }
+    if len(spent) == 1 and not unpriced:
+        amount, of = Decimal(spent[0].amount or 0), {"message": spent[0].volume, "reply": row["replied"]}
+        cells |= {"currency": spent[0].currency, "cost": spent[0].amount}
+        for name, count in (of | {"click": row["clicked"]}).items():
+            cells[f"cost_per_{name}"] = text_of((amount / count).quantize(PLACES)) if count else ""
+    return cells
 
 
 def _changes(row: Row, spent: Sequence[Cost] | None, before: _Before | None, key: Key | None) -> dict[str, Any] | None:

@@ -24,9 +24,10 @@ _KEYS: Mapping[str, str] = {
     "campaign": "campaign",
 }
 """What rows are of, as SQL has it."""
-_SUREST: Mapping[Known, int] = {
+SUREST: Mapping[Known, int] = {
     known: n for n, known in enumerate(("free", "reported", "rated", "estimated", "unknown"))
 }
+"""How sure an amount is that is known so: 0 is the surest."""
 _FILTERED = "($4::text IS NULL OR phone_number_id = $4) AND ($5::text IS NULL OR country = $5)"
 _OF_DAYS = f"{sums.DAYS.format(org='$1', since='$2', to='$3')} WHERE {_FILTERED} AND $6::text IS NULL"
 _OF_A_TEMPLATE = f"cost_days WHERE org_id = $1 AND day BETWEEN $2 AND $3 AND {_FILTERED} AND template_id = $6"
@@ -118,7 +119,7 @@ async def costs(pool: asyncpg.Pool, wanted: Wanted, by: str, after: tuple[str, s
             """,  # noqa: S608
             *wanted,
             *(after or (None, None)),
-            most * len(_SUREST),
+            most * len(SUREST),
             *more,
         )
     rows_of = [
@@ -171,7 +172,7 @@ async def of_templates(pool: asyncpg.Pool, wanted: Wanted, template_ids: Sequenc
 def _parts(rows: Iterable[asyncpg.Record]) -> list[Part]:
     """What is known of one place, the surest first."""
     found = [Part(row[2], row[3], row[4]) for row in rows]
-    return found if len(found) == 1 else sorted(found, key=lambda part: _SUREST[part.known])
+    return found if len(found) == 1 else sorted(found, key=lambda part: SUREST[part.known])
 
 
 async def charged(pool: asyncpg.Pool, scope: str, category: str, month: date) -> dict[str, int]:
