@@ -250,6 +250,16 @@ async def test_the_dearest_template_is_found_by_pages_whatever_its_id(
     assert found == [
         ("5", ["0.300001"]), ("2", ["0.300000"]), ("1", ["0.020000"]), ("3", ["9000000.000000"]), ("4", [None]),
     ]  # fmt: skip
+    for limit in (4, 400):
+        params = {"sort": "name", "order": "asc", "costs": "true", "limit": limit, "country": "DE"}
+        async with client.get("/performance/templates", params=params, headers=mine) as answer:
+            told = await answer.json()
+        rows = [(row["template_id"], [each["amount"] for each in row["costs"]]) for row in told["templates"]]
+        assert len(rows) == min(limit, len(found))
+        assert all(row in found for row in rows), "whatever the order and the page"
+        assert {each["currency"]: each["amount"] for each in told["total"]["costs"]} == {
+            "EUR": "0.620001", "USD": "9000000.000000", None: None,
+        }  # fmt: skip
     async with client.get("/costs", params={"by": "template", "template": "3"}, headers=mine) as answer:
         assert [(row["key"], row["currency"]) for row in (await answer.json())["costs"]] == [("3", "USD")]
 

@@ -1,5 +1,6 @@
 """What all templates achieve, as the caller's organisation is told."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -28,6 +29,8 @@ from wabus_insights.tables.costs.reading import SUREST, Cost, TemplateCosts
 from wabus_insights.tables.performance import listing
 from wabus_insights.tables.performance.listing import Key, Listed, Order
 from wabus_insights.tables.performance.reading import Asked, Row
+
+FEW = 200  # templates, whose costs are put together for them alone, once it is known which they are
 
 _COLUMNS = (*NAMES, *COUNTS, *RATES)
 _COSTS = ("costs", "unpriced", "cost_known", "currency", "cost", "cost_per_message", "cost_per_reply", "cost_per_click")
@@ -59,12 +62,9 @@ class ListApi:
         now = datetime.now(UTC)
         zones = {account.time_zone for account in self.directory.accounts_of(caller.org_id)}
         asked = asked_of(caller.org_id, query, now, zones)
-        spent = await self._costs(asked) if query.sort == "cost" else _NO_COSTS
-        listed = await self._listed(asked, query, now, places_by_cost(_spent(spent.of)))
+        listed, spent = await self._listed(asked, query, now)
         page, last = page_of(listed.rows, query.limit)
-        keys = [(row["template_id"], row["waba_id"]) for row in page]
-        if query.costs and query.sort != "cost":
-            spent = await self._costs(asked, keys)
+        keys = _keys(page)
         clicks = dict[Key, int]()
         if query.meta and not query.number and not query.country:  # Meta counts neither by itself
             clicks = await listing.clicks(self.pool(), asked, keys)
@@ -99,7 +99,19 @@ class ListApi:
             }
         )
 
-    async def _listed(self, asked: Asked, query: TemplatesQuery, now: datetime, by_cost: Mapping[Key, float]) -> Listed:
+    async def _listed(self, asked: Asked, query: TemplatesQuery, now: datetime) -> tuple[Listed, TemplateCosts]:
+        """Templates, and what those of the page cost, if that is asked for or they are ordered by it."""
+        if query.sort == "cost":
+            spent = await self._costs(asked)
+            return await self._templates(asked, query, now, places_by_cost(_spent(spent.of))), spent
+        if query.costs and query.limit > FEW:
+            return await asyncio.gather(self._templates(asked, query, now), self._costs(asked))
+        listed = await self._templates(asked, query, now)
+        return listed, await self._costs(asked, _keys(listed.rows)) if query.costs else _NO_COSTS
+
+    async def _templates(
+        self, asked: Asked, query: TemplatesQuery, now: datetime, by_cost: Mapping[Key, float] | None = None
+    ) -> Listed:
         place = tuple[str, str, str] if query.sort == "name" else tuple[float, str, str]
         order = Order(
             query.sort, query.order == "asc", query.min_sent, place_of(query.after, place) if query.after else None,
@@ -177,6 +189,10 @@ def _by_currency(rows: Sequence[Cost]) -> dict[str, changes.Spent]:
 def _earlier(days: changes.Earlier) -> dict[str, Any]:
     found = days._asdict()
     return {"from": found.pop("first"), "to": found.pop("last"), **found}
+
+
+def _keys(rows: Sequence[Row]) -> list[Key]:
+    return [(row["template_id"], row["waba_id"]) for row in rows]
 
 
 def _spent(of: Mapping[Key, Sequence[Cost]]) -> Iterator[Spent]:

@@ -80,6 +80,8 @@ class Cost(NamedTuple):
     @property
     def amount(self) -> str | None:
         """Of those whose price is known; None where none is."""
+        if len(self.parts) == 1:
+            return self.parts[0].amount
         amounts = [part.amount for part in self.parts if part.amount is not None]
         return format(sum(map(Decimal, amounts), Decimal(0)), "f") if len(amounts) > 1 else next(iter(amounts), None)
 
