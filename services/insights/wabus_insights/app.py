@@ -82,7 +82,7 @@ def _install_api(
     app.on_shutdown.append(close)
     background(app, "insights-names", pseudonyms.run)
     background(app, "insights-announcements", announcements.run)
-    add_routes(app, pool, directory)
+    add_routes(app, pool, directory, projector.REBUILDING)
     planning.add_routes(
         app,
         BudgetsApi(pool, publisher, pseudonyms, projector.NAME),

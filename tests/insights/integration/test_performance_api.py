@@ -205,6 +205,12 @@ async def test_what_has_changed_is_told_of_each_template_and_of_all_if_there_was
     assert found["total"]["changes"]["delivered"] == {"before": 100, "change": 0.52, "verdict": "more"}
     assert (await told(sort="delivered", limit=1))["total"] == found["total"]
     assert (await told(country="US"))["earlier"]["comparable"] is False
+    await insights_tables.execute(
+        "INSERT INTO projection_offsets (projection, topic, partition, owner) "
+        "VALUES ('insights-rebuild', '', 0, gen_random_uuid())"
+    )
+    assert "counted anew" in (await told())["earlier"]["sentence"]
+    await insights_tables.execute("DELETE FROM projection_offsets WHERE projection = 'insights-rebuild'")
 
 
 async def test_presses_of_links_are_told_where_meta_tells_them(

@@ -31,6 +31,7 @@ def test_the_days_before_are_as_many_and_end_where_the_others_begin(one: date, o
         ({"counted_from": date(2026, 10, 3)}, True, "Compared"),
         ({"counted_from": date(2026, 10, 4)}, False, "messages are counted only since 4 October 2026."),
         ({"counted_from": None}, False, "nothing was counted yet."),
+        ({"is_counted_anew": True}, False, "messages are being counted anew"),
         ({"accepted": 99}, False, "fewer than 100 messages were sent then"),
     ],
 )

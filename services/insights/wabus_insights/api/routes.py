@@ -24,7 +24,7 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 
-def add_routes(app: web.Application, pool: Callable[[], asyncpg.Pool], directory: Directory) -> None:
+def add_routes(app: web.Application, pool: Callable[[], asyncpg.Pool], directory: Directory, rebuilding: str) -> None:
     """Let an application answer them."""
-    performance.add_routes(app, ListApi(pool, directory), TemplatesApi(pool, directory))
+    performance.add_routes(app, ListApi(pool, directory, rebuilding), TemplatesApi(pool, directory))
     costs.add_routes(app, CostsApi(pool, directory), RatesApi(pool))

@@ -66,12 +66,17 @@ def days_before(first: date, last: date) -> tuple[date, date]:
     return first - (last - first) - timedelta(days=1), first - timedelta(days=1)
 
 
-def earlier(first: date, last: date, accepted: int, counted_from: date | None, today: date) -> Earlier:
+def earlier(
+    first: date, last: date, accepted: int, counted_from: date | None, today: date, *, is_counted_anew: bool = False
+) -> Earlier:
     """Whether days can be compared with those before them, of which so many messages are counted, and from when on."""
     before, until = days_before(first, last)
     days = (last - first).days + 1
     growing = last >= today - READ_WITHIN
     which = "the day before" if days == 1 else f"the {days} days before"
+    if is_counted_anew:
+        why = f"Not compared with {which}: messages are being counted anew, and not all of them are yet."
+        return Earlier(before, until, False, growing, why)
     if counted_from is None or counted_from > before:
         since = f"messages are counted only since {_said(counted_from)}" if counted_from else "nothing was counted yet"
         why = f"Not compared with {which}, which began on {_said(before)}: {since}."

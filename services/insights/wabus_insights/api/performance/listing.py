@@ -14,6 +14,7 @@ from wabus_runtime.http.answers import checked, json_response, query_of
 from wabus_runtime.http.auth import authorise
 from wabus_runtime.http.formats.csv_answers import csv_response, wants_csv
 from wabus_runtime.http.paging import cursor_of, page_of, place_of
+from wabus_runtime.postgres.offsets import offsets
 from wabus_whatsapp.prices.message import PLACES
 
 from wabus_insights.api.costs.amounts import cost_view, text_of
@@ -54,6 +55,8 @@ class ListApi:
 
     pool: Callable[[], asyncpg.Pool]
     directory: Directory
+    rebuilding: str
+    """The name under which the log is folded again."""
 
     async def all(self, request: web.Request) -> web.Response:
         """GET /performance/templates"""
@@ -131,7 +134,10 @@ class ListApi:
         then = asked._replace(first=first, last=last)
         counted_from = await listing.counted_from(self.pool(), asked.org_id)
         of, total = await listing.earlier(self.pool(), then, spans_of(first, last, now.date()), keys)
-        days = changes.earlier(asked.first, asked.last, total["accepted"] or 0, counted_from, today)
+        is_counted_anew = bool(await offsets(self.pool(), self.rebuilding))
+        days = changes.earlier(
+            asked.first, asked.last, total["accepted"] or 0, counted_from, today, is_counted_anew=is_counted_anew
+        )
         spent = await self._costs(then, keys) if days.comparable and query.costs else _NO_COSTS
         return _Before(days, of, total, spent)
 
