@@ -376,6 +376,31 @@ async def test_failures_are_told_with_a_sentence_and_a_remedy(client: Client, be
     assert failure["remedy"]
 
 
+async def test_why_messages_failed_is_told_of_all_templates_with_those_that_failed_most(
+    client: Client, bearer: Bearer, insights_tables: asyncpg.Pool
+) -> None:
+    mine = bearer("acme", "member")
+    await fold(insights_tables, [[*sent("d1", "1", "failed"), *sent("d2", "1", "failed", to=AMERICAN)]])
+    async with client.get("/performance/failures", headers=mine) as answer:
+        told = await answer.json()
+    assert (told["accepted"], told["failed"], told["period"]["time_zone"]) == (84, 3, ZONE)
+    [reason] = told["failures"]
+    assert (reason["code"], reason["count"], reason["share"]) == (131049, 3, 1.0)
+    assert [(each["template_id"], each["name"], each["failed"]) for each in reason["templates"]] == [
+        ("1", "spring_sale", 2), ("2", "spring", 1),
+    ]  # fmt: skip
+    async with client.get("/performance/failures", params={"country": "US"}, headers=mine) as answer:
+        assert [each["count"] for each in (await answer.json())["failures"]] == [1]
+    async with client.get("/performance/failures", headers=mine | {"Accept": "text/csv"}) as answer:
+        [row] = csv.DictReader(io.StringIO(await answer.text()))
+    assert (row["code"], row["count"], row["templates"]) == ("131049", "3", "spring_sale, spring")
+    async with client.get("/performance/failures", headers=bearer("other")) as answer:
+        assert (await answer.json())["failures"] == []
+    params = {"from": str((NOW - timedelta(days=93)).date())}
+    async with client.get("/performance/failures", params=params, headers=mine) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (422, "period_too_long")
+
+
 async def test_another_organisations_templates_are_not_there(client: Client, bearer: Bearer) -> None:
     for path in ("/performance/templates/2", "/performance/templates/2/failures"):
         async with client.get(path, headers=bearer("other")) as answer:

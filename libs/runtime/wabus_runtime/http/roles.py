@@ -104,6 +104,7 @@ ROUTES: Mapping[str, frozenset[Role]] = {
     "GET /performance/templates": EVERYBODY,
     "GET /performance/templates/{template_id}": EVERYBODY,
     "GET /performance/templates/{template_id}/failures": EVERYBODY,
+    "GET /performance/failures": EVERYBODY,
     "POST /performance/enable": ADMINISTRATORS,
     "GET /budgets": EVERYBODY,
     "PUT /budgets": ADMINISTRATORS,

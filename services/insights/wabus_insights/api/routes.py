@@ -12,6 +12,7 @@ from wabus_insights.api.costs.costs import CostsApi
 from wabus_insights.api.costs.rates import RatesApi
 from wabus_insights.api.experiments import routes as experiments
 from wabus_insights.api.performance import routes as performance
+from wabus_insights.api.performance.failing import FailingApi
 from wabus_insights.api.performance.listing import ListApi
 from wabus_insights.api.performance.templates import TemplatesApi
 from wabus_insights.api.planning import routes as planning
@@ -26,5 +27,6 @@ OPERATIONS: tuple[Operation, ...] = (
 
 def add_routes(app: web.Application, pool: Callable[[], asyncpg.Pool], directory: Directory, rebuilding: str) -> None:
     """Let an application answer them."""
-    performance.add_routes(app, ListApi(pool, directory, rebuilding), TemplatesApi(pool, directory))
+    templates = TemplatesApi(pool, directory)
+    performance.add_routes(app, ListApi(pool, directory, rebuilding), templates, FailingApi(pool, directory))
     costs.add_routes(app, CostsApi(pool, directory), RatesApi(pool))

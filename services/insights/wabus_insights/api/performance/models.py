@@ -265,6 +265,26 @@ class FailuresView(BaseModel):
     as_of: datetime
 
 
+class FailingTemplate(BaseModel):
+    template_id: str
+    waba_id: str
+    name: str | None
+    language: str | None
+    failed: int
+
+
+class ReasonView(FailureView):
+    templates: list[FailingTemplate] = Field(description="Those that failed most for it, three at most.")
+
+
+class AllFailuresView(BaseModel):
+    period: Period
+    accepted: int
+    failed: int
+    failures: list[ReasonView]
+    as_of: datetime
+
+
 class EnableRequest(BaseModel):
     """The body of POST /performance/enable."""
 

@@ -11,9 +11,9 @@ from wabus_runtime.directory.directory import Directory
 from wabus_runtime.http.answers import Problem, checked, json_response, query_of
 from wabus_runtime.http.auth import authorise
 from wabus_runtime.http.formats.csv_answers import csv_response, wants_csv
-from wabus_whatsapp.sending.errors import ERRORS, kind_of, meaning
 
 from wabus_insights.api.performance.asked import Zones, asked_of, counted, named, period_of, too_long
+from wabus_insights.api.performance.failing import FAILURE, failure
 from wabus_insights.api.performance.models import PeriodQuery, TemplatePath, TemplateQuery
 from wabus_insights.performance.counting import COUNTS, read_after, read_quantile
 from wabus_insights.performance.summary import RATES, comparisons, funnel
@@ -98,9 +98,9 @@ class TemplatesApi:
         zones = self._zones(template)
         asked = asked_of(caller.org_id, query, now, zones)
         total = await reading.total(self.pool(), asked, template_id)
-        found = [_failure(*each, total["failed"]) for each in await reading.failures(self.pool(), asked, template_id)]
+        found = [failure(*each, total["failed"]) for each in await reading.failures(self.pool(), asked, template_id)]
         if wants_csv(request):
-            return csv_response(("code", "count", "share", "kind", "sentence", "remedy"), found, "failures")
+            return csv_response(FAILURE, found, "failures")
         return json_response(
             {
                 "template": template,
@@ -137,16 +137,4 @@ def _time_to_read(times: Sequence[tuple[int, int]]) -> dict[str, Any]:
         "median_seconds": read_quantile(times, 0.5),
         "ninety_percent_seconds": read_quantile(times, 0.9),
         "histogram": [{"from_seconds": read_after(bucket), "read": count} for bucket, count in times],
-    }
-
-
-def _failure(code: int, count: int, failed: int) -> dict[str, Any]:
-    known = ERRORS.get(code)
-    return {
-        "code": code,
-        "count": count,
-        "share": min(1.0, count / failed) if failed else 1.0,
-        "kind": kind_of(code),
-        "sentence": meaning(code) or f"Not delivered: Meta gave the error {code}, which is not known here.",
-        "remedy": known.remedy if known else "Look the code up in Meta's “WhatsApp error codes”.",
     }
