@@ -104,7 +104,7 @@ def templates_of(rows: Sequence[Mapping[str, Any]], *, comparable: bool = True) 
                     **counted(*(sum(row[name] for row in rows) for name in COUNTS)),
                     "templates": len(rows),
                     "costs": TOTALS if "costs" in query else None,
-                    "changes": change(2600, 2803, 0.4996, "more", "190.77", "less") if is_compared else None,
+                    "changes": change(2600, 2803, 0.465, "more", "190.77", "less") if is_compared else None,
                 },
                 "earlier": {
                     "from": before, "to": until, "comparable": comparable, "growing": True,

@@ -80,7 +80,7 @@ def test_what_has_changed_is_said_with_an_arrow_a_number_and_words(world: PageWo
 
     changed = page.locator("[data-key=changed]")
     expect(changed).to_contain_text("Compared with the 30 days before")
-    expect(changed).to_contain_text("7.1 points more than before, when it was 50 %")
+    expect(changed).to_contain_text("7.1 points more than before, when it was 46.5 %")
     rows = page.locator(".templates-table tbody tr")
     expect(rows.nth(0).locator(".delivered .change")).to_have_text("12 % more12 % more than before, when it was 1,700")
     expect(rows.nth(0).locator(".delivered .change use")).to_have_attribute("href", "#icon-up")
