@@ -14,6 +14,7 @@ PYTEST := $(BIN)/pytest --dist loadfile -n 2
 PYTEST_3 := $(BIN)/pytest --dist loadfile -n 3 # most tests wait for Kafka now and then: a third process uses that
 
 .PHONY: help run test-unit test-one test test-long chaos bench user browser nginx tools check format lock release clean
+unexport PYTHONDONTWRITEBYTECODE # or each process of pytest compiles all tests anew, in half of the time it takes to begin
 .NOTPARALLEL: # what is said before anything is installed must come before it
 
 help: ## this list
