@@ -97,8 +97,8 @@ def postgres(stack_home: Path) -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture(scope="session")
-def templates(postgres: EmbeddedPostgres) -> Templates:
-    return Templates(postgres)
+def templates() -> Templates:
+    return Templates()
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ async def database_url(
 ) -> AsyncIterator[str]:
     """A database of this test's own: with the tables of its service, without rows; `empty_database` has no tables."""
     empty = request.node.get_closest_marker("empty_database") is not None
-    template = "template0" if empty else await templates.of(request.path)
+    template = "template0" if empty else await templates.of(postgres, request.path)
     name = f"test_{uuid4().hex}"
     await administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield postgres.url_of(name)

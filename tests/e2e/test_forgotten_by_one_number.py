@@ -30,7 +30,7 @@ from wabus_subscriptions.settings import SubscriptionsSettings
 from waiting import Eventually
 
 pytest_plugins = ["sending_world"]
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600), pytest.mark.empty_database]
 
 USER, NAME, WORDS, NOTE = "DE.17012345678901234", "Anna Confidential", "a word in private", "a note about somebody"
 PHOTO = b"what somebody sent" * 100

@@ -28,7 +28,7 @@ from waiting import Eventually
 from webhooks import conversation, status, template_status, text, webhook
 
 # Four services as processes, four rebuilds and seven commands: some half a minute.
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600), pytest.mark.empty_database]
 
 ORG, ASKED_BY = "an-organisation-to-forget", "ann.the.asker@acme.example"
 CONTACT, NAME, WORDS, WAMID = "16505550199", "Ann Confidential", "a word in private", "wamid.OfSomebodyWhoIsForgotten"

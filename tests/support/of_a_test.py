@@ -24,21 +24,21 @@ async def administer(postgres: EmbeddedPostgres, statement: str) -> None:
 class Templates:
     """Migrated databases to make a test's from: a copy is made in a fraction of the time that migrations take."""
 
-    def __init__(self, postgres: EmbeddedPostgres) -> None:
-        self._postgres = postgres
+    def __init__(self) -> None:
         self._made: set[str] = set()
+        """Their addresses: some tests have a PostgreSQL of their own."""
 
-    async def of(self, test: Path) -> str:
+    async def of(self, postgres: EmbeddedPostgres, test: Path) -> str:
         """The name of a database with the tables of the service whose test this is, or of all; nobody is connected."""
         subject, packages = test.relative_to(TESTS).parts[0], packages_with_tables()
         own = [package for package in packages if package == f"wabus_{subject}"]
         name = f"template_{subject if own else 'all'}"
-        if name not in self._made:
-            await administer(self._postgres, f"CREATE DATABASE {name} TEMPLATE template0")
-            url = self._postgres.url_of(name)
+        url = postgres.url_of(name)
+        if url not in self._made:
+            await administer(postgres, f"CREATE DATABASE {name} TEMPLATE template0")
             for package in own or packages:
                 await migrate(database_settings(package).model_validate({"database_url": url}), package)
-            self._made.add(name)
+            self._made.add(url)
         return name
 
 
