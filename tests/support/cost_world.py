@@ -27,6 +27,8 @@ from wabus_events import (
 from wabus_events.models.topics import ACCOUNTS
 from wabus_events.testing import an
 from wabus_insights.worker.costs.folding import Costs
+from wabus_insights.worker.costs.recounting import AT_ONCE, look
+from wabus_insights.worker.costs.terms import Terms
 from wabus_runtime.directory.connections import Connections
 from wabus_runtime.projection.recorded import Recorded
 
@@ -34,7 +36,7 @@ ORG = "shop"
 TABLES = (
     "rate_cards", "price_rules", "meta_averages", "meta_readings", "charge_sends", "charges", "cost_days",
     "tier_months", "tier_seconds", "tier_floors", "account_billings", "cost_changes", "cost_sums_due", "cost_day_sums",
-    "cost_template_sums",
+    "cost_template_sums", "account_recounts", "price_recounts",
 )  # fmt: skip
 DAYS = (
     datetime(2026, 9, 30, 18, 25, tzinfo=UTC),
@@ -265,19 +267,24 @@ async def clear(pool: asyncpg.Pool) -> None:
 
 async def fold(pool: asyncpg.Pool, *batches: Sequence[Event]) -> None:
     """Fold batches as one worker does, that knows the accounts."""
-    await _fold(pool, BOTH, *batches)
+    await fold_beside(pool, [BOTH, *batches])
 
 
-async def _fold(pool: asyncpg.Pool, *batches: Sequence[Event]) -> None:
-    costs = Costs(Connections())
+async def fold_beside(pool: asyncpg.Pool, *workers: Sequence[Sequence[Event]], at_once: int = AT_ONCE) -> None:
+    """Fold as several workers at once. What does not go at once is left to be counted anew."""
+    await asyncio.gather(*(_fold(pool, batches, at_once) for batches in workers))
+
+
+async def _fold(pool: asyncpg.Pool, batches: Sequence[Sequence[Event]], at_once: int) -> None:
+    costs = Costs(Connections(), at_once)
     for batch in batches:
         async with pool.acquire() as connection, connection.transaction():
             await costs.fold(connection, [Recorded(event, ACCOUNTS.name, 0, 0, event.time) for event in batch])
 
 
-async def fold_beside(pool: asyncpg.Pool, *workers: Sequence[Sequence[Event]]) -> None:
-    """Fold as several workers at once."""
-    await asyncio.gather(*(_fold(pool, *batches) for batches in workers))
+async def count_anew(pool: asyncpg.Pool, at_once: int = AT_ONCE) -> None:
+    """Count all anew that is left to be."""
+    await look(pool, Terms(), at_once, datetime.now(UTC), lambda: None)
 
 
 async def totals(pool: asyncpg.Pool) -> Totals:

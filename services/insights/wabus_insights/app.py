@@ -29,7 +29,7 @@ from wabus_insights.api.planning.costs import PlannedCostsApi
 from wabus_insights.api.routes import add_routes
 from wabus_insights.settings import InsightsApiSettings, InsightsSettings, InsightsWorkerSettings
 from wabus_insights.worker import projector
-from wabus_insights.worker.costs import summing
+from wabus_insights.worker.costs import recounting, summing
 from wabus_insights.worker.costs import upkeep as costs_upkeep
 from wabus_insights.worker.experiments import looking
 from wabus_insights.worker.performance import upkeep
@@ -129,6 +129,9 @@ def _install_worker(
     async def sum_up(ready: Callable[[], None]) -> None:
         await summing.run(app[POOL], ready)
 
+    async def count_anew(ready: Callable[[], None]) -> None:
+        await recounting.run(app[POOL], ready)
+
     async def keep_up(ready: Callable[[], None]) -> None:
         await upkeep.run(settings, app[POOL], projector.NAME, projector.REBUILDING, ready)
 
@@ -155,6 +158,7 @@ def _install_worker(
     background(app, "insights-credentials", credentials.run)
     background(app, "insights-costs-upkeep", keep_costs)
     background(app, "insights-sums", sum_up)
+    background(app, "insights-costs-anew", count_anew)
     background(app, "insights-upkeep", keep_up)
     background(app, "insights-pricing", read)
     background(app, "insights-of-templates", ask)

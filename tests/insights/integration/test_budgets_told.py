@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from planning_world import ORG, WABA, World
+from wabus_insights.costs.billing import BEGINNING
+from wabus_insights.tables.costs import locks, recounts
 from wabus_insights.worker import projector
 from wabus_insights.worker.planning.watching import Watching
 
@@ -44,6 +46,29 @@ async def test_a_budget_is_told_of_once_for_each_threshold_even_by_tables_made_a
     await world.asked("PUT", "/budgets", body={"budgets": [{**asked["budgets"][0], "amount": "130"}]})
     await world.look_now()
     assert [one.threshold for one in (await world.alerts()) if one.amount == 130] == [50, 80]
+
+
+async def test_nobody_is_told_of_a_budget_by_what_is_counted_anew_and_who_asks_is_told_that_it_is(
+    world: World,
+) -> None:
+    await world.connect()
+    await world.asked("PUT", "/budgets", body={"budgets": [{"currency": "EUR", "amount": "100", "thresholds": [50]}]})
+    asked = ("/budgets", "/costs", "/costs/forecast", "/costs/reconciliation", "/performance/templates?costs=true")
+    async with world.pool.acquire() as connection, connection.transaction():
+        await world.eventually(lambda: locks.is_alone(connection))
+        async with world.pool.acquire() as noting:
+            await recounts.note_account(noting, WABA, BEGINNING)
+        await world.deliver("60")
+        await world.look_now()
+        assert [(await world.asked("GET", path))["recounting"] for path in asked] == [True] * len(asked)
+        assert await world.alerts() == []
+
+    async def counted_anew() -> bool:
+        return not any([(await world.asked("GET", path))["recounting"] for path in asked])
+
+    await world.eventually(counted_anew)
+    await world.look_now()
+    await world.until_told([("actual", 50)])
 
 
 async def test_what_a_month_will_cost_is_expected_from_the_weeks_before(world: World) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import asyncpg
-from cost_world import CARDS, clear, fold, fold_beside, histories, status, totals
+from cost_world import CARDS, clear, count_anew, fold, fold_beside, histories, status, totals
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from naive_costs import naive
@@ -14,6 +14,7 @@ from profiles import examples
 from wabus_events import AccountForgotten, Event, identity_of
 from wabus_insights.tables.erasing import erase
 from wabus_insights.worker.costs import upkeep
+from wabus_insights.worker.costs.recounting import AT_ONCE
 from wabus_whatsapp.forgetting import Lines
 
 KEY = b"a key of thirty-two bytes or more"
@@ -33,12 +34,13 @@ def dealt(runs: Sequence[Sequence[Event]], workers: int, order: random.Random) -
 
 
 @settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(histories(), st.integers(1, 2), st.integers())
+@given(histories(), st.integers(1, 2), st.integers(), st.sampled_from((1, 2, 3, 5, AT_ONCE)))
 async def test_any_history_costs_what_the_reference_says(
-    insights_tables: asyncpg.Pool, runs: list[list[Event]], workers: int, seed: int
+    insights_tables: asyncpg.Pool, runs: list[list[Event]], workers: int, seed: int, at_once: int
 ) -> None:
     await clear(insights_tables)
-    await fold_beside(insights_tables, *dealt(runs, workers, random.Random(seed)))
+    await fold_beside(insights_tables, *dealt(runs, workers, random.Random(seed)), at_once=at_once)
+    await count_anew(insights_tables, at_once)
 
     assert await totals(insights_tables) == naive([event for run in runs for event in run])
 

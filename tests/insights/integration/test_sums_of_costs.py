@@ -15,7 +15,7 @@ from profiles import examples
 from wabus_events import AccountForgotten, Event, OrganisationForgotten, identity_of
 from wabus_insights.tables.costs import reading
 from wabus_insights.tables.erasing import erase
-from wabus_insights.tables.planning import spending
+from wabus_insights.tables.planning import evidence, spending
 from wabus_insights.worker.costs import summing, upkeep
 from wabus_whatsapp.forgetting import Lines
 
@@ -84,6 +84,7 @@ async def assert_as_cells(pool: asyncpg.Pool, order: random.Random) -> None:
             rest = await reading.costs(pool, wanted, by or "day", ("0", ""), 1000)
             assert found.totals == rest.totals
         since, to = PERIODS[0]
+        await assert_advice_agrees(pool, org, order.choice((since, DAYS[2].date())))
         for one in await pool.fetch("SELECT DISTINCT waba_id FROM cost_days"):
             account = (org, one[0], since, to)
             volume = """
@@ -92,6 +93,33 @@ async def assert_as_cells(pool: asyncpg.Pool, order: random.Random) -> None:
             """
             ours = await spending.ours(pool, *account)
             assert sum(each.volume for each in ours) == await pool.fetchval(volume, *account)
+
+
+async def assert_advice_agrees(pool: asyncpg.Pool, org: str, first: date) -> None:
+    """What advice rests on is what is told of costs."""
+    told = (await reading.costs(pool, reading.Wanted(org, first, date.max), "category", None, 1000)).rows
+    parts = [part for row in told if row.key == "authentication_international" for part in row.parts]
+    charged = [(part.volume, Decimal(part.amount or 0)) for part in parts if part.known not in ("unknown", "free")]
+    foreign = await evidence.foreign_authentication(pool, org, first, 30)
+    assert sum(one.charged for one in foreign) == sum(volume for volume, _ in charged)
+    assert sum(one.amount for one in foreign) == sum(amount for _, amount in charged)
+    prices = await evidence.average_prices(pool, org, first)
+    for (waba, country, category), price in prices.items():
+        row = """
+            SELECT sum(amount) / sum(volume) FROM cost_days WHERE org_id = $1 AND day >= $2 AND waba_id = $3
+                AND country = $4 AND category = $5 AND currency = $6 AND pricing_type = 'regular' AND known <> 'unknown'
+        """
+        assert round(price.amount, 12) == round(
+            await pool.fetchval(row, org, first, waba, country, category, price.currency), 12
+        )
+    for waba, number in (("a", "a1"), ("b", "b1")):
+        free = """
+            SELECT sum(volume) FROM cost_days WHERE org_id = $1 AND waba_id = $2 AND phone_number_id = $3
+                AND day BETWEEN $4 AND $5 AND category = 'service' AND pricing_type = 'free_customer_service'
+        """
+        last = first + timedelta(days=40)
+        used = {one.phone_number_id: one.used for one in await evidence.allowances(pool, org, waba, first, last, 1000)}
+        assert used.get(number) == await pool.fetchval(free, org, waba, number, first, last)
 
 
 def dealt(runs: Sequence[Sequence[Event]], order: random.Random) -> list[list[list[Event]]]:
@@ -209,7 +237,7 @@ async def test_a_year_is_read_from_sums_and_what_changes_now_from_its_cells(insi
     in_months = of_templates[0] // 1000
     assert in_months > len(times) - 5
     assert of_templates[0] % 1000 == len(times) + 1 - in_months
-    assert (await reading.of_templates(pool, wanted)) == ({}, [])
+    assert (await reading.of_templates(pool, wanted)) == ({}, [], False)
 
 
 async def test_two_workers_that_sum_up_at_once_sum_nothing_twice(insights_tables: asyncpg.Pool) -> None:

@@ -5,7 +5,7 @@ late changes what a cell costs and not which one it is.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from hashlib import blake2b
 from typing import NamedTuple
@@ -156,6 +156,11 @@ def priced(
             return Priced((average * volume).quantize(PLACES), "estimated")
         case _:
             return Priced(None, "unknown")
+
+
+def earliest_in(day: date) -> datetime:
+    """The first moment at which it may be this day somewhere."""
+    return datetime.combine(day, time(), UTC) - timedelta(hours=14)
 
 
 def average_of(days: Sequence[tuple[int, Decimal]]) -> Decimal | None:

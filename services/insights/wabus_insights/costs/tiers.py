@@ -79,6 +79,16 @@ def stays(before: int, after: int, firsts: Iterable[int]) -> bool:
     return not any(before + 1 < first <= after for first in firsts)
 
 
+def taken(had: Iterable[Placed], messages: int) -> list[Placed]:
+    """Which of the messages of one second and cell are taken away, if so many are: as many as there are at most."""
+    found: list[Placed] = []
+    for each in sorted(had, reverse=True):
+        if (some := min(each.messages, messages)) > 0:
+            found.append(each._replace(messages=some))
+            messages -= some
+    return found
+
+
 def floor_at(floors: Sequence[Floor], at: datetime) -> int:
     """Which message of the month the next one is at least at a moment, by what Meta has told."""
     # In the second itself nobody knows which of two messages it was; the one that reached the tier is counted.

@@ -43,6 +43,8 @@ HOLDINGS = Holdings(
         Table("tier_months", account=_SCOPE),
         Table("tier_floors", account=_SCOPE),
         Table("account_billings", account=_ACCOUNT),
+        Table("account_recounts", account=_ACCOUNT),
+        Table("price_recounts", account=_ACCOUNT),
         Table("meta_averages", account=_ACCOUNT),
         Table("meta_readings", account=_ACCOUNT),
         # What Meta charges everybody.

@@ -11,6 +11,13 @@ from wabus_insights.tables.costs.reading import Cost
 Amount = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
 """An amount of money, as text: no reader rounds it."""
 CurrencyCode = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
+Recounting = Annotated[
+    bool,
+    Field(
+        description="Whether some of these amounts are still to be counted anew, because something that they rest on "
+        "became known late: they will be others in a while."
+    ),
+]
 
 
 class PartView(BaseModel):

@@ -66,7 +66,8 @@ class CostsApi:
             )
         names = await reading.names_of(self.pool(), [row.key for row in page]) if asked.by == "template" else None
         content = {"by": asked.by, "from": since, "to": to, "costs": costs, "names": names, "next": following}
-        return json_response({**content, "totals": [cost_view(row) for row in found.totals], "as_of": now})
+        totals = [cost_view(row) for row in found.totals]
+        return json_response({**content, "totals": totals, "recounting": found.recounting, "as_of": now})
 
     async def estimate(self, request: web.Request) -> web.Response:
         """POST /costs/estimate"""

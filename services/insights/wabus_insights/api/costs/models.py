@@ -9,7 +9,7 @@ from wabus_runtime.http.paging import Cursor
 from wabus_whatsapp.prices.card import Category
 from wabus_whatsapp.prices.message import Known
 
-from wabus_insights.api.costs.amounts import Amount, CostView, CurrencyCode
+from wabus_insights.api.costs.amounts import Amount, CostView, CurrencyCode, Recounting
 from wabus_insights.api.performance.models import Day, TemplateId
 
 Country = Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")]
@@ -43,6 +43,7 @@ class CostsView(BaseModel):
     names: dict[str, str] | None = Field(description="`by=template`: what templates are called, by their keys.")
     totals: list[CostView] = Field(description="Of the whole time, one for each currency; their `key` is empty.")
     next: str | None = Field(description="`after` for the page that follows; null on the last one.")
+    recounting: Recounting = False
     as_of: datetime
 
 

@@ -36,7 +36,7 @@ FEW = 200  # templates, whose costs are put together for them alone, once it is 
 _COLUMNS = (*NAMES, *COUNTS, *RATES)
 _COSTS = ("costs", "unpriced", "cost_known", "currency", "cost", "cost_per_message", "cost_per_reply", "cost_per_click")
 """In CSV, where costs are asked for."""
-_NO_COSTS = TemplateCosts({}, ())
+_NO_COSTS = TemplateCosts({}, (), recounting=False)
 _NOTHING: Row = dict.fromkeys(COUNTS, 0)
 
 
@@ -98,6 +98,7 @@ class ListApi:
                 "templates": found,
                 "next": following,
                 "source": "statuses",
+                "recounting": spent.recounting or (before is not None and before.spent.recounting),
                 "as_of": now,
             }
         )

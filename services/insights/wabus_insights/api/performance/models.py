@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from wabus_runtime.http.answers import DIGITS
 from wabus_runtime.http.paging import Cursor
 
-from wabus_insights.api.costs.amounts import Amount, CostView, CurrencyCode
+from wabus_insights.api.costs.amounts import Amount, CostView, CurrencyCode, Recounting
 from wabus_insights.performance import changes
 from wabus_insights.performance.summary import Verdict
 from wabus_insights.tables.performance.listing import Sort
@@ -185,6 +185,7 @@ class TemplatesView(BaseModel):
     templates: list[TemplateRow]
     next: str | None
     source: Literal["statuses"] = Field(description="Counted by us from Meta's webhooks.")
+    recounting: Recounting = False
     as_of: datetime
 
 

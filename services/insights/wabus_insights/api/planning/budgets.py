@@ -20,8 +20,10 @@ from wabus_runtime.kafka.publisher import Publisher
 from wabus_insights.api.planning.folded import folded
 from wabus_insights.api.planning.models import BudgetsQuery, NewBudget, NewBudgets
 from wabus_insights.costs.budget import Budget, Month, budget_id, in_force, local_day
+from wabus_insights.tables.costs.reading import one_moment
+from wabus_insights.tables.costs.recounts import under_way
 from wabus_insights.tables.planning import accounts, budgets
-from wabus_insights.worker.planning.outlook import Outlook, outlook
+from wabus_insights.worker.planning.outlook import HISTORY, Outlook, outlook
 
 
 @dataclass(frozen=True)
@@ -83,30 +85,34 @@ class BudgetsApi:
             raise Problem(409, "budget_twice", "Two budgets for the same", detail)
 
     async def _view(self, org_id: str, month: str | None) -> dict[str, Any]:
-        pool, now = self.pool(), datetime.now(UTC)
-        held = await budgets.of_organisation(pool, org_id)
-        zones = {one.waba_id: one.time_zone for one in await accounts.of_organisation(pool, org_id)}
-        first_zone = next(iter(zones.values()), None)
-        months = {
-            one.budget_id: Month.parse(month)
-            if month
-            else Month.of(local_day(now, zones.get(one.waba_id or "", first_zone)))
-            for one in held
-        }
-        told: dict[tuple[str, str], list[asyncpg.Record]] = {}
-        for row in await budgets.alerts(pool, org_id, sorted({str(each) for each in months.values()})):
-            told.setdefault((row["budget_id"], row["month"]), []).append(row)
-        seen: dict[tuple[str | None, str, Month], Outlook] = {}
-        views: list[dict[str, Any]] = []
-        for one in held:
-            of_month, state = months[one.budget_id], None
-            if one in in_force(held, of_month):
-                key = (one.waba_id, one.currency, of_month)
-                if key not in seen:
-                    seen[key] = await outlook(pool, org_id, one.waba_id, one.currency, of_month, now)
-                state = _state(one, seen[key], told.get((one.budget_id, str(of_month)), []))
-            views.append(_budget(one, state))
-        return {"budgets": views, "as_of": now}
+        now = datetime.now(UTC)
+        async with one_moment(self.pool()) as rows:
+            held = await budgets.of_organisation(rows, org_id)
+            zones = {one.waba_id: one.time_zone for one in await accounts.of_organisation(rows, org_id)}
+            first_zone = next(iter(zones.values()), None)
+            months = {
+                one.budget_id: Month.parse(month)
+                if month
+                else Month.of(local_day(now, zones.get(one.waba_id or "", first_zone)))
+                for one in held
+            }
+            told: dict[tuple[str, str], list[asyncpg.Record]] = {}
+            for row in await budgets.alerts(rows, org_id, sorted({str(each) for each in months.values()})):
+                told.setdefault((row["budget_id"], row["month"]), []).append(row)
+            seen: dict[tuple[str | None, str, Month], Outlook] = {}
+            views: list[dict[str, Any]] = []
+            for one in held:
+                of_month, state = months[one.budget_id], None
+                if one in in_force(held, of_month):
+                    key = (one.waba_id, one.currency, of_month)
+                    if key not in seen:
+                        seen[key] = await outlook(rows, org_id, one.waba_id, one.currency, of_month, now)
+                    state = _state(one, seen[key], told.get((one.budget_id, str(of_month)), []))
+                views.append(_budget(one, state))
+            recounting = any(
+                [await under_way(rows, org_id, each.first - HISTORY, each.last) for each in set(months.values())]
+            )
+        return {"budgets": views, "recounting": recounting, "as_of": now}
 
 
 def plain(amount: Decimal | None) -> str | None:

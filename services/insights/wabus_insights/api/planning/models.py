@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from wabus_insights.api.costs.amounts import Recounting
+
 Amount = Annotated[str, StringConstraints(pattern=r"^-?\d+(\.\d+)?$")]
 """An amount of money, as text: no reader rounds it."""
 Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
@@ -79,6 +81,7 @@ class BudgetsView(BaseModel):
         description="Which budgets these are, also the ETag: give it as `If-Match` with a change. Null before any were."
     )
     budgets: list[BudgetView]
+    recounting: Recounting = False
     as_of: datetime
 
 
@@ -134,6 +137,7 @@ class ForecastsView(BaseModel):
     month: str
     waba_id: str | None
     forecasts: list[ForecastView] = Field(description="One for each currency.")
+    recounting: Recounting = False
     as_of: datetime
 
 
@@ -174,6 +178,7 @@ class ReconciledAccount(BaseModel):
 
 class ReconciliationView(BaseModel):
     accounts: list[ReconciledAccount]
+    recounting: Recounting = False
     as_of: datetime
 
 

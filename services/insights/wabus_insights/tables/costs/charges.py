@@ -1,6 +1,6 @@
 """Each message that may be charged, for as long as statuses of it may come, and which send is of which template."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -37,15 +37,20 @@ async def load(connection: Connection, charge_ids: Collection[str]) -> dict[str,
     return {str(row["charge_id"]): _row(row) for row in rows}
 
 
-async def counted_from(
-    connection: Connection, waba_id: str, since: datetime, at_once: int
-) -> AsyncIterator[dict[str, Row]]:
-    """The messages of an account that count, and were charged at a moment or later: some at once."""
-    cursor = await connection.cursor(
-        "SELECT * FROM charges WHERE waba_id = $1 AND seen_at >= $2 AND counted_at >= $2", waba_id, since
+async def counted_after(
+    connection: Connection, waba_id: str, place: tuple[datetime, UUID], most: int
+) -> dict[str, Row]:
+    """The first messages of an account that count beyond a place: when they were charged, and which they are."""
+    rows = await connection.fetch(
+        """
+        SELECT * FROM charges WHERE waba_id = $1 AND cell_id IS NOT NULL AND (counted_at, charge_id) > ($2, $3::uuid)
+        ORDER BY counted_at, charge_id LIMIT $4
+        """,
+        waba_id,
+        *place,
+        most,
     )
-    while rows := await cursor.fetch(at_once):
-        yield {str(row["charge_id"]): _row(row) for row in rows}
+    return {str(row["charge_id"]): _row(row) for row in rows}
 
 
 async def save(connection: Connection, rows: Mapping[str, Row]) -> None:

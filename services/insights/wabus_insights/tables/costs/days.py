@@ -11,13 +11,13 @@ from wabus_runtime.postgres.database import Connection
 from wabus_whatsapp.prices.message import Known
 
 from wabus_insights.costs.cells import Cell
+from wabus_insights.tables.costs.recounts import PriceRecount
 from wabus_insights.tables.older import delete_older
 
 _CELL = (
     "org_id, waba_id, phone_number_id, country, sure, category, pricing_type, template_id, campaign, day, currency, "
     "basis, scope"
 )
-_RATED_ALIKE = "basis = 'card' AND known <> 'rated'"
 
 
 class Kept(NamedTuple):
@@ -92,31 +92,25 @@ async def add(connection: Connection, deltas: Mapping[tuple[UUID, int], Delta]) 
         await connection.execute("DELETE FROM cost_days WHERE cell_id = ANY($1::uuid[]) AND volume = 0", fewer)
 
 
-async def by_card(connection: Connection, since: date, until: date | None, currency: str | None) -> dict[UUID, Kept]:
-    """Cells from a day on, before another, that are priced by the rate card of a currency, or of any."""
-    return _kept(
-        await connection.fetch(
-            f"SELECT DISTINCT ON (cell_id) cell_id, market, tier_id, {_CELL} FROM cost_days "  # noqa: S608
-            "WHERE basis = 'card' AND day >= $1 AND ($2::date IS NULL OR day < $2) "
-            "AND ($3::text IS NULL OR currency = $3)",
-            since,
-            until,
-            currency,
-        )
+async def priced_after(connection: Connection, due: PriceRecount, most: int) -> dict[UUID, Kept]:
+    """The first cells, by day, that are to get their prices anew and have not yet."""
+    rows = await connection.fetch(
+        f"""
+        SELECT DISTINCT ON (day, cell_id) cell_id, market, tier_id, {_CELL} FROM cost_days
+        WHERE basis = 'card' AND day >= greatest($1::date, $5::date) AND ($2::date IS NULL OR day < $2)
+            AND ($3::text IS NULL OR currency = $3) AND ($4::text IS NULL OR waba_id = $4 AND known <> 'rated')
+            AND ($5 IS NULL OR (day, cell_id) > ($5, $6::uuid))
+        ORDER BY day, cell_id LIMIT $7
+        """,  # noqa: S608
+        due.since,
+        due.until,
+        due.currency,
+        due.waba_id,
+        due.done_day,
+        due.done_id,
+        most,
     )
-
-
-async def without_a_rate(connection: Connection, waba_id: str, since: date, until: date) -> dict[UUID, Kept]:
-    """Cells of an account, of some days with both included, that no rate card has priced for sure."""
-    return _kept(
-        await connection.fetch(
-            f"SELECT DISTINCT ON (cell_id) cell_id, market, tier_id, {_CELL} FROM cost_days "  # noqa: S608
-            f"WHERE {_RATED_ALIKE} AND waba_id = $1 AND day BETWEEN $2 AND $3",
-            waba_id,
-            since,
-            until,
-        )
-    )
+    return _kept(rows)
 
 
 async def bands(connection: Connection, cell_ids: Collection[UUID]) -> list[tuple[UUID, int]]:

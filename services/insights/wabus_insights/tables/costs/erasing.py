@@ -28,6 +28,11 @@ _OF_ACCOUNT = (
     "DELETE FROM tier_months WHERE scope = $1 AND last_at <= $2",
     "DELETE FROM tier_floors WHERE scope = $1 AND at <= $2",
     "DELETE FROM account_billings WHERE waba_id = $1 AND told_at <= $2",
+    """
+    DELETE FROM account_recounts
+    WHERE waba_id = $1 AND NOT EXISTS (SELECT FROM charges WHERE waba_id = $1 AND seen_at > $2)
+    """,
+    "DELETE FROM price_recounts WHERE waba_id = $1 AND since <= $2::timestamptz::date",
 )
 
 
@@ -47,6 +52,7 @@ async def erase(connection: Connection, lines: Lines) -> None:
         """
         SELECT waba_id FROM meta_readings UNION SELECT waba_id FROM account_billings
         UNION SELECT scope FROM tier_months UNION SELECT scope FROM tier_floors
+        UNION SELECT waba_id FROM account_recounts UNION SELECT waba_id FROM price_recounts WHERE waba_id IS NOT NULL
         """
     ):
         if at := lines.of(AccountForgotten, value):

@@ -75,6 +75,8 @@ class Stamps(NamedTuple):
     """Of cards and rules."""
     billings: int
     """Of how accounts are charged."""
+    pricing_anew: bool
+    """Whether cells are still to get the prices that are known now."""
 
 
 async def stamps(connection: Connection) -> Stamps:
@@ -83,10 +85,11 @@ async def stamps(connection: Connection) -> Stamps:
         """
         SELECT concat_ws(' ', (SELECT md5(string_agg(event_id, ',' ORDER BY currency, effective)) FROM rate_cards),
             (SELECT md5(string_agg(event_id, ',' ORDER BY effective)) FROM price_rules)),
-            (SELECT coalesce(max(version), 0) FROM account_billings)
+            (SELECT coalesce(max(version), 0) FROM account_billings),
+            EXISTS (SELECT FROM price_recounts WHERE waba_id IS NULL)
         """
     )
-    return Stamps(*row) if row else Stamps("", 0)
+    return Stamps(*row) if row else Stamps("", 0, pricing_anew=False)
 
 
 async def load(connection: Connection | asyncpg.Pool) -> PriceBook:

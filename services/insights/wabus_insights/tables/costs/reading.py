@@ -13,7 +13,7 @@ from wabus_runtime.postgres.database import Connection
 from wabus_whatsapp.prices.message import Known
 
 from wabus_insights.costs.sums import month_of
-from wabus_insights.tables.costs import sums
+from wabus_insights.tables.costs import recounts, sums
 
 _KEYS: Mapping[str, str] = {
     "day": "day::text",
@@ -51,7 +51,7 @@ class Wanted(NamedTuple):
 
 @asynccontextmanager
 async def one_moment(pool: asyncpg.Pool) -> AsyncGenerator[Connection]:
-    """A connection on which all questions are answered out of the same moment."""
+    """A connection on which all questions are answered out of the same moment: also whether costs are recounted."""
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         yield connection
 
@@ -93,6 +93,8 @@ class Costs(NamedTuple):
     """By key and currency, in their order, as many as were asked for."""
     totals: Sequence[Cost]
     """Of all keys together, by currency; their key is empty."""
+    recounting: bool
+    """Whether some of it is still to be counted anew."""
 
 
 async def costs(pool: asyncpg.Pool, wanted: Wanted, by: str, after: tuple[str, str] | None, most: int) -> Costs:
@@ -124,11 +126,12 @@ async def costs(pool: asyncpg.Pool, wanted: Wanted, by: str, after: tuple[str, s
             most * len(SUREST),
             *more,
         )
+        recounting = await recounts.under_way(connection, wanted.org_id, wanted.since, wanted.to)
     rows_of = [
         [Cost(key, currency, _parts(each)) for (key, currency), each in groupby(some, itemgetter(0, 1))]
         for some in ([row for row in all_rows if not row[5]], [row for row in all_rows if row[5]])
     ]
-    return Costs(rows_of[0][:most], rows_of[1])
+    return Costs(rows_of[0][:most], rows_of[1], recounting)
 
 
 class TemplateCosts(NamedTuple):
@@ -138,6 +141,8 @@ class TemplateCosts(NamedTuple):
     """By a template's id and its account's."""
     totals: Sequence[Cost]
     """Of all templates, whichever were asked for."""
+    recounting: bool
+    """Whether some of it is still to be counted anew."""
 
 
 async def of_templates(pool: asyncpg.Pool, wanted: Wanted, template_ids: Sequence[str] | None = None) -> TemplateCosts:
@@ -165,10 +170,11 @@ async def of_templates(pool: asyncpg.Pool, wanted: Wanted, template_ids: Sequenc
             *sums.columns_of(found),
             template_ids,
         )
+        recounting = await recounts.under_way(connection, wanted.org_id, wanted.since, wanted.to)
     of: dict[tuple[str, str], list[Cost]] = {}
     for (template_id, waba_id, currency), each in groupby(rows, itemgetter(0, 5, 1)):
         of.setdefault((template_id, waba_id), []).append(Cost(template_id, currency, _parts(each)))
-    return TemplateCosts(of, of.pop(("", ""), []))
+    return TemplateCosts(of, of.pop(("", ""), []), recounting)
 
 
 def _parts(rows: Iterable[asyncpg.Record]) -> list[Part]:

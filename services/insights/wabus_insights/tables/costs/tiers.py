@@ -19,6 +19,10 @@ class Month(NamedTuple):
     tier: Tier
     volume: int
     last_at: datetime
+    due_from: datetime | None = None
+    """From when on the bands of messages are to be found anew; those before are as they should be."""
+    due_before: int | None = None
+    """How many messages there are before; None while nobody has counted them."""
 
 
 async def months(connection: Connection, tier_ids: Collection[UUID]) -> dict[UUID, Month]:
@@ -26,10 +30,11 @@ async def months(connection: Connection, tier_ids: Collection[UUID]) -> dict[UUI
     rows = await connection.fetch("SELECT * FROM tier_months WHERE tier_id = ANY($1::uuid[])", list(tier_ids))
     return {
         row["tier_id"]: Month(
-            Tier(row["scope"], row["market"], row["category"], row["month"]), row["volume"], row["last_at"]
+            Tier(row["scope"], row["market"], row["category"], row["month"]), row["volume"], row["last_at"],
+            row["due_from"], row["due_before"],
         )
         for row in rows
-    }
+    }  # fmt: skip
 
 
 async def add_to_months(connection: Connection, added: Mapping[UUID, tuple[Tier, int, datetime]]) -> None:
@@ -53,14 +58,65 @@ async def count_since(connection: Connection, tier_id: UUID, since: datetime) ->
     return int(found or 0)
 
 
-async def since(connection: Connection, tier_id: UUID, at: datetime) -> list[Placed]:
-    """What was delivered from a moment on, as it is placed."""
+async def since(connection: Connection, tier_id: UUID, at: datetime, until: datetime | None, most: int) -> list[Placed]:
+    """Some of what was delivered from a moment on and before another, as it is placed, the earliest first."""
     rows = await connection.fetch(
-        "SELECT at, cell_id, band, messages FROM tier_seconds WHERE tier_id = $1 AND at >= $2 ORDER BY 1, 2, 3",
+        """
+        SELECT at, cell_id, band, messages FROM tier_seconds
+        WHERE tier_id = $1 AND at >= $2 AND ($3::timestamptz IS NULL OR at < $3) ORDER BY 1, 2, 3 LIMIT $4
+        """,
         tier_id,
         at,
+        until,
+        most,
     )
     return [Placed(*row) for row in rows]
+
+
+async def in_seconds(
+    connection: Connection, tier_id: UUID, places: Collection[tuple[datetime, UUID]]
+) -> dict[tuple[datetime, UUID], list[Placed]]:
+    """What was delivered in some seconds, of some cells, as it is placed."""
+    rows = await connection.fetch(
+        """
+        SELECT at, cell_id, band, messages FROM unnest($2::timestamptz[], $3::uuid[]) AS wanted (at, cell_id)
+        JOIN tier_seconds USING (at, cell_id) WHERE tier_id = $1
+        """,
+        tier_id,
+        [at for at, _ in places],
+        [cell_id for _, cell_id in places],
+    )
+    found: dict[tuple[datetime, UUID], list[Placed]] = {}
+    for row in rows:
+        found.setdefault((row["at"], row["cell_id"]), []).append(Placed(*row))
+    return found
+
+
+async def note_due(connection: Connection, tier_ids: Collection[UUID], since: datetime) -> None:
+    """Messages of months are to be placed anew from a moment on, if they are not from an earlier one."""
+    await connection.execute(
+        """
+        UPDATE tier_months SET due_from = $2, due_before = NULL
+        WHERE tier_id = ANY($1::uuid[]) AND (due_from IS NULL OR due_from > $2)
+        """,
+        sorted(tier_ids),
+        since,
+    )
+
+
+async def due_reached(connection: Connection, tier_id: UUID, at: datetime | None, before: int | None) -> None:
+    """Keep that messages before a moment are placed, and how many these are; without a moment all are."""
+    await connection.execute(
+        "UPDATE tier_months SET due_from = $2, due_before = $3 WHERE tier_id = $1", tier_id, at, before
+    )
+
+
+async def due(connection: Connection) -> Month | None:
+    """A month whose messages are to be placed anew; None where there is none."""
+    tier_id = await connection.fetchval(
+        "SELECT tier_id FROM tier_months WHERE due_from IS NOT NULL ORDER BY tier_id LIMIT 1"
+    )
+    return (await months(connection, [tier_id])).get(tier_id) if tier_id else None
 
 
 async def add(connection: Connection, tier_id: UUID, placed: Iterable[Placed]) -> None:
@@ -85,29 +141,43 @@ async def add(connection: Connection, tier_id: UUID, placed: Iterable[Placed]) -
         )
 
 
-async def replace(connection: Connection, tier_id: UUID, at: datetime, placed: Sequence[Placed]) -> None:
-    """Place all that was delivered from a moment on anew."""
-    await connection.execute("DELETE FROM tier_seconds WHERE tier_id = $1 AND at >= $2", tier_id, at)
+async def replace(
+    connection: Connection, tier_id: UUID, at: datetime, until: datetime | None, placed: Sequence[Placed]
+) -> None:
+    """Place all that was delivered from a moment on and before another anew."""
+    await connection.execute(
+        "DELETE FROM tier_seconds WHERE tier_id = $1 AND at >= $2 AND ($3::timestamptz IS NULL OR at < $3)",
+        tier_id,
+        at,
+        until,
+    )
     await add(connection, tier_id, placed)
 
 
-async def move(connection: Connection, cell_id: UUID, to: UUID) -> tuple[int, datetime | None]:
-    """Let the messages of a cell count elsewhere: how many, and when the last was delivered."""
-    rows = await connection.fetch(
-        "UPDATE tier_seconds SET tier_id = $2 WHERE cell_id = $1 AND tier_id <> $2 RETURNING messages, at", cell_id, to
+async def move(connection: Connection, cell_id: UUID, to: UUID) -> tuple[int, datetime] | None:
+    """Let the messages of a cell count elsewhere: how many, and when the last was delivered; None where none did."""
+    row = await connection.fetchrow(
+        """
+        WITH moved AS (
+            UPDATE tier_seconds SET tier_id = $2 WHERE cell_id = $1 AND tier_id <> $2 RETURNING messages, at
+        )
+        SELECT sum(messages)::int, max(at) FROM moved HAVING count(*) > 0
+        """,
+        cell_id,
+        to,
     )
-    return sum(row["messages"] for row in rows), max((row["at"] for row in rows), default=None)
+    return (row[0], row[1]) if row else None
 
 
-async def write_floor(connection: Connection, scope: str, reached: Reached) -> bool:
-    """Whether a volume tier is reached earlier than was known. Of two tellings the earlier moment counts (Meta)."""
+async def write_floor(connection: Connection, waba_id: str, reached: Reached) -> bool:
+    """Whether a volume tier is reached earlier than an account was told. Of two tellings the earlier counts (Meta)."""
     row = await connection.fetchrow(
         """
         INSERT INTO tier_floors AS kept (scope, market, category, month, first, at) VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (scope, market, category, month, first) DO UPDATE SET at = excluded.at
         WHERE excluded.at < kept.at RETURNING 1
         """,
-        scope,
+        waba_id,
         reached.market,
         reached.category,
         reached.month,
@@ -117,36 +187,20 @@ async def write_floor(connection: Connection, scope: str, reached: Reached) -> b
     return row is not None
 
 
-async def floors_of_account(connection: Connection, waba_id: str) -> list[Reached]:
-    """The volume tiers that Meta has told of an account while its portfolio was not known."""
-    rows = await connection.fetch("SELECT * FROM tier_floors WHERE scope = $1", waba_id)
-    return [Reached(row["market"], row["category"], row["month"], Floor(row["at"], row["first"])) for row in rows]
+async def floors(connection: Connection, names: Collection[str], since: date) -> list[tuple[str, Reached]]:
+    """The volume tiers that accounts were told are reached, of months from one on, in the order of time.
 
-
-async def forget_floor(connection: Connection, scope: str, reached: Reached) -> None:
-    """Let a volume tier not be one that these have reached: others have."""
-    await connection.execute(
-        "DELETE FROM tier_floors WHERE scope = $1 AND market = $2 AND category = $3 AND month = $4 AND first = $5",
-        scope,
-        reached.market,
-        reached.category,
-        reached.month,
-        reached.floor.first,
-    )
-
-
-async def floors(connection: Connection, scopes: Collection[str], since: date) -> dict[Tier, list[Floor]]:
-    """The volume tiers that Meta says were reached, in the order of time, of months from one on."""
+    A release before this one kept those of a portfolio by its name.
+    """
     rows = await connection.fetch(
         "SELECT * FROM tier_floors WHERE scope = ANY($1::text[]) AND month >= $2 ORDER BY at, first",
-        list(scopes),
+        sorted(names),
         since,
     )
-    found: dict[Tier, list[Floor]] = {}
-    for row in rows:
-        tier = Tier(row["scope"], row["market"], row["category"], row["month"])
-        found.setdefault(tier, []).append(Floor(row["at"], row["first"]))
-    return found
+    return [
+        (row["scope"], Reached(row["market"], row["category"], row["month"], Floor(row["at"], row["first"])))
+        for row in rows
+    ]
 
 
 async def delete_old_months(pool: asyncpg.Pool, before: date, most: int) -> int:

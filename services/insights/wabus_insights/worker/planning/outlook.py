@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import asyncpg
+from wabus_runtime.postgres.database import Connection
 
 from wabus_insights.costs.budget import Month, elapsed, local_day
 from wabus_insights.costs.forecast import Forecast, PriceChange, Spent, forecast_month, together
@@ -41,7 +42,7 @@ class Outlook:
 
 
 async def outlook(
-    pool: asyncpg.Pool, org_id: str, waba_id: str | None, currency: str, month: Month, now: datetime
+    pool: asyncpg.Pool | Connection, org_id: str, waba_id: str | None, currency: str, month: Month, now: datetime
 ) -> Outlook:
     """The outlook of a month, as of now by the clocks of each account's place."""
     since = month.first - HISTORY
@@ -82,7 +83,7 @@ async def outlook(
 
 
 async def _corrections(
-    pool: asyncpg.Pool, org_id: str, account: Account | None, waba_id: str, today: date
+    pool: asyncpg.Pool | Connection, org_id: str, account: Account | None, waba_id: str, today: date
 ) -> dict[tuple[str, str], Decimal]:
     """What Meta's prices are beside ours, where they differ day after day."""
     if account is None:

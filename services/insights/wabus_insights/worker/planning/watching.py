@@ -28,7 +28,6 @@ from wabus_runtime.settings import KafkaSettings
 from wabus_insights.costs.budget import (
     Alerted,
     Budget,
-    Month,
     Spending,
     alert_id,
     current_months,
@@ -36,6 +35,8 @@ from wabus_insights.costs.budget import (
     in_force,
     was_one_in,
 )
+from wabus_insights.tables.costs.reading import one_moment
+from wabus_insights.tables.costs.recounts import under_way
 from wabus_insights.tables.planning import accounts, budgets
 from wabus_insights.worker.planning.outlook import Outlook, outlook
 
@@ -97,17 +98,19 @@ class Watching:
     async def _look(self, org_id: str) -> None:
         all_of_them = await budgets.of_organisation(self.pool, org_id)
         zones = {one.waba_id: one.time_zone for one in await accounts.of_organisation(self.pool, org_id)}
-        seen: dict[tuple[str | None, str, Month], Outlook] = {}
         now = self.now()
         for month in current_months(now, set(zones.values())):
             told = await budgets.alerted_before(self.pool, org_id, str(month))
-            for budget in in_force(all_of_them, month):
-                if not was_one_in(budget, month, set(zones.values())):
+            in_month = [one for one in in_force(all_of_them, month) if was_one_in(one, month, set(zones.values()))]
+            seen: dict[tuple[str | None, str], Outlook] = {}
+            async with one_moment(self.pool) as rows:
+                # What is told can't be taken back; where amounts move from one count to another nothing is told.
+                if await under_way(rows, org_id, month.first, month.last, placing=False):
                     continue
-                key = (budget.waba_id, budget.currency, month)
-                if key not in seen:
-                    seen[key] = await outlook(self.pool, org_id, budget.waba_id, budget.currency, month, now)
-                state = seen[key]
+                for whose, currency in {(one.waba_id, one.currency) for one in in_month}:
+                    seen[whose, currency] = await outlook(rows, org_id, whose, currency, month, now)
+            for budget in in_month:
+                state = seen[budget.waba_id, budget.currency]
                 projected = None if state.is_over else state.forecast.expected
                 spent = Spending(month, state.forecast.spent, projected, state.forecast.known_days)
                 for alerted in due_alerts(budget, spent, told):
