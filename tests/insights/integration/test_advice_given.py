@@ -14,6 +14,8 @@ from wabus_events import (
     TemplateCategoryChanged,
     TemplateChanged,
 )
+from wabus_insights.costs.billing import BEGINNING
+from wabus_insights.tables.costs import locks, recounts
 
 pytest_plugins = ("support.planning_world",)
 
@@ -174,3 +176,25 @@ async def test_who_has_paid_is_not_told_to_for_what_had_failed_before(world: Wor
     await sent(world, uuid4(), now + timedelta(seconds=1), failed_code=131042, pricing_type="")
     await worked_out(world)
     assert "payment_method" in await advice(world)
+
+
+async def test_nobody_is_advised_for_hours_by_costs_that_were_half_counted_anew(world: World) -> None:
+    await world.connect()
+    await cost(world, 1000, "0.1", category="authentication_international")
+    await worked_out(world)
+    before = await world.asked("GET", "/advice")
+    assert [one["kind"] for one in before["advice"]] == ["international_authentication"]
+    async with world.pool.acquire() as connection, connection.transaction():
+        await world.eventually(lambda: locks.is_alone(connection))
+        async with world.pool.acquire() as noting:
+            await recounts.note_account(noting, WABA, BEGINNING)
+        await world.pool.execute("UPDATE cost_days SET volume = volume / 2")
+        await world.pool.execute("UPDATE advice_checks SET due_at = '-infinity'")
+
+        async def put_off() -> bool:
+            return bool(await world.pool.fetchval("SELECT min(due_at) > '-infinity' FROM advice_checks"))
+
+        await world.eventually(put_off)
+        meanwhile = await world.asked("GET", "/advice")
+    assert (meanwhile["as_of"], meanwhile["advice"]) == (before["as_of"], before["advice"])
+    assert "international_authentication" in meanwhile["unfinished"]

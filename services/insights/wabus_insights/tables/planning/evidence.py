@@ -12,6 +12,7 @@ from wabus_insights.advice.evidence import (
     TemplateUse,
     Unreachable,
 )
+from wabus_insights.tables.costs import sums
 
 FAILED_TIMES = 3
 """Failures with 131026 and nothing delivered, after which a person can't be reached."""
@@ -68,12 +69,12 @@ async def foreign_authentication(
 ) -> list[ForeignAuthentication]:
     """One-time passwords that were charged at the international price."""
     rows = await pool.fetch(
-        """
-        SELECT waba_id, country, currency, sum(volume)::bigint AS charged, sum(amount) AS amount FROM cost_days
-        WHERE org_id = $1 AND day >= $2 AND replace(category, '-', '_') = 'authentication_international'
-            AND known <> 'unknown' AND amount > 0
-        GROUP BY 1, 2, 3
-        """,
+        f"""
+        SELECT waba_id, country, currency, sum(volume)::bigint AS charged, sum(amount) AS amount
+        FROM {sums.DAYS.format(org="$1", since="$2", to="'infinity'")}
+        WHERE replace(category, '-', '_') = 'authentication_international' AND known NOT IN ('unknown', 'free')
+        GROUP BY 1, 2, 3 HAVING sum(amount) > 0
+        """,  # noqa: S608
         org_id,
         first,
     )
@@ -133,11 +134,10 @@ async def allowances(
                 (SELECT told_at FROM payment_errors WHERE waba_id = $2 AND code IS NULL), '-infinity'
             ) LIMIT 1
         )
-        SELECT c.phone_number_id, sum(c.volume)::bigint AS used,
+        SELECT phone_number_id, sum(volume)::bigint AS used,
             coalesce((SELECT code FROM payment_errors WHERE waba_id = $2), (SELECT code FROM failed)) AS code
-        FROM cost_days AS c
-        WHERE c.org_id = $1 AND c.waba_id = $2 AND c.day BETWEEN $3 AND $4 AND c.category = 'service'
-            AND c.pricing_type = 'free_customer_service'
+        FROM {sums.DAYS.format(org="$1", since="$3", to="$4")}
+        WHERE waba_id = $2 AND category = 'service' AND pricing_type = 'free_customer_service'
         GROUP BY 1
         """,  # noqa: S608
         org_id,
@@ -151,13 +151,13 @@ async def allowances(
 async def average_prices(pool: asyncpg.Pool, org_id: str, first: date) -> dict[tuple[str, str, str], Price]:
     """What a charged message cost on average, by account, country and category; that of the most messages counts."""
     rows = await pool.fetch(
-        """
+        f"""
         SELECT waba_id, country, replace(category, '-', '_') AS category, currency, sum(amount) AS amount,
             sum(volume)::bigint AS volume
-        FROM cost_days
-        WHERE org_id = $1 AND day >= $2 AND pricing_type = 'regular' AND known <> 'unknown' AND currency <> ''
+        FROM {sums.DAYS.format(org="$1", since="$2", to="'infinity'")}
+        WHERE pricing_type = 'regular' AND known <> 'unknown' AND currency <> ''
         GROUP BY 1, 2, 3, 4 HAVING sum(volume) > 0 ORDER BY sum(volume)
-        """,
+        """,  # noqa: S608
         org_id,
         first,
     )

@@ -19,6 +19,7 @@ from wabus_insights.advice.evidence import Allowance, Evidence, Price, Prices, U
 from wabus_insights.advice.rules import MONTH, Kind, advise
 from wabus_insights.costs.budget import Month, local_day
 from wabus_insights.tables.costs.prices import load
+from wabus_insights.tables.costs.recounts import under_way
 from wabus_insights.tables.planning import accounts, advice, advice_days, evidence
 from wabus_insights.tables.planning.accounts import Account
 from wabus_insights.worker.planning.counting import days_of
@@ -26,6 +27,8 @@ from wabus_insights.worker.planning.counting import days_of
 NAME = "insights advice"
 WORKED_OUT_EVERY = timedelta(hours=6)
 AFTER_FAILURE = timedelta(minutes=15)
+AFTER_RECOUNT = timedelta(minutes=2)
+A_DAY = timedelta(days=1)
 LEASE = timedelta(minutes=5)
 TIMEOUT = 120.0  # seconds for one organisation
 AT_ONCE = 2
@@ -61,7 +64,11 @@ class Advising:
         """Work it out for one organisation; what is wrong with its rows stops nobody else's."""
         try:
             async with asyncio.timeout(TIMEOUT):
+                recounting = await self._recounting(org_id)
                 found, counted_to, unfinished = await self._evidence(org_id)
+                if recounting or await self._recounting(org_id):  # it would stand for hours
+                    await advice.put_off(self.pool, org_id, self.now() + AFTER_RECOUNT, get_args(Kind))
+                    return
                 given = advise(org_id, found)
                 due_at = self.now() + self.every * random.uniform(0.8, 1.2)  # noqa: S311
                 await advice.replace(self.pool, org_id, given, self.now(), due_at, counted_to, unfinished)
@@ -73,6 +80,10 @@ class Advising:
         except Exception:  # whatever it is, it is about this organisation, and shall not stop the others
             log.exception("advice can't be worked out", action="advice_broke", org_id=org_id)
             await advice.put_off(self.pool, org_id, self.now() + AFTER_FAILURE, get_args(Kind))
+
+    async def _recounting(self, org_id: str) -> bool:
+        today = self.now().date()
+        return await under_way(self.pool, org_id, today - timedelta(days=MONTH), today + A_DAY, placing=False)
 
     async def _evidence(self, org_id: str) -> tuple[Evidence, date | None, Sequence[Kind]]:
         """What advice rests on, the last day of messages that is in it, and which kinds it could not be found for."""
