@@ -73,7 +73,7 @@ def send(
     }
     try:
         status, answer = asyncio.run(_post(f"{address}/messages", body, headers, wait))
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise click.ClickException(
             f"no answer of {address} ({type(error).__name__}). With --key {headers['Idempotency-Key']} it can be "
             "asked again without being sent twice."

@@ -20,6 +20,8 @@ from wabus_events import (
     Topic,
 )
 from wabus_events.testing import an
+from wabus_runtime.settings import IdentitySettings, load
+from wabus_whatsapp.ids import Ids
 
 pytest_plugins = ("support.sending_world",)
 
@@ -134,6 +136,30 @@ async def test_who_wrote_last_with_the_old_number_can_be_answered_at_the_new_one
     await until_refused(sending, sender, text("4915100000031"), "window_closed")
     await sending.publisher.publish([received("4915100000030", None, at(-31))])
     await until_refused(sending, sender, text("4915100000031"), None)
+
+
+async def test_what_is_sent_again_goes_to_the_number_that_the_person_has_now_and_to_no_stranger(
+    sending: Sending, sender: Client
+) -> None:
+    old, new = "4915100000041", "4915100000042"
+    ids = Ids(load(IdentitySettings).identity_bytes)
+    conversation = ids.conversation(ORG, DEMO_PHONE, ids.identifier(f"{ORG}\x1f{DEMO_WABA}", "wa_id", old))
+    await sending.publisher.publish([received(old, None, at(-40))])
+    headers = sending.bearer(ORG, "agent")
+    body = {"conversation_id": conversation, "type": "text", "text": {"body": "Yes."}, "not_before": at(60).isoformat()}
+
+    async def known() -> bool:
+        return (await sender.post("/messages/check", json=body, headers=headers)).status == 200
+
+    await sending.eventually(known)
+    send_id = (await sending.post(sender, body))["send_id"]
+    async with sender.post(f"/sends/{send_id}/cancel", headers={**headers, "Prefer": "wait=10"}) as answer:
+        assert (await answer.json())["state"] == "cancelled"
+    await sending.publisher.publish([moved(old, new)])
+    await until_refused(sending, sender, text(new), None)
+    async with sender.post(f"/sends/{send_id}/again", headers=headers) as answer:
+        again = await sending.get(sender, f"/sends/{(await answer.json())['send_id']}")
+    assert (again["to"], again["again_of"]) == (new, send_id)
 
 
 async def test_somebody_who_is_blocked_gets_nothing_at_their_new_number_and_can_be_unblocked_there(

@@ -382,6 +382,33 @@ async def test_nobody_gets_a_message_hours_late_because_workers_restart_between_
     await eventually(waits)
 
 
+async def test_who_cancels_a_send_at_once_is_not_told_that_there_is_none(sending: Sending, sender: Client) -> None:
+    """It would be sent, for what was asked for a moment ago is in the log and not in the tables yet."""
+    later, headers = (datetime.now(UTC) + timedelta(hours=1)).isoformat(), sending.bearer(ORG, "agent")
+    for _ in range(5):
+        send_id = (await sending.post(sender, text(not_before=later)))["send_id"]
+        async with sender.post(f"/sends/{send_id}/cancel", headers={**headers, "Prefer": "wait=10"}) as answer:
+            assert (answer.status, (await answer.json())["state"]) == (200, "cancelled")
+        again = await sender.post(f"/sends/{send_id}/again", headers=headers)
+        assert again.status == 202
+        assert (await sender.get(again.headers["Location"], headers=headers)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("to", "number"),
+    [("+49 (151) 23456789", PERSON), ("0049 151 23456789", PERSON), ("0151 23456789", None), ("+0151 23456789", None)],
+)
+async def test_a_number_without_its_country_is_not_sent_to_as_if_it_were_one(
+    sending: Sending, sender: Client, to: str, number: str | None
+) -> None:
+    """Meta puts the country of the business before it, and what is known of the person is known of another number."""
+    answer = await sending.post(sender, text(to), status=202 if number else 422)
+    if number is None:
+        assert answer["fields"] == ["to"]
+    else:
+        assert (await sending.until(sender, answer["send_id"], "accepted"))["to"] == number
+
+
 async def test_what_waits_can_be_cancelled_paused_and_expires(
     sending: Sending, sender: Client, eventually: Eventually
 ) -> None:

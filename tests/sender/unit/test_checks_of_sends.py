@@ -82,6 +82,11 @@ def test_a_send_lives_as_long_as_its_lane_or_as_was_said_but_never_longer_than_t
     assert expires("service", NOW, None, NOW + timedelta(days=99)) == NOW + LONGEST
 
 
+def test_what_is_asked_for_as_late_as_it_may_be_is_not_over_before_it_begins() -> None:
+    for wanted in (None, NOW + timedelta(days=99)):
+        assert expires("utility", NOW, NOW + LONGEST, wanted) == NOW + LONGEST + LIVES["utility"]
+
+
 @pytest.mark.parametrize(
     ("value", "found"),
     [

@@ -20,7 +20,6 @@ from wabus_runtime.kafka.publisher import Publisher
 
 from wabus_sender.api import views
 from wabus_sender.api.models import BatchRequest, SendPath, SendRequest
-from wabus_sender.api.people.seeing import requested_by
 from wabus_sender.api.pricing import Pricing
 from wabus_sender.api.queue_bound import QueueBound
 from wabus_sender.api.sends import SendsApi
@@ -30,7 +29,8 @@ from wabus_sender.sending.experiments import Chosen
 from wabus_sender.sending.requests import LONGEST, expires
 from wabus_sender.tables import keys, reading
 from wabus_sender.tables.keys import Reserved
-from wabus_sender.tables.people import free_entries
+from wabus_sender.tables.people import contacts, free_entries
+from wabus_sender.tables.people.contacts import Address
 
 BATCH_BYTES = 2 * 1024 * 1024
 
@@ -85,10 +85,7 @@ class MessagesApi:
         """POST /sends/{send_id}/again: the same message as a new send, because a person wants it."""
         caller = await authorise(request)
         send_id = checked(SendPath, dict(request.match_info)).send_id
-        own = await requested_by(self.pool(), self.pseudonyms, caller)
-        row = await reading.to_repeat(self.pool(), caller.org_id, send_id, own)
-        if row is None:
-            raise Problem(404, "send_not_found", "No such send", "There is no send of yours with this id.")
+        row = await self.sends.one(caller, send_id, reading.to_repeat)
         if row["state"] in ("queued", "calling"):
             raise Problem(
                 409,
@@ -103,8 +100,12 @@ class MessagesApi:
         arm = row["experiment_id"] and Chosen(row["experiment_id"], row["arm"], None)
 
         async def wish(_kept: Mapping[str, Any] | None) -> Wish:
+            # Whoever is in the conversation may have another number since, and a stranger theirs.
+            phone_number_id, conversation_id = row["phone_number_id"], row["conversation_id"]
+            found = conversation_id and await contacts.address(self.pool(), caller.org_id, conversation_id)
+            address = found or Address(phone_number_id, row["wa_id"], row["user_id"])
             return Wish(
-                row["phone_number_id"], row["wa_id"], row["user_id"], row["message"], row["conversation_id"],
+                phone_number_id, address.wa_id, address.user_id, row["message"], conversation_id,
                 row["label"], row["metadata"], again_of=send_id, chosen=arm or None,
             )  # fmt: skip
 

@@ -34,7 +34,7 @@ class Whom(BaseModel):
         alias="from",
         description="The id of your phone number. May be left out with `conversation_id`.",
     )
-    to: Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9 ()./-]{4,30}$")] | None = Field(
+    to: Annotated[str, StringConstraints(pattern=r"^(\+|00)?[1-9][0-9 ()./-]{4,30}$")] | None = Field(
         default=None, description="The person's telephone number with its country's code."
     )
     recipient: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}\.[A-Za-z0-9.]{1,140}$")] | None = Field(

@@ -28,6 +28,7 @@ from wabus_sender.tables.people import contacts
 from wabus_sender.tables.reading import WantedSends
 
 READ_LIVES = timedelta(minutes=10)
+FOLDED_WITHIN = 3.0  # seconds in which a send that was just asked for is mostly in the tables
 TYPING_LIVES = timedelta(seconds=20)
 """Meta shows it for 25 seconds (Meta: "Typing indicators")."""
 
@@ -59,13 +60,13 @@ class SendsApi:
         """GET /sends/{send_id}"""
         caller = await authorise(request)
         send_id = checked(SendPath, dict(request.match_info)).send_id
-        return tagged_response(request, views.send(await self._one(caller, send_id)))
+        return tagged_response(request, views.send(await self.one(caller, send_id, reading.one)))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """POST /sends/{send_id}/cancel: only what Meta was not asked for yet."""
         caller = await authorise(request)
         send_id = checked(SendPath, dict(request.match_info)).send_id
-        row = await self._one(caller, send_id)
+        row = await self.one(caller, send_id, reading.one)
         if row["state"] not in ("queued", "cancelled"):
             raise Problem(
                 409,
@@ -168,9 +169,16 @@ class SendsApi:
         await self.announcements.until(ended, wait)
         return found[0] if found else None
 
-    async def _one(self, caller: Caller, send_id: str) -> asyncpg.Record:
+    async def one(self, caller: Caller, send_id: str, find: reading.Find) -> asyncpg.Record:
+        """A send, which its caller may know of before the tables do. Raises a problem where there is none."""
         own = await requested_by(self.pool(), self.pseudonyms, caller)
-        row = await reading.one(self.pool(), caller.org_id, send_id, own)
-        if row is None:
+        found: list[asyncpg.Record] = []
+
+        async def is_there() -> bool:
+            row = await find(self.pool(), caller.org_id, send_id, own)
+            found.extend([row] if row else ())
+            return bool(found)
+
+        if not await is_there() and not await self.announcements.until(is_there, FOLDED_WITHIN):
             raise Problem(404, "send_not_found", "No such send", "There is no send of yours with this id.")
-        return row
+        return found[0]

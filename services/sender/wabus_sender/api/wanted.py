@@ -289,7 +289,7 @@ async def whom(pool: asyncpg.Pool, org_id: str, asked: Whom) -> tuple[str, str |
         return address
     if asked.from_ is None:
         raise invalid("from")
-    return asked.from_, asked.to and contact_id(asked.to), asked.recipient
+    return asked.from_, asked.to and contact_id(asked.to.removeprefix("00")), asked.recipient
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,10 @@ def lane_of(kind: str, category: str | None) -> Lane:
 
 
 def expires(lane: Lane, requested_at: datetime, not_before: datetime | None, wanted: datetime | None) -> datetime:
-    """When it is not worth sending any more."""
+    """When it is not worth sending any more: what begins as late as it may has its time all the same."""
     begins = max(requested_at, not_before or requested_at)
-    return min(wanted or begins + LIVES[lane], requested_at + LONGEST)
+    usual = begins + LIVES[lane]
+    return min(wanted or usual, max(requested_at + LONGEST, usual))
 
 
 def unstorable(value: Any) -> bool:

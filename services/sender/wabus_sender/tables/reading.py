@@ -1,6 +1,6 @@
 """What the API reads of sends, always of one organisation."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -32,6 +32,10 @@ class WantedSends(NamedTuple):
     """The pseudonym of who asked for them; None for everybody's."""
     after: tuple[datetime, str] | None
     limit: int
+
+
+Find = Callable[[asyncpg.Pool, str, str, str | None], Awaitable[asyncpg.Record | None]]
+"""Finds a send of an organisation by its id, if it is one that somebody asked for."""
 
 
 async def one(pool: asyncpg.Pool, org_id: str, send_id: str, requested_by: str | None = None) -> asyncpg.Record | None:
