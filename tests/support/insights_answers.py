@@ -14,7 +14,7 @@ from playwright.sync_api import Page, Route
 from pydantic import BaseModel
 from wabus_insights.api.costs.models import CostsView
 from wabus_insights.api.experiments.models import Experiments, ExperimentView, Looks, PeekingView, PlanView
-from wabus_insights.api.performance.models import FailuresView, TemplatePerformance, TemplatesView
+from wabus_insights.api.performance.models import AllFailuresView, FailuresView, TemplatePerformance, TemplatesView
 from wabus_insights.api.planning.models import AdvicesView, BudgetsView, Dismissed, ForecastsView, ReconciliationView
 from wabus_insights.performance.changes import days_before
 from wabus_insights.performance.counting import COUNTS
@@ -179,16 +179,33 @@ def one(query: Mapping[str, str]) -> Any:
     )
 
 
+FULL = {
+    "code": 131049, "count": 40, "share": 1.0, "kind": "later", "sentence": "Meta limits marketing to a person.",
+    "remedy": "Write to them less often.",
+}  # fmt: skip
+
+
 def failures(query: Mapping[str, str]) -> Any:
-    found = {"code": 131049, "count": 40, "share": 1.0, "kind": "later",
-             "sentence": "Meta limits marketing to a person.",
-             "remedy": "Write to them less often."}  # fmt: skip
+    counts: dict[str, Any] = {"accepted": 2000, "failed": 40, "failures": [FULL]}
     return FailuresView.model_validate(
-        {
-            "template": template("101", "spring_sale"), "period": period(query), "accepted": 2000, "failed": 40,
-            "failures": [found], "as_of": NOW,
-        }
-    )  # fmt: skip
+        {"template": template("101", "spring_sale"), "period": period(query), **counts, "as_of": NOW}
+    )
+
+
+def all_failures(query: Mapping[str, str]) -> Any:
+    """Seven reasons, of which the first has two templates."""
+    failing = [
+        {"template_id": template_id, "waba_id": "1", "name": name, "language": "en_US", "failed": failed}
+        for template_id, name, failed in (("101", "spring_sale", 38), ("103", HOSTILE, 2))
+    ]
+    rare = [
+        {**FULL, "code": code, "count": 1, "share": 1 / 46, "sentence": f"{code} happened.", "templates": failing[:1]}
+        for code in range(131101, 131107)
+    ]
+    reasons = [{**FULL, "share": 40 / 46, "templates": failing}, *rare]
+    return AllFailuresView.model_validate(
+        {"period": period(query), "accepted": 2905, "failed": 46, "failures": reasons, "as_of": NOW}
+    )
 
 
 def forecast(query: Mapping[str, str]) -> Any:
@@ -431,6 +448,7 @@ ANSWERS: dict[str, Any] = {
     "/performance/templates": templates_of(TEMPLATES),
     "/performance/templates/101": one,
     "/performance/templates/101/failures": failures,
+    "/performance/failures": all_failures,
 }
 
 

@@ -75,6 +75,22 @@ def test_templates_are_a_table_that_sorts_and_says_nothing_untrue(world: PageWor
     looked_at(page)
 
 
+def test_why_messages_failed_is_said_of_all_templates_together(world: PageWorld, page: Page) -> None:
+    opened(world, page, "?days=90")
+
+    failures = page.locator("[data-key=failures]")
+    expect(failures).to_contain_text("46 messages failed and never arrived.")
+    first = failures.locator("li").first
+    expect(first).to_contain_text("Meta limits marketing to a person.40 · 87 %What to do: Write to them less often.")
+    expect(first).to_contain_text("Most of spring_sale (38)")
+    expect(failures.get_by_text("131106 happened.")).to_be_hidden()
+    failures.get_by_text("2 reasons more").click()
+    expect(failures.get_by_text("131106 happened.")).to_be_visible()
+    looked_at(page)
+    first.get_by_role("link", name="spring_sale").click()
+    expect(page).to_have_url(re.compile("template=101"))
+
+
 def test_what_has_changed_is_said_with_an_arrow_a_number_and_words(world: PageWorld, page: Page) -> None:
     opened(world, page)
 
@@ -201,7 +217,7 @@ def test_nothing_is_there_of_who_has_sent_nothing(world: PageWorld, page: Page) 
         return {"templates": [], "total": none, "earlier": None, "costs": [],
                 "names": {}, "totals": [], "forecasts": [], "budgets": [], "advice": [], "next": None,
                 "month": "2026-12", "from": query.get("from"), "to": query.get("to"), "as_of": None, "period": None,
-                "experiments": [], "accounts": []}  # fmt: skip
+                "experiments": [], "accounts": [], "failed": 0, "failures": []}  # fmt: skip
 
     opened(world, page, answers=dict.fromkeys(ANSWERS, nothing))
     expect(page.locator("#summary")).to_contain_text("Nothing was charged in December 2026.")
@@ -239,7 +255,7 @@ def test_days_are_chosen_and_typed(world: PageWorld, page: Page) -> None:
     begin.fill("2026-02-01")
     expect(page).to_have_url(re.compile("days=dates&from=2026-02-01&to=2026-02-20"))
     begin.fill("0002-02-01")
-    page.get_by_role("button", name="Failed").click()
+    page.get_by_role("button", name="Failed", exact=True).click()
     expect(page).to_have_url(re.compile("from=2026-02-01.*sort=failed"))
     assert any("from=2026-02-01&to=2026-02-20&sort=failure_rate" in each for each in asked)
     page.reload()
@@ -404,8 +420,8 @@ def test_it_is_shown_in_the_documentation_as_it_is(world: PageWorld, page: Page)
     picture(page, "insights")
     page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
     picture(page, "insights-phone")
-    page.get_by_role("link", name="spring_sale").click()
-    expect(page.get_by_role("heading", name="Why messages failed")).to_be_visible()
+    page.locator(".templates-table").get_by_role("link", name="spring_sale").click()
+    expect(page.get_by_role("heading", name="Versions side by side")).to_be_visible()
     page.set_viewport_size({"width": 1280, "height": 1400})
     page.emulate_media(color_scheme="dark")
     picture(page, "insights-template-dark")

@@ -138,6 +138,12 @@ def test_costs_of_a_number_are_asked_for_as_its_templates_are(call: Call) -> Non
     assert needs["troubled"].endswith(f"?{asked}&troubled=true&limit=3")
 
 
+def test_why_messages_failed_is_asked_of_no_more_days_than_the_service_counts(call: Call) -> None:
+    place = call("insights/place.js", "placeOf", {"days": "dates", "from": "2026-01-01", "to": "2026-10-15"})
+    needs = call("insights/place.js", "needsOf", place, TODAY)
+    assert needs["failures"] == "/performance/failures?from=2026-07-16&to=2026-10-15"
+
+
 def test_a_template_with_an_odd_id_stays_within_its_address(call: Call) -> None:
     place = call("insights/place.js", "placeOf", {"template": "../rates?x=1#"})
     needs = call("insights/place.js", "needsOf", place, TODAY)

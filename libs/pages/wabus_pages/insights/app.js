@@ -12,6 +12,7 @@ import { isolated, named, upright } from "../shared/words.js";
 import { adviceSection, bestAdvice } from "./advice.js";
 import * as budgets from "./budgets.js";
 import { costSections } from "./costs.js";
+import { failuresSection } from "./failures.js";
 import { choices, instead, linkTo } from "./parts.js";
 import { NAMES, PERIODS, VIEWS, isDay, needsOf, parametersOf, periodOf, placeOf } from "./place.js";
 import { reconciledSection } from "./reconciled.js";
@@ -391,7 +392,7 @@ function sections(accounts, numbers) {
     case "experiments":
       return part.experimentsSections(place, { experiments: answer("experiments"), sendable: answer("sendable"), accounts }, { isAdmin });
     default:
-      return templatesTable(place, { templates: answer("templates") }, today());
+      return [templatesTable(place, { templates: answer("templates") }, today()), failuresSection(place, { failures: answer("failures") }, today())];
   }
 }
 

@@ -13,6 +13,7 @@ export const ROWS_MOST = 1_000; // that the API tells at once
 const TROUBLED_SHOWN = 3;
 const MOST_DAYS = 400;
 const HOURS_MOST = 31; // days that can be asked for by the hour
+const FAILURES_MOST = 92; // days of which the reasons of all templates can be asked for
 const SENDABLE = "template_id,waba_id,name,language,category,header,body,buttons,carousel,limited_time_offer";
 const DAY = 86_400_000; // ms
 const ISO = /^\d{4}-\d{2}-\d{2}$/;
@@ -100,6 +101,7 @@ export function needsOf(place, today, rows = STEP) {
     ...always,
     ...money,
     templates: `/performance/templates${query({ ...listed(place, filter), costs: "true", meta: isFiltered(place) ? null : "true", compare: "previous", limit: String(rows) })}`,
+    failures: `/performance/failures${query({ ...filter, from: laterOf(from, plusDays(to, 1 - FAILURES_MOST)) })}`,
     troubled: `/performance/templates${query({ ...filter, troubled: "true", limit: String(TROUBLED_SHOWN) })}`,
   };
 }

@@ -4,6 +4,7 @@ import { h, icon } from "../shared/dom.js";
 import { badge, language, named, number, plain, plural, templateStatus, upright } from "../shared/words.js";
 import { figure, funnel, scrolled } from "./chart.js";
 import { costOf, eachOf } from "./costs.js";
+import { reasons } from "./failures.js";
 import { choices, fact, field, linkTo, section } from "./parts.js";
 import { BREAKDOWNS, daysOf, needsOf } from "./place.js";
 import { country, dayOf, duration, longDay, percent, share, zoneName } from "./words.js";
@@ -91,16 +92,6 @@ function nameOfGroup(by, group, numbers) {
   if (by === "country") return country(group);
   if (by === "number") return named(numbers.get(group) ?? group);
   return `${group.slice(0, 16).replace("T", " ")} UTC`;
-}
-
-function reasons({ failed, failures }) {
-  if (!failed) return h("p", { class: "empty muted" }, "No message failed.");
-  return [
-    h("p", { class: "muted" }, `${plural(failed, "message")} failed and never arrived.`),
-    h("ul", { class: "rows" }, failures.map(({ code, count, share: of, sentence, remedy }) => h("li", { "data-key": String(code) },
-      h("div", { class: "row-line" }, h("span", { class: "grow strong" }, sentence), h("span", {}, `${number(count)} · ${percent(of)}`)),
-      h("p", {}, h("span", { class: "muted" }, "What to do: "), remedy), code ? h("p", { class: "fine" }, `Meta's code ${code}`) : null))),
-  ];
 }
 
 function metas({ state, sentence, days }, { waba_id }, isAdmin) {
