@@ -14,6 +14,7 @@ from insights_answers import (
     TEMPLATES,
     counted,
     dismissed,
+    forecast,
     planned,
     serve,
     template,
@@ -89,6 +90,17 @@ def test_why_messages_failed_is_said_of_all_templates_together(world: PageWorld,
     looked_at(page)
     first.get_by_role("link", name="spring_sale").click()
     expect(page).to_have_url(re.compile("template=101"))
+
+
+def test_a_month_is_judged_by_amounts_that_are_being_counted_anew(world: PageWorld, page: Page) -> None:
+    def recounting(query: Any) -> Any:
+        return forecast(query).model_copy(update={"recounting": True})
+
+    opened(world, page, answers={**ANSWERS, "/costs/forecast": recounting})
+    month = page.locator("[data-key=month]")
+    expect(month).to_contain_text("Costs are being counted anew, so some of these amounts may still change.")
+    expect(page.locator("[data-key=recounting]")).to_have_count(1)
+    looked_at(page)
 
 
 def test_what_has_changed_is_said_with_an_arrow_a_number_and_words(world: PageWorld, page: Page) -> None:

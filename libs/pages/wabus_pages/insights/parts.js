@@ -7,6 +7,7 @@ import { parametersOf } from "./place.js";
 const MISSING = "Not available: this service does not answer that.";
 const FORBIDDEN = "Your role does not allow this. Ask an administrator of your organisation.";
 const FAILED = "This can't be shown right now.";
+const RECOUNTING = "Costs are being counted anew, so some of these amounts may still change.";
 
 /**
  * A section of the page: its heading, what goes beside it, and its content made of an answer, or what is to be said in
@@ -21,6 +22,7 @@ export function section({ key, title, beside = null, of, content, level = 2, pat
       beside,
       path && !lacking ? csvButton(path, name ?? key, title) : null),
     lacking ? instead(lacking) : content(),
+    of.some(({ data }) => data?.recounting) ? h("p", { class: "note-line muted", "data-key": "recounting" }, icon("sync"), ` ${RECOUNTING}`) : null,
     stale ? h("p", { class: "error", role: "status" }, "Can't be brought up to date right now; this is of ", ago(stale.at), ".") : null);
 }
 
