@@ -97,7 +97,7 @@ def test_a_month_is_judged_by_amounts_that_are_being_counted_anew(world: PageWor
         return forecast(query).model_copy(update={"recounting": True})
 
     opened(world, page, answers={**ANSWERS, "/costs/forecast": recounting})
-    month = page.locator("[data-key=month]")
+    month = page.get_by_role("region", name="so far")
     expect(month).to_contain_text("Costs are being counted anew, so some of these amounts may still change.")
     expect(page.locator("[data-key=recounting]")).to_have_count(1)
     looked_at(page)
