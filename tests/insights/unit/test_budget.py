@@ -98,13 +98,20 @@ def test_the_month_before_is_looked_at_for_three_days() -> None:
 
 
 def test_nobody_is_told_of_a_month_that_was_over_everywhere_when_they_set_the_budget() -> None:
-    zones = ["Asia/Tokyo", "America/Sao_Paulo"]
+    zones = {"1": "Asia/Tokyo", "2": "America/Sao_Paulo"}
     at = datetime(2026, 12, 1, 1, tzinfo=UTC)  # December in Tokyo, still November in Sao Paulo
     assert was_one_in(replace(BUDGET, set_at=at), NOVEMBER, zones)
-    assert not was_one_in(replace(BUDGET, set_at=at), NOVEMBER, zones[:1])
-    assert not was_one_in(replace(BUDGET, set_at=at), NOVEMBER, [])
+    assert not was_one_in(replace(BUDGET, set_at=at), NOVEMBER, {"1": "Asia/Tokyo"})
+    assert not was_one_in(replace(BUDGET, set_at=at), NOVEMBER, {})
     assert was_one_in(replace(BUDGET, set_at=at), Month(2026, 12), zones)
     assert was_one_in(BUDGET, NOVEMBER, zones)
+
+
+def test_a_budget_of_one_account_is_alerted_of_a_month_that_is_over_there_as_it_is_not_yet_elsewhere() -> None:
+    zones = {"1": "Asia/Tokyo", "2": "America/Sao_Paulo"}
+    late = replace(BUDGET, set_at=datetime(2026, 12, 1, 1, tzinfo=UTC))
+    assert not was_one_in(replace(late, waba_id="1"), NOVEMBER, zones)
+    assert was_one_in(replace(late, waba_id="2"), NOVEMBER, zones)
 
 
 def test_an_account_in_sao_paulo_has_its_own_day() -> None:

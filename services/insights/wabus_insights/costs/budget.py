@@ -4,7 +4,7 @@ A budget is of one currency: what costs another is named, and never added. Its m
 clocks of the account's place, so that for some hours two months are current.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -145,13 +145,14 @@ def in_force(budgets: Sequence[Budget], month: Month) -> list[Budget]:
     ]
 
 
-def was_one_in(budget: Budget, month: Month, zones: Collection[str | None]) -> bool:
-    """Whether a budget was set before a month was over in all of these zones.
+def was_one_in(budget: Budget, month: Month, zones: Mapping[str, str | None]) -> bool:
+    """Whether a budget was set before a month was over by the clocks of all that it is for; `zones` has each account's.
 
     Of a month that was over when they set it nobody wants to be told: it could not be kept any more.
     """
     set_at = budget.set_at
-    return set_at is None or any(local_day(set_at, zone) <= month.last for zone in zones or (None,))
+    own = zones.values() if budget.waba_id is None else [zones.get(budget.waba_id)]
+    return set_at is None or any(local_day(set_at, zone) <= month.last for zone in own or (None,))
 
 
 def local_day(now: datetime, zone: str | None) -> date:

@@ -101,7 +101,7 @@ class Watching:
         now = self.now()
         for month in current_months(now, set(zones.values())):
             told = await budgets.alerted_before(self.pool, org_id, str(month))
-            in_month = [one for one in in_force(all_of_them, month) if was_one_in(one, month, set(zones.values()))]
+            in_month = [one for one in in_force(all_of_them, month) if was_one_in(one, month, zones)]
             seen: dict[tuple[str | None, str], Outlook] = {}
             async with one_moment(self.pool) as rows:
                 # What is told can't be taken back; where amounts move from one count to another nothing is told.
