@@ -30,7 +30,7 @@ test-one: user $(STAMP) ## some tests: T=tests/gateway/unit/test_status_page_ses
 	@test -n "$(T)" || { echo "wabus: say which, as in: make test-one T=tests/gateway/unit/test_status_page_session.py" >&2; exit 2; }
 	$(BIN)/pytest $(T)
 
-test: user $(STAMP) browser nginx tools ## all but what takes long, on real Kafka, PostgreSQL and Chromium: eleven minutes
+test: user $(STAMP) browser nginx tools ## all but what takes long, on real Kafka, PostgreSQL and Chromium: nine minutes
 	HYPOTHESIS_PROFILE=ci $(PYTEST_3) -m "not long"
 
 test-long: user $(STAMP) browser nginx tools ## what kills, upgrades, restores, builds, speaks other languages, walks far
