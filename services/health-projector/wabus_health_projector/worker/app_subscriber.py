@@ -8,6 +8,7 @@ Source: Meta, "Subscriptions edge" (Graph API webhooks): what is posted takes th
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -59,7 +60,10 @@ class AppSubscriber:
                 tries = await app_subscription.claim(self._pool, self._settings.meta_app_id, every)
                 if tries is not None:
                     await self._ask(tries)
-                return self._missing(await self.known())
+                found = await self.known()
+                missing = found.missing(self._callback) if found else None
+                _count(missing or ())
+                return missing
         except GraphError as error:
             log.info("the app's subscription was not read", action="app_unread", code=error.code)
         except Exception as error:
@@ -67,13 +71,6 @@ class AppSubscriber:
             name = type(error).__name__
             log.warning("the app's subscription was not read", action="app_unread", error=name, exc_info=not known)
         return None
-
-    def _missing(self, found: Subscription | None) -> tuple[str, ...] | None:
-        missing = found.missing(self._callback) if found else None
-        lacking = Counter(FIELDS[name].severity for name in missing or ())
-        for use in USES:
-            MISSING.labels(use.severity).set(lacking[use.severity])
-        return missing
 
     async def known(self) -> Subscription | None:
         """What Meta said of it last; None before it was first asked."""
@@ -134,3 +131,9 @@ class AppSubscriber:
 
     async def _save(self, found: Subscription, tries: Tries) -> None:
         await app_subscription.save(self._pool, self._settings.meta_app_id, found, tries)
+
+
+def _count(missing: Iterable[str]) -> None:
+    lacking = Counter(FIELDS[name].severity for name in missing)
+    for use in USES:
+        MISSING.labels(use.severity).set(lacking[use.severity])

@@ -220,9 +220,10 @@ class Checker(ConsumerRebalanceListener):
         """Now and then see whether it is time to ask what our app is subscribed to; one worker of all does ask."""
         if self._looking and self._looking.done():
             missing, self._looking = self._looking.result(), None
-            if missing is not None and self._missing is not None and missing != self._missing:
-                self._bring_forward(now)
-            self._missing = self._missing if missing is None else missing
+            if missing is not None:
+                if self._missing not in (None, missing):
+                    self._bring_forward(now)
+                self._missing = missing
         if now < self._app_at or self._looking:
             return
         self._app_at = now + APP_LOOK_EVERY * random.uniform(0.8, 1.2)  # noqa: S311
