@@ -226,6 +226,7 @@ async def test_a_card_for_very_many_days_is_priced_some_days_at_once(insights_ta
 
 AFRICA, MOROCCO = ("Rest of Africa", "utility"), ("Morocco", "utility")
 TO_AFRICA = card("EUR", date(2026, 7, 1), {AFRICA: [(1, "0.3")]})
+SIX_DAYS = [datetime(2026, 9, 16, 12, tzinfo=UTC) + timedelta(days=n) for n in range(6)]
 
 
 def to_morocco(version: int) -> Event:
@@ -237,13 +238,12 @@ async def test_who_counts_in_a_day_whose_turn_has_not_come_takes_nothing_from_an
     insights_tables: asyncpg.Pool,
 ) -> None:
     pool = insights_tables
-    times = [datetime(2026, 9, 16, 12, tzinfo=UTC) + timedelta(days=n) for n in range(6)]
-    told = [status("a", f"wamid.{n}", "read", at, "MA", UTILITY) for n, at in enumerate(times)]
-    told.append(status("a", "wamid.beside", "read", times[3] + timedelta(hours=1), "MA", UTILITY))
+    told = [status("a", f"wamid.{n}", "read", at, "MA", UTILITY) for n, at in enumerate(SIX_DAYS)]
+    told.append(status("a", "wamid.beside", "read", SIX_DAYS[3] + timedelta(hours=1), "MA", UTILITY))
     await fold_beside(pool, [[*BOTH, TO_AFRICA, *told]])
     await fold_beside(pool, [[to_morocco(1)]], at_once=1)
     assert await under_way(pool, date(2026, 9, 1))
-    earlier = status("a", "wamid.5", "delivered", times[5] - timedelta(hours=1), "MA", UTILITY)
+    earlier = status("a", "wamid.5", "delivered", SIX_DAYS[5] - timedelta(hours=1), "MA", UTILITY)
     more = [earlier, *sent("a", "wamid.3", "t1")]
     await fold_beside(pool, [[each] for each in more], at_once=1)
     await count_anew(pool, 1)
@@ -254,8 +254,7 @@ async def test_a_card_that_is_corrected_while_its_days_are_priced_prices_them_al
     insights_tables: asyncpg.Pool,
 ) -> None:
     pool = insights_tables
-    times = [datetime(2026, 9, 16, 12, tzinfo=UTC) + timedelta(days=n) for n in range(6)]
-    told = [status("a", f"wamid.{n}", "delivered", at, "MA", UTILITY) for n, at in enumerate(times)]
+    told = [status("a", f"wamid.{n}", "delivered", at, "MA", UTILITY) for n, at in enumerate(SIX_DAYS)]
     await fold_beside(pool, [[*BOTH, TO_AFRICA, *told], [to_morocco(1)]], at_once=1)
     for _ in range(3):
         await count_some(pool, Terms(), 1)

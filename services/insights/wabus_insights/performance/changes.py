@@ -109,8 +109,7 @@ def rate(part: int, whole: int, part_then: int, whole_then: int, sent_then: int)
     found = difference(part, whole, part_then, whole_then)
     if found is None or min(whole, whole_then) < ENOUGH:
         return RateChange(before, None, "too few")
-    verdict: Verdict = "more" if found.low > 0 else "less" if found.high < 0 else "no difference shown"
-    return RateChange(before, found, verdict)
+    return RateChange(before, found, found.verdict)
 
 
 def costs(now: Mapping[str, Spent], then: Mapping[str, Spent]) -> dict[str, CostChange]:

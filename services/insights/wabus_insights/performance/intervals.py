@@ -6,7 +6,7 @@ method 10. Both hold for small counts and for none, where the usual interval is 
 """
 
 from math import sqrt
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 _Z = 1.959963984540054  # 95 % of a normal distribution are within so many standard deviations
 
@@ -17,6 +17,11 @@ class Interval(NamedTuple):
     value: float
     low: float
     high: float
+
+    @property
+    def verdict(self) -> Literal["more", "less", "no difference shown"]:
+        """What a difference shows: nothing where it may be none."""
+        return "more" if self.low > 0 else "less" if self.high < 0 else "no difference shown"
 
 
 def wilson(part: int, whole: int) -> Interval | None:

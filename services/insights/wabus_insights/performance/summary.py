@@ -63,7 +63,7 @@ def _compared(rate: str, newer: tuple[int, Counts], older: tuple[int, Counts]) -
     if found is None:
         sentence = f"Too little of version {version} or {before} was delivered to say how often it {_COMPARED[rate]}."
         return Comparison(version, before, rate, None, "too few", sentence)
-    verdict: Verdict = "more" if found.low > 0 else "less" if found.high < 0 else "no difference shown"
+    verdict = found.verdict
     if verdict == "no difference shown":
         sentence = (
             f"No difference shown in how often version {version} {_COMPARED[rate]}, beside version {before}: "

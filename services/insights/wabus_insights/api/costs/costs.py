@@ -20,8 +20,8 @@ from wabus_whatsapp.prices.card import TIERED, Column, column_of
 
 from wabus_insights.api.costs.amounts import cost_view, text_of
 from wabus_insights.api.costs.models import LONGEST, CostsQuery, EstimateRequest
+from wabus_insights.api.performance.asked import today_in, zones_of
 from wabus_insights.api.performance.models import EARLIEST
-from wabus_insights.costs.budget import local_day
 from wabus_insights.costs.estimating import InMarket, estimate
 from wabus_insights.tables.costs import prices, reading
 
@@ -42,8 +42,7 @@ class CostsApi:
         """GET /costs"""
         caller = await authorise(request)
         asked, now = checked(CostsQuery, query_of(request)), datetime.now(UTC)
-        zones = [account.time_zone for account in self.directory.accounts_of(caller.org_id)]
-        to = asked.to or max((local_day(now, zone) for zone in zones), default=now.date())
+        to = asked.to or today_in(zones_of(self.directory, caller.org_id), now)
         since = asked.from_ or max(to, EARLIEST) - USUALLY
         if since > to or (to - since).days > LONGEST or since < EARLIEST or to > (now + FUTURE).date():
             raise Problem(

@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from wabus_runtime.directory.directory import Directory
 from wabus_runtime.http.answers import Problem
 
 from wabus_insights.api.performance.models import EARLIEST, PeriodQuery
@@ -28,8 +29,7 @@ def asked_of(org_id: str, query: PeriodQuery, now: datetime, zones: Zones) -> As
     first = query.first or max(last, date.min + timedelta(days=USUAL)) - timedelta(days=USUAL - 1)
     if first > last:
         raise Problem(422, "invalid_period", "Unusable period", "`from` is after `to`.")
-    if (last - first).days >= DAYS_MAX:
-        raise too_long(DAYS_MAX, "at once")
+    check_length(first, last, DAYS_MAX, "at once")
     if last > (now + FUTURE).date() or first < EARLIEST:
         raise Problem(422, "invalid_period", "Unusable period", "Nothing was counted then: ask for days until today.")
     return Asked(org_id, query.number, query.country, first, last)
@@ -40,9 +40,15 @@ def today_in(zones: Zones, now: datetime) -> date:
     return max((local_day(now, zone) for zone in zones), default=now.date())
 
 
-def too_long(days: int, how: str) -> Problem:
-    """That more days are asked for than can be told."""
-    return Problem(422, "period_too_long", "Too many days", f"At most {days} days can be asked for {how}.")
+def zones_of(directory: Directory, org_id: str) -> Zones:
+    """The zones of all accounts of an organisation."""
+    return {account.time_zone for account in directory.accounts_of(org_id)}
+
+
+def check_length(first: date, last: date, most: int, how: str) -> None:
+    """Raise a problem where more days are asked for, both ends included, than can be told."""
+    if (last - first).days >= most:
+        raise Problem(422, "period_too_long", "Too many days", f"At most {most} days can be asked for {how}.")
 
 
 def period_of(asked: Asked, zones: Zones) -> dict[str, Any]:

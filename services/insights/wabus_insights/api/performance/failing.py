@@ -15,7 +15,7 @@ from wabus_runtime.http.auth import authorise
 from wabus_runtime.http.formats.csv_answers import csv_response, wants_csv
 from wabus_whatsapp.sending.errors import ERRORS, kind_of, meaning
 
-from wabus_insights.api.performance.asked import asked_of, period_of, too_long
+from wabus_insights.api.performance.asked import asked_of, check_length, period_of, zones_of
 from wabus_insights.api.performance.models import PeriodQuery
 from wabus_insights.tables.performance.failing import Failing, failures
 
@@ -37,10 +37,9 @@ class FailingApi:
         caller = await authorise(request)
         query = checked(PeriodQuery, query_of(request))
         now = datetime.now(UTC)
-        zones = {account.time_zone for account in self.directory.accounts_of(caller.org_id)}
+        zones = zones_of(self.directory, caller.org_id)
         asked = asked_of(caller.org_id, query, now, zones)
-        if (asked.last - asked.first).days >= DAYS_MAX:
-            raise too_long(DAYS_MAX, "of all templates together")
+        check_length(asked.first, asked.last, DAYS_MAX, "of all templates together")
         accepted, rows = await failures(self.pool(), asked)
         failed = sum(row.failed for row in rows)
         by_code = [(sum(row.failed for row in some), some) for some in _by_code(rows)]

@@ -18,7 +18,7 @@ from wabus_runtime.postgres.offsets import offsets
 from wabus_whatsapp.prices.message import PLACES
 
 from wabus_insights.api.costs.amounts import cost_view, text_of
-from wabus_insights.api.performance.asked import NAMES, asked_of, counted, named, period_of, today_in
+from wabus_insights.api.performance.asked import NAMES, asked_of, counted, named, period_of, today_in, zones_of
 from wabus_insights.api.performance.models import TemplatesQuery
 from wabus_insights.costs.ranking import Spent, places_by_cost
 from wabus_insights.performance import changes
@@ -63,7 +63,7 @@ class ListApi:
         caller = await authorise(request)
         query = checked(TemplatesQuery, query_of(request))
         now = datetime.now(UTC)
-        zones = {account.time_zone for account in self.directory.accounts_of(caller.org_id)}
+        zones = zones_of(self.directory, caller.org_id)
         asked = asked_of(caller.org_id, query, now, zones)
         listed, spent = await self._listed(asked, query, now)
         page, last = page_of(listed.rows, query.limit)

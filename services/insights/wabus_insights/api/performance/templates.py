@@ -12,7 +12,7 @@ from wabus_runtime.http.answers import Problem, checked, json_response, query_of
 from wabus_runtime.http.auth import authorise
 from wabus_runtime.http.formats.csv_answers import csv_response, wants_csv
 
-from wabus_insights.api.performance.asked import Zones, asked_of, counted, named, period_of, too_long
+from wabus_insights.api.performance.asked import Zones, asked_of, check_length, counted, named, period_of
 from wabus_insights.api.performance.failing import FAILURE, failure
 from wabus_insights.api.performance.models import PeriodQuery, TemplatePath, TemplateQuery
 from wabus_insights.performance.counting import COUNTS, read_after, read_quantile
@@ -47,8 +47,8 @@ class TemplatesApi:
         template = await self._template(caller.org_id, template_id)
         zones = self._zones(template)
         asked = asked_of(caller.org_id, query, now, zones)
-        if query.by == "hour" and (asked.last - asked.first).days >= HOURS_MAX:
-            raise too_long(HOURS_MAX, "by the hour")
+        if query.by == "hour":
+            check_length(asked.first, asked.last, HOURS_MAX, "by the hour")
         groups = await reading.groups(self.pool(), asked, template_id, query.by)
         found = [{"group": _group(row["group"]), **counted(row)} for row in groups]
         if wants_csv(request):
